@@ -1,0 +1,1 @@
+"""Training-Free GRPO: the experience library whose every lesson carries its evidence."""

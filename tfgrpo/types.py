@@ -1,0 +1,244 @@
+"""The words of the field as frozen values; everything else is functions over them.
+
+Problem   a row of a dataset
+Request   one model call, before it is made; Reply is what came back
+Rollout   one attempt at a problem, or the failure that took its place
+Score     one grader's value for one rollout; unscored is not zero
+Group     the rollouts of one problem under one library version, with rewards and advantages
+Proposal  an edit that a contrast suggested, with the groups that support it
+Verdict   what a gate said about edits, with the numbers behind it
+Step      one batch through the loop
+
+Axis suffixes: `_P` runs over problems, `_G` over the rollouts of a group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypedDict
+
+from experience_db import Edit, Evidence
+
+
+class Message(TypedDict, total=False):
+    """An OpenAI-style chat message. Kept as a plain dict: it goes to the wire and the journal as it is."""
+
+    role: str
+    content: str | None
+    name: str
+    tool_calls: list[dict[str, Any]]
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of a dataset."""
+
+    id: str
+    question: str
+    answer: str | None = None
+    """The reference answer; absent where only a judge or an environment can tell."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are drawn. None leaves a setting to the endpoint."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    """Same seed and same problem means same noise, on backends that honour it."""
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One model call. Two calls are the same exactly if all fields are equal; the journal is keyed by that."""
+
+    role: str
+    """Who asks: `rollout`, `summarize`, `contrast`, `consolidate`, `judge`, ..."""
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    tools: tuple[Mapping[str, Any], ...] = ()
+    response_schema: Mapping[str, Any] | None = None
+    """JSON schema the reply shall follow; backends that cannot enforce it leave it to the prompt."""
+    attempt: int = 0
+    """Index among otherwise identical calls: the G rollouts of a group differ in this alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call, or many together, consumed."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    """Part of `prompt_tokens` that the endpoint served from its prefix cache."""
+    usd: float | None = 0.0
+    """Money; None when any part has no known price. Unknown is never zero."""
+
+    def __add__(self, other: Usage) -> Usage:
+        """Sum of both; unknown money stays unknown."""
+        usd = None if self.usd is None or other.usd is None else self.usd + other.usd
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cached_tokens + other.cached_tokens,
+            usd,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model said."""
+
+    text: str
+    finish_reason: str = "stop"
+    """`stop`, `length`, `tool_calls` or what the endpoint calls it."""
+    usage: Usage = Usage()
+    reasoning: str | None = None
+    """Reasoning content, where the endpoint returns it apart from the answer."""
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    token_ids: tuple[int, ...] | None = None
+    """Ids of the generated tokens, where the endpoint gives them; teacher-forced scoring needs them."""
+    replayed: bool = False
+    """True when the journal answered and nothing was sent."""
+
+
+class FailureKind(StrEnum):
+    """Why there is no value. A failure is recorded, counted and never read as a wrong answer."""
+
+    TIMEOUT = "timeout"
+    """No answer within the time limit."""
+    RATE_LIMITED = "rate_limited"
+    """The endpoint kept saying 429 until retries were used up."""
+    PROVIDER = "provider"
+    """A server error, a broken connection or an unreadable body."""
+    REFUSED_REQUEST = "refused_request"
+    """The endpoint rejected the request itself, for instance because the context was too long."""
+    EMPTY = "empty"
+    """HTTP 200 without any content."""
+    TRUNCATED = "truncated"
+    """The reply was cut at the token limit and cannot be used."""
+    MALFORMED = "malformed"
+    """A structured reply that could not be parsed, also after it was asked for again."""
+    GRADER = "grader"
+    """The grader raised or ran out of time."""
+    ENVIRONMENT = "environment"
+    """The agent or environment raised."""
+    BUDGET = "budget"
+    """A budget was used up before this could be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A typed reason why something has no value."""
+
+    kind: FailureKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One attempt at a problem, or the failure that took its place."""
+
+    problem_id: str
+    index: int
+    """0 .. G-1 within the group; also the seed index."""
+    messages: tuple[Message, ...] = ()
+    """The whole conversation, prompt included."""
+    answer: str = ""
+    """What graders read: the last assistant text."""
+    finish_reason: str = ""
+    usage: Usage = Usage()
+    seconds: float = 0.0
+    failure: Failure | None = None
+    """Set when infrastructure broke; such a rollout is never graded."""
+    tainted: bool = False
+    """True when tool output took part."""
+    reply: Reply | None = None
+    """The last model reply, for its token ids and reasoning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One grader's value for one rollout."""
+
+    value: float | None
+    """Usually in [0, 1]; None means unscored, which is not zero."""
+    why: str = ""
+    """The grader's words, shown to the summarizer."""
+    name: str = ""
+    """Which grader; filled in when several are combined."""
+    failure: Failure | None = None
+    """Why there is no value."""
+
+
+class GroupStatus(StrEnum):
+    """What became of a group."""
+
+    KEPT = "kept"
+    """It has a contrast, and teaches."""
+    FLAT = "flat"
+    """All graded rollouts got the same reward: nothing to contrast."""
+    FAILED = "failed"
+    """Fewer than two rollouts could be graded."""
+    FILTERED = "filtered"
+    """A selection rule left it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The G rollouts of one problem under one library version."""
+
+    problem: Problem
+    rollouts_G: tuple[Rollout, ...]
+    scores_G: tuple[Score, ...]
+    rewards_G: tuple[float, ...]
+    """nan where a rollout failed or is unscored."""
+    advantages_G: tuple[float, ...]
+    """0 where the reward is nan; all 0 for a flat group."""
+    status: GroupStatus
+    version: int
+    """The library version these rollouts saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An edit that a contrast suggested."""
+
+    edit: Edit
+    support: int = 1
+    """How many groups asked for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a gate said about one edit or a bundle of edits."""
+
+    decision: str
+    """`accepted`, `rejected` or `undecided`."""
+    edits: tuple[Edit, ...]
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch through the loop."""
+
+    index: int
+    epoch: int
+    groups_P: tuple[Group, ...]
+    proposals: tuple[Proposal, ...]
+    verdicts: tuple[Verdict, ...]
+    failures: tuple[Failure, ...]
+    """Failures of summaries, contrasts and consolidation; those of rollouts are on the rollouts."""
+    version_before: int
+    version_after: int
+    usage: Usage = Usage()
