@@ -1,0 +1,19 @@
+"""Graders: how good a rollout is, as one score per rollout of a group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tfgrpo.graders.base import Grader, as_score, from_function, grade
+from tfgrpo.graders.choice import Choice
+from tfgrpo.graders.exact import Exact
+from tfgrpo.graders.numeric import Numeric
+
+GRADERS: Mapping[str, Callable[..., Grader]] = {
+    "choice": Choice,
+    "exact": Exact,
+    "numeric": Numeric,
+}
+"""The built-in graders by name; options of the constructors are the options in a configuration."""
+
+__all__ = ["GRADERS", "Choice", "Exact", "Grader", "Numeric", "as_score", "from_function", "grade"]
