@@ -1,0 +1,286 @@
+"""Rows become problems, or the command ends: every row is checked, with file, line and fault, before anything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.rows import Row, file_rows, hub_rows, json_kind
+from tfgrpo.types import Problem
+
+_QUESTION_KEYS = ("question", "prompt", "problem")
+_KEYS = ("question", "answer", "id", "metadata")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """A public dataset we know by name."""
+
+    name: str
+    hub_id: str
+    split: str
+    rows: int
+    """How many problems it has; another count is an error, for a part of a benchmark is not the benchmark."""
+    grader: str
+    question: str = "question"
+    answer: str = "answer"
+    subset: str | None = None
+    """The hub's configuration name, where it has several."""
+    answer_after: str = ""
+    """The reference is what follows the last such mark; empty where the column is the reference alone."""
+    files: tuple[str, ...] = ()
+    """Names a local copy may have, beside `<name>.jsonl`; a copy has the columns question and answer, or the hub's."""
+
+
+NAMED_SETS: Mapping[str, NamedSet] = {
+    known.name: known
+    for known in (
+        NamedSet("aime24", "HuggingFaceH4/aime_2024", "train", 30, "math", question="problem"),
+        NamedSet("aime25", "math-ai/aime25", "test", 30, "math", question="problem"),
+        NamedSet(
+            "dapo-math-17k",
+            "open-r1/DAPO-Math-17k-Processed",
+            "train",
+            17398,
+            "math",
+            "prompt",
+            "solution",
+            subset="all",
+        ),
+        NamedSet(
+            "gsm8k",
+            "openai/gsm8k",
+            "test",
+            1319,
+            "numeric",
+            subset="main",
+            answer_after="####",
+            files=("gsm8k_test.jsonl",),
+        ),
+        NamedSet("math500", "HuggingFaceH4/MATH-500", "test", 500, "math", question="problem"),
+        NamedSet("webwalkerqa", "callanwu/WebWalkerQA", "main", 680, "web_qa"),
+    )
+}
+"""Datasets that can be asked for by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Two problems of different sets that look like one."""
+
+    a: str
+    b: str
+    """Their ids."""
+    kind: str
+    """`id`, `text` or `ngram`."""
+    share: float = 1.0
+    """Share of the shorter text's 8-grams that the other contains."""
+
+
+def load(
+    spec: str | Path, *, fields: Mapping[str, str] | None = None, limit: int | None = None, folder: Path | None = None
+) -> tuple[Problem, ...]:
+    """Problems of a JSONL or CSV file, of `hf:owner/name[/subset][:split]`, or of a named set.
+
+    `fields` names the source column of `question`, `answer`, `id` or `metadata`; dots reach into objects. All rows are
+    checked; then the first `limit` are returned. `folder` is where local copies of named sets are looked for.
+
+    Raises:
+        BadRow: a row is no object, has no question, a wrong type, or an id that was there before.
+        UsageError: nothing of that name, an empty file, an unknown field, or the extra `hf` is not installed.
+    """
+    fields = dict(fields or {})
+    unknown = sorted(set(fields) - set(_KEYS))
+    if unknown:
+        raise UsageError(f"unknown field {unknown[0]!r}; fields that can be mapped: {', '.join(_KEYS)}")
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is {limit}; give at least 1")
+    named = NAMED_SETS.get(str(spec))
+    if named is not None and not Path(spec).is_file():
+        problems = _load_named(named, fields, folder)
+    else:
+        also = f"one of {', '.join(sorted(NAMED_SETS))}"
+        rows = hub_rows(str(spec)[3:]) if str(spec).startswith("hf:") else file_rows(Path(spec), also)
+        problems = _problems(rows, fields, str(spec))
+    return problems[:limit]
+
+
+def split(problems: Sequence[Problem], heldout: float, seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """Two disjoint parts in input order: to learn from, and held out.
+
+    A share `heldout` in [0, 1) goes to the second part, rounded, at least one problem of either part if there are two.
+    Problems are ranked by a hash of seed and id, so added rows move few of the others.
+    """
+    if not 0 <= heldout < 1:
+        raise UsageError(f"heldout is {heldout}; give a share of at least 0 and below 1, or a file")
+    count = round(len(problems) * heldout)
+    if heldout > 0 and len(problems) > 1:
+        count = min(max(count, 1), len(problems) - 1)
+    ranked = sorted(problems, key=lambda problem: _digest(str(seed), problem.id))
+    kept_back = {problem.id for problem in ranked[:count]}
+    learn = tuple(problem for problem in problems if problem.id not in kept_back)
+    return learn, tuple(problem for problem in problems if problem.id in kept_back)
+
+
+def batches(problems: Sequence[Problem], size: int, seed: int, epoch: int) -> tuple[tuple[Problem, ...], ...]:
+    """All problems in batches of `size`, shuffled anew for each seed and epoch; the last batch may be short."""
+    if size < 1:
+        raise UsageError(f"batch size is {size}; give at least 1")
+    shuffled = list(problems)
+    random.Random(f"{seed}:{epoch}").shuffle(shuffled)
+    return tuple(tuple(shuffled[i : i + size]) for i in range(0, len(shuffled), size))
+
+
+def content_hash(problems: Iterable[Problem]) -> str:
+    """A hash of everything in the problems and of their order, as 16 hex digits."""
+    rows = (json.dumps([p.id, p.question, p.answer, p.metadata], sort_keys=True, default=str) for p in problems)
+    return _digest(*rows)
+
+
+def overlap(a: Sequence[Problem], b: Sequence[Problem], *, threshold: float = 0.7) -> tuple[Overlap, ...]:
+    """Problems of `b` that also stand in `a`, one finding per problem of `b`, the plainest kind first.
+
+    Same id; same text once case, punctuation and white space are ignored; or at least `threshold` of the 8-grams of
+    the shorter text contained in the other (containment, so that an added hint does not hide a copy). Words count as
+    grams' units, in Chinese and Japanese single characters; texts under 8 units are compared whole only.
+    """
+    ids = {problem.id for problem in a}
+    words_a = {problem.id: _words(problem.question) for problem in a}
+    texts = {" ".join(words): id for id, words in reversed(words_a.items())}
+    grams_a = {id: _grams(words) for id, words in words_a.items()}
+    holders: dict[tuple[str, ...], list[str]] = {}
+    for id, grams in grams_a.items():
+        for gram in grams:
+            holders.setdefault(gram, []).append(id)
+    found = []
+    for problem in b:
+        words = _words(problem.question)
+        if problem.id in ids:
+            found.append(Overlap(problem.id, problem.id, "id"))
+        elif " ".join(words) in texts:
+            found.append(Overlap(texts[" ".join(words)], problem.id, "text"))
+        else:
+            found.extend(_nearest(problem.id, _grams(words), grams_a, holders, threshold))
+    return tuple(found)
+
+
+def _nearest(
+    id: str,
+    grams: frozenset[tuple[str, ...]],
+    grams_a: Mapping[str, frozenset[tuple[str, ...]]],
+    holders: Mapping[tuple[str, ...], Sequence[str]],
+    threshold: float,
+) -> Iterator[Overlap]:
+    """The problem that shares the largest part of its 8-grams, if that part reaches the threshold."""
+    shared: dict[str, int] = {}
+    for gram in grams:
+        for holder in holders.get(gram, ()):
+            shared[holder] = shared.get(holder, 0) + 1
+    shares = [(count / min(len(grams), len(grams_a[holder])), holder) for holder, count in shared.items()]
+    best = max(shares, default=(0.0, ""))
+    if shares and best[0] >= threshold:
+        yield Overlap(best[1], id, "ngram", best[0])
+
+
+def _words(text: str) -> list[str]:
+    r"""Lower-case words without LaTeX commands (\dfrac is \frac); each Chinese or Japanese character is one."""
+    text = re.sub(r"\\[A-Za-z]+", " ", text)
+    return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+", text.casefold())
+
+
+def _grams(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
+    """All runs of 8 words."""
+    return frozenset(tuple(words[i : i + 8]) for i in range(len(words) - 7))
+
+
+def _load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None) -> tuple[Problem, ...]:
+    """A named set from a local copy if there is one, else from the hub; its row count is checked."""
+    names = (f"{named.name}.jsonl", *named.files)
+    local = next((folder / name for name in names if (folder / name).is_file()), None) if folder else None
+    if local is not None:
+        where, rows = str(local), list(file_rows(local))
+    else:
+        subset = f"/{named.subset}" if named.subset else ""
+        where, rows = f"hf:{named.hub_id}", list(hub_rows(f"{named.hub_id}{subset}:{named.split}"))
+    if len(rows) != named.rows:
+        raise UsageError(
+            f"{where} has {len(rows)} rows, but {named.name} has {named.rows}; to use it as it is, give its path"
+        )
+    columns = rows[0][1]
+    own = {key: column for key, column in (("question", named.question), ("answer", named.answer)) if column in columns}
+    problems = _problems(rows, {**own, **fields}, where, named.answer_after)
+    return tuple(problems)
+
+
+def _problems(
+    rows: Iterable[Row], fields: Mapping[str, str], source: str, answer_after: str = ""
+) -> tuple[Problem, ...]:
+    """All rows as problems with unique ids."""
+    problems = []
+    seen: dict[str, str] = {}
+    for where, row in rows:
+        problem = _problem(where, row, fields, answer_after)
+        if problem.id in seen:
+            what = f"id {problem.id!r}" if _pick(row, fields.get("id", "id")) is not None else "question and answer"
+            raise BadRow(f"{where}: same {what} as in {seen[problem.id]}; give each row an id of its own")
+        seen[problem.id] = where
+        problems.append(problem)
+    if not problems:
+        raise UsageError(f"{source} holds no rows; expected one problem a line")
+    return tuple(problems)
+
+
+def _problem(where: str, row: dict[str, Any], fields: Mapping[str, str], answer_after: str) -> Problem:
+    """One row as a problem."""
+    question_key = fields.get("question") or next((key for key in _QUESTION_KEYS if key in row), "question")
+    question = _pick(row, question_key)
+    if question is None:
+        has = ", ".join(map(repr, list(row)[:8])) or "no keys"
+        raise BadRow(f"{where}: no {question_key!r}; the row has {has} (map another with --field question=NAME)")
+    if not isinstance(question, str):
+        raise BadRow(f"{where}: {question_key!r} is {json_kind(question)}; a question must be a string")
+    if not question.strip():
+        raise BadRow(f"{where}: {question_key!r} is empty")
+    answer_key, id_key, metadata_key = (fields.get(key, key) for key in _KEYS[1:])
+    answer = _text(where, answer_key, _pick(row, answer_key))
+    if answer is not None and answer_after in answer and answer_after:
+        answer = answer.rpartition(answer_after)[2].strip().replace(",", "")
+    metadata = _pick(row, metadata_key)
+    if metadata is not None and not isinstance(metadata, dict):
+        raise BadRow(f"{where}: {metadata_key!r} is {json_kind(metadata)}; metadata must be an object")
+    used = {question_key, answer_key, id_key, metadata_key}
+    extra = {key: value for key, value in row.items() if key not in used}
+    id = _text(where, id_key, _pick(row, id_key)) or _digest(question, answer or "")
+    return Problem(id, question, answer, {**extra, **(metadata or {})})
+
+
+def _pick(row: Mapping[str, Any], key: str) -> Any:
+    """The value of a column, or of a path of keys with dots; None if it is not there."""
+    if key in row:
+        return row[key]
+    value: Any = row
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text(where: str, key: str, value: Any) -> str | None:
+    """A string, or a number exactly as it was written; nothing and "" are None."""
+    if value is None or isinstance(value, str):
+        return value or None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise BadRow(f"{where}: {key!r} is {json_kind(value)}; write it as a string")
+    return str(value)
+
+
+def _digest(*parts: str) -> str:
+    """16 hex digits of SHA-256 over the parts, kept apart by their lengths."""
+    joined = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]
