@@ -1,0 +1,42 @@
+"""Rewards to advantages: pure numbers, no model. Missing is nan; a group without contrast is exactly 0 and says so."""
+
+from tfgrpo.advantages.critic import (
+    Critic,
+    StepAdvantages,
+    critic_advantages,
+    critic_value,
+    gae,
+    observe,
+    value_loss,
+    whiten,
+)
+from tfgrpo.advantages.dr_grpo import dr_grpo, rloo
+from tfgrpo.advantages.gdpo import GdpoAdvantages, gdpo, scale_batch
+from tfgrpo.advantages.grpo import NORMALIZATIONS, Normalization, grpo, process_supervision
+from tfgrpo.advantages.shaping import condition, mask_truncated, soft_overlong
+from tfgrpo.advantages.values import Advantages, TokenAdvantages
+
+__all__ = [
+    "NORMALIZATIONS",
+    "Advantages",
+    "Critic",
+    "GdpoAdvantages",
+    "Normalization",
+    "StepAdvantages",
+    "TokenAdvantages",
+    "condition",
+    "critic_advantages",
+    "critic_value",
+    "dr_grpo",
+    "gae",
+    "gdpo",
+    "grpo",
+    "mask_truncated",
+    "observe",
+    "process_supervision",
+    "rloo",
+    "scale_batch",
+    "soft_overlong",
+    "value_loss",
+    "whiten",
+]
