@@ -1,0 +1,270 @@
+"""Prompt templates: every text that a model sees is a Jinja2 file, found in one place, hashed, rendered strictly.
+
+A template is looked up in the override folder, then in the folder of the set, then in `default/`. All files are read
+once, by `load`, so that an edit on disk in the middle of a run changes nothing, and a broken override ends the command
+before the first model call. A variable that a template wants and does not get is an error, never an empty string.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jinja2
+from jinja2 import meta
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from tfgrpo.errors import TemplateError, UnknownKey
+
+SUFFIX = ".md.jinja"
+CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"summaries": ("never", "when-long", "always"), "consolidate": ("batch", "each")}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSettings:
+    """How a set of templates wants to be called; read from the set's `set.toml`."""
+
+    summaries: str = "when-long"
+    """Whether rollouts are summarised before the contrast: `never`, `when-long` (over the token share) or `always`."""
+    consolidate: str = "batch"
+    """`batch`: one call sees all proposals of the step. `each`: one call per proposal, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """The text of one template and where it was found."""
+
+    source: str
+    path: Path
+
+
+class Prompts:
+    """The templates of one set. `load` makes it."""
+
+    def __init__(self, templates: Mapping[str, Template], places: tuple[Path, ...], settings: PromptSettings) -> None:
+        self.places = places
+        self.settings = settings
+        self._templates = dict(templates)
+        self._environment = _environment({name + SUFFIX: found.source for name, found in templates.items()})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all templates, sorted: `consolidate/batch`, `contrast/group`, ..."""
+        return tuple(sorted(self._templates))
+
+    def has(self, name: str) -> bool:
+        """Say whether there is such a template; some stages exist in some sets only."""
+        return name in self._templates
+
+    def render(self, name: str, **variables: Any) -> str:
+        """Fill in a template; the text has no trailing newline.
+
+        Raises:
+            TemplateError: there is no such template, it is broken, or it wants a variable that was not given.
+        """
+        found = self._found(name)
+        try:
+            return self._environment.get_template(name + SUFFIX).render(variables).rstrip("\n")
+        except jinja2.UndefinedError as error:
+            given = _list(sorted(variables)) or "nothing"
+            raise TemplateError(f"{_where(name, found)}: {error.message}; it was given {given}") from error
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise TemplateError(f"{_where(name, found)} cannot be rendered: {error}") from error
+
+    def source(self, name: str) -> str:
+        """Return the text of a template as it was read."""
+        return self._found(name).source
+
+    def path(self, name: str) -> Path:
+        """Return the file that a template was read from."""
+        return self._found(name).path
+
+    def hash(self, name: str) -> str:
+        """Return 12 hex digits of the SHA-256 of a template and of all parts it includes."""
+        digest = hashlib.sha256()
+        for part in self._parts(name):
+            digest.update(self.source(part).encode())
+            digest.update(b"\0")
+        return digest.hexdigest()[:12]
+
+    def variables(self, name: str) -> frozenset[str]:
+        """Return the variables that a template and its parts use."""
+        return frozenset().union(
+            *(meta.find_undeclared_variables(self._environment.parse(self.source(part))) for part in self._parts(name))
+        )
+
+    def _found(self, name: str) -> Template:
+        """Return a template, or say which names there are."""
+        if name not in self._templates:
+            known = _list(self.names)
+            raise TemplateError(f"no prompt template {name!r}; looked in {_list(self.places)}, which hold {known}")
+        return self._templates[name]
+
+    def _parts(self, name: str) -> list[str]:
+        """List a template and what it includes, directly or not, each once, in order of appearance."""
+        parts = [name]
+        for part in parts:
+            found = meta.find_referenced_templates(self._environment.parse(self.source(part)))
+            included = [file.removesuffix(SUFFIX) for file in found if file]
+            parts += [name for name in included if name not in parts]
+        return parts
+
+
+def load(set_name: str = "default", override: Path | None = None) -> Prompts:
+    """Read a set of templates.
+
+    Args:
+        set_name: a folder beside `default`, for instance `paper` or `tiny`.
+        override: a folder whose templates win over those of the set; it may hold a `set.toml` too.
+
+    Raises:
+        TemplateError: no such set or folder, or an override that is broken, unknown or asks for unknown variables.
+        UnknownKey: `set.toml` has a key that does not exist.
+    """
+    root = folder()
+    if set_name not in sets():
+        raise TemplateError(f"no prompt set {set_name!r} in {root}; there are {_list(sets())}")
+    places = tuple(dict.fromkeys((root / set_name, root / "default")))
+    shipped = {name: found for place in reversed(places) for name, found in _read_folder(place).items()}
+    if override is None:
+        return Prompts(shipped, places, _settings(places[:1]))
+    own = _read_override(override)
+    places = (override, *places)
+    prompts = Prompts(shipped | own, places, _settings(places[:2]))
+    for name in own:
+        _check_override(prompts, Prompts(shipped, places[1:], prompts.settings), name)
+    return prompts
+
+
+def folder() -> Path:
+    """Return the folder of all sets: `_prompts` inside an installed package, else `prompts` beside it."""
+    package = Path(__file__).resolve().parent
+    installed = package / "_prompts"
+    return installed if installed.is_dir() else package.parent / "prompts"
+
+
+def sets() -> tuple[str, ...]:
+    """Return the names of the sets that ship with the package."""
+    return tuple(sorted(path.name for path in folder().iterdir() if path.is_dir()))
+
+
+def fence(text: object, tag: str = "text") -> str:
+    """Put text of unknown origin between `<tag-xxxxxxxx>` and `</tag-xxxxxxxx>`.
+
+    The eight hex digits are a hash of tag and text: hard to guess for who wrote the text, yet the same in every run, so
+    that prompts can be replayed. Whatever in the text looks like a closing tag, or like any fence, is escaped as well.
+    """
+    body = str(text).strip("\n")
+    name = f"{tag}-{hashlib.sha256(f'{tag}:{body}'.encode()).hexdigest()[:8]}"
+    body = re.sub(rf"<(?=\s*/\s*{re.escape(tag)}\b|\s*/?\s*\w+-[0-9a-f]{{8}}\b)", "&lt;", body, flags=re.IGNORECASE)
+    return f"<{name}>\n{body}\n</{name}>"
+
+
+def line(text: object) -> str:
+    """Put text on one line, so that it cannot pose as the next item of a list."""
+    return " ".join(str(text).split())
+
+
+def _where(name: str, found: Template) -> str:
+    """Name a template for an error message."""
+    return f"prompt template {name!r} ({found.path})"
+
+
+def _list(values: Iterable[object]) -> str:
+    """Join values for an error message."""
+    return ", ".join(map(str, values))
+
+
+def _environment(sources: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
+    """Build the one Jinja environment: sandboxed, strict, with the two filters `fence` and `line`."""
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.DictLoader(sources),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+        auto_reload=False,
+    )
+    environment.filters = {**environment.filters, "fence": fence, "line": line}
+    return environment
+
+
+def _read_folder(path: Path) -> dict[str, Template]:
+    """Read all templates below a folder."""
+    files = sorted(path.rglob(f"*{SUFFIX}"))
+    return {file.relative_to(path).as_posix().removesuffix(SUFFIX): Template(_read(file), file) for file in files}
+
+
+def _read(path: Path) -> str:
+    """Read one file, with a sentence when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TemplateError(f"prompt template {path} cannot be read as UTF-8 text: {error}") from error
+
+
+def _read_override(path: Path) -> dict[str, Template]:
+    """Read the user's templates; a name that nothing asks for is a mistake, not a wish. Own parts go to `parts/`."""
+    if not path.is_dir():
+        raise TemplateError(f"the prompt folder {path} does not exist or is no folder")
+    own = _read_folder(path)
+    if not own and not (path / "set.toml").is_file():
+        raise TemplateError(f"the prompt folder {path} holds neither a template (*{SUFFIX}) nor a set.toml")
+    known = _known_names()
+    for name in own:
+        if name not in known and not name.startswith("parts/"):
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {_list(known)}"
+            raise TemplateError(f"{own[name].path}: nothing asks for a prompt template {name!r}; {hint}")
+    return own
+
+
+@cache
+def _known_names() -> tuple[str, ...]:
+    """Return the names of the templates of all sets together."""
+    return tuple(sorted({name for set_name in sets() for name in _read_folder(folder() / set_name)}))
+
+
+def _check_override(prompts: Prompts, shipped: Prompts, name: str) -> None:
+    """Find now what would fail at the first use: bad syntax, a missing part, a variable that is never given."""
+    path = prompts.path(name)
+    try:
+        wanted = prompts.variables(name)
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(f"{path}, line {error.lineno}: {error.message}") from error
+    if not shipped.has(name):
+        return
+    given = shipped.variables(name)
+    if extra := sorted(wanted - given):
+        raise TemplateError(f"{path} asks for {_list(extra)}; {name!r} is given {_list(sorted(given))}")
+
+
+def _settings(places: tuple[Path, ...]) -> PromptSettings:
+    """Read the first `set.toml` of the places; without one, the defaults."""
+    path = next((place / "set.toml" for place in places if (place / "set.toml").is_file()), None)
+    if path is None:
+        return PromptSettings()
+    try:
+        values = tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise TemplateError(f"{path} is not valid TOML: {error}") from error
+    known = [item.name for item in fields(PromptSettings)]
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {_list(known)}"
+            raise UnknownKey(f"{path}: no key {key!r}; {hint}")
+        if value not in CHOICES[key]:
+            raise TemplateError(f"{path}: {key} = {value!r} is not one of {_list(CHOICES[key])}")
+    return PromptSettings(**values)
