@@ -92,6 +92,10 @@ class Evidence:
     reason: str = ""
     detail: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the measurement knows: E values, rollouts spent, touched problems, cost."""
+    version: int | None = None
+    """The version it was measured for; the store fills it in, like `run` and `step`."""
+    run: str = ""
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Version:
     step: int | None = None
     note: str = ""
     """Why the version exists, in a few words: `learn`, `add`, `rollback to 3`, `import`."""
+    digest: str = ""
+    """SHA-256 of its lessons and template: equal digests mean byte-equal versions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,3 +127,135 @@ class AppliedEdit:
     lesson_id: int
     """The lesson that carries the text afterwards (the deleted one for DELETE)."""
     created: float = 0.0
+    restored: bool = False
+    """True when a rollback or an import put the lesson there as it once was; `edit` then reads as an UPDATE."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnappliedEdit:
+    """An edit that made no version: rejected, or undecided and waiting."""
+
+    id: int
+    edit: Edit
+    status: str
+    """`rejected` or `undecided`."""
+    reason: str
+    """Why it was not applied; the edit's own reason is on the edit."""
+    version: int
+    """The version it would have changed."""
+    run: str = ""
+    step: int | None = None
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What it takes to get from one version to another."""
+
+    added: tuple[Lesson, ...]
+    removed: tuple[Lesson, ...]
+    changed: tuple[tuple[Lesson, Lesson], ...]
+    """Before and after, for lessons whose words differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """The whole story of one lesson."""
+
+    lesson_id: int
+    lesson: Lesson | None
+    """As it stands in the newest version; None when it has left."""
+    edits: tuple[AppliedEdit, ...]
+    evidence: tuple[Evidence, ...]
+    """Measurements that name this lesson, oldest first."""
+    shown: int = 0
+    """How many rollouts had it in their prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of `learn` or `eval`."""
+
+    id: str
+    name: str
+    kind: str
+    """`learn`, `eval`, `compare`, ..."""
+    fingerprint: str
+    """Hash of what makes two runs the same: configuration, dataset, prompts, model."""
+    config: Mapping[str, Any]
+    library: str | None
+    base_version: int | None
+    dataset: str
+    status: str
+    """`running`, `finished`, `budget`, `interrupted` or `failed`."""
+    summary: Mapping[str, Any]
+    started: float
+    finished: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """One batch of a run, as recorded."""
+
+    run: str
+    step: int
+    epoch: int
+    version_before: int
+    version_after: int
+    summary: Mapping[str, Any]
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One measured mean reward of a library version on a dataset."""
+
+    run: str
+    dataset: str
+    model: str
+    library: str | None
+    version: int | None
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    """Ends of the 95% interval."""
+    problems: int = 0
+    k: int = 1
+    """Rollouts per problem."""
+    control: str = ""
+    """Empty for the library itself, else which control: `empty`, `filler`, `shuffled`, ..."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    created: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RoleUsage:
+    """What the calls of one role consumed."""
+
+    role: str
+    calls: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    usd: float | None
+    """None when any call has no known price: unknown is never zero."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One journaled model or tool call."""
+
+    key: str
+    role: str
+    model: str
+    request: Mapping[str, Any]
+    reply: Mapping[str, Any]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    usd: float | None = None
+    """None when the price is not known."""
+    seconds: float = 0.0
+    run: str | None = None
+    """The run that paid for it; a later run that replays it is not named."""

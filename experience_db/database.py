@@ -1,0 +1,219 @@
+"""One SQLite file: how it is opened, how transactions nest, and how SQLite's errors become ours.
+
+WAL, foreign keys on, synchronous=NORMAL: a killed process loses nothing that was committed. One process writes,
+any number read. A file that is damaged, foreign or too new is reported and left exactly as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from experience_db.errors import (
+    CorruptStore,
+    NewerSchema,
+    NotAStore,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+    StoreNotFound,
+    StoreReadOnly,
+    UnknownRun,
+)
+
+APPLICATION_ID = 0x7F6AE0DB
+"""Marks a SQLite file as ours (`PRAGMA application_id`)."""
+SCHEMA = 1
+"""How many migrations this release knows (`PRAGMA user_version`)."""
+BUSY_SECONDS = 10.0
+"""How long a writer waits for another one."""
+
+
+class Database:
+    """A connection with nested transactions and our errors; the store's parts are built on it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str, *, readonly: bool, clock: Callable[[], float]):
+        self._connection = connection
+        self._lock = threading.RLock()
+        self.path = path
+        self.readonly = readonly
+        self.clock = clock
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], *, readonly: bool = False, clock: Callable[[], float] = time.time
+    ) -> Self:
+        """Open a database; a writable one is created and migrated as needed.
+
+        Raises:
+            StoreNotFound: Nothing to read there, or no folder to create it in.
+            StoreReadOnly: It cannot be written; `readonly=True` may still read it.
+            CorruptStore: Not a database, cut short or damaged. It was not touched.
+            NotAStore: A database of something else.
+            NewerSchema: Written by a newer release.
+        """
+        where = os.fspath(path)
+        with faults(where):
+            connection = _connected(where, readonly)
+            try:
+                _settle_schema(connection, where, readonly)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(connection, where, readonly=readonly, clock=clock)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is harmless."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def atomic(self) -> Iterator[None]:
+        """All or nothing: what is written inside becomes visible and lasting together. Nests.
+
+        Don't await inside: the write lock is held until the outermost block ends.
+        """
+        with self._lock, faults(self.path):
+            if self.readonly:
+                raise StoreReadOnly(f"{self.path} was opened read-only; open it with readonly=False to write")
+            nested = self._connection.in_transaction
+            self._connection.execute("SAVEPOINT nested" if nested else "BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("RELEASE nested" if nested else "COMMIT")
+            except BaseException:
+                # A full disk may have undone the whole transaction already.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK TO nested" if nested else "ROLLBACK")
+                    if nested:
+                        self._connection.execute("RELEASE nested")
+                raise
+
+    def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
+        with self._lock, faults(self.path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def _row(self, sql: str, *values: Any) -> sqlite3.Row | None:
+        with self._lock, faults(self.path):
+            row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+            return row
+
+    def _write(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """Run one statement; outside of `atomic` it is committed at once."""
+        with self._lock, faults(self.path):
+            return self._connection.execute(sql, values)
+
+    def _write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        with self.atomic():
+            self._connection.executemany(sql, rows)
+
+    def _insert(self, table: str, **columns: Any) -> int:
+        """Insert one row and return its row id."""
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"  # noqa: S608  names are ours
+        return int(self._write(sql, *columns.values()).lastrowid or 0)
+
+
+@contextmanager
+def faults(path: str) -> Iterator[None]:
+    """Turn what SQLite raises inside into one sentence of ours."""
+    try:
+        yield
+    except StoreError:  # CorruptStore is a sqlite3 error as well, and is already a sentence.
+        raise
+    except sqlite3.Error as error:
+        raise _explained(error, path) from error
+
+
+def _explained(error: sqlite3.Error, path: str) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return UnknownRun(f"{path}: a record names a run that was never started; call start_run first")
+    match code & 0xFF:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return CorruptStore(
+                f"{path} is no database or is damaged ({error}); it was left as it is: restore a copy or name another"
+            )
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM:
+            return StoreReadOnly(f"{path} cannot be opened for this ({error}); check the file's and folder's rights")
+        case sqlite3.SQLITE_FULL:
+            return StoreFull(f"no space left to write {path}; free some and run the same command again")
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreBusy(f"another process is writing {path}; wait until it is done, or use another file")
+        case _:
+            return StoreError(f"{path}: {error}; nothing was written")
+
+
+def _connected(path: str, readonly: bool) -> sqlite3.Connection:
+    if path == ":memory:":
+        return _prepared(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+    file = Path(path).absolute()
+    _check_place(file, path, readonly)
+    uri = f"{file.as_uri()}?mode={'ro' if readonly else 'rwc'}"
+    if readonly and not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists():
+        uri += "&immutable=1"  # WAL wants to create a side file even to read; this says that nobody writes.
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        return _prepared(connection, readonly)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _prepared(connection: sqlite3.Connection, readonly: bool = False) -> sqlite3.Connection:
+    connection.row_factory = sqlite3.Row
+    # The first read finds damage, and must come before anything that could write.
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    connection.execute("PRAGMA foreign_keys = ON")
+    if not readonly:
+        connection.execute("PRAGMA synchronous = NORMAL")
+    return connection
+
+
+def _check_place(file: Path, path: str, readonly: bool) -> None:
+    if file.is_dir():
+        raise StoreReadOnly(f"{path} is a folder; name a database file in it")
+    if not file.parent.is_dir():
+        raise StoreNotFound(f"cannot open {path}: there is no folder {file.parent}; create it first")
+    if readonly and not file.exists():
+        raise StoreNotFound(f"there is no database {path}; run `tfgrpo learn` first, or name another file")
+    if not readonly and not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise StoreReadOnly(f"{path} cannot be written; check the rights of the file and its folder")
+
+
+def _settle_schema(connection: sqlite3.Connection, path: str, readonly: bool) -> None:
+    """Check whose file this is and how new; create or upgrade it when it may be written."""
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    schema = connection.execute("PRAGMA user_version").fetchone()[0]
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if tables and owner != APPLICATION_ID:
+        raise NotAStore(f"{path} is a database of something else; it was left as it is: name another file")
+    if schema > SCHEMA:
+        raise NewerSchema(
+            f"{path} has schema {schema}, this release knows up to {SCHEMA}; upgrade tfgrpo, or use another file"
+        )
+    if readonly:
+        if schema < SCHEMA:
+            fault = "holds an older schema" if tables else "is empty"
+            raise StoreNotFound(f"{path} {fault}; open it once for writing, for instance with `tfgrpo lessons add`")
+        return
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] not in {"wal", "memory"}:
+        connection.execute("PRAGMA journal_mode = WAL")
+    if schema < SCHEMA:
+        from experience_db.migrations import migrate  # noqa: PLC0415  sqlite-utils loads numpy where it finds it
+
+        migrate(connection)

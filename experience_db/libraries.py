@@ -1,0 +1,225 @@
+"""Libraries and their versions: edits go in, versions come out, and nothing that was is ever lost.
+
+The rows of `edits` are the truth. `lessons` holds, for reading, each wording with the versions it stood in
+(`since` up to but not including `until`); `rebuild` makes any version from the edits alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from experience_db.codec import RESTORE, applied_of, digest, edit_columns, edit_of, lesson_of, sources_json
+from experience_db.errors import InvalidName, StaleVersion
+from experience_db.evidence import EvidenceTable
+from experience_db.history import Change, editing, replayed, restoring
+from experience_db.library import DEFAULT_TEMPLATE, Library, check_template
+from experience_db.records import AppliedEdit, Diff, Edit, Evidence, Lesson
+
+_NAME = re.compile(r"[^\s@][^\n@]{0,199}")
+_APPLIED = "SELECT * FROM edits WHERE library = ? AND version <= ? ORDER BY version, position"
+
+
+class Libraries(EvidenceTable):
+    """The part of the store that keeps libraries."""
+
+    def create_library(self, name: str, template: str | None = None) -> Library:
+        """Return the newest version of a library; a new one starts as version 0, empty, with this template.
+
+        Raises InvalidName or BadTemplate.
+        """
+        if not _NAME.fullmatch(name):
+            raise InvalidName(f"{name!r} cannot name a library; use 1 to 200 characters without '@' or line breaks")
+        template = DEFAULT_TEMPLATE if template is None else template
+        check_template(template)
+        with self.atomic():
+            if self._head(name) is None:
+                self._insert("libraries", name=name, created=self.clock())
+                self._insert_version(Library(name, 0, (), template, 1), None, "new", None, None)
+            return self.library(name)
+
+    def libraries(self) -> tuple[str, ...]:
+        """Names of all libraries, sorted."""
+        return tuple(row["name"] for row in self._rows("SELECT name FROM libraries ORDER BY name"))
+
+    def library(self, name: str, version: int | None = None) -> Library:
+        """Return one version, the newest when none is named; raises UnknownLibrary or UnknownVersion."""
+        number = self._known_version(name, version)
+        rows = self._rows(
+            "SELECT * FROM lessons WHERE library = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2)"
+            " ORDER BY lesson_id",
+            name, number,
+        )  # fmt: skip
+        template, next_id = self._frame(name, number)
+        return Library(name, number, tuple(map(lesson_of, rows)), template, next_id)
+
+    def commit(
+        self,
+        library_name: str,
+        edits: Sequence[Edit],
+        *,
+        parent: int,
+        run: str | None = None,
+        step: int | None = None,
+        note: str = "",
+        evidence: Sequence[Evidence] = (),
+        template: str | None = None,
+    ) -> Library:
+        """Make the next version from edits, together with the evidence for it; one transaction.
+
+        Without edits (and without a new template) there is no new version: `parent` is returned and the evidence is
+        kept for it. The same commit again from the same step of a run returns the version that it made the first
+        time, so a resumed run may repeat it.
+
+        Raises:
+            StaleVersion: The library has moved on since `parent`.
+            InvalidEdit, ConflictingEdits, UnknownLesson: As `apply_edits`; nothing is stored.
+            BadTemplate: The template cannot be rendered.
+        """
+        with self.atomic():
+            made = self._made_before(library_name, edits, parent, run, step)
+            if made is None:
+                made = self._commit(library_name, edits, parent, template, note, (run, step))
+            for item in evidence:
+                self._insert_evidence(library_name, made.version, item, run, step)
+            return made
+
+    def rollback(self, name: str, to: int, *, run: str | None = None, note: str = "") -> Library:
+        """Make a new version that equals an old one, lesson for lesson; history only grows.
+
+        A lesson deleted since comes back under its old id.
+        """
+        note = note or f"rollback to {to}"
+        with self.atomic():
+            head, goal = self.library(name), self.library(name, to)
+            return self._advance(head, restoring(head, goal.lessons, goal.template, note), note, (run, None))
+
+    def log(self, name: str) -> tuple[AppliedEdit, ...]:
+        """Every applied edit, oldest first."""
+        return tuple(map(applied_of, self._rows(_APPLIED, name, self._known_version(name))))
+
+    def diff(self, name: str, a: int, b: int) -> Diff:
+        """Return what changed from version `a` to version `b`."""
+        old = {lesson.id: lesson for lesson in self.library(name, a)}
+        new = {lesson.id: lesson for lesson in self.library(name, b)}
+        return Diff(
+            added=tuple(lesson for i, lesson in new.items() if i not in old),
+            removed=tuple(lesson for i, lesson in old.items() if i not in new),
+            changed=tuple((old[i], new[i]) for i in old if i in new and old[i].text != new[i].text),
+        )
+
+    def rebuild(self, name: str, version: int | None = None) -> Library:
+        """Make a version from the edits alone, without looking at the table of lessons."""
+        number = self._known_version(name, version)
+        lessons: tuple[Lesson, ...] = ()
+        next_id = 1
+        for _, lessons, next_id in replayed(self._rows(_APPLIED, name, number)):  # noqa: B007  the last one counts
+            pass
+        return Library(name, number, lessons, self._frame(name, number)[0], next_id)
+
+    def _frame(self, name: str, version: int) -> tuple[str, int]:
+        """What a version has beside its lessons: the template and the next id."""
+        row = self._rows(
+            "SELECT template, next_lesson_id FROM versions WHERE library = ? AND version = ?", name, version
+        )[0]
+        return row["template"], row["next_lesson_id"]
+
+    def _commit(
+        self,
+        name: str,
+        edits: Sequence[Edit],
+        parent: int,
+        template: str | None,
+        note: str,
+        origin: tuple[str | None, int | None],
+    ) -> Library:
+        known = self.library(name, parent)
+        template = known.template if template is None else template
+        if not edits and template == known.template:
+            return known
+        head = self.library(name)
+        if head.version != parent:
+            raise StaleVersion(name, parent, head.version)
+        check_template(template)
+        return self._advance(head, editing(head, edits, template), note, origin)
+
+    def _made_before(
+        self, name: str, edits: Sequence[Edit], parent: int, run: str | None, step: int | None
+    ) -> Library | None:
+        """The version that this very commit made already, when a resumed run repeats it."""
+        if not run or not edits:
+            return None
+        made = self._row(
+            "SELECT version FROM versions WHERE library = ? AND parent = ? AND run = ? AND step IS ?",
+            name, parent, run, step,
+        )  # fmt: skip
+        if made is None:
+            return None
+        rows = self._rows("SELECT * FROM edits WHERE library = ? AND version = ? ORDER BY position", name, made[0])
+        return self.library(name, made[0]) if tuple(map(edit_of, rows)) == tuple(edits) else None
+
+    def _advance(self, head: Library, change: Change, note: str, origin: tuple[str | None, int | None]) -> Library:
+        """Write the version after `head`, its edits and its lessons."""
+        run, step = origin
+        made = Library(head.name, head.version + 1, change.lessons, change.template, change.next_id)
+        self._insert_version(made, head.version, note, run or None, step)
+        for applied in change.edits:
+            self._insert_applied(made, applied, run or None, step)
+        self._move_lessons(head, made)
+        return made
+
+    def _insert_version(self, made: Library, parent: int | None, note: str, run: str | None, step: int | None) -> None:
+        self._insert(
+            "versions",
+            library=made.name,
+            version=made.version,
+            parent=parent,
+            note=note,
+            run=run,
+            step=step,
+            created=self.clock(),
+            template=made.template,
+            next_lesson_id=made.next_id,
+            digest=digest(made.lessons, made.template),
+        )
+
+    def _insert_applied(self, made: Library, applied: AppliedEdit, run: str | None, step: int | None) -> None:
+        columns = edit_columns(applied.edit)
+        if applied.restored:
+            lesson = made.lesson(applied.lesson_id)
+            columns |= {"op": RESTORE, "restored_born": lesson.born, "restored_changed": lesson.changed}
+        self._insert(
+            "edits",
+            library=made.name,
+            status="applied",
+            version=made.version,
+            position=applied.position,
+            lesson_id=applied.lesson_id,
+            verdict="",
+            base_version=made.version - 1,
+            run=run,
+            step=step,
+            created=self.clock(),
+            **columns,
+        )
+
+    def _move_lessons(self, old: Library, new: Library) -> None:
+        """Bring the table of lessons from one version to the next: close the wordings that left, add the new ones."""
+        before, after = set(old.lessons), set(new.lessons)
+        for lesson in sorted(before - after, key=lambda lesson: lesson.id):
+            self._write(
+                "UPDATE lessons SET until = ? WHERE library = ? AND lesson_id = ? AND until IS NULL",
+                new.version, new.name, lesson.id,
+            )  # fmt: skip
+        for lesson in sorted(after - before, key=lambda lesson: lesson.id):
+            self._insert(
+                "lessons",
+                library=new.name,
+                lesson_id=lesson.id,
+                text=lesson.text,
+                since=new.version,
+                born=lesson.born,
+                changed=lesson.changed,
+                tainted=int(lesson.tainted),
+                sources=sources_json(lesson.sources),
+            )

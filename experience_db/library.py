@@ -1,0 +1,117 @@
+"""A library version in memory: its lessons, the block they make in a prompt, and where that block goes.
+
+The template is stored with the version, so an app puts into its prompts exactly what learning put there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from experience_db.apply import apply_edits
+from experience_db.errors import BadTemplate, UnknownLesson
+from experience_db.records import Edit, Lesson
+
+DEFAULT_TEMPLATE = (
+    "Lessons from earlier attempts. Apply those that fit this problem; ignore the rest.\n"
+    "{% for lesson in lessons %}"
+    "[{{ lesson.id }}] {{ lesson.text }}{% if not loop.last %}\n{% endif %}"
+    "{% endfor %}"
+)
+"""Used when a library is created without a template of its own."""
+
+_SYSTEM_ROLES = ("system", "developer")
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """One version of a library; immutable."""
+
+    name: str
+    version: int = 0
+    """0 is the empty library."""
+    lessons: tuple[Lesson, ...] = ()
+    """Ordered by id."""
+    template: str = DEFAULT_TEMPLATE
+    """Jinja source of the block that goes into prompts; wants `lessons`, each with `id` and `text`."""
+    next_id: int = 0
+    """The id that the next new lesson will get; left at 0 it becomes one more than the highest present."""
+
+    def __post_init__(self) -> None:
+        """Fill in `next_id`."""
+        if self.next_id < 1:
+            object.__setattr__(self, "next_id", 1 + max((lesson.id for lesson in self.lessons), default=0))
+
+    def __len__(self) -> int:
+        return len(self.lessons)
+
+    def __iter__(self) -> Iterator[Lesson]:
+        return iter(self.lessons)
+
+    def lesson(self, lesson_id: int) -> Lesson:
+        """Return the lesson of that id, or raise UnknownLesson."""
+        for lesson in self.lessons:
+            if lesson.id == lesson_id:
+                return lesson
+        raise UnknownLesson(f"version {self.version} of library {self.name!r} has no lesson {lesson_id}")
+
+    def block(self) -> str:
+        """Return the text that goes into prompts; empty when there are no lessons. Raises BadTemplate."""
+        if not self.lessons:
+            return ""
+        return _render(self.template, self.lessons)
+
+    def inject(self, messages: Sequence[Mapping[str, Any]], problem: object = None) -> list[dict[str, Any]]:
+        """Return new OpenAI-style messages that carry the lessons; the given ones are not changed.
+
+        The block ends the first system (or developer) message, after a blank line; without one it becomes a new
+        leading system message. `problem` is there for retrieval per problem; the whole library goes in without it.
+        """
+        copies = [dict(message) for message in messages]
+        block = self.block()
+        if not block:
+            return copies
+        for message in copies:
+            if message.get("role") in _SYSTEM_ROLES:
+                message["content"] = _extended(message.get("content"), block)
+                return copies
+        return [{"role": "system", "content": block}, *copies]
+
+    def with_edits(self, edits: Sequence[Edit]) -> Library:
+        """Return the candidate that these edits would make; nothing is stored and the version stays the same.
+
+        Raises InvalidEdit, ConflictingEdits or UnknownLesson as `apply_edits` does.
+        """
+        applied = apply_edits(self.lessons, edits, version=self.version + 1, next_id=self.next_id)
+        return replace(self, lessons=applied.lessons, next_id=applied.next_id)
+
+
+def check_template(template: str) -> None:
+    """Render a template once with a made-up lesson; raises BadTemplate."""
+    _render(template, (Lesson(1, "text", 1, 1),))
+
+
+def _extended(content: Any, block: str) -> Any:
+    """Content with the block at its end; content may be text, a list of parts, or nothing."""
+    if not content:
+        return block
+    if isinstance(content, str):
+        return f"{content}\n\n{block}"
+    return [*content, {"type": "text", "text": f"\n\n{block}"}]
+
+
+def _render(template: str, lessons: tuple[Lesson, ...]) -> str:
+    try:
+        return _compiled(template).render(lessons=lessons)
+    except TemplateError as error:
+        raise BadTemplate(f"the lessons template cannot be rendered: {error}; correct it where it was set") from error
+
+
+@lru_cache(maxsize=64)
+def _compiled(template: str) -> Template:
+    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(template)
