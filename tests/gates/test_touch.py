@@ -1,0 +1,124 @@
+"""Where an edit acts."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experience_db import Edit, Op
+from tfgrpo.gates.touch import STOP_WORDS, Touched, touched, union, words
+from tfgrpo.types import Problem
+
+from .tables import library_of, worded_pool
+
+POOL = worded_pool(64)
+LIBRARY = library_of("Treat dax as sum.", "Check twice.", "Treat wug as min.")
+
+
+def ids(found):
+    """Ids of the touched problems."""
+    return [problem.id for problem in found.problems]
+
+
+def with_word(*operators):
+    """Ids of the problems that name any of the operators."""
+    return [problem.id for problem in POOL if any(word in problem.question for word in operators)]
+
+
+@pytest.mark.parametrize(
+    ("edit", "operators"),
+    [
+        (Edit(Op.ADD, "Treat glorp as max."), ("glorp",)),
+        (Edit(Op.ADD, "When GLORP appears, take the larger."), ("glorp",)),
+        (Edit(Op.UPDATE, "Treat glorp as max.", (1,)), ("glorp", "dax")),
+        (Edit(Op.UPDATE, "Add the two.", (1,)), ("dax",)),
+        (Edit(Op.DELETE, None, (1,)), ("dax",)),
+        (Edit(Op.MERGE, "Treat both as sum.", (1, 3)), ("dax", "wug")),
+    ],
+)
+def test_words_taken_or_brought_name_the_touched_problems(edit, operators):
+    """ADD counts its new words, DELETE the old ones, UPDATE and MERGE both."""
+    found = touched(edit, LIBRARY, POOL)
+    assert (found.how, ids(found), found.words) == ("word", with_word(*operators), tuple(sorted(operators)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Compute with care.",
+        "Start with the left one.",
+        "Check the answer again before you finish.",
+        "¡Ojo!",
+        "Sum 3 9.",
+    ],
+)
+def test_lesson_without_a_rare_word_touches_everything(text):
+    """Words that occur everywhere, nowhere or mean nothing single out no problem."""
+    found = touched(Edit(Op.ADD, text), LIBRARY, POOL)
+    assert (found.how, found.problems) == ("all", POOL)
+
+
+def test_stop_words_do_not_touch_however_rare():
+    """A word of task prose in a quarter of the problems is no topic."""
+    pool = tuple(Problem(str(i), f"Find {'each possible value' if i % 4 == 0 else 'x'} now.") for i in range(64))
+    assert touched(Edit(Op.ADD, "Find each possible value."), LIBRARY, pool).how == "all"
+
+
+def test_too_few_named_problems_cannot_carry_a_verdict():
+    """A word of seven problems falls back to all of them; a word of eight does not."""
+    for n, how in ((7, "all"), (8, "word")):
+        pool = tuple(Problem(str(i), "a triangle" if i < n else "a circle") for i in range(64))
+        assert touched(Edit(Op.ADD, "Triangles have three sides."), LIBRARY, pool).how == how
+
+
+def test_plural_names_the_singular():
+    """A plural s does not hide a word."""
+    assert words("Triangles of CLASS") == {"triangle", "class"}
+
+
+def test_likelihood_takes_the_top_quarter_when_no_word_matches():
+    """The quarter of the pool whose stored rollouts change most is taken, in pool order."""
+    found = touched(Edit(Op.ADD, "Start left."), LIBRARY, POOL, lambda problem: float(problem.id[1:]) - 31.5)
+    assert found.how == "likelihood"
+    assert ids(found) == [f"p{i}" for i in (*range(8), *range(56, 64))]
+
+
+def test_words_win_over_likelihood():
+    """A lesson that names problems does not ask for likelihoods."""
+
+    def never(problem):
+        raise AssertionError
+
+    assert touched(Edit(Op.ADD, "Treat glorp as max."), LIBRARY, POOL, never).how == "word"
+
+
+@pytest.mark.parametrize("change", [0.0, math.nan])
+def test_unchanged_or_unknown_likelihood_touches_everything(change):
+    """Where no likelihood moves or none is known, all problems are tested."""
+    assert touched(Edit(Op.ADD, "Start left."), LIBRARY, POOL, lambda problem: change).how == "all"
+
+
+def test_union_keeps_pool_order_and_falls_back_to_all():
+    """A bundle is tested wherever a member acts, and everywhere if one member may act anywhere."""
+    parts = [touched(Edit(Op.ADD, f"Treat {word} as max."), LIBRARY, POOL) for word in ("wug", "glorp")]
+    assert (union(parts, POOL).how, ids(union(parts, POOL))) == ("word", with_word("glorp", "wug"))
+    moved = Touched(POOL[:9], "likelihood")
+    assert union([*parts, moved], POOL).how == "likelihood"
+    assert union([*parts, Touched(POOL, "all")], POOL) == Touched(POOL, "all")
+
+
+@given(st.text(max_size=60), st.lists(st.text(max_size=30), max_size=20))
+def test_touched_is_a_nonempty_part_of_the_pool_in_its_order(text, questions):
+    """Whatever the texts, the result is an ordered part of the pool, and empty only if the pool is."""
+    pool = tuple(Problem(str(i), question) for i, question in enumerate(questions))
+    found = touched(Edit(Op.ADD, text), LIBRARY, pool)
+    places = [pool.index(problem) for problem in found.problems]
+    assert places == sorted(set(places))
+    assert bool(places) == bool(pool)
+
+
+@given(st.text(max_size=80))
+def test_words_are_content_words(text):
+    """No stop word, no number and no short word is left."""
+    assert all(word not in STOP_WORDS and not word.isdigit() and len(word) >= 2 for word in words(text))

@@ -1,0 +1,23 @@
+"""Gates: what decides accept, reject or undecided for an edit or a bundle of edits."""
+
+from tfgrpo.gates.alpha import Alpha
+from tfgrpo.gates.base import Gate, Rewards, Trial
+from tfgrpo.gates.comparison import LITE, Design
+from tfgrpo.gates.harm import harm_check
+from tfgrpo.gates.mean import MeanGate
+from tfgrpo.gates.open import OpenGate
+from tfgrpo.gates.paired import PairedGate, ScoreChanges
+
+__all__ = [
+    "LITE",
+    "Alpha",
+    "Design",
+    "Gate",
+    "MeanGate",
+    "OpenGate",
+    "PairedGate",
+    "Rewards",
+    "ScoreChanges",
+    "Trial",
+    "harm_check",
+]

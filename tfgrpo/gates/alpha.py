@@ -1,0 +1,53 @@
+"""How much of the error rate each test of a run may spend: a fixed level, or e-LOND.
+
+With the fixed rule every test has level alpha, so alpha bounds the chance that one useless edit is accepted; over a
+run of T tests of useless edits up to alpha T of them may be. e-LOND bounds the false discovery rate of the whole run,
+the expected share of useless edits among the accepted ones, by alpha:
+
+    alpha_t = alpha gamma_t (1 + edits accepted before t),   gamma_t = 1 / (t (t + 1)),   accept when E_t >= 1/alpha_t
+
+It needs e-values and nothing else, however much the tests depend on each other; here they share problems, seeds and
+baselines, which rules out the rules for independent p-values. Any gammas that sum to 1 will do, these are simple.
+
+Source: Xu and Ramdas, "Online multiple testing with e-values", AISTATS 2024.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from tfgrpo.errors import UsageError
+
+Rule = Literal["fixed", "e-lond"]
+
+
+@dataclass(frozen=True, slots=True)
+class Alpha:
+    """The error rate of a run and what has been spent of it."""
+
+    alpha: float = 0.05
+    """Level per test for `fixed`, false discovery rate of the run for `e-lond`; in (0, 1)."""
+    rule: Rule = "fixed"
+    tests: int = 0
+    """Tests finished so far."""
+    accepted: int = 0
+    """Those of them that accepted."""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.alpha < 1.0:
+            raise UsageError(f"the gate's alpha must lie between 0 and 1, got {self.alpha}")
+        if self.rule not in ("fixed", "e-lond"):
+            raise UsageError(f"unknown rule {self.rule!r} for the gate's alpha; use 'fixed' or 'e-lond'")
+
+    @property
+    def level(self) -> float:
+        """The level of the next test; it depends on finished tests only."""
+        if self.rule == "fixed":
+            return self.alpha
+        t = self.tests + 1
+        return self.alpha * (1 + self.accepted) / (t * (t + 1))
+
+    def after(self, accepted: bool) -> Alpha:
+        """Return the state after one more test."""
+        return replace(self, tests=self.tests + 1, accepted=self.accepted + accepted)

@@ -1,0 +1,146 @@
+"""The default gate: an edit enters when paired held-out rollouts show that the library is better with it.
+
+A batch of edits is tested as a whole first, on the problems that any of them touches. If the whole is accepted, each
+member must not be missed: it leaves when the rest is better without it, so that weak right lessons stay and a bad
+companion does not ride in. If the whole is not accepted, the edits are tested one at a time, each accepted one
+becoming part of the baseline of the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from experience_db import Edit, Evidence
+from experience_db.library import Library
+from tfgrpo.errors import UsageError
+from tfgrpo.gates.alpha import Alpha
+from tfgrpo.gates.base import Rewards, Trial, fingerprint
+from tfgrpo.gates.comparison import Comparison, Design, compare
+from tfgrpo.gates.eprocess import Outcome
+from tfgrpo.gates.findings import decision, gate_evidence, leave_one_out_evidence, reason
+from tfgrpo.gates.touch import Touched, touched, union
+from tfgrpo.types import Problem, Proposal, Verdict
+
+
+class ScoreChanges(Protocol):
+    """Finds the touched problems of edits that share no word with any problem."""
+
+    async def __call__(self, current: Library, candidate: Library, problems: Sequence[Problem]) -> tuple[float, ...]:
+        """Return per problem |change of log p| of one stored rollout; nan where there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What all tests of one call share."""
+
+    library: Library
+    edits: tuple[Edit, ...]
+    touched: tuple[Touched, ...]
+    trial: Trial
+
+
+@dataclass(slots=True)
+class PairedGate:
+    """Sequential paired test on touched held-out problems; keeps rewards and spent alpha over the gates of a run."""
+
+    seed: int = 0
+    """The run's seed; with library, version and edits it fixes the order of the problems."""
+    design: Design = field(default_factory=Design)
+    alpha: Alpha = field(default_factory=Alpha)
+    score_changes: ScoreChanges | None = None
+    rewards: Rewards = field(default_factory=Rewards)
+
+    async def __call__(self, library: Library, proposals: Sequence[Proposal], trial: Trial) -> tuple[Verdict, ...]:
+        """Return one verdict per proposal.
+
+        The first evidence of a verdict is about its edit (`gate` or `leave-one-out`); after a bundle test, the second
+        is that test, the same for each member. An ADD has no lesson id yet, its evidence leaves `lesson_ids` empty.
+        Edits of one call must fit together as one batch. Raises UsageError when the trial has no problems or its
+        rewards leave [0, 1], and whatever `Library.with_edits` and the trial raise.
+        """
+        if not proposals:
+            return ()
+        if not trial.problems:
+            raise UsageError("the paired gate has no held-out problems; give --heldout, or use --gate open")
+        edits = tuple(proposal.edit for proposal in proposals)
+        touches = [await self._touched(edit, library, trial.problems) for edit in edits]
+        question = _Question(library, edits, tuple(touches), trial)
+        if len(edits) == 1:
+            return await self._one_at_a_time(question, ())
+        whole = await self._accept_test(question, library, edits, union(touches, trial.problems))
+        why = reason(whole)
+        bundle = gate_evidence(whole, edits, "bundle", why)
+        if whole.outcome is Outcome.BETTER:
+            return await self._leave_one_out(question, bundle)
+        return await self._one_at_a_time(question, (bundle,))
+
+    async def _one_at_a_time(self, question: _Question, bundle: tuple[Evidence, ...]) -> tuple[Verdict, ...]:
+        current = question.library
+        verdicts = []
+        for edit, touch in zip(question.edits, question.touched, strict=True):
+            candidate = current.with_edits((edit,))
+            if fingerprint(candidate) == fingerprint(current):
+                verdicts.append(Verdict("rejected", (edit,), "not worth it: the library stays as it is", bundle))
+                continue
+            found = await self._accept_test(question, current, (edit,), touch)
+            why = reason(found)
+            own = gate_evidence(found, (edit,), "single", why)
+            verdicts.append(Verdict(decision(found), (edit,), why, (own, *bundle)))
+            if found.outcome is Outcome.BETTER:
+                current = candidate
+        return tuple(verdicts)
+
+    async def _leave_one_out(self, question: _Question, bundle: Evidence) -> tuple[Verdict, ...]:
+        kept = list(range(len(question.edits)))
+        verdicts = []
+        for place, edit in enumerate(question.edits):
+            rest = [i for i in kept if i != place]
+            found = await self._compare(
+                question,
+                question.library.with_edits(tuple(question.edits[i] for i in kept)),
+                question.library.with_edits(tuple(question.edits[i] for i in rest)),
+                question.touched[place],
+                (edit,),
+                accept=1 / self.alpha.alpha,
+            )
+            leaves = found.outcome is Outcome.BETTER
+            effect = f"leaving it out changes the bundle by {found.estimate:+.3f} (E = {found.capitals.e_better:.3g})"
+            why = f"harmful companion: {effect}" if leaves else f"part of an accepted bundle: {effect}"
+            own = leave_one_out_evidence(found, edit, why)
+            verdicts.append(Verdict("rejected" if leaves else "accepted", (edit,), why, (own, bundle)))
+            kept = rest if leaves else kept
+        return tuple(verdicts)
+
+    async def _accept_test(
+        self, question: _Question, current: Library, edits: tuple[Edit, ...], touch: Touched
+    ) -> Comparison:
+        candidate = current.with_edits(edits)
+        found = await self._compare(question, current, candidate, touch, edits, accept=1 / self.alpha.level)
+        self.alpha = self.alpha.after(found.outcome is Outcome.BETTER)
+        return found
+
+    async def _compare(
+        self,
+        question: _Question,
+        current: Library,
+        candidate: Library,
+        touch: Touched,
+        edits: tuple[Edit, ...],
+        *,
+        accept: float,
+    ) -> Comparison:
+        words = [(edit.op.value, edit.ids, edit.text) for edit in edits]
+        key = repr((self.seed, question.library.name, question.library.version, words))
+        trial, design = question.trial, self.design
+        return await compare(trial, self.rewards, current, candidate, touch, key=key, design=design, accept=accept)
+
+    async def _touched(self, edit: Edit, library: Library, pool: tuple[Problem, ...]) -> Touched:
+        found = touched(edit, library, pool)
+        if found.how == "word" or self.score_changes is None:
+            return found
+        changes = await self.score_changes(library, library.with_edits((edit,)), pool)
+        by_id = {problem.id: change for problem, change in zip(pool, changes, strict=True)}
+        return touched(edit, library, pool, lambda problem: by_id[problem.id])

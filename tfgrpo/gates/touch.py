@@ -1,0 +1,126 @@
+"""An edit acts where its lesson applies; testing it there needs several times fewer rollouts than testing everywhere.
+
+The choice uses the words of lesson and problem, or likelihoods of stored rollouts, but no reward of the gate's own
+rollouts, so it does not bias the gate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil, isfinite
+from typing import Literal
+
+from experience_db import Edit
+from experience_db.library import Library
+from tfgrpo.types import Problem
+
+How = Literal["word", "likelihood", "all"]
+
+RARE = 0.3
+"""A word is rare when at most this share of the pool's problems has it."""
+TOP = 0.25
+"""Share of the pool taken by likelihood."""
+FEWEST = 8
+"""Fewer problems than this cannot carry a verdict, not even in several passes."""
+MOST = 0.75
+"""Words that together name more than this share of the pool single nothing out."""
+
+_WORD = re.compile(r"\w{3,}")
+_FUNCTION_WORDS = (
+    "about above after again all also always and any are because been before being below between both but can "
+    "cannot could did does doing done down during each either else even ever every few for from further get gets "
+    "give given gives goes had has have having her here hers him his how however into its itself just let lets like "
+    "may might more most much must near need needs never nor not now off often once one only onto other others our "
+    "out over own per quite rather really same she should since some still such than that the their them then there "
+    "these they this those through thus too toward towards twice two under unless until upon use used uses using "
+    "very was way were what when where whether which while who whom whose why will with within without would yes "
+    "yet you your zero"
+)
+_TASK_WORDS = (
+    "answer apply avoid break calculate case check choose complex compute consider correct define describe "
+    "determine different easy evaluate exactly exist express find final first following form four fully general "
+    "give hard include including instead know known large least less make many mean method multiple number obtain "
+    "part possible problem question reason reduce remember require result second set show simple small solution "
+    "solve solving start state step suppose sure take term third three total treat try type understand value verify "
+    "want whole write written"
+)
+STOP_WORDS = frozenset(f"{_FUNCTION_WORDS} {_TASK_WORDS}".split())
+"""Words that say nothing about what a problem is about, however rare they are in a pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """The problems on which an edit is tested."""
+
+    problems: tuple[Problem, ...]
+    """In pool order."""
+    how: How
+    words: tuple[str, ...] = ()
+    """The rare words of the lesson that these problems have."""
+
+
+def touched(
+    edit: Edit,
+    library: Library,
+    pool: Sequence[Problem],
+    score_change: Callable[[Problem], float] | None = None,
+) -> Touched:
+    """Return the problems of `pool` that `edit` touches: by words, else by likelihood, else all.
+
+    `score_change` gives |change of log p| of a stored rollout of a problem when the edit is applied; nan when there is
+    no such rollout. Where it is absent, or no problem changes, all problems are taken.
+    """
+    named = _by_words(lesson_texts(edit, library), pool)
+    if named is not None:
+        return named
+    moved = None if score_change is None else _by_likelihood(score_change, pool)
+    return moved if moved is not None else Touched(tuple(pool), "all")
+
+
+def union(parts: Sequence[Touched], pool: Sequence[Problem]) -> Touched:
+    """Return the problems that any of `parts` touches; all of them as soon as one part has no known touch."""
+    if not parts or any(part.how == "all" for part in parts):
+        return Touched(tuple(pool), "all")
+    ids = {problem.id for part in parts for problem in part.problems}
+    how: How = "word" if all(part.how == "word" for part in parts) else "likelihood"
+    words = sorted({word for part in parts for word in part.words})
+    return Touched(tuple(problem for problem in pool if problem.id in ids), how, tuple(words))
+
+
+def lesson_texts(edit: Edit, library: Library) -> tuple[str, ...]:
+    """Return the words an edit takes away and those it brings."""
+    old = tuple(lesson.text for lesson in library.lessons if lesson.id in edit.ids)
+    return old if edit.text is None else (*old, edit.text)
+
+
+@lru_cache(maxsize=8192)
+def words(text: str) -> frozenset[str]:
+    """Return the content words of `text`: case-folded, three letters or more, no stop words, plural s removed."""
+    found = (word for word in _WORD.findall(text.casefold()) if not word.isdigit() and word not in STOP_WORDS)
+    return frozenset(_singular(word) for word in found) - STOP_WORDS
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+
+
+def _by_words(texts: Sequence[str], pool: Sequence[Problem]) -> Touched | None:
+    words_P = [words(problem.question) for problem in pool]
+    frequency = Counter(word for found in words_P for word in found)
+    wanted = frozenset[str]().union(*map(words, texts))
+    rare = {word for word in wanted if 0 < frequency[word] <= RARE * len(pool)}
+    problems = tuple(problem for problem, found in zip(pool, words_P, strict=True) if found & rare)
+    if not FEWEST <= len(problems) <= MOST * len(pool):
+        return None
+    return Touched(problems, "word", tuple(sorted(rare)))
+
+
+def _by_likelihood(score_change: Callable[[Problem], float], pool: Sequence[Problem]) -> Touched | None:
+    changes = [(abs(score_change(problem)), place) for place, problem in enumerate(pool)]
+    moved = sorted((-change, place) for change, place in changes if isfinite(change) and change > 0)
+    chosen = sorted(place for _, place in moved[: max(FEWEST, ceil(TOP * len(pool)))])
+    return Touched(tuple(pool[place] for place in chosen), "likelihood") if len(chosen) >= FEWEST else None
