@@ -24,6 +24,8 @@ from experience_db.errors import (
     UnknownRun,
     UnknownVersion,
 )
+from experience_db.exchange import lesson_texts
+from experience_db.journal import Journal
 from experience_db.library import DEFAULT_TEMPLATE, Library
 from experience_db.records import (
     AppliedEdit,
@@ -61,6 +63,7 @@ __all__ = [
     "Evidence",
     "InvalidEdit",
     "InvalidName",
+    "Journal",
     "Lesson",
     "Library",
     "NewerSchema",
@@ -86,5 +89,6 @@ __all__ = [
     "UnknownVersion",
     "Version",
     "apply_edits",
+    "lesson_texts",
     "open_library",
 ]

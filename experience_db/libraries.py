@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from experience_db.codec import RESTORE, applied_of, digest, edit_columns, edit_of, lesson_of, sources_json
 from experience_db.errors import InvalidName, StaleVersion
@@ -17,7 +18,7 @@ from experience_db.library import DEFAULT_TEMPLATE, Library, check_template
 from experience_db.records import AppliedEdit, Diff, Edit, Evidence, Lesson
 
 _NAME = re.compile(r"[^\s@][^\n@]{0,199}")
-_APPLIED = "SELECT * FROM edits WHERE library = ? AND version <= ? ORDER BY version, position"
+APPLIED = "SELECT * FROM edits WHERE library = ? AND version <= ? ORDER BY version, position"
 
 
 class Libraries(EvidenceTable):
@@ -96,7 +97,7 @@ class Libraries(EvidenceTable):
 
     def log(self, name: str) -> tuple[AppliedEdit, ...]:
         """Every applied edit, oldest first."""
-        return tuple(map(applied_of, self._rows(_APPLIED, name, self._known_version(name))))
+        return tuple(map(applied_of, self._rows(APPLIED, name, self._known_version(name))))
 
     def diff(self, name: str, a: int, b: int) -> Diff:
         """Return what changed from version `a` to version `b`."""
@@ -113,7 +114,7 @@ class Libraries(EvidenceTable):
         number = self._known_version(name, version)
         lessons: tuple[Lesson, ...] = ()
         next_id = 1
-        for _, lessons, next_id in replayed(self._rows(_APPLIED, name, number)):  # noqa: B007  the last one counts
+        for _, lessons, next_id in replayed(self._rows(APPLIED, name, number)):  # noqa: B007  the last one counts
             pass
         return Library(name, number, lessons, self._frame(name, number)[0], next_id)
 
@@ -158,13 +159,20 @@ class Libraries(EvidenceTable):
         rows = self._rows("SELECT * FROM edits WHERE library = ? AND version = ? ORDER BY position", name, made[0])
         return self.library(name, made[0]) if tuple(map(edit_of, rows)) == tuple(edits) else None
 
-    def _advance(self, head: Library, change: Change, note: str, origin: tuple[str | None, int | None]) -> Library:
-        """Write the version after `head`, its edits and its lessons."""
+    def _advance(
+        self,
+        head: Library,
+        change: Change,
+        note: str,
+        origin: tuple[str | None, int | None],
+        settles: Sequence[int] = (),
+    ) -> Library:
+        """Write the version after `head`, its edits (which may settle waiting ones, in order) and its lessons."""
         run, step = origin
         made = Library(head.name, head.version + 1, change.lessons, change.template, change.next_id)
         self._insert_version(made, head.version, note, run or None, step)
-        for applied in change.edits:
-            self._insert_applied(made, applied, run or None, step)
+        for applied, settled in zip_longest(change.edits, settles):
+            self._insert_applied(made, applied, settled, run or None, step)
         self._move_lessons(head, made)
         return made
 
@@ -183,7 +191,9 @@ class Libraries(EvidenceTable):
             digest=digest(made.lessons, made.template),
         )
 
-    def _insert_applied(self, made: Library, applied: AppliedEdit, run: str | None, step: int | None) -> None:
+    def _insert_applied(
+        self, made: Library, applied: AppliedEdit, settles: int | None, run: str | None, step: int | None
+    ) -> None:
         columns = edit_columns(applied.edit)
         if applied.restored:
             lesson = made.lesson(applied.lesson_id)
@@ -197,6 +207,7 @@ class Libraries(EvidenceTable):
             lesson_id=applied.lesson_id,
             verdict="",
             base_version=made.version - 1,
+            settles=settles,
             run=run,
             step=step,
             created=self.clock(),

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 
-from experience_db.libraries import Libraries
+from experience_db.exchange import Exchange
+from experience_db.groups import Groups
+from experience_db.lessons import Lessons
 from experience_db.library import Library
+from experience_db.runs import Runs
+from experience_db.verify import Verified
 
 
-class Store(Libraries):
-    """One database file. One process writes, any number read; use it as a context manager."""
+class Store(Lessons, Exchange, Verified, Runs, Groups):
+    """One database file. One process writes, any number read; use it as a context manager.
+
+    ```
+    with Store.open("experience.db") as store:
+        library = store.create_library("web")
+        library = store.commit("web", [Edit(Op.ADD, "When ..., do ...")], parent=library.version)
+    ```
+    """
 
 
 def open_library(name: str, *, db: str | os.PathLike[str] = "experience.db", version: int | None = None) -> Library:

@@ -1,0 +1,103 @@
+"""The journal: every model and tool call, kept by the hash of its request, so that nothing is paid twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from experience_db.codec import sha256, to_json
+from experience_db.database import Database
+from experience_db.records import Call, RoleUsage
+
+_PUT = (
+    "INSERT INTO calls (key, role, model, request, reply, prompt_tokens, completion_tokens, cached_tokens, usd,"
+    " seconds, run, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
+)
+
+
+class Journal:
+    """Calls by key, on the table `calls` of a store. What `put` returns from is committed."""
+
+    def __init__(self, store: Database) -> None:
+        self._store = store
+
+    @staticmethod
+    def key(request: Mapping[str, Any]) -> str:
+        """Hex SHA-256 of the request's canonical JSON: sorted keys, compact, UTF-8."""
+        return sha256(request)
+
+    def get(self, key: str) -> dict[str, Any] | None:
+        """Return the recorded reply, or None."""
+        row = self._store._row("SELECT reply FROM calls WHERE key = ?", key)
+        return None if row is None else json.loads(row["reply"])
+
+    def put(  # noqa: PLR0913  the fields of one Call
+        self,
+        key: str,
+        *,
+        role: str,
+        model: str,
+        request: Mapping[str, Any],
+        reply: Mapping[str, Any],
+        prompt_tokens: int = 0,
+        completion_tokens: int = 0,
+        cached_tokens: int = 0,
+        usd: float | None = None,
+        seconds: float = 0.0,
+        run: str | None = None,
+    ) -> bool:
+        """Record a call; False when the key has a record already, which then stays.
+
+        `usd` is None when the price is not known. The request must hold no keys or tokens of access. Raises
+        UnknownRun, StoreReadOnly, StoreFull.
+        """
+        tokens = (prompt_tokens, completion_tokens, cached_tokens)
+        return self._put(Call(key, role, model, request, reply, *tokens, usd, seconds, run))
+
+    def put_many(self, calls: Iterable[Call]) -> int:
+        """Record many calls in one transaction; returns how many were new."""
+        with self._store.atomic():
+            return sum(map(self._put, calls))
+
+    def usage(self, run: str | None = None) -> dict[str, RoleUsage]:
+        """What the calls of each role consumed, of one run or of all; replayed calls cost nothing and don't count."""
+        rows = self._store._rows(
+            "SELECT role, count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),"
+            " CASE WHEN count(*) = count(usd) THEN sum(usd) END, sum(seconds)"
+            " FROM calls WHERE ?1 IS NULL OR run = ?1 GROUP BY role ORDER BY role",
+            run,
+        )
+        return {row["role"]: RoleUsage(*row) for row in rows}
+
+    def calls(self, run: str | None = None, role: str | None = None) -> Iterator[Call]:
+        """Recorded calls in the order they were made, of one run and one role when named."""
+        rows = self._store._rows(
+            "SELECT * FROM calls WHERE (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR role = ?2) ORDER BY rowid", run, role
+        )
+        for row in rows:
+            columns = {name: row[name] for name in row.keys() if name != "created"}  # noqa: SIM118  Row iterates values
+            columns |= {"request": json.loads(row["request"]), "reply": json.loads(row["reply"])}
+            yield Call(**columns)
+
+    def __len__(self) -> int:
+        row = self._store._row("SELECT count(*) FROM calls")
+        return row[0] if row else 0
+
+    def _put(self, call: Call) -> bool:
+        cursor = self._store._write(
+            _PUT,
+            call.key,
+            call.role,
+            call.model,
+            to_json(call.request),
+            to_json(call.reply),
+            call.prompt_tokens,
+            call.completion_tokens,
+            call.cached_tokens,
+            call.usd,
+            call.seconds,
+            call.run or None,
+            self._store.clock(),
+        )
+        return cursor.rowcount > 0

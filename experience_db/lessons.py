@@ -1,0 +1,150 @@
+"""Single lessons: finding them, their whole story, and the edits that were not, or not yet, applied."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+
+from experience_db.codec import applied_of, edit_columns, edit_of, lesson_of
+from experience_db.errors import InvalidEdit, StaleVersion, UnknownEdit, UnknownLesson
+from experience_db.history import editing
+from experience_db.libraries import Libraries
+from experience_db.library import Library
+from experience_db.records import Blame, Edit, Lesson, UnappliedEdit
+
+_MOST_WORDS = 200
+_IN_VERSION = "lessons.library = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2)"
+_STORY = (
+    "SELECT * FROM edits WHERE library = ?1 AND version IS NOT NULL AND (lesson_id = ?2"
+    " OR ?2 IN (SELECT value FROM json_each(lesson_ids))) ORDER BY version, position"
+)
+
+
+class Lessons(Libraries):
+    """The part of the store that answers questions about single lessons."""
+
+    def search(self, name: str, query: str, limit: int = 10, *, version: int | None = None) -> tuple[Lesson, ...]:
+        """Lessons of a version that share words with the query, best match first; any text is a safe query.
+
+        Where no word matches, as with formulas or scripts without spaces, lessons that contain the query as it
+        stands are returned instead.
+        """
+        number = self._known_version(name, version)
+        words = list(dict.fromkeys(re.findall(r"[^\W_]+", query.lower())))[:_MOST_WORDS]
+        rows = []
+        if words:
+            match = " OR ".join(f'"{word}"' for word in words)
+            rows = self._rows(
+                "SELECT lessons.* FROM lessons_fts JOIN lessons ON lessons.id = lessons_fts.rowid"  # noqa: S608
+                f" WHERE lessons_fts MATCH ?3 AND {_IN_VERSION} ORDER BY rank, lesson_id LIMIT ?4",
+                name, number, match, limit,
+            )  # fmt: skip
+        if not rows and query.strip():
+            rows = self._rows(
+                f"SELECT * FROM lessons WHERE {_IN_VERSION} AND instr(text, ?3) ORDER BY lesson_id LIMIT ?4",  # noqa: S608
+                name, number, query.strip(), limit,
+            )  # fmt: skip
+        return tuple(map(lesson_of, rows))
+
+    def blame(self, name: str, lesson_id: int) -> Blame:
+        """The whole story of a lesson: its edits with their sources, its evidence; raises UnknownLesson."""
+        now = self.library(name)
+        edits = tuple(map(applied_of, self._rows(_STORY, name, lesson_id)))
+        if not edits:
+            raise UnknownLesson(f"library {name!r} never had a lesson {lesson_id}")
+        shown = self._rows("SELECT sum(shown) FROM lesson_uses WHERE library = ? AND lesson_id = ?", name, lesson_id)[
+            0
+        ][0]
+        present = next((lesson for lesson in now if lesson.id == lesson_id), None)
+        return Blame(lesson_id, present, edits, self.evidence(name, lesson_id), shown or 0)
+
+    def set_aside(
+        self,
+        name: str,
+        edits: Sequence[Edit],
+        *,
+        status: str,
+        reason: str,
+        version: int,
+        run: str | None = None,
+        step: int | None = None,
+    ) -> tuple[int, ...]:
+        """Keep edits that made no version, `rejected` or `undecided`, with why; returns their numbers.
+
+        The same edit again from the same step of a run is kept once.
+        """
+        if status not in {"rejected", "undecided"}:
+            raise InvalidEdit(f"an edit is set aside as 'rejected' or 'undecided', not {status!r}")
+        with self.atomic():
+            self._known_version(name, version)
+            return tuple(
+                self._insert_once(
+                    "edits",
+                    {
+                        "library": name,
+                        "status": status,
+                        "position": position,
+                        "verdict": reason,
+                        "base_version": version,
+                        "run": run or None,
+                        "step": step,
+                        **edit_columns(edit),
+                    },
+                )
+                for position, edit in enumerate(edits)
+            )
+
+    def unapplied(self, name: str, status: str | None = None) -> tuple[UnappliedEdit, ...]:
+        """Edits that made no version, oldest first; those settled since are told by what settled them."""
+        self._known_version(name)
+        rows = self._rows(
+            "SELECT * FROM edits WHERE library = ?1 AND version IS NULL AND (?2 IS NULL OR status = ?2)"
+            " AND id NOT IN (SELECT settles FROM edits WHERE settles IS NOT NULL) ORDER BY id",
+            name, status,
+        )  # fmt: skip
+        return tuple(map(_unapplied_of, rows))
+
+    def pending(self, name: str) -> tuple[UnappliedEdit, ...]:
+        """Undecided edits that wait for a decision, oldest first."""
+        return self.unapplied(name, "undecided")
+
+    def accept(self, name: str, ids: Sequence[int], *, parent: int, note: str = "review") -> Library:
+        """Apply waiting edits after all, as one version; raises UnknownEdit, or as `commit` does."""
+        with self.atomic():
+            edits = [item.edit for item in self._waiting(name, ids)]
+            head = self.library(name)
+            if head.version != parent:
+                raise StaleVersion(name, parent, head.version)
+            return self._advance(head, editing(head, edits, head.template), note, (None, None), ids)
+
+    def reject(self, name: str, ids: Sequence[int], *, reason: str) -> None:
+        """Decide against waiting edits; they stay on record as rejected. Raises UnknownEdit."""
+        with self.atomic():
+            for item in self._waiting(name, ids):
+                self._insert(
+                    "edits", library=name, status="rejected", position=0, verdict=reason, base_version=item.version,
+                    settles=item.id, run=item.run or None, step=item.step, created=self.clock(),
+                    **edit_columns(item.edit),
+                )  # fmt: skip
+
+    def _waiting(self, name: str, ids: Sequence[int]) -> list[UnappliedEdit]:
+        waiting = {item.id: item for item in self.pending(name)}
+        for i in ids:
+            if i not in waiting:
+                known = ", ".join(map(str, waiting)) or "none"
+                raise UnknownEdit(f"no edit {i} of library {name!r} is waiting; waiting: {known}")
+        return [waiting[i] for i in ids]
+
+
+def _unapplied_of(row: sqlite3.Row) -> UnappliedEdit:
+    return UnappliedEdit(
+        id=row["id"],
+        edit=edit_of(row),
+        status=row["status"],
+        reason=row["verdict"],
+        version=row["base_version"],
+        run=row["run"] or "",
+        step=row["step"],
+        created=row["created"],
+    )

@@ -1,0 +1,59 @@
+"""Whether a database is whole: its pages, its references, its search index, and every version against its edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from experience_db.codec import digest
+from experience_db.database import faults
+from experience_db.errors import CorruptStore, StoreError
+from experience_db.history import replayed
+from experience_db.libraries import APPLIED, Libraries
+from experience_db.records import Lesson
+
+
+class Verified(Libraries):
+    """The part of the store that checks all the others."""
+
+    def verify(self) -> tuple[str, ...]:
+        """What is wrong with the database, one sentence each; empty when all is well. Nothing is changed."""
+        try:
+            faults_found = [*self._damage(), *self._dangling(), *self._unindexed()]
+            for name in self.libraries():
+                faults_found += self._rewritten(name)
+        except CorruptStore as error:
+            return (str(error),)
+        return tuple(faults_found)
+
+    def _damage(self) -> Iterator[str]:
+        for row in self._rows("PRAGMA integrity_check"):
+            if row[0] != "ok":
+                yield f"{self.path}: {row[0]}"
+
+    def _dangling(self) -> Iterator[str]:
+        for row in self._rows("PRAGMA foreign_key_check"):
+            yield f"{self.path}: row {row['rowid']} of {row['table']} names a row of {row['parent']} that is not there"
+
+    def _unindexed(self) -> Iterator[str]:
+        """FTS5 checks its index by an INSERT that writes nothing, so a read-only store leaves it out."""
+        if self.readonly:
+            return
+        try:
+            with faults(self.path):
+                self._write("INSERT INTO lessons_fts(lessons_fts, rank) VALUES ('integrity-check', 1)")
+        except StoreError:
+            yield f"{self.path}: the search index does not agree with the lessons"
+
+    def _rewritten(self, name: str) -> Iterator[str]:
+        """Compare each version with what its edits make, and with the digest taken when it was written."""
+        replay = {v: (lessons, next_id) for v, lessons, next_id in replayed(self._rows(APPLIED, name, 1 << 60))}
+        lessons: tuple[Lesson, ...] = ()
+        next_id = 1
+        for version in self.versions(name):
+            lessons, next_id = replay.get(version.number, (lessons, next_id))
+            stored = self.library(name, version.number)
+            where = f"{self.path}: version {version.number} of library {name!r}"
+            if (stored.lessons, stored.next_id) != (lessons, next_id):
+                yield f"{where} is not what its edits make"
+            if digest(stored.lessons, stored.template) != version.digest:
+                yield f"{where} is not what was written"
