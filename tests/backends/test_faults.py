@@ -1,0 +1,155 @@
+"""One row per fault of an endpoint: retried and fine, a typed failure, or the end of the run; for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from support.server import Fault, Server
+
+from tfgrpo.backends import LiteLLM, OpenAI, stacked
+from tfgrpo.backends.base import Backend, close
+from tfgrpo.errors import EndpointError, ProviderError
+from tfgrpo.retry import RetryPolicy
+from tfgrpo.types import FailureKind, Request
+
+NO_WAIT = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, jitter=0)
+KEY = "sk-secret-0123456789"
+ASK = Request("rollout", "openai/test-model", ({"role": "user", "content": "2+2?"},))
+
+PASSING = {
+    Fault.RATE_LIMITED: FailureKind.RATE_LIMITED,
+    Fault.SERVER_ERROR: FailureKind.PROVIDER,
+    Fault.UNAVAILABLE: FailureKind.PROVIDER,
+    Fault.CONFLICT: FailureKind.PROVIDER,
+    Fault.REQUEST_TIMEOUT: FailureKind.TIMEOUT,
+    Fault.HANG: FailureKind.TIMEOUT,
+    Fault.RESET: FailureKind.PROVIDER,
+    Fault.RESET_MID_BODY: FailureKind.PROVIDER,
+    Fault.TRUNCATED_JSON: FailureKind.PROVIDER,
+    Fault.HTML_200: FailureKind.PROVIDER,
+    Fault.HTML_502: FailureKind.PROVIDER,
+    Fault.ERROR_200: FailureKind.PROVIDER,
+    Fault.EMPTY_CHOICES: FailureKind.EMPTY,
+    Fault.NO_CHOICES: FailureKind.EMPTY,
+    Fault.NULL_CONTENT: FailureKind.EMPTY,
+    Fault.EMPTY_CONTENT: FailureKind.EMPTY,
+}
+FINAL = [Fault.UNAUTHORIZED, Fault.FORBIDDEN, Fault.NO_MODEL]
+BLURRED_BY_LITELLM = {Fault.NO_CHOICES}
+"""litellm raises an error of its own for these, so that the kind is lost, though not the failure."""
+
+
+def by_openai(server: Server, timeout: float = 30) -> Backend:
+    """Return the plain backend."""
+    return OpenAI(server.url, KEY, model="test-model", timeout=timeout)
+
+
+def by_litellm(server: Server, timeout: float = 30) -> Backend:
+    """Return the litellm backend."""
+    return LiteLLM(server.url, KEY, timeout=timeout)
+
+
+@pytest.fixture(params=[by_openai, by_litellm])
+async def make(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Callable[..., Backend]]:
+    """Make a backend with retries on either client, and close it afterwards."""
+    made: list[Backend] = []
+    first = request.param(server)  # The first call loads the client, which no time limit should meet.
+    await first.complete(ASK)
+    await close(first)
+    server.calls.clear()
+
+    def make(server: Server, fault: Fault | None = None) -> Backend:
+        timeout = 0.3 if fault is Fault.HANG else 30
+        made.append(stacked(request.param(server, timeout), policy=NO_WAIT))
+        return made[-1]
+
+    make.by_litellm = request.param is by_litellm  # type: ignore[attr-defined]
+    yield make
+    for backend in made:
+        await close(backend)
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)
+async def test_a_passing_fault_is_retried_once_and_is_fine(make, server, fault):
+    """The second request is answered, and exactly two reached the socket."""
+    server.faults = [fault]
+    assert (await make(server, fault).complete(ASK)).text == "you said: 2+2?"
+    assert server.chats == 2
+
+
+@pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)
+async def test_a_lasting_fault_becomes_a_typed_failure(make, server, fault):
+    """After as many requests as the policy says the failure has its kind, and the endpoint is not called dead."""
+    server.faults = lambda index, body: fault
+    with pytest.raises(ProviderError, match="tried 3 times") as caught:
+        await make(server, fault).complete(ASK)
+    assert not isinstance(caught.value, EndpointError)
+    assert server.chats == 3
+    if not (make.by_litellm and fault in BLURRED_BY_LITELLM):
+        assert caught.value.failure.kind is PASSING[fault]
+
+
+@pytest.mark.parametrize("fault", FINAL, ids=lambda fault: fault.name)
+async def test_a_useless_endpoint_ends_at_once(make, server, fault):
+    """One request is enough to know; the message names the URL and the model, never the key."""
+    server.faults = lambda index, body: fault
+    with pytest.raises(EndpointError) as caught:
+        await make(server).complete(ASK)
+    assert server.chats == 1
+    message = str(caught.value)
+    assert server.url in message
+    assert "test-model" in message
+    assert "secret" not in message
+
+
+async def test_an_empty_account_ends_at_once(server):
+    """A 429 that no waiting cures is told apart by its code; litellm drops the code, so it retries there."""
+    server.faults = [Fault.NO_QUOTA]
+    backend = stacked(by_openai(server), policy=NO_WAIT)
+    with pytest.raises(EndpointError, match="no credit left"):
+        await backend.complete(ASK)
+    await close(backend)
+
+
+async def test_a_prompt_that_is_too_long_is_refused_once(make, server):
+    """A 400 is about this request alone: no retry, no end of the run."""
+    server.faults = [Fault.CONTEXT]
+    with pytest.raises(ProviderError, match="maximum context length") as caught:
+        await make(server).complete(ASK)
+    assert caught.value.failure.kind is FailureKind.REFUSED_REQUEST
+    assert not isinstance(caught.value, EndpointError)
+    assert server.chats == 1
+
+
+@pytest.mark.parametrize("fault", [Fault.CUT, Fault.CUT_EMPTY], ids=lambda fault: fault.name)
+async def test_a_reply_cut_at_the_token_limit_is_a_reply(make, server, fault):
+    """Even an empty one: the model spent its tokens, and the finish reason tells."""
+    server.faults = [fault]
+    reply = await make(server).complete(ASK)
+    assert reply.finish_reason == "length"
+    assert server.chats == 1
+
+
+async def test_a_choice_too_many_is_ignored(make, server):
+    """The first choice is the reply."""
+    server.faults = [Fault.EXTRA_CHOICES]
+    assert (await make(server).complete(ASK)).text == "you said: 2+2?"
+
+
+async def test_nothing_listening_ends_at_once(make, server):
+    """A refused connection says where nobody answers."""
+    backend = make(server)
+    server.stop()
+    with pytest.raises(EndpointError, match="nothing answers at http://127"):
+        await backend.complete(ASK)
+
+
+async def test_an_endpoint_that_goes_away_gets_a_second_chance_then_ends(server):
+    """After it has answered once, a refused connection is retried before the endpoint is called dead."""
+    backend = stacked(by_openai(server), policy=NO_WAIT)
+    await backend.complete(ASK)
+    server.stop()
+    with pytest.raises(EndpointError, match="tried 3 times"):
+        await backend.complete(ASK)
+    await close(backend)

@@ -1,0 +1,153 @@
+"""Nothing is paid twice: a call whose record is in the journal is answered from there.
+
+The key is the whole request. The record is committed before the reply is used, so a run that was killed anywhere goes
+on where it stood. Failures are not recorded: they are tried again next time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from tfgrpo.backends.base import Backend, close
+from tfgrpo.types import Reply, Request, Usage
+
+
+class Journal(Protocol):
+    """The part of `experience_db.Journal` that this needs."""
+
+    def key(self, request: dict[str, Any], /) -> str:
+        """Return the content hash of a canonical request."""
+        ...
+
+    def get(self, key: str, /) -> dict[str, Any] | None:
+        """Return the recorded reply, or None."""
+        ...
+
+    def put(  # noqa: PLR0913
+        self,
+        key: str,
+        /,
+        *,
+        role: str,
+        model: str,
+        request: dict[str, Any],
+        reply: dict[str, Any],
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int,
+        usd: float | None,
+        seconds: float,
+        run: str | None = None,
+    ) -> object:
+        """Commit a record."""
+        ...
+
+
+class Journaled:
+    """A backend that asks the backend below only what was never answered before."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        journal: Journal,
+        run: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.backend = backend
+        self._journal = journal
+        self._run = run
+        self._clock = clock
+        self._flights: dict[str, _Flight] = {}
+
+    async def complete(self, request: Request) -> Reply:
+        """Return the recorded reply (with `replayed` set and the usage of its time), else ask and record.
+
+        Identical calls at the same time wait for one of them; should that one fail, the next one asks.
+        """
+        asked = canonical(request)
+        key = self._journal.key(asked)
+        async with self._alone(key):
+            record = self._journal.get(key)
+            if record is not None:
+                return reply_from(record)
+            started = self._clock()
+            reply = await self.backend.complete(request)
+            self._commit(key, asked, reply, self._clock() - started)
+            return reply
+
+    async def aclose(self) -> None:
+        """Close the backend below; the journal belongs to who opened it."""
+        await close(self.backend)
+
+    def _commit(self, key: str, asked: dict[str, Any], reply: Reply, seconds: float) -> None:
+        usage = reply.usage
+        self._journal.put(
+            key,
+            role=asked["role"],
+            model=asked["model"],
+            request=asked,
+            reply=recordable(reply),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            usd=usage.usd,
+            seconds=seconds,
+            run=self._run,
+        )
+
+    @asynccontextmanager
+    async def _alone(self, key: str) -> AsyncIterator[None]:
+        flight = self._flights.setdefault(key, _Flight())
+        flight.aboard += 1
+        try:
+            async with flight.lock:
+                yield
+        finally:
+            flight.aboard -= 1
+            if not flight.aboard:
+                del self._flights[key]
+
+
+class _Flight:
+    """One key that is being asked, and how many wait for it."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.aboard = 0
+
+
+def canonical(request: Request) -> dict[str, Any]:
+    """Return `request` as the plain dict that the journal hashes."""
+    return {
+        "role": request.role,
+        "model": request.model,
+        "messages": [dict(message) for message in request.messages],
+        "sampling": {**asdict(request.sampling), "stop": list(request.sampling.stop)},
+        "tools": [dict(tool) for tool in request.tools],
+        "response_schema": None if request.response_schema is None else dict(request.response_schema),
+        "attempt": request.attempt,
+    }
+
+
+def recordable(reply: Reply) -> dict[str, Any]:
+    """Return `reply` as plain JSON values."""
+    return {name: value for name, value in asdict(reply).items() if name != "replayed"}
+
+
+def reply_from(record: Mapping[str, Any]) -> Reply:
+    """Return the reply in a record, marked as replayed."""
+    ids = record.get("token_ids")
+    return Reply(
+        text=record["text"],
+        finish_reason=record["finish_reason"],
+        usage=Usage(**record["usage"]),
+        reasoning=record.get("reasoning"),
+        tool_calls=tuple(record.get("tool_calls") or ()),
+        token_ids=None if ids is None else tuple(ids),
+        replayed=True,
+    )

@@ -1,0 +1,174 @@
+"""Hard budgets over all roles: a call goes out only if it fits, so a budget of N calls never sends call N+1.
+
+Calls are exact. Tokens and money are reserved before a call at the most it can use (`max_tokens`; where that is not
+set, the longest completion so far) and settled afterwards. When a call does not fit beside those under way it waits
+for them; when it does not fit at all, the budget is reached. Replayed calls never come here, so they are free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.pace import Pace
+from tfgrpo.errors import BudgetReached, ProviderError, UsageError
+from tfgrpo.pricing import Price
+from tfgrpo.retry import Transient
+from tfgrpo.types import Reply, Request, Usage
+
+CHARACTERS_PER_TOKEN = 3.0
+"""On the safe side: English has about 4."""
+FIRST_GUESS = 1024
+"""Completion tokens reserved while nothing is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may use; None sets no limit."""
+
+    calls: int | None = None
+    """Requests that reach an endpoint, retries included."""
+    tokens: int | None = None
+    """Prompt and completion tokens together."""
+    usd: float | None = None
+    seconds: float | None = None
+    """No call starts later than this after the first; those under way may end."""
+
+
+class Ledger:
+    """What all roles together have used of a budget. Give it what earlier commands used to go on from there."""
+
+    def __init__(
+        self,
+        budget: Budget = Budget(),
+        *,
+        calls: int = 0,
+        tokens: int = 0,
+        usd: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budget = budget
+        self.calls = calls
+        self.tokens = tokens
+        self.usd = usd
+        self._clock = clock
+        self._began: float | None = None
+        self._under_way: list[_Entry] = []
+        self._longest = 0
+        self._settled = asyncio.Condition()
+
+    @asynccontextmanager
+    async def admitted(self, request: Request, price: Price | None) -> AsyncIterator[_Entry]:
+        """Reserve what `request` may use and settle what it did use.
+
+        Raises:
+            BudgetReached: it does not fit any more.
+            UsageError: there is a budget for money, but no price.
+        """
+        if self.budget.usd is not None and price is None:
+            raise UsageError(f"a budget in USD needs a price, and that of {request.model} is unknown; set a price")
+        entry = self._reserve(request, price)
+        async with self._settled:
+            await self._settled.wait_for(lambda: self._fits(entry))
+            self._under_way.append(entry)
+            self.calls += 1
+        try:
+            yield entry
+        finally:
+            self._settle(entry)
+            async with self._settled:
+                self._settled.notify_all()
+
+    def _reserve(self, request: Request, price: Price | None) -> _Entry:
+        words = json.dumps([request.messages, request.tools], ensure_ascii=False)
+        prompt = int(len(words) / CHARACTERS_PER_TOKEN)
+        completion = request.sampling.max_tokens or self._longest or FIRST_GUESS
+        return _Entry(Usage(prompt, completion), price)
+
+    def _fits(self, entry: _Entry) -> bool:
+        """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
+        self._began = self._clock() if self._began is None else self._began
+        budget, others = self.budget, self._under_way
+        _check("seconds", budget.seconds, self._clock() - self._began, 0.0, 1e-9)
+        _check("calls", budget.calls, self.calls, 0, 1)
+        tokens = _check("tokens", budget.tokens, self.tokens, sum(e.tokens for e in others), entry.tokens)
+        return _check("USD", budget.usd, self.usd, sum(e.usd for e in others), entry.usd) and tokens
+
+    def _settle(self, entry: _Entry) -> None:
+        self._under_way.remove(entry)
+        self.tokens += entry.tokens
+        self.usd += entry.usd
+        self._longest = max(self._longest, entry.usage.completion_tokens if entry.answered else 0)
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """One call: first what it may use, then what it used."""
+
+    usage: Usage
+    price: Price | None
+    answered: bool = False
+
+    @property
+    def tokens(self) -> int:
+        return self.usage.prompt_tokens + self.usage.completion_tokens
+
+    @property
+    def usd(self) -> float:
+        if self.answered and self.usage.usd is not None:
+            return self.usage.usd
+        return self.price.usd(self.usage) if self.price else 0.0
+
+    def settle(self, usage: Usage, text: str = "") -> None:
+        """Replace the reservation; an endpoint that counts nothing is charged the estimate for its prompt and text."""
+        if not usage.prompt_tokens and not usage.completion_tokens and text:
+            usage = replace(self.usage, completion_tokens=int(len(text) / CHARACTERS_PER_TOKEN), usd=usage.usd)
+        self.usage, self.answered = usage, True
+
+
+def _check(name: str, limit: float | None, used: float, under_way: float, more: float) -> bool:
+    if limit is None or used + under_way + more <= limit:
+        return True
+    if under_way and used + more <= limit:
+        return False
+    need = "" if used >= limit else f", and the next call may need {more:.6g}"
+    raise BudgetReached(
+        f"the budget of {limit:.6g} {name} is reached: {used:.6g} used{need}; "
+        "the same command with a larger budget goes on from here"
+    )
+
+
+class Limited:
+    """A backend whose calls keep to the pace of their endpoint and to the budget of the run."""
+
+    def __init__(self, backend: Backend, ledger: Ledger, pace: Pace | None = None, price: Price | None = None) -> None:
+        self.backend = backend
+        self.price_known = price is not None
+        """Whether a budget in USD can be kept here."""
+        self._ledger = ledger
+        self._pace = pace or Pace()
+        self._price = price
+
+    async def complete(self, request: Request) -> Reply:
+        """Wait for a slot, check the budget, and pass the call on.
+
+        Raises:
+            BudgetReached: the call does not fit any more; nothing was sent.
+        """
+        async with self._pace.slot(), self._ledger.admitted(request, self._price) as entry:
+            try:
+                reply = await self.backend.complete(request)
+            except ProviderError as error:
+                entry.settle(error.usage if isinstance(error, Transient) else Usage())
+                raise
+            entry.settle(reply.usage, reply.text)
+            return reply
+
+    async def aclose(self) -> None:
+        """Close the backend below."""
+        await close(self.backend)

@@ -1,0 +1,135 @@
+"""Every provider that litellm knows, by its `provider/model` names.
+
+litellm takes seconds to import and, unless told otherwise, fetches a price map while it does, so it is imported inside
+one function. Its own retries are off: `num_retries` would retry even a 400, and multiply ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+from tfgrpo.backends.dialect import Dialect
+from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
+from tfgrpo.backends.wire import body_of, reply_of
+from tfgrpo.errors import EndpointError, ProviderError
+from tfgrpo.pricing import Price, known_price
+from tfgrpo.retry import Renegotiated, Transient
+from tfgrpo.types import FailureKind, Reply, Request
+
+log = logging.getLogger(__name__)
+
+
+class LiteLLM:
+    """A backend for whatever provider the model's name begins with."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        price: Price | None = None,
+        timeout: float = 600.0,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Remember the settings; litellm is not imported before the first call.
+
+        Args:
+            base_url: None is the provider's own.
+            api_key: None leaves it to litellm, which reads each provider's usual variable.
+            price: None takes the list price, unless there is a `base_url`: a name says nothing about a local server.
+            timeout: seconds for one request, from start to the last byte.
+            extra_body: vendor fields, added to every body.
+        """
+        self.dialects: dict[str, Dialect] = defaultdict(Dialect)
+        """What each model turned out to accept."""
+        self._base_url = base_url
+        self._api_key = api_key
+        self._set_price = price
+        self._timeout = timeout
+        self._extra = dict(extra_body or {})
+
+    def __repr__(self) -> str:
+        return f"LiteLLM({self._base_url or 'each provider'})"
+
+    def price(self, model: str) -> Price | None:
+        """Return what replies of `model` are charged at, or None when that is unknown."""
+        return self._set_price or (None if self._base_url else known_price(model))
+
+    async def complete(self, request: Request) -> Reply:
+        """Send one request and return its reply.
+
+        Raises:
+            Transient: a failure that may pass by itself.
+            ProviderError: the provider refuses this request.
+            EndpointError: key, model or provider is wrong, or nothing listens.
+        """
+        dialect = self.dialects[request.model]
+        if request.response_schema is None or dialect.schema_settled:
+            return await self._ask(request, dialect)
+        async with dialect.probe:
+            reply = await self._ask(request, dialect)
+            dialect.schema_settled = True
+            return reply
+
+    async def aclose(self) -> None:
+        """Close the connections, which litellm shares between all of its users in this process."""
+        litellm = _litellm()
+        await litellm.close_litellm_async_clients()
+        litellm.in_memory_llm_clients_cache.flush_cache()  # else it hands out the closed ones
+
+    async def _ask(self, request: Request, dialect: Dialect) -> Reply:
+        where = Where(self._base_url or "litellm", request.model, (self._api_key,) if self._api_key else ())
+        payload = await self._post(where, body_of(request, dialect), dialect)
+        return reply_of(payload, request, where, self.price(request.model))
+
+    async def _post(self, where: Where, body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+        litellm = _litellm()
+        import openai  # noqa: PLC0415  (litellm's errors are subclasses of its errors)
+
+        place = {"api_base": self._base_url, "api_key": self._api_key}
+        given: dict[str, Any] = {name: value for name, value in place.items() if value is not None}
+        if self._extra:
+            given["extra_body"] = self._extra
+        try:
+            async with asyncio.timeout(self._timeout):
+                response = await litellm.acompletion(
+                    model=where.model, **body, **given, timeout=self._timeout, num_retries=0, max_retries=0
+                )
+            payload: dict[str, Any] = response.model_dump()
+        except (TimeoutError, openai.APITimeoutError):
+            said = f"{where} ran out of time (the limit is {self._timeout:g} seconds)"
+            raise Transient(said, FailureKind.TIMEOUT) from None
+        except openai.OpenAIError as error:
+            raise self._error(where, error, body, dialect) from None
+        return payload
+
+    def _error(self, where: Where, error: Exception, body: dict[str, Any], dialect: Dialect) -> ProviderError:
+        status, said = int(getattr(error, "status_code", None) or 500), str(error)
+        if "LLM Provider NOT provided" in said:
+            return EndpointError(f"litellm knows no provider for the model {where.model!r}; write provider/model")
+        if status in {400, 422} and (lesson := dialect.learn(body, said)):
+            log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(said))
+            return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
+        if isinstance(found := disconnected(where, error), EndpointError):
+            return found
+        headers = getattr(getattr(error, "response", None), "headers", None) or {}
+        return from_status(where, status, said, retry_after(headers))
+
+
+def _litellm() -> ModuleType:
+    # The one place where setting this variable is right: litellm reads it while it is imported, and there is no other
+    # way to keep it from fetching the price map from the network.
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    import litellm  # noqa: PLC0415  (2.5 s)
+
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    litellm.disable_aiohttp_transport = True
+    module: ModuleType = litellm
+    return module

@@ -1,0 +1,160 @@
+"""Any OpenAI-compatible URL: hosted models, vLLM, llama.cpp, our own `tfgrpo models serve`.
+
+One `complete` sends one HTTP request: retries, limits and the journal are wrappers around this (see `stacked`), so
+that each of them sees every request that goes out. Works with the openai client 2.x (httpx) and 3.x (httpx2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tfgrpo.backends.dialect import Dialect
+from tfgrpo.backends.faults import Where, detail_of, disconnected, from_status, retry_after
+from tfgrpo.backends.wire import body_of, reply_of
+from tfgrpo.errors import EndpointError, ProviderError, UsageError
+from tfgrpo.pricing import Price
+from tfgrpo.retry import Renegotiated, Transient, Unreachable
+from tfgrpo.types import FailureKind, Reply, Request
+
+if TYPE_CHECKING:
+    import openai
+
+OPENAI_URL = "https://api.openai.com/v1"
+CONNECT_SECONDS = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class OpenAI:
+    """A backend for one OpenAI-compatible endpoint."""
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        model: str | None = None,
+        price: Price | None = None,
+        timeout: float = 600.0,
+        extra_body: Mapping[str, Any] | None = None,
+        token_ids: bool = False,
+    ) -> None:
+        """Remember the settings; nothing is opened before the first call.
+
+        Args:
+            base_url: where the API begins, mostly ending in `/v1`; None is OpenAI itself.
+            api_key: None for endpoints that want none.
+            model: the name to send; None sends `Request.model` as it is.
+            price: None leaves money unknown, unless the endpoint itself reports it.
+            timeout: seconds for one request, from start to the last byte.
+            extra_body: vendor fields, added to every body.
+            token_ids: ask for the ids of the generated tokens (vLLM's `return_token_ids`).
+
+        Raises:
+            UsageError: `base_url` is not an http URL.
+        """
+        self.base_url = base_url or OPENAI_URL
+        if not self.base_url.startswith(("http://", "https://")):
+            raise UsageError(f"the base URL {self.base_url!r} must begin with http:// or https://")
+        self.price_known = price is not None
+        """Whether replies carry a price; a money budget needs one."""
+        self.dialects: dict[str, Dialect] = defaultdict(Dialect)
+        """What each model turned out to accept."""
+        self._api_key = api_key
+        self._model = model
+        self._price = price
+        self._timeout = timeout
+        self._extra = {**({"return_token_ids": True} if token_ids else {}), **(extra_body or {})}
+        self._client: openai.AsyncOpenAI | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_answered = False
+
+    def __repr__(self) -> str:
+        return f"OpenAI({Where(self.base_url, self._model or 'any')})"
+
+    async def complete(self, request: Request) -> Reply:
+        """Send one request and return its reply.
+
+        Raises:
+            Transient: a failure that may pass by itself.
+            ProviderError: the endpoint refuses this request.
+            EndpointError: the key or the model is wrong, or nothing listens.
+        """
+        dialect = self.dialects[request.model]
+        if request.response_schema is None or dialect.schema_settled:
+            return await self._ask(request, dialect)
+        async with dialect.probe:
+            reply = await self._ask(request, dialect)
+            dialect.schema_settled = True
+            return reply
+
+    async def aclose(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def _ask(self, request: Request, dialect: Dialect) -> Reply:
+        where = self._where(request)
+        extra = {name: value for name, value in self._extra.items() if name not in dialect.dropped}
+        body = body_of(request, dialect) | extra
+        text = await self._post(where, body, dialect)
+        try:
+            payload = json.loads(text)
+        except ValueError:
+            raise Transient(f"{where} answered with something that is not JSON: {where.quote(text[:200])}") from None
+        self._has_answered = True
+        return reply_of(payload, request, where, self._price)
+
+    async def _post(self, where: Where, body: dict[str, Any], dialect: Dialect) -> str:
+        import openai  # noqa: PLC0415  (0.5 s)
+
+        # The client's own timeouts start anew with every byte, so a trickle would never end.
+        try:
+            async with asyncio.timeout(self._timeout):
+                create = self._open().chat.completions.with_raw_response.create
+                raw = await create(model=where.model, messages=body["messages"], extra_body=body)
+                return raw.text
+        except (TimeoutError, openai.APITimeoutError):
+            said = f"{where} did not answer within {self._timeout:g} seconds"
+            raise Transient(said, FailureKind.TIMEOUT) from None
+        except openai.APIConnectionError as error:
+            raise self._disconnected(where, error) from None
+        except openai.APIStatusError as error:
+            response = error.response
+            raise self._refused(
+                where, response.status_code, response.text, retry_after(response.headers), body, dialect
+            ) from None
+
+    def _refused(
+        self, where: Where, status: int, text: str, pause: float | None, body: dict[str, Any], dialect: Dialect
+    ) -> ProviderError:
+        self._has_answered = True
+        if status in {400, 422} and (lesson := dialect.learn(body, detail_of(text))):
+            log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(detail_of(text)))
+            return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
+        return from_status(where, status, text, pause)
+
+    def _disconnected(self, where: Where, error: Exception) -> ProviderError:
+        found = disconnected(where, error)
+        return Unreachable(str(found)) if isinstance(found, EndpointError) and self._has_answered else found
+
+    def _where(self, request: Request) -> Where:
+        return Where(self.base_url, self._model or request.model, (self._api_key,) if self._api_key else ())
+
+    def _open(self) -> openai.AsyncOpenAI:
+        import openai  # noqa: PLC0415
+
+        # Connections belong to the event loop that opened them.
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            timeout = openai.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout))
+            key = self._api_key or "none"
+            self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=key, max_retries=0, timeout=timeout)
+            self._loop = loop
+        return self._client

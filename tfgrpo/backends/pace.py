@@ -1,0 +1,138 @@
+"""How fast one endpoint is asked. Concurrency halves when the endpoint is overloaded and grows back by one per round.
+
+One Pace is shared by all roles that talk to the same endpoint: a Retry-After pauses every one of them, and an endpoint
+found dead is not asked again for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from tfgrpo.errors import EndpointError, UsageError
+from tfgrpo.retry import Transient, Unreachable
+
+OVERLOADED = {429, 503, 529}
+MINUTE = 60.0
+
+
+class Pace:
+    """Slots for one endpoint, handed out in the order of asking."""
+
+    def __init__(
+        self,
+        concurrency: int = 64,
+        *,
+        per_minute: int | None = None,
+        dead_after: int = 8,
+        dead_seconds: float = 30.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Start with all slots open.
+
+        Args:
+            concurrency: calls at once, at most.
+            per_minute: calls that may start within any minute; None for no such limit.
+            dead_after: so many connections refused in a row close the endpoint, as one EndpointError does.
+            dead_seconds: how long it then stays closed.
+            clock: seconds, for tests.
+            sleep: how waiting is done, for tests.
+
+        Raises:
+            UsageError: a limit below 1.
+        """
+        if concurrency < 1 or (per_minute is not None and per_minute < 1):
+            raise UsageError("concurrency and calls per minute must be at least 1")
+        self.width = float(concurrency)
+        """Calls allowed at once now, between 1 and the concurrency asked for."""
+        self.in_flight = 0
+        self._widest = concurrency
+        self._per_minute = per_minute
+        self._dead_after = dead_after
+        self._dead_seconds = dead_seconds
+        self._clock = clock
+        self._sleep = sleep
+        self._free_at = 0.0
+        self._dead_until = 0.0
+        self._epitaph = ""
+        self._unreachable = 0
+        self._cut_at = -1.0
+        self._started: deque[float] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold one slot while a call runs; what the call raises sets the pace.
+
+        Raises:
+            EndpointError: the endpoint was found dead a moment ago.
+        """
+        await self._take()
+        started = self._clock()
+        try:
+            await self._pause()
+            self._check_alive()
+            started = self._clock()
+            yield
+        except (Transient, EndpointError) as error:
+            self._note(error, started)
+            raise
+        else:
+            self._unreachable = 0
+            self.width = min(self._widest, self.width + 1 / self.width)
+        finally:
+            self.in_flight -= 1
+            self._wake()
+
+    async def _take(self) -> None:
+        if self.in_flight < int(self.width) and not self._waiting:
+            self.in_flight += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.in_flight -= 1
+                self._wake()
+            raise
+
+    def _wake(self) -> None:
+        while self._waiting and self.in_flight < int(self.width):
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.in_flight += 1
+                turn.set_result(None)
+
+    async def _pause(self) -> None:
+        while (wait := self._wait()) > 0:
+            await self._sleep(wait)
+        self._started.append(self._clock())
+
+    def _wait(self) -> float:
+        now = self._clock()
+        while self._started and self._started[0] <= now - MINUTE:
+            self._started.popleft()
+        full = self._per_minute is not None and len(self._started) >= self._per_minute
+        return max(self._free_at - now, self._started[0] + MINUTE - now if full else 0.0)
+
+    def _check_alive(self) -> None:
+        if self._clock() < self._dead_until:
+            raise EndpointError(self._epitaph)
+
+    def _note(self, error: Transient | EndpointError, started: float) -> None:
+        now = self._clock()
+        if isinstance(error, Transient):
+            self._free_at = max(self._free_at, now + (error.retry_after or 0.0))
+            # Calls already under way when the width was cut tell nothing new.
+            if error.status in OVERLOADED and started > self._cut_at:
+                self.width, self._cut_at = max(1.0, self.width / 2), now
+        self._unreachable = self._unreachable + 1 if isinstance(error, Unreachable) else 0
+        closed = isinstance(error, EndpointError) and not isinstance(error, Transient)
+        if now >= self._dead_until and (closed or self._unreachable >= self._dead_after):
+            self._dead_until, self._epitaph = now + self._dead_seconds, str(error)

@@ -1,0 +1,123 @@
+"""The one retry policy: what may pass by itself is tried again, everything else ends at once.
+
+Whoever talks to the outside raises Transient for the failures worth another try (408, 409, 429, 5xx, timeouts, broken
+connections, unreadable or empty replies). The retries of every SDK are off, so that nothing multiplies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
+
+from tfgrpo.errors import EndpointError, ProviderError
+from tfgrpo.types import FailureKind, Usage
+
+T = TypeVar("T")
+
+
+class Transient(ProviderError):
+    """A model call failed in a way that may pass by itself."""
+
+    def __init__(
+        self,
+        message: str,
+        kind: FailureKind = FailureKind.PROVIDER,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        usage: Usage = Usage(),  # noqa: B008
+    ) -> None:
+        super().__init__(message, kind)
+        self.status = status
+        """The HTTP status, where there was one."""
+        self.retry_after = retry_after
+        """Seconds the endpoint asked to wait."""
+        self.usage = usage
+        """What the failed call consumed all the same."""
+
+    def final(self, tries: int) -> ProviderError:
+        """Return the error that ends the retries; it is not transient, so nothing retries it again."""
+        return ProviderError(f"{self} (tried {tries} times)", self.failure.kind)
+
+
+class Unreachable(EndpointError, Transient):
+    """Nothing listens at an address that has answered before; when it stays so, the endpoint is dead."""
+
+    def final(self, tries: int) -> ProviderError:
+        """Return an EndpointError, which ends the run."""
+        return EndpointError(f"{self} (tried {tries} times)", self.failure.kind)
+
+
+class Renegotiated(Transient):
+    """The endpoint rejected a setting, which will be left out from now on: ask again at once, it costs no try."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how patiently. The wait before try k+1 is `wait_initial * 2**(k-1)`, at most `wait_max`."""
+
+    attempts: int = 6
+    """Tries in all, the first included; 1 never retries."""
+    wait_initial: float = 0.5
+    """Seconds."""
+    wait_max: float = 30.0
+    """Seconds."""
+    jitter: float = 1.0
+    """Up to so many seconds are added at random, so that calls that failed together come back apart."""
+    retry_after_max: float = 600.0
+    """A longer Retry-After, in seconds, ends the retries: coming back early would only be refused again."""
+
+
+async def with_retries(
+    call: Callable[[], Awaitable[T]],
+    policy: RetryPolicy,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> T:
+    """Return what `call` returns, calling it again while it raises Transient and `policy` allows.
+
+    Raises:
+        ProviderError: the last failure, with the number of tries; EndpointError when nothing listens any more.
+    """
+    free = 0
+
+    def out_of_tries(state: tenacity.RetryCallState) -> bool:
+        nonlocal free
+        error = _error(state)
+        free += isinstance(error, Renegotiated)
+        too_long = error.retry_after is not None and error.retry_after > policy.retry_after_max
+        return too_long or state.attempt_number - free >= policy.attempts
+
+    backoff = tenacity.wait_exponential(policy.wait_initial, policy.wait_max) + tenacity.wait_random(0, policy.jitter)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = _error(state)
+        if isinstance(error, Renegotiated):
+            return 0.0
+        return max(backoff(state), error.retry_after or 0.0)
+
+    def give_up(state: tenacity.RetryCallState) -> T:
+        raise _error(state).final(state.attempt_number - free) from None
+
+    retrying = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(Transient),
+        stop=out_of_tries,
+        wait=wait,
+        sleep=sleep,
+        retry_error_callback=give_up,
+    )
+
+    # tenacity awaits only what it sees to be a coroutine function.
+    async def once() -> T:
+        return await call()
+
+    return await retrying(once)
+
+
+def _error(state: tenacity.RetryCallState) -> Transient:
+    error = state.outcome.exception() if state.outcome else None
+    assert isinstance(error, Transient)
+    return error
