@@ -44,13 +44,8 @@ def gdpo(
     Raises:
         UsageError: rows differ in length, or weights do not match the graders.
     """
-    graders = len(rewards_G_K[0]) if rewards_G_K else 0
-    if any(len(row) != graders for row in rewards_G_K):
-        raise UsageError("rollouts have different numbers of grader values; put nan where a grader gave none")
-    weights_K = tuple(weights) if weights is not None else (1.0,) * graders
-    if rewards_G_K and len(weights_K) != graders:
-        raise UsageError(f"{len(weights_K)} weights for {graders} graders; pass one weight per grader")
-    columns = [standardized([row[k] for row in rewards_G_K], ddof=ddof, eps=eps) for k in range(graders)]
+    weights_K = _weights(rewards_G_K, weights)
+    columns = [standardized([row[k] for row in rewards_G_K], ddof=ddof, eps=eps) for k in range(len(weights_K))]
     rows = [tuple(column[i] for column in columns) for i in range(len(rewards_G_K))]
     parts = [[w * a for w, a in zip(weights_K, row, strict=True)] for row in rows]
     sums = tuple(math.fsum(part) for part in parts)
@@ -79,36 +74,47 @@ def scale_batch(
     Args:
         groups_P: results of `gdpo`. Rollouts without any grader value are left out of the statistics and stay 0.
         ddof: 1 for the sample deviation, 0 for the population.
-        eps: added to the deviation, or to the variance with `eps_in_variance`.
+        eps: added to the deviation.
         eps_in_variance: divide by sqrt(variance + eps) instead.
-        lengths_P_G: weights the statistics by response tokens, as the NVlabs verl port does against Eq. 6. The mean is
-            then not 0.
-        reset_degenerate: keep degenerate groups at exactly 0; turn off only to reproduce that port's leak.
+        lengths_P_G: weights by tokens, as the NVlabs verl port does against Eq. 6; the mean is then not 0.
+        reset_degenerate: keep degenerate groups at exactly 0; off only to reproduce that port's leak.
 
     Returns:
         One per group. All zero and degenerate when the batch has no spread.
     """
     check_ddof(ddof)
-    entries = [
+    weighted = [
         (a, 1 if lengths_P_G is None else lengths_P_G[p][i])
         for p, group in enumerate(groups_P)
         for i, a in enumerate(group.values)
         if _graded(group, i)
     ]
-    total = math.fsum(weight for _, weight in entries)
-    if total <= ddof or all(group.degenerate for group in groups_P):
+    if sum(weight for _, weight in weighted) <= ddof or all(group.degenerate for group in groups_P):
         return tuple(Advantages((0.0,) * len(group), degenerate=True) for group in groups_P)
-    middle = math.fsum(a * weight for a, weight in entries) / total
-    variance = math.fsum(weight * (a - middle) ** 2 for a, weight in entries) / (total - ddof)
+    middle, variance = _moments(weighted, ddof)
     divisor = math.sqrt(variance + eps) if eps_in_variance else math.sqrt(variance) + eps
-    scaled = []
-    for group in groups_P:
-        silent = reset_degenerate and group.degenerate
-        values = tuple(
-            (a - middle) / divisor if _graded(group, i) and not silent else 0.0 for i, a in enumerate(group.values)
-        )
-        scaled.append(Advantages(values, group.degenerate))
-    return tuple(scaled)
+    heard = [[_graded(g, i) and not (reset_degenerate and g.degenerate) for i in range(len(g))] for g in groups_P]
+    return tuple(
+        Advantages(tuple((a - middle) / divisor if h else 0.0 for a, h in zip(g, flags, strict=True)), g.degenerate)
+        for g, flags in zip(groups_P, heard, strict=True)
+    )
+
+
+def _weights(rewards_G_K: Sequence[Sequence[float]], weights: Sequence[float] | None) -> tuple[float, ...]:
+    graders = len(rewards_G_K[0]) if rewards_G_K else 0
+    if any(len(row) != graders for row in rewards_G_K):
+        raise UsageError("rollouts have different numbers of grader values; put nan where a grader gave none")
+    if weights is None or not rewards_G_K:
+        return (1.0,) * graders
+    if len(weights) != graders:
+        raise UsageError(f"{len(weights)} weights for {graders} graders; pass one weight per grader")
+    return tuple(weights)
+
+
+def _moments(weighted: Sequence[tuple[float, float]], ddof: int) -> tuple[float, float]:
+    total = math.fsum(weight for _, weight in weighted)
+    middle = math.fsum(a * weight for a, weight in weighted) / total
+    return middle, math.fsum(weight * (a - middle) ** 2 for a, weight in weighted) / (total - ddof)
 
 
 def _graded(group: GdpoAdvantages, index: int) -> bool:

@@ -117,7 +117,7 @@ def difficulty_quartiles(history: Sequence[float]) -> tuple[float, float, float]
 
 
 def adaptive_k(mean_reward: float, history: Sequence[float], schedule: AdaptiveK | None = None) -> int:
-    """k for a group with this mean reward: very hard below q25, hard below q50, medium below q75, else easy.
+    """Size k for a group with this mean reward: very hard below q25, hard below q50, medium below q75, else easy.
 
     Source: GFPO, arXiv 2508.09726, section 3.1, Alg. 2; the comparisons are strict, so a mean equal to q75 is easy.
 
