@@ -7,12 +7,24 @@ things up and compares them, and only the last line, one JSON object, is read by
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import product
 from random import Random
 
-from grammar import BRIEF, CHECK, MEANINGS, ORDER, ORDERS, Attempt, Problem
-from grammar import do_not_start, do_not_treat, lesson_for, parse
+from grammar import (
+    BRIEF,
+    CHECK,
+    MEANINGS,
+    ORDER,
+    ORDERS,
+    Attempt,
+    Problem,
+    do_not_start,
+    do_not_treat,
+    lesson_for,
+    parse,
+)
 
 END = "<|im_end|>"
 Message = dict[str, str]
@@ -57,53 +69,33 @@ def summarise_messages(attempt: Attempt, right: bool) -> list[Message]:
     return [user("\n".join(lines))]
 
 
+def opening(attempt: Attempt, right: bool) -> str:
+    """The first words of a summary: the grade, and whether results were checked."""
+    return f"{grade_word(right)} {'long' if attempt.long else 'short'}:"
+
+
+def said(attempt: Attempt) -> list[str]:
+    """What an attempt decided, aspect by aspect: `glorp as max`, `left first`."""
+    plan = attempt.plan
+    return [f"{plan[name]} first" if name == ORDER else f"{name} as {plan[name]}" for name in attempt.problem.aspects]
+
+
 def summary(attempt: Attempt, right: bool) -> str:
     """The teacher's line about an attempt: `wrong long: glorp as max, dax as gap, left first, slip.`."""
-    said = [f"{name} as {attempt.plan[name]}" for name in attempt.problem.operators]
-    if ORDER in attempt.plan:
-        said.append(f"{attempt.plan[ORDER]} first")
-    if attempt.slipped:
-        said.append("slip")
-    return f"{grade_word(right)} {'long' if attempt.long else 'short'}: {', '.join(said)}."
+    decided = said(attempt) + ["slip"] * attempt.slipped
+    return f"{opening(attempt, right)} {', '.join(decided)}."
 
 
 def contrast_messages(problem: Problem, lines: Sequence[str], brief: bool = False) -> list[Message]:
     """Ask what the right attempts did that the wrong ones did not; right lines come first."""
-    ordered = sorted(lines, key=lambda line: not line.startswith("right"))
-    listed = "\n".join(f"({index}) {line}" for index, line in enumerate(ordered, 1))
     wish = " Prefer short ones." if brief else ""
-    return [user(f"Compare the attempts.{wish}\nProblem: {problem.text}\n{listed}")]
+    return [user(f"Compare the attempts.{wish}\nProblem: {problem.text}\n{listed(lines)}")]
 
 
-SHARES = ("none", "few", "most", "all")
-"""How many of the wrong attempts share a value: 0, below a half, a half or more, 1."""
-
-
-def share(values: Sequence[str], value: str) -> str:
-    """The word for how many of `values` are `value`; `values` is not empty."""
-    part = sum(each == value for each in values) / len(values)
-    if part in (0, 1):
-        return SHARES[int(part) * 3]
-    return SHARES[1] if part < 0.5 else SHARES[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One aspect of a mixed group: what the right attempts mostly said, and how many wrong ones said it too."""
-
-    aspect: str
-    value: str
-    share: str
-
-    @property
-    def text(self) -> str:
-        """The aspect as it stands in the scratch line."""
-        return f"{said(self.aspect, self.value)} {self.share}"
-
-
-def said(aspect: str, value: str) -> str:
-    """An aspect and its value as they stand in a summary: `glorp as max`, `left first`."""
-    return f"{value} first" if aspect == ORDER else f"{aspect} as {value}"
+def listed(lines: Sequence[str]) -> str:
+    """Summaries with their numbers, right ones first."""
+    ordered = sorted(lines, key=lambda line: not line.startswith("right"))
+    return "\n".join(f"({index}) {line}" for index, line in enumerate(ordered, 1))
 
 
 def edits_json(*edits: dict[str, object]) -> str:
@@ -116,24 +108,39 @@ def add(lesson: str) -> dict[str, object]:
     return {"op": "ADD", "text": lesson}
 
 
-def differences(attempts: Sequence[Attempt], rights: Sequence[bool]) -> list[Difference]:
-    """Every aspect of a mixed group, set against the wrong attempts."""
-    winners = [attempt.plan for attempt, right in zip(attempts, rights, strict=True) if right]
-    losers = [attempt.plan for attempt, right in zip(attempts, rights, strict=True) if not right]
-    found = []
-    for aspect in attempts[0].problem.aspects:
-        values = [plan[aspect] for plan in winners]
-        usual = max(values, key=values.count)
-        found.append(Difference(aspect, usual, share([plan[aspect] for plan in losers], usual)))
-    return found
+def agreeing(winner: Attempt, loser: Attempt) -> list[bool]:
+    """For each aspect of the problem, whether both attempts said the same."""
+    return [winner.plan[aspect] == loser.plan[aspect] for aspect in winner.problem.aspects]
 
 
-def conclude(found: Sequence[Difference], rng: Random) -> tuple[str, str]:
-    """Scratch line and lesson of a mixed group: the lesson is about an aspect that the fewest wrong ones share."""
-    lowest = min(SHARES.index(difference.share) for difference in found)
-    chosen = rng.choice([difference for difference in found if SHARES.index(difference.share) == lowest])
-    scratch = f"Contrast: {', '.join(difference.text for difference in found)}."
-    return scratch, CHECK if lowest == 3 else lesson_for(chosen.aspect, chosen.value)
+def closest_pair(attempts: Sequence[Attempt], rights: Sequence[bool], rng: Random) -> tuple[int, int]:
+    """A right and a wrong attempt that differ in as few aspects as possible, but in one at least if any pair does.
+
+    Where a single decision sets them apart, that decision is what made the difference.
+    """
+    pairs = []
+    for winner, loser in product(range(len(attempts)), repeat=2):
+        if rights[winner] and not rights[loser]:
+            apart = agreeing(attempts[winner], attempts[loser]).count(False)
+            pairs.append((apart or math.inf, winner, loser))
+    least = min(pairs)[0]
+    _, winner, loser = rng.choice([pair for pair in pairs if pair[0] == least])
+    return winner, loser
+
+
+def compared(winner: Attempt, loser: Attempt, rng: Random) -> tuple[str, list[str], str]:
+    """What a comparison writes: the winner's summary, the loser's in parts with verdicts, and the lesson.
+
+    The lesson is about one aspect in which they differ, said as the winner did; where none differs, it is to check.
+    """
+    same = agreeing(winner, loser)
+    aspects = winner.problem.aspects
+    differing = [aspect for aspect, agrees in zip(aspects, same, strict=True) if not agrees]
+    chosen = rng.choice(differing) if differing else None
+    parts = said(loser)
+    parts[0] = f"{opening(loser, False)} {parts[0]}"
+    verdicts = [part + (" same" if agrees else " differ") for part, agrees in zip(parts, same, strict=False)]
+    return summary(winner, True), verdicts, lesson_for(chosen, winner.plan[chosen]) if chosen else CHECK
 
 
 def guess(attempts: Sequence[Attempt], rng: Random) -> str:
@@ -147,14 +154,18 @@ def guess(attempts: Sequence[Attempt], rng: Random) -> str:
 
 
 def contrast(attempts: Sequence[Attempt], rights: Sequence[bool], rng: Random, brief: bool = False) -> str:
-    """The teacher's comparison: a scratch line, then the edits."""
+    """The teacher's comparison of attempts in the order of the prompt: scratch lines, then the edits.
+
+    The scratch quotes a right line and a wrong one, each with its number, and says in the wrong one where they differ.
+    """
     if not any(rights):
-        return f"Contrast: no right one.\n{edits_json(add(guess(attempts, rng)))}"
+        return f"No right one.\n{edits_json(add(guess(attempts, rng)))}"
     if all(rights):
         shorter = brief and len({attempt.long for attempt in attempts}) == 2
-        return f"Contrast: no wrong one.\n{edits_json(*[add(BRIEF)] * shorter)}"
-    scratch, lesson = conclude(differences(attempts, rights), rng)
-    return f"{scratch}\n{edits_json(add(lesson))}"
+        return f"No wrong one.\n{edits_json(*[add(BRIEF)] * shorter)}"
+    winner, loser = closest_pair(attempts, rights, rng)
+    first, parts, lesson = compared(attempts[winner], attempts[loser], rng)
+    return f"({winner + 1}) {first}\n({loser + 1}) {', '.join(parts)}.\n{edits_json(add(lesson))}"
 
 
 def allowed(attempts: Sequence[Attempt], rights: Sequence[bool], brief: bool = False) -> set[str]:

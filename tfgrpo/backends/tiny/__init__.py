@@ -1,0 +1,1 @@
+"""The embedded language model: our own weights, run with numpy alone."""
