@@ -169,12 +169,14 @@ def _shape_fault(edit: Edit) -> str | None:
     """Say what is wrong with the number of lessons an edit names."""
     distinct = len(set(edit.ids))
     match edit.op:
+        case Op.MERGE if distinct < 2:
+            return f"a MERGE names at least two different lessons, not {distinct}"
+        case _ if distinct < len(edit.ids):
+            return "it names a lesson twice"
         case Op.ADD if distinct:
             return "an ADD names no lesson; was an UPDATE meant?"
         case Op.UPDATE | Op.DELETE if distinct != 1:
-            return f"{_article(edit.op)} names exactly one lesson, not {distinct}"
-        case Op.MERGE if distinct < 2:
-            return f"a MERGE names at least two different lessons, not {distinct}"
+            return f"{'an' if edit.op is Op.UPDATE else 'a'} {edit.op} names exactly one lesson, not {distinct}"
     return None
 
 
@@ -194,7 +196,7 @@ def _text_fault(edit: Edit, texts: Mapping[int, str], written: set[str], max_wor
     """Say what is wrong with the new words of an edit."""
     text = edit.text or ""
     if not any(sign.isalpha() for sign in text):
-        return "the text is empty"
+        return "the text has no words"
     if looks_like_markup(text):
         return "the text is markup or code, not a lesson"
     if (words := count_words(text)) > max_words:
@@ -223,11 +225,6 @@ def _joined(first: Proposal, other: Proposal) -> Proposal:
     tainted = first.edit.tainted or other.edit.tainted
     edit = replace(first.edit, sources=sources, reason=reason, tainted=tainted)
     return Proposal(edit, first.support + other.support)
-
-
-def _article(op: Op) -> str:
-    """Return the name of an operation with its article."""
-    return f"an {op}" if op is Op.UPDATE else f"a {op}"
 
 
 def _id(lesson: Lesson) -> int:
