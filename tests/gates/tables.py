@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from experience_db import Edit, Lesson, Op
-from experience_db.library import Library
+from experience_db import Edit, Lesson, Library, Op
 from tfgrpo.types import Problem, Proposal
 
 OPERATORS = ("glorp", "dax", "wug", "blick")

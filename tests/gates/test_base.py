@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experience_db.library import Library
+from experience_db import Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import Rewards
 from tfgrpo.gates.base import fingerprint

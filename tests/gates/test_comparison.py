@@ -94,16 +94,11 @@ async def test_used_up_pool_is_visited_again_with_new_seeds():
     assert [problem for _, problem, _ in trial.rollouts[:10]] != [pair.problem_id for pair in found.pairs[10:20]]
 
 
-async def test_estimate_weighs_problems_not_pairs():
-    """A problem that was visited twice counts once, as the mean of its visits."""
-
-    def reward(texts, problem, index):
-        return float("new" in texts and problem.id == "p0" and index == 0)
-
-    found, _ = await run(reward, n=8, design=Design(look=12, most_touched=12))
-    assert len(found.pairs) == 12
-    assert len(found.differences_P) == 8
-    assert found.estimate in (1 / 8, 0.5 / 8)
+async def test_evidence_counts_problems_apart_from_pairs():
+    """A problem that was visited twice is two pairs and one problem."""
+    found, _ = await run(gain(0.1), n=8, design=Design(look=12, nmax=12))
+    assert (len(found.pairs), found.problems) == (12, 8)
+    assert found.estimate == pytest.approx(0.1)
 
 
 async def test_baseline_is_paid_once():

@@ -86,6 +86,14 @@ async def test_edit_that_changes_nothing_costs_nothing():
     assert trial.asked == []
 
 
+async def test_idle_edit_does_not_join_a_bundle():
+    """An edit that changes nothing is left out of the bundle test and keeps its place among the verdicts."""
+    idle = Proposal(Edit(Op.UPDATE, "Treat dax as sum.", (1,)))
+    verdicts, _ = await ask(idle, add(RIGHT))
+    assert [verdict.decision for verdict in verdicts] == ["rejected", "accepted"]
+    assert [evidence.detail["role"] for evidence in verdicts[1].evidence] == ["single"]
+
+
 async def test_failed_rollouts_leave_an_edit_undecided():
     """An outage is not evidence: the verdict says how many pairs have no reward."""
     (verdict,), _ = await ask(add(RIGHT), reward=lambda texts, problem, index: math.nan)
@@ -147,6 +155,19 @@ async def test_bundle_is_accepted_whole_and_each_member_must_not_be_missed():
     assert verdicts[1].evidence[0].estimate == 0.0
     assert verdicts[1].evidence[1] == bundle
     assert verdicts[0].reason.startswith("part of an accepted bundle")
+
+
+async def test_member_whose_check_fails_says_so():
+    """An outage during the leave-one-out of an accepted bundle leaves its mark in the reason, and no effect."""
+
+    def reward(texts, problem, index):
+        return math.nan if texts == {RIGHT, *start} else world(texts, problem, index)
+
+    start = {lesson.text for lesson in LIBRARY}
+    verdicts, _ = await ask(add(RIGHT), add(FILLER), reward=reward)
+    assert [verdict.decision for verdict in verdicts] == ["accepted", "accepted"]
+    assert verdicts[1].reason.startswith("part of an accepted bundle, not checked alone: 64 of 64 pairs")
+    assert verdicts[1].evidence[0].estimate is None
 
 
 async def test_bad_companion_does_not_ride_in():

@@ -38,7 +38,7 @@ class Alpha:
         if not 0.0 < self.alpha < 1.0:
             raise UsageError(f"the gate's alpha must lie between 0 and 1, got {self.alpha}")
         if self.rule not in ("fixed", "e-lond"):
-            raise UsageError(f"unknown rule {self.rule!r} for the gate's alpha; use 'fixed' or 'e-lond'")
+            raise UsageError(f"unknown spending {self.rule!r} of the gate's alpha; use 'fixed' or 'e-lond'")
 
     @property
     def level(self) -> float:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from math import isnan
 from typing import Protocol
 
-from experience_db.library import Library
+from experience_db import Library
 from tfgrpo.errors import UsageError
 from tfgrpo.types import Problem, Proposal, Verdict
 
@@ -55,8 +55,8 @@ class Rewards:
     """Rewards known in this run, by lessons, problem and seed index.
 
     One object serves all gates of a run, so that a baseline is paid for once and the rollouts of an accepted candidate
-    are the next baseline. Each case has its own seed index: no rollout ever stands in for a second pass. Failed
-    rollouts are not kept, the next gate asks for them again.
+    are the next baseline (they were selected, so it is a little lucky). Each case has its own seed index: no rollout
+    ever stands in for a second pass. Failed rollouts are not kept, the next gate asks for them again.
     """
 
     _known: dict[tuple[bytes, str, int], float] = field(default_factory=dict)

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from math import isnan, nan
 from statistics import fmean
 
-from experience_db.library import Library
+from experience_db import Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Case, Rewards, Trial
 from tfgrpo.gates.eprocess import Capitals, Outcome, decide, interval, update
@@ -24,9 +24,9 @@ class Design:
     """Smallest mean effect on the tested problems that is worth a lesson."""
     look: int = 16
     """Pairs per look; the rollouts of a look run together."""
-    most_touched: int = 64
+    nmax: int = 64
     """Pairs at most when the touched problems are known."""
-    most_all: int = 128
+    nmax_all: int = 128
     """Pairs at most when they are not."""
     passes: int = 4
     """Visits per problem at most, each with a new seed index on both sides."""
@@ -40,15 +40,15 @@ class Design:
     def __post_init__(self) -> None:
         if not 0.0 <= self.delta <= 1.0:
             raise UsageError(f"the gate's delta is an effect on reward and must lie in [0, 1], got {self.delta}")
-        if min(self.look, self.most_touched, self.most_all, self.passes) < 1:
-            raise UsageError("the gate's look, most_touched, most_all and passes must be at least 1")
+        if min(self.look, self.nmax, self.nmax_all, self.passes) < 1:
+            raise UsageError("the gate's look, nmax, nmax_all and passes must be at least 1")
 
-    def most(self, touched: Touched) -> int:
+    def limit(self, touched: Touched) -> int:
         """Return the number of pairs at which the gate gives up."""
-        return self.most_all if touched.how == "all" else self.most_touched
+        return self.nmax_all if touched.how == "all" else self.nmax
 
 
-LITE = Design(delta=0.1, look=8, most_touched=32, most_all=64)
+LITE = Design(delta=0.1, look=8, nmax=32, nmax_all=64)
 """About a third cheaper; blind to effects below .1."""
 
 
@@ -86,25 +86,27 @@ class Comparison:
     """Rewards that were known already, both sides."""
 
     @property
-    def differences_P(self) -> tuple[float, ...]:
-        """Mean difference per problem, in order of the first visit."""
-        by_problem: dict[str, list[float]] = {}
-        for pair in self.pairs:
-            by_problem.setdefault(pair.problem_id, []).append(pair.difference)
-        return tuple(fmean(differences) for differences in by_problem.values())
+    def differences(self) -> tuple[float, ...]:
+        """One number in [-1, 1] per pair, in the order they were met."""
+        return tuple(pair.difference for pair in self.pairs)
+
+    @property
+    def problems(self) -> int:
+        """Number of different problems behind the pairs."""
+        return len({pair.problem_id for pair in self.pairs})
 
     @property
     def estimate(self) -> float:
-        """Mean over problems of the mean difference; nan without a pair.
+        """Mean difference; nan without a pair.
 
         A comparison stops when it looks clear, so the estimate of an accepted edit is on average somewhat too large.
         """
-        return fmean(self.differences_P) if self.pairs else nan
+        return fmean(self.differences) if self.pairs else nan
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% betting confidence sequence over problems."""
-        return interval(self.differences_P)
+        """95% betting confidence sequence for the mean difference, valid at the stopping time."""
+        return interval(self.differences)
 
 
 async def compare(
@@ -121,10 +123,10 @@ async def compare(
     """Test whether `candidate` is better than `current` on the touched problems.
 
     The order of the problems depends on `key` alone. Stops at the first look at which better, worse or futile is
-    clear, after `design.most` pairs, or when every problem was visited `design.passes` times.
+    clear, after `nmax` or `nmax_all` pairs, or when every problem was visited `passes` times.
     """
     state = Comparison(Outcome.OPEN, Capitals(design.delta), (), touched, accept)
-    cases = schedule(touched.problems, key, design.passes)[: design.most(touched)]
+    cases = schedule(touched.problems, key, design.passes)[: design.limit(touched)]
     for start in range(0, len(cases), design.look):
         look = cases[start : start + design.look]
         state = await _one_look(state, look, trial, rewards, (current, candidate), design)

@@ -28,17 +28,26 @@ def decision(comparison: Comparison) -> str:
 def reason(comparison: Comparison) -> str:
     """Return the outcome as one sentence with its number."""
     capitals = comparison.capitals
-    where = f"{len(comparison.pairs)} pairs on {_where(comparison)}"
+    what = f"{comparison.estimate:+.3f} over {len(comparison.pairs)} pairs on {_where(comparison)}"
     if comparison.outcome is Outcome.BETTER:
-        return f"better: {comparison.estimate:+.3f} over {where} (E = {capitals.e_better:.3g})"
+        return f"better: {what} (E = {capitals.e_better:.3g})"
     if comparison.outcome is Outcome.WORSE:
-        return f"harmful: {comparison.estimate:+.3f} over {where} (E = {capitals.e_worse:.3g})"
+        return f"harmful: {what} (E = {capitals.e_worse:.3g})"
     if comparison.outcome is Outcome.FUTILE:
-        return f"not worth it: {comparison.estimate:+.3f} over {where} is below {capitals.delta:g}"
+        return f"not worth it: {what} refutes {capitals.delta:g} (E = {capitals.e_futile:.3g})"
     if not comparison.enough:
-        missing = comparison.asked - len(comparison.pairs)
-        return f"undecided: {missing} of {comparison.asked} pairs have no reward on at least one side"
-    return f"undecided: {comparison.estimate:+.3f} over {where} is not clear enough"
+        return f"undecided: {_missing(comparison)}"
+    return f"undecided: {what} is not clear enough"
+
+
+def companion_reason(comparison: Comparison) -> str:
+    """Return the outcome of leaving one edit out of an accepted bundle as one sentence."""
+    if not comparison.enough:
+        return f"part of an accepted bundle, not checked alone: {_missing(comparison)}"
+    e_better = comparison.capitals.e_better
+    effect = f"leaving it out changes the bundle by {comparison.estimate:+.3f} (E = {e_better:.3g})"
+    leaves = comparison.outcome is Outcome.BETTER
+    return f"harmful companion: {effect}" if leaves else f"part of an accepted bundle: {effect}"
 
 
 def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why: str) -> Evidence:
@@ -49,7 +58,7 @@ def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why
         None if isnan(comparison.estimate) else comparison.estimate,
         low,
         high,
-        n=len(comparison.differences_P),
+        n=comparison.problems,
         lesson_ids=_ids(edits),
         verdict=decision(comparison),
         reason=why,
@@ -66,10 +75,10 @@ def leave_one_out_evidence(comparison: Comparison, edit: Edit, why: str) -> Evid
     low, high = comparison.interval
     return Evidence(
         "leave-one-out",
-        None if isnan(comparison.estimate) else -comparison.estimate,
-        -high,
-        -low,
-        n=len(comparison.differences_P),
+        None if isnan(comparison.estimate) else 0.0 - comparison.estimate,
+        0.0 - high,
+        0.0 - low,
+        n=comparison.problems,
         lesson_ids=_ids((edit,)),
         verdict="rejected" if comparison.outcome is Outcome.BETTER else "accepted",
         reason=why,
@@ -99,8 +108,12 @@ def detail(comparison: Comparison) -> dict[str, Any]:
 
 
 def _where(comparison: Comparison) -> str:
-    n = len(comparison.differences_P)
-    return f"{n} problems" if comparison.touched.how == "all" else f"{n} touched problems"
+    return f"{comparison.problems} {'' if comparison.touched.how == 'all' else 'touched '}problems"
+
+
+def _missing(comparison: Comparison) -> str:
+    missing = comparison.asked - len(comparison.pairs)
+    return f"{missing} of {comparison.asked} pairs have no reward on at least one side"
 
 
 def _ids(edits: Sequence[Edit]) -> tuple[int, ...]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from math import inf, isnan
 
-from experience_db import Evidence
-from experience_db.library import Library
+from experience_db import Evidence, Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Rewards, Trial
 from tfgrpo.gates.comparison import Design, compare
@@ -32,7 +31,7 @@ async def harm_check(
         after,
         Touched(trial.problems, "all"),
         key=f"{seed}/harm",
-        design=Design(look=n, most_all=n, passes=1, futile=inf),
+        design=Design(look=n, nmax_all=n, passes=1, futile=inf),
         accept=20.0,
     )
     low, high = found.interval

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from math import isnan
 from statistics import fmean
 
-from experience_db import Edit, Evidence
-from experience_db.library import Library
+from experience_db import Edit, Evidence, Library
 from tfgrpo.gates.base import Rewards, Trial
 from tfgrpo.gates.comparison import schedule
 from tfgrpo.types import Proposal, Verdict

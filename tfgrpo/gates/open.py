@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experience_db.library import Library
+from experience_db import Library
 from tfgrpo.gates.base import Trial
 from tfgrpo.types import Proposal, Verdict
 

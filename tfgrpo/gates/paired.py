@@ -12,14 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from experience_db import Edit, Evidence
-from experience_db.library import Library
+from experience_db import Edit, Evidence, Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.gates.base import Rewards, Trial, fingerprint
 from tfgrpo.gates.comparison import Comparison, Design, compare
 from tfgrpo.gates.eprocess import Outcome
-from tfgrpo.gates.findings import decision, gate_evidence, leave_one_out_evidence, reason
+from tfgrpo.gates.findings import companion_reason, decision, gate_evidence, leave_one_out_evidence, reason
 from tfgrpo.gates.touch import Touched, touched, union
 from tfgrpo.types import Problem, Proposal, Verdict
 
@@ -66,13 +65,19 @@ class PairedGate:
         if not trial.problems:
             raise UsageError("the paired gate has no held-out problems; give --heldout, or use --gate open")
         edits = tuple(proposal.edit for proposal in proposals)
+        current = fingerprint(library)
+        live = [i for i, edit in enumerate(edits) if fingerprint(library.with_edits((edit,))) != current]
+        decided = dict(zip(live, await self._decide(library, tuple(edits[i] for i in live), trial), strict=True))
+        idle = "not worth it: the library stays as it is"
+        return tuple(decided.get(i) or Verdict("rejected", (edit,), idle) for i, edit in enumerate(edits))
+
+    async def _decide(self, library: Library, edits: tuple[Edit, ...], trial: Trial) -> tuple[Verdict, ...]:
         touches = [await self._touched(edit, library, trial.problems) for edit in edits]
         question = _Question(library, edits, tuple(touches), trial)
-        if len(edits) == 1:
+        if len(edits) < 2:
             return await self._one_at_a_time(question, ())
         whole = await self._accept_test(question, library, edits, union(touches, trial.problems))
-        why = reason(whole)
-        bundle = gate_evidence(whole, edits, "bundle", why)
+        bundle = gate_evidence(whole, edits, "bundle", reason(whole))
         if whole.outcome is Outcome.BETTER:
             return await self._leave_one_out(question, bundle)
         return await self._one_at_a_time(question, (bundle,))
@@ -81,16 +86,12 @@ class PairedGate:
         current = question.library
         verdicts = []
         for edit, touch in zip(question.edits, question.touched, strict=True):
-            candidate = current.with_edits((edit,))
-            if fingerprint(candidate) == fingerprint(current):
-                verdicts.append(Verdict("rejected", (edit,), "not worth it: the library stays as it is", bundle))
-                continue
             found = await self._accept_test(question, current, (edit,), touch)
             why = reason(found)
             own = gate_evidence(found, (edit,), "single", why)
             verdicts.append(Verdict(decision(found), (edit,), why, (own, *bundle)))
             if found.outcome is Outcome.BETTER:
-                current = candidate
+                current = current.with_edits((edit,))
         return tuple(verdicts)
 
     async def _leave_one_out(self, question: _Question, bundle: Evidence) -> tuple[Verdict, ...]:
@@ -107,8 +108,7 @@ class PairedGate:
                 accept=1 / self.alpha.alpha,
             )
             leaves = found.outcome is Outcome.BETTER
-            effect = f"leaving it out changes the bundle by {found.estimate:+.3f} (E = {found.capitals.e_better:.3g})"
-            why = f"harmful companion: {effect}" if leaves else f"part of an accepted bundle: {effect}"
+            why = companion_reason(found)
             own = leave_one_out_evidence(found, edit, why)
             verdicts.append(Verdict("rejected" if leaves else "accepted", (edit,), why, (own, bundle)))
             kept = rest if leaves else kept

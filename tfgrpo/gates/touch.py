@@ -14,8 +14,7 @@ from functools import lru_cache
 from math import ceil, isfinite
 from typing import Literal
 
-from experience_db import Edit
-from experience_db.library import Library
+from experience_db import Edit, Library
 from tfgrpo.types import Problem
 
 How = Literal["word", "likelihood", "all"]

@@ -1,0 +1,35 @@
+"""Gates from configuration."""
+
+import pytest
+
+from tfgrpo.errors import UsageError
+from tfgrpo.gates import LITE, Alpha, Design, OpenGate, PairedGate
+from tfgrpo.gates.factory import open_gate, paired
+
+
+def test_no_options_give_the_measured_defaults():
+    """The defaults are delta .05, looks of 16, 64 or 128 pairs, four passes, alpha .05 per edit."""
+    gate = paired(seed=7)
+    assert isinstance(gate, PairedGate)
+    assert (gate.seed, gate.design, gate.alpha) == (7, Design(0.05, 16, 64, 128, 4, 10, 10), Alpha(0.05, "fixed"))
+
+
+def test_options_change_single_fields():
+    """Options name fields of the design; lite is another starting point."""
+    assert paired(nmax=24, look=8).design == Design(nmax=24, look=8)
+    assert paired(lite=True).design == LITE
+    assert paired(lite=True, delta=0.2).design.nmax == 32
+    assert paired(alpha=0.1, spending="e-lond").alpha == Alpha(0.1, "e-lond")
+
+
+def test_wrong_options_are_refused():
+    """An unknown option is a TypeError for the builder to explain, a bad value a usage error."""
+    with pytest.raises(TypeError, match="nmaxx"):
+        paired(nmaxx=3)
+    with pytest.raises(UsageError, match="spending"):
+        paired(spending="none")
+
+
+def test_open_gate_takes_a_seed_and_needs_none():
+    """Every gate is built with the run's seed."""
+    assert isinstance(open_gate(seed=1), OpenGate)
