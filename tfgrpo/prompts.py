@@ -55,6 +55,7 @@ class Prompts:
         self.places = places
         self.settings = settings
         self._templates = dict(templates)
+        self._hashes: dict[str, str] = {}
         self._environment = _environment({name + SUFFIX: found.source for name, found in templates.items()})
 
     @property
@@ -91,11 +92,10 @@ class Prompts:
 
     def hash(self, name: str) -> str:
         """Return 12 hex digits of the SHA-256 of a template and of all parts it includes."""
-        digest = hashlib.sha256()
-        for part in self._parts(name):
-            digest.update(self.source(part).encode())
-            digest.update(b"\0")
-        return digest.hexdigest()[:12]
+        if name not in self._hashes:
+            sources = "\0".join(self.source(part) for part in self._parts(name))
+            self._hashes[name] = hashlib.sha256(sources.encode()).hexdigest()[:12]
+        return self._hashes[name]
 
     def variables(self, name: str) -> frozenset[str]:
         """Return the variables that a template and its parts use."""
