@@ -40,7 +40,7 @@ from tfgrpo.edit_scores.strategic_grams import (
     planning_sentences,
     semantic_entropy,
 )
-from tfgrpo.edit_scores.surrogate import CLIPS, Clip, Surrogate, aggregate, identity_value, surrogate
+from tfgrpo.edit_scores.surrogate import CLIPS, Clip, Surrogate, aggregate, identity_value, surrogate, worth_testing
 from tfgrpo.edit_scores.tokens import coverage, mean_log_ratios, sum_log_ratios
 
 __all__ = [
@@ -97,4 +97,5 @@ __all__ = [
     "sequence_ratios",
     "sum_log_ratios",
     "surrogate",
+    "worth_testing",
 ]

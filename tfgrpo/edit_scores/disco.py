@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tfgrpo.edit_scores.kl import Estimator, kl
+from tfgrpo.edit_scores.kl import KL_CLAMP, Estimator, kl
 from tfgrpo.edit_scores.tokens import LogProbs, log_ratios, ratio
 from tfgrpo.errors import UsageError
 
@@ -228,19 +228,24 @@ def disco_gradient(
     """
     rows = log_ratios(logp_new_G, logp_old_G)
     scores = disco_scores(logp_new_G, logp_old_G, score)
-    signs = classes(scores, rewards)
     result = disco(scores, rewards, tau=tau)
     wrong = iter(result.wrong_weights)
-    pull = [
-        0.0 if not result.valid else 1.0 / result.n_right if c > 0 else -next(wrong) if c < 0 else 0.0 for c in signs
-    ]
+    pull = {0: lambda: 0.0, 1: lambda: 1.0 / result.n_right, -1: lambda: -next(wrong)}
+    pulls = [pull[sign]() if result.valid else 0.0 for sign in classes(scores, rewards)]
     excess = max(kl(logp_old_G, logp_new_G, estimator) - delta, 0.0)
-    tokens = sum(len(row) for row in rows)
-    gradient = []
-    for row, weight in zip(rows, pull, strict=True):
-        inner = [ratio(d) if score == "likelihood_ratio" else 1.0 for d in row]
-        push = [-1.0 if estimator == "k1" else d if estimator == "k2" else math.expm1(d) for d in row]
-        gradient.append(
-            tuple(-weight * x / len(row) + 2.0 * beta * excess * p / tokens for x, p in zip(inner, push, strict=True))
+    push = 2.0 * beta * excess / max(sum(len(row) for row in rows), 1)
+    return tuple(
+        tuple(
+            push * _kl_slope(d, estimator) - pull_i * (ratio(d) if score == "likelihood_ratio" else 1.0) / len(row)
+            for d in row
         )
-    return tuple(gradient)
+        for row, pull_i in zip(rows, pulls, strict=True)
+    )
+
+
+def _kl_slope(d: float, estimator: Estimator) -> float:
+    if estimator == "k1":
+        return -1.0
+    if estimator == "k2":
+        return d
+    return math.expm1(d) if abs(d) <= KL_CLAMP else 0.0

@@ -103,8 +103,10 @@ def gvpo_len_norm(
 class PooledGvpo:
     """GVPO over many problems: centred within each, then pooled."""
 
+    loss: float
+    """Mean loss over the problems with at least two complete rollouts; nan without any."""
     gain: float
-    """Mean gain over the problems with at least two complete rollouts; nan without any."""
+    """Mean gain over the same problems."""
     corr: float
     """Correlation of the centred D and R of all problems, each weighted 1/(k-1); 0 when either is flat."""
     beta_star: float
@@ -123,13 +125,14 @@ def gvpo_pooled(
     scores = [gvpo(d, r, beta=1.0) for d, r in zip(log_ratios_P_G, rewards_P_G, strict=True)]
     scores = [score for score in scores if score.valid]
     if not scores:
-        return PooledGvpo(math.nan, math.nan, math.nan, 0)
+        return PooledGvpo(math.nan, math.nan, math.nan, math.nan, 0)
     var_d = math.fsum(2.0 * score.half_var_implicit for score in scores)
     var_r = math.fsum(2.0 * score.half_var_reward for score in scores)
     cov = math.fsum(score.cov for score in scores)
     corr = max(-1.0, min(1.0, cov / math.sqrt(var_d) / math.sqrt(var_r))) if var_d > 0 and var_r > 0 else 0.0
     gain = (beta * cov - beta * beta * var_d / 2.0) / len(scores)
-    return PooledGvpo(gain, corr, cov / var_d if var_d > 0 else 0.0, len(scores))
+    loss = var_r / 2.0 / len(scores) - gain
+    return PooledGvpo(loss, gain, corr, cov / var_d if var_d > 0 else 0.0, len(scores))
 
 
 def _complete(d: Sequence[float], r: Sequence[float]) -> tuple[list[float], list[float]]:

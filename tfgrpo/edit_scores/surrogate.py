@@ -85,9 +85,9 @@ def surrogate(
     beta: float = 0.0,
     logp_ref_G: LogProbs | None = None,
 ) -> Surrogate:
-    """Score an edit by J(E_new), with an optional penalty beta * k3(new || reference) per token.
+    """J(E_new), with an optional penalty beta * k3(new || reference) per token.
 
-    Sources: PPO 1707.06347 Eq. 7; GRPO 2402.03300 Eq. 3-4; DAPO 2503.14476 Eq. 8-12; Dr.GRPO 2503.20783 section 3.
+    Source (arXiv): PPO 1707.06347 Eq. 7; GRPO 2402.03300 Eq. 3; DAPO 2503.14476 Eq. 8; Dr.GRPO 2503.20783 sec. 3.
 
     Args:
         logp_new_G: log-probs of stored rollouts under the edited library.
@@ -95,8 +95,9 @@ def surrogate(
         advantages_G: a rollout with a nan advantage is left out.
         clip: trust region.
         aggregation: how tokens are averaged.
-        scale: the constant length of the two aggregations that divide by one.
-        beta: weight of the KL penalty, which needs `logp_ref_G`, the log-probs under the reference library.
+        scale: constant length, for the two aggregations that divide by one.
+        beta: weight of the KL penalty.
+        logp_ref_G: log-probs under the reference library, needed with `beta`.
 
     Raises:
         UsageError: shapes do not match, or an argument that the others ask for is missing.
@@ -111,11 +112,18 @@ def surrogate(
         return aggregate([_less(rows[i], costs[i], beta) for i in kept], aggregation, scale=scale)
 
     value = average(clipped, costs_new)
-    gain = value - average(kept, costs_old)
-    unclipped = average(plain, ((),) * len(rows_d))
-    bites = [[float(c < p) for c, p in zip(clipped[i], plain[i], strict=True)] for i in kept]
+    gain, unclipped = value - average(kept, costs_old), average(plain, ((),) * len(rows_d))
+    bites = token_mean([[float(c < p) for c, p in zip(clipped[i], plain[i], strict=True)] for i in kept])
     per_token = tuple(tuple(clipped.get(i, ())) for i in range(len(rows_d)))
-    return Surrogate(value, gain, unclipped, per_token, token_mean(bites), coverage(per_token))
+    return Surrogate(value, gain, unclipped, per_token, bites, coverage(per_token))
+
+
+def worth_testing(score: Surrogate, *, floor: float = 0.0, cap: float = 1.0) -> bool:
+    """True when the gain exceeds the noise floor and the clip bit on at most a share `cap` of the tokens.
+
+    Such an edit is worth fresh paired rollouts; this never accepts one by itself.
+    """
+    return score.gain > floor and score.clip_fraction <= cap
 
 
 def clipped_term(rho: float, advantage: float, clip: Clip) -> float:
