@@ -49,6 +49,8 @@ CHOICE = Problem("choice", "Which gas do plants take in? (A) oxygen (B) carbon d
 YES = Problem("yes", "Are Christopher Nolan and Sathish Kalathil both film directors?", "yes")
 WORD = Problem("word", "What do plants do with light?", "photosynthesis")
 TINY = Problem("tiny", "Please help me with this one. Compute 3 glorp 5.", "5")
+ONE = Problem("one", "How many solutions are there?", "1")
+TRIANGLE = Problem("triangle", "In triangle ABC the point D makes ABCD cyclic. Find the area.", "84")
 OPEN = Problem("open", "Write a short poem about the sea.", None)
 CHINESE = Problem("zh", "小明从家里出发去学校的路上一共走了三十分钟，请问他每分钟走多少米？", "80")
 
@@ -129,6 +131,8 @@ GENERAL = [
     (TINY, "Treat glorp as max."),
     (TINY, "Start with the left one."),
     (TINY, "When a problem says glorp, take the larger of both numbers, because glorp is max."),
+    (ONE, "When the answer is one of the listed options, test each of them."),
+    (TRIANGLE, "When the sides of triangle ABC are given, and ABCD is cyclic, use the law of cosines."),
     (OPEN, "When a poem is asked for, choose the metre first."),
     (CHINESE, "遇到单位不同的问题时，先换算单位再列式。"),
 ]
