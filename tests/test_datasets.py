@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.datasets import NAMED_SETS, batches, content_hash, load, overlap, split
+from tfgrpo.datasets import NAMED_SETS, batches, content_hash, from_rows, load, local_copy, overlap, split
 from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.types import Problem
 
@@ -184,6 +184,26 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "datasets", None)
     with pytest.raises(UsageError, match=r"pip install 'tfgrpo\[hf\]'"):
         load("hf:a/b")
+
+
+def test_rows_in_memory_are_checked_like_files():
+    """Problem objects pass unchanged, dicts are read by the same rules, and a bad one is named by its number."""
+    problem = Problem("1", "a", "b", {"x": [1]})
+    assert from_rows([problem, {"prompt": "c", "answer": 0.5}])[0] is problem
+    assert from_rows([{"prompt": "c", "answer": 0.5}])[0].answer == "0.5"
+    with pytest.raises(BadRow, match="row 2: same id '1' as in row 1"):
+        from_rows([problem, problem])
+    with pytest.raises(BadRow, match="row 1: str, not a Problem or a mapping"):
+        from_rows(["question?"])
+    with pytest.raises(UsageError, match="no rows"):
+        from_rows([])
+
+
+def test_every_named_set_has_an_address():
+    """Named sets say where they lie, and are not found without a folder."""
+    assert NAMED_SETS["gsm8k"].address == "hf:openai/gsm8k/main:test"
+    assert NAMED_SETS["aime24"].address == "hf:HuggingFaceH4/aime_2024:train"
+    assert local_copy(NAMED_SETS["gsm8k"], None) is None
 
 
 def test_split_is_disjoint_complete_and_seeded():

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrpo.errors import BadRow, UsageError
-from tfgrpo.rows import Row, file_rows, hub_rows, json_kind
+from tfgrpo.rows import file_rows, hub_rows, json_kind
 from tfgrpo.types import Problem
 
 _QUESTION_KEYS = ("question", "prompt", "problem")
@@ -37,6 +37,11 @@ class NamedSet:
     """The reference is what follows the last such mark; empty where the column is the reference alone."""
     files: tuple[str, ...] = ()
     """Names a local copy may have, beside `<name>.jsonl`; a copy has the columns question and answer, or the hub's."""
+
+    @property
+    def address(self) -> str:
+        """Where it lies on the hub, as `load` takes it."""
+        return f"hf:{self.hub_id}{f'/{self.subset}' if self.subset else ''}:{self.split}"
 
 
 NAMED_SETS: Mapping[str, NamedSet] = {
@@ -110,6 +115,22 @@ def load(
         rows = hub_rows(str(spec)[3:]) if str(spec).startswith("hf:") else file_rows(Path(spec), also)
         problems = _problems(rows, fields, str(spec))
     return problems[:limit]
+
+
+def from_rows(rows: Iterable[Problem | Mapping[str, Any]]) -> tuple[Problem, ...]:
+    """Problems that a program already holds: Problem objects pass, mappings are checked like the rows of a file.
+
+    Raises:
+        BadRow: a row without a question, of a wrong type, or with an id that was there before.
+        UsageError: there are none.
+    """
+    return _problems(((f"row {number}", row) for number, row in enumerate(rows, 1)), {}, "the dataset")
+
+
+def local_copy(named: NamedSet, folder: Path | None) -> Path | None:
+    """The local file of a named set, if there is one in `folder`."""
+    names = (f"{named.name}.jsonl", *named.files)
+    return next((folder / name for name in names if (folder / name).is_file()), None) if folder else None
 
 
 def split(problems: Sequence[Problem], heldout: float, seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
@@ -202,13 +223,9 @@ def _grams(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
 
 def _load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None) -> tuple[Problem, ...]:
     """A named set from a local copy if there is one, else from the hub; its row count is checked."""
-    names = (f"{named.name}.jsonl", *named.files)
-    local = next((folder / name for name in names if (folder / name).is_file()), None) if folder else None
-    if local is not None:
-        where, rows = str(local), list(file_rows(local))
-    else:
-        subset = f"/{named.subset}" if named.subset else ""
-        where, rows = f"hf:{named.hub_id}", list(hub_rows(f"{named.hub_id}{subset}:{named.split}"))
+    local = local_copy(named, folder)
+    where = named.address if local is None else str(local)
+    rows = list(hub_rows(named.address[3:]) if local is None else file_rows(local))
     if len(rows) != named.rows:
         raise UsageError(
             f"{where} has {len(rows)} rows, but {named.name} has {named.rows}; to use it as it is, give its path"
@@ -220,15 +237,19 @@ def _load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None)
 
 
 def _problems(
-    rows: Iterable[Row], fields: Mapping[str, str], source: str, answer_after: str = ""
+    rows: Iterable[tuple[str, Problem | Mapping[str, Any]]],
+    fields: Mapping[str, str],
+    source: str,
+    answer_after: str = "",
 ) -> tuple[Problem, ...]:
     """All rows as problems with unique ids."""
     problems = []
     seen: dict[str, str] = {}
     for where, row in rows:
-        problem = _problem(where, row, fields, answer_after)
+        problem = row if isinstance(row, Problem) else _problem(where, row, fields, answer_after)
         if problem.id in seen:
-            what = f"id {problem.id!r}" if _pick(row, fields.get("id", "id")) is not None else "question and answer"
+            hashed = problem.id == _digest(problem.question, problem.answer or "")
+            what = "question and answer" if hashed else f"id {problem.id!r}"
             raise BadRow(f"{where}: same {what} as in {seen[problem.id]}; give each row an id of its own")
         seen[problem.id] = where
         problems.append(problem)
@@ -237,8 +258,10 @@ def _problems(
     return tuple(problems)
 
 
-def _problem(where: str, row: dict[str, Any], fields: Mapping[str, str], answer_after: str) -> Problem:
+def _problem(where: str, row: object, fields: Mapping[str, str], answer_after: str) -> Problem:
     """One row as a problem."""
+    if not isinstance(row, Mapping):
+        raise BadRow(f"{where}: {type(row).__name__}, not a Problem or a mapping")
     question_key = fields.get("question") or next((key for key in _QUESTION_KEYS if key in row), "question")
     question = _pick(row, question_key)
     if question is None:
