@@ -199,15 +199,14 @@ def random_new(rng: Random, lessons: Sequence[str]) -> str:
         lesson = rng.choice(plain)
         return {CHECK: BRIEF, BRIEF: CHECK}.get(lesson, lesson) if rng.random() < 0.6 else lesson
     kind = rng.random()
-    if deciding and kind < 0.3:
-        return opposite(rng.choice(deciding))
-    if kind < 0.37:
+    if kind < 0.37 and (kind >= 0.3 or not deciding):
         return do_not_treat(rng.choice(OPERATORS), rng.choice(MEANINGS))
-    if deciding and kind < 0.5:
-        return rng.choice(deciding)
-    if deciding and kind < 0.75:
-        return other_value(rng.choice(deciding), rng)
-    return random_lesson(rng)
+    if not deciding or kind >= 0.75:
+        return random_lesson(rng)
+    known = rng.choice(deciding)
+    if kind < 0.3:
+        return opposite(known)
+    return known if kind < 0.5 else other_value(known, rng)
 
 
 def update(rng: Random, stage: Stage) -> list[Segment]:

@@ -264,6 +264,10 @@ def _match_number(first: Attention, second: Attention) -> None:
     width = first.shape.head_width
     part = slice(width, 2 * width)
     written = _carried(first, 3)[0][:, :width].T
-    mix = 1.3 * torch.linalg.qr(torch.randn(width, width))[0]
+    # Lines are far apart, so both matches of this head rest on the dimensions that turn slowly.
+    slow = torch.linspace(0, 1, width // 2).repeat(2)[:, None]
+    second.q_proj.weight[part] *= 1.6 * slow
+    second.k_proj.weight[part] *= 1.6 * slow
+    mix = 1.3 * slow * torch.linalg.qr(torch.randn(width, width))[0]
     second.q_proj.weight[part] += mix @ written
     second.k_proj.weight[part] += mix @ written

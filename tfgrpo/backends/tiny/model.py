@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tfgrpo.backends.tiny.network import Caches, Network, Rows
@@ -172,9 +173,7 @@ class TinyLM:
         """Log-probability [len(ids) - 1] of each token after those before it; the first token has none."""
         return self.score(ids[:1], ids[1:])
 
-    def _advance(
-        self, live: Sequence[_Row], logits: Floats, position: int
-    ) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    def _advance(self, live: Sequence[_Row], logits: Floats, position: int) -> NDArray[np.intp]:
         """Choose a token in each row and note it."""
         logprobs = log_softmax(logits)
         chosen = choose(

@@ -60,10 +60,11 @@ def choose(logprobs: Floats, temperatures: Doubles, top_ps: Doubles, seeds: Word
     `logprobs` is [rows, vocabulary]; temperatures are 0 or above, `top_ps` in (0, 1], both [rows].
     """
     greedy = temperatures <= 0
-    if greedy.all():
-        return logprobs.argmax(-1)
-    scores = logprobs.astype(np.float64) / np.where(greedy, 1.0, temperatures)[:, None]
-    for row in np.flatnonzero((top_ps < 1) & ~greedy):
-        scores[row] = nucleus(scores[row], float(top_ps[row]))
-    scores -= np.where(greedy[:, None], 0.0, log_waits(seeds, position, logprobs.shape[1]))
-    return scores.argmax(-1)
+    scores = logprobs.astype(np.float64)
+    if not greedy.all():
+        scores /= np.where(greedy, 1.0, temperatures)[:, None]
+        for row in np.flatnonzero((top_ps < 1) & ~greedy):
+            scores[row] = nucleus(scores[row], float(top_ps[row]))
+        scores -= np.where(greedy[:, None], 0.0, log_waits(seeds, position, logprobs.shape[1]))
+    winners: NDArray[np.intp] = np.argmax(scores, axis=-1)
+    return winners
