@@ -175,7 +175,7 @@ def _rare_numbers(plain: str) -> set[Fraction]:
 def _stated(plain: str) -> set[Fraction]:
     """Return the numbers that a plain text calls the answer."""
     said = rf"(?:{STATED}|answer |equals |equal to |comes out (?:to|as|at) |works out (?:to|as) |always get )"
-    before = rf"\b{said}({RATIO})(?! of\b)"
+    before = rf"\b{said}({RATIO})(?!\s*of\b)"
     after = rf"({RATIO}) is (?:always )?the (?:final |right |correct )*(?:answer|result|solution)"
     found = {_value(number) for pattern in (before, after) for number in re.findall(pattern, plain, re.I)}
     return {value for value in found if value is not None}
