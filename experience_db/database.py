@@ -164,7 +164,7 @@ def _connected(path: str, readonly: bool) -> sqlite3.Connection:
     file = Path(path).absolute()
     _check_place(file, path, readonly)
     uri = f"{file.as_uri()}?mode={'ro' if readonly else 'rwc'}"
-    if readonly and not os.access(file.parent, os.W_OK) and not file.with_name(file.name + "-wal").exists():
+    if readonly and not _may_write(file.parent) and not file.with_name(file.name + "-wal").exists():
         uri += "&immutable=1"  # WAL wants to create a side file even to read; this says that nobody writes.
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
@@ -189,10 +189,26 @@ def _check_place(file: Path, path: str, readonly: bool) -> None:
         raise StoreReadOnly(f"{path} is a folder; name a database file in it")
     if not file.parent.is_dir():
         raise StoreNotFound(f"cannot open {path}: there is no folder {file.parent}; create it first")
+    if file.exists() and not _looks_sound(file):
+        raise CorruptStore(f"{path} is no database or is damaged; it was left as it is: restore a copy or name another")
     if readonly and not file.exists():
         raise StoreNotFound(f"there is no database {path}; run `tfgrpo learn` first, or name another file")
-    if not readonly and not os.access(file if file.exists() else file.parent, os.W_OK):
+    if not readonly and not _may_write(file if file.exists() else file.parent):
         raise StoreReadOnly(f"{path} cannot be written; check the rights of the file and its folder")
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _looks_sound(file: Path) -> bool:
+    """Whether the file is empty or begins as a database; SQLite itself would overwrite a very short file."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            return size == 0 or (size >= 512 and stream.read(16) == b"SQLite format 3\0")
+    except PermissionError as error:
+        raise StoreReadOnly(f"{file} cannot be read; check the rights of the file and its folder") from error
 
 
 def _settle_schema(connection: sqlite3.Connection, path: str, readonly: bool) -> None:

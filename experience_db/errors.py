@@ -64,6 +64,8 @@ class StaleVersion(StoreError, RuntimeError):
 
 
 class _Unknown(StoreError, KeyError):
+    """Something was named that is not there."""
+
     def __str__(self) -> str:
         return str(self.args[0])
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from jinja2 import StrictUndefined, Template, TemplateError
-from jinja2.sandbox import SandboxedEnvironment
+from jinja2 import Template, TemplateError
 
 from experience_db.apply import apply_edits
 from experience_db.errors import BadTemplate, UnknownLesson
 from experience_db.records import Edit, Lesson
+from experience_db.templating import environment
 
 DEFAULT_TEMPLATE = (
     "Lessons from earlier attempts. Apply those that fit this problem; ignore the rest.\n"
@@ -107,11 +107,11 @@ def _extended(content: Any, block: str) -> Any:
 
 def _render(template: str, lessons: tuple[Lesson, ...]) -> str:
     try:
-        return _compiled(template).render(lessons=lessons)
+        return _compiled(template).render(lessons=lessons).rstrip("\n")
     except TemplateError as error:
         raise BadTemplate(f"the lessons template cannot be rendered: {error}; correct it where it was set") from error
 
 
 @lru_cache(maxsize=64)
 def _compiled(template: str) -> Template:
-    return SandboxedEnvironment(undefined=StrictUndefined, autoescape=False).from_string(template)
+    return environment().from_string(template)

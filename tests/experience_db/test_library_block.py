@@ -1,0 +1,105 @@
+"""The block that a library makes, and where it goes in messages."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from experience_db import BadTemplate, Edit, Lesson, Library, Op, UnknownLesson
+
+LIBRARY = Library("web", 3, (Lesson(1, "Convert units {{ first }}.", 1, 1), Lesson(4, "Zähle 点 ☃.", 2, 3)))
+BLOCK = (
+    "Lessons from earlier attempts. Apply those that fit this problem; ignore the rest.\n"
+    "[1] Convert units {{ first }}.\n"
+    "[4] Zähle 点 ☃."
+)
+
+
+def test_block_lists_lessons_by_id():
+    """The default block is one line of advice and one `[id] text` line for each lesson, to the byte."""
+    assert LIBRARY.block() == BLOCK
+
+
+def test_block_of_an_empty_library_is_empty():
+    """Without lessons there is no block, not even the advice line."""
+    assert Library("web").block() == ""
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_block_ends_the_first_system_message(role):
+    """The block follows the first system message after a blank line; later ones stay as they are."""
+    texts = (("user", "hi"), (role, "Be brief."), ("system", "z"))
+    messages = [{"role": who, "content": text} for who, text in texts]
+    injected = LIBRARY.inject(messages)
+    assert injected[1] == {"role": role, "content": f"Be brief.\n\n{BLOCK}"}
+    assert [injected[0], injected[2]] == [messages[0], messages[2]]
+
+
+def test_block_becomes_a_leading_system_message():
+    """Messages without a system message get one in front."""
+    assert LIBRARY.inject([{"role": "user", "content": "hi"}]) == [
+        {"role": "system", "content": BLOCK},
+        {"role": "user", "content": "hi"},
+    ]
+
+
+def test_block_extends_content_in_parts():
+    """A system message made of parts gets one more part; an empty one becomes the block."""
+    parts = [{"type": "text", "text": "Be brief."}]
+    assert LIBRARY.inject([{"role": "system", "content": parts}])[0]["content"] == [
+        *parts,
+        {"type": "text", "text": f"\n\n{BLOCK}"},
+    ]
+    assert LIBRARY.inject([{"role": "system", "content": None}])[0]["content"] == BLOCK
+
+
+def test_injection_leaves_the_given_messages_alone():
+    """Inject returns new messages and changes none of those it was given."""
+    messages = [{"role": "system", "content": [{"type": "text", "text": "a"}]}, {"role": "user", "content": "b"}]
+    before = copy.deepcopy(messages)
+    LIBRARY.inject(messages, problem="p")
+    assert messages == before
+
+
+def test_empty_library_injects_nothing():
+    """An empty library returns an equal copy that is not the same list."""
+    messages = [{"role": "user", "content": "hi"}]
+    injected = Library("web").inject(messages)
+    assert injected == messages
+    assert injected is not messages
+    assert injected[0] is not messages[0]
+
+
+@pytest.mark.parametrize(
+    "template", ["{{ lesson }}", "{% for", "{{ lessons[0].nothing }}", "{{ ''.__class__.__mro__ }}"]
+)
+def test_broken_template_is_one_clear_error(template):
+    """Unknown variables, syntax errors and attempts to leave the sandbox raise BadTemplate."""
+    with pytest.raises(BadTemplate, match="the lessons template cannot be rendered"):
+        Library("web", 1, LIBRARY.lessons, template).block()
+
+
+def test_candidate_equals_what_a_commit_would_make(taught):
+    """with_edits gives the lessons and ids that commit then stores, and keeps the version."""
+    head = taught.library("web")
+    edits = [Edit(Op.DELETE, ids=(3,)), Edit(Op.ADD, "new"), Edit(Op.UPDATE, "two", (2,))]
+    candidate = head.with_edits(edits)
+    made = taught.commit("web", edits, parent=1)
+    assert (candidate.lessons, candidate.next_id, candidate.version) == (made.lessons, made.next_id, 1)
+    assert taught.library("web", 1) == head
+
+
+def test_candidate_never_reuses_the_id_of_a_lesson_that_left(taught):
+    """A library that lost its highest lesson still numbers the next one after it."""
+    head = taught.commit("web", [Edit(Op.DELETE, ids=(3,))], parent=1)
+    assert [lesson.id for lesson in head.with_edits([Edit(Op.ADD, "x")])] == [1, 2, 4]
+
+
+def test_library_is_a_collection_of_lessons():
+    """len, iteration and lookup by id work; an unknown id raises UnknownLesson."""
+    assert len(LIBRARY) == 2
+    assert list(LIBRARY) == list(LIBRARY.lessons)
+    assert LIBRARY.lesson(4).text == "Zähle 点 ☃."
+    with pytest.raises(UnknownLesson, match="no lesson 2"):
+        LIBRARY.lesson(2)

@@ -1,0 +1,141 @@
+"""Libraries as files: JSON with evidence, Markdown for people, plain lists in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experience_db import BadImport, BadTemplate, Edit, Evidence, Op, Source, Store, lesson_texts
+
+
+@pytest.fixture
+def grown(taught) -> Store:
+    """A library with a gap in its ids, a template, sources and evidence."""
+    source = Source("p1", (0, 2), "r")
+    update = Edit(Op.UPDATE, "Convert ☃ first.", (1,), sources=(source,), tainted=True)
+    edits = [Edit(Op.DELETE, ids=(2,)), update]
+    good = Evidence("gate", 0.1, 0.02, 0.18, 64, (1,), "accepted", detail={"e": 20.5})
+    evidence = [good, Evidence("gate", -0.1, lesson_ids=(2,))]
+    taught.commit("web", edits, parent=1, evidence=evidence, template="{{ lessons | length }} lessons")
+    taught.add_evidence("web", [Evidence("heldout", 0.2)])
+    return taught
+
+
+def words(lesson) -> tuple:
+    """What a lesson says and where it comes from, without the versions it passed through."""
+    return lesson.id, lesson.text, lesson.sources, lesson.tainted
+
+
+def test_export_survives_json_and_another_database(grown, tmp_path):
+    """An export read back elsewhere has the same ids, words, sources, template and evidence."""
+    exported = json.loads(json.dumps(grown.export("web"), allow_nan=False))
+    with Store.open(tmp_path / "other.db") as other:
+        copy, original = other.import_(exported, "copy"), grown.library("web")
+        assert list(map(words, copy)) == list(map(words, original))
+        assert copy.block() == original.block() == "2 lessons"
+        assert [(e.kind, e.estimate, e.lesson_ids, e.detail) for e in other.evidence("copy")] == [
+            ("gate", 0.1, (1,), {"e": 20.5}),
+            ("heldout", 0.2, (), {}),
+        ]
+        assert other.verify() == ()
+        assert other.versions("copy")[1].note == "import of web version 2"
+        again = other.export("copy")
+        assert [x["text"] for x in again["lessons"]] == [x["text"] for x in exported["lessons"]]
+
+
+def test_import_into_a_library_with_history_gives_new_ids(grown):
+    """Lessons of an export come in under fresh ids, and their evidence follows them."""
+    exported = grown.export("web")
+    made = grown.import_(exported, "web")
+    assert [lesson.id for lesson in made] == [1, 3, 4, 5]
+    assert made.lesson(4).text == made.lesson(1).text
+    assert [e.estimate for e in grown.evidence("web", 4)] == [0.1]
+    assert grown.verify() == ()
+
+
+def test_export_of_an_old_version_holds_what_was_known_then(grown):
+    """Exporting version 1 gives its lessons and no evidence measured later."""
+    exported = grown.export("web", 1)
+    assert [row["id"] for row in exported["lessons"]] == [1, 2, 3]
+    assert exported["evidence"] == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"format": "experience_db/9"},
+        {"lessons": [{"id": 1}]},
+        {"lessons": [{"id": 0, "text": "x", "born": 1, "changed": 1, "sources": []}]},
+        {"lessons": "text"},
+        {"evidence": [{"colour": "red"}]},
+        {"template": None, "lessons": None},
+    ],
+)
+def test_damaged_export_is_refused_and_stores_nothing(grown, damage):
+    """Whatever is wrong with an export, import_ raises BadImport and makes no library."""
+    with pytest.raises(BadImport, match="export it anew"):
+        grown.import_(grown.export("web") | damage, "copy")
+    assert grown.libraries() == ("web",)
+
+
+def test_export_with_a_broken_template_is_refused(grown):
+    """A template that cannot be rendered raises BadTemplate and makes no library."""
+    with pytest.raises(BadTemplate):
+        grown.import_(grown.export("web") | {"template": "{{ x }}"}, "copy")
+    assert grown.libraries() == ("web",)
+
+
+def test_markdown_export_reads_like_a_list(grown):
+    """People see lessons with ids and, below each, what was measured about it."""
+    assert grown.export_markdown("web") == (
+        "# web, version 2\n\n"
+        "- [1] Convert ☃ first.\n"
+        "  - gate: +0.100 [+0.020, +0.180], n=64, accepted\n"
+        "- [3] Check the edge cases of a loop.\n"
+    )
+
+
+def test_markdown_export_can_be_imported(grown):
+    """Lessons read from our own Markdown are the lessons, without ids and evidence lines."""
+    grown.commit("web", [Edit(Op.ADD, "Two\nlines.")], parent=2)
+    texts = lesson_texts(grown.export_markdown("web"))
+    assert texts == ("Convert ☃ first.", "Check the edge cases of a loop.", "Two\nlines.")
+    made = grown.import_texts(texts, "copy")
+    assert [(lesson.id, lesson.text) for lesson in made] == list(enumerate(texts, start=1))
+    assert made.version == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "lessons"),
+    [
+        ('{"text": "a"}\n\n{"lesson": "b", "id": 3}\n"c"\n', ("a", "b", "c")),
+        ("# Title\n\n- a\n* b\n1. c\n2) [G4] d\n   more\n", ("a", "b", "c", "d\nmore")),
+        ("", ()),
+    ],
+)
+def test_plain_lists_are_read(text, lessons):
+    """JSONL of strings or objects and Markdown lists of any bullet give lesson texts."""
+    assert lesson_texts(text) == lessons
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"text": "a"}\nb', "line 2 is not JSON"),
+        ('{"a": 1}', "line 1 holds no lesson"),
+        ("just prose", "no list items"),
+    ],
+)
+def test_unreadable_list_names_the_line(text, fault):
+    """What is no list raises BadImport, which says where and what to write instead."""
+    with pytest.raises(BadImport, match=fault):
+        lesson_texts(text)
+
+
+@given(st.lists(st.text(min_size=1).filter(str.strip), max_size=4))
+def test_jsonl_brings_any_text_in(texts):
+    """Any text written as JSONL comes back unchanged."""
+    assert lesson_texts("\n".join(json.dumps({"text": text}) for text in texts)) == tuple(texts)

@@ -1,0 +1,126 @@
+"""The schema: tables as documented, STRICT, and migrations that keep data."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from sqlite_utils.migrations import Migrations
+
+from experience_db import SCHEMA, Edit, NewerSchema, Op, Store, migrations
+
+COLUMNS = {
+    "libraries": "name created",
+    "versions": "library version parent note run step created template next_lesson_id digest",
+    "lessons": "id library lesson_id text since until born changed tainted sources",
+    "edits": "id library status version position op lesson_id lesson_ids text reason sources tainted verdict"
+    " base_version restored_born restored_changed settles run step created",
+    "evidence": "id library version lesson_ids kind estimate low high n verdict reason detail run step created",
+    "runs": "id name kind status library base_version dataset fingerprint config summary started finished",
+    "steps": "run step epoch version_before version_after summary created",
+    "calls": "key role model request reply prompt_tokens completion_tokens cached_tokens usd seconds run created",
+    "groups": "id run step problem_id problem status version created",
+    "rollouts": "id group_id rollout answer reward advantage failure_kind failure_message finish_reason tainted"
+    " prompt_tokens completion_tokens cached_tokens usd seconds messages more",
+    "scores": "rollout_id position grader score why failure_kind failure_message",
+    "lesson_uses": "library lesson_id run step shown",
+    "evaluations": "id run library version dataset model control k problems mean low high summary created",
+}
+
+
+@pytest.fixture
+def raw(store, path):
+    """A plain sqlite3 connection to the file of an open store."""
+    connection = sqlite3.connect(path)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("table", COLUMNS)
+def test_table_has_its_documented_columns(raw, table):
+    """Each table is STRICT and has exactly the columns that queries in the wild rely on."""
+    assert [row[1] for row in raw.execute(f"PRAGMA table_info({table})")] == COLUMNS[table].split()
+    assert raw.execute("SELECT strict FROM pragma_table_list WHERE name = ?", [table]).fetchone() == (1,)
+
+
+def test_no_table_is_undocumented(raw):
+    """Beside the documented tables there are only the search index and sqlite-utils' own record."""
+    names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert {n for n in names if not n.startswith(("lessons_fts", "_sqlite", "sqlite_"))} == set(COLUMNS)
+
+
+def test_file_is_in_wal_mode_and_keeps_references(raw, store):
+    """The file is in WAL mode; the store's own connection enforces foreign keys."""
+    assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert store._rows("PRAGMA foreign_keys")[0][0] == 1
+
+
+def test_views_answer_in_plain_words(raw, taught, run):
+    """The views that Datasette shows return a row for each lesson, edit and priced role."""
+    assert raw.execute("SELECT lesson_id, measurements FROM current_lessons").fetchall() == [(1, 0), (2, 0), (3, 0)]
+    assert raw.execute("SELECT count(*) FROM edit_log").fetchone() == (3,)
+    assert raw.execute("SELECT count(*) FROM call_costs").fetchone() == (0,)
+
+
+def two_migrations() -> Migrations:
+    """The released migrations, and one of a release to come."""
+
+    def m002_lessons_keep_a_mood(db):
+        db.execute("ALTER TABLE lessons ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'")
+
+    longer = Migrations("experience_db")
+    for function in (migrations.m001_first_schema, m002_lessons_keep_a_mood):
+        longer()(function)
+    return longer
+
+
+def test_second_migration_keeps_the_data_of_the_first(path):
+    """A file made by migration 1 alone is upgraded in place, and this release then refuses it as newer."""
+    with Store.open(path) as store:
+        store.create_library("web")
+        store.commit("web", [Edit(Op.ADD, "kept")], parent=0)
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrations.migrate(connection, two_migrations())
+    migrations.migrate(connection, two_migrations())
+    assert connection.execute("SELECT text, mood FROM lessons").fetchall() == [("kept", "calm")]
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    connection.close()
+    with pytest.raises(NewerSchema, match=f"has schema 2, this release knows up to {SCHEMA}; upgrade tfgrpo"):
+        Store.open(path)
+
+
+def test_failed_migration_leaves_the_file_as_it_was(path):
+    """A migration that fails is undone with all that ran before it in the same opening."""
+    Store.open(path).close()
+
+    def m002_breaks(db):
+        db.execute("ALTER TABLE lessons ADD COLUMN mood TEXT")
+        db.execute("no such statement")
+
+    longer = two_migrations()
+    longer()(m002_breaks)
+    connection = sqlite3.connect(path, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError):
+        migrations.migrate(connection, longer)
+    connection.close()
+    with Store.open(path) as store:
+        assert store.verify() == ()
+
+
+def test_schema_number_counts_the_migrations():
+    """SCHEMA, which opening looks at, is the number of migrations that there are."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrations.migrate(connection)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA,)
+    connection.close()
+
+
+def test_import_is_light_and_touches_nothing(tmp_path, package_path):
+    """`import experience_db` loads neither sqlite-utils nor numpy and writes no file."""
+    code = "import experience_db, sys; print(sorted({'sqlite_utils', 'numpy', 'openai', 'tfgrpo'} & set(sys.modules)))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.check_output(command, cwd=tmp_path, env={"PYTHONPATH": package_path}, text=True)
+    assert done.strip() == "[]"
+    assert list(tmp_path.iterdir()) == []
