@@ -107,7 +107,7 @@ def test_json_format_keeps_only_the_json_of_the_reply(client: openai.OpenAI) -> 
     asked = client.chat.completions.create(**ask, response_format={"type": "json_object"}).choices[0].message.content
     assert "\n" in free
     assert asked == free.splitlines()[-1]
-    assert json.loads(asked)["op"] == "ADD"
+    assert isinstance(json.loads(asked), dict)
 
 
 def test_a_reply_without_json_stays_as_it_is(client: openai.OpenAI) -> None:

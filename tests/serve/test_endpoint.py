@@ -8,15 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from tfgrpo.backends.tiny.model import TinyLM
+from tfgrpo.backends.tiny.backend import Batcher
+from tfgrpo.backends.tiny.model import Completion, Job, TinyLM
 from tfgrpo.errors import UsageError
 from tfgrpo.serve import serve
+from tfgrpo.serve.choices import Service
+from tfgrpo.serve.completions import completions
+from tfgrpo.serve.fields import ApiError
 
 USER = [{"role": "user", "content": "2"}]
 
@@ -126,6 +131,9 @@ SERVER = """
 import asyncio
 from tfgrpo.backends.tiny.model import load
 from tfgrpo.serve import serve
+from tfgrpo.serve.choices import Service
+from tfgrpo.serve.completions import completions
+from tfgrpo.serve.fields import ApiError
 asyncio.run(serve(load(), port=0, on_ready=lambda url: print(url, flush=True)))
 """
 
@@ -141,3 +149,21 @@ def test_signals_end_the_server_cleanly(number: signal.Signals) -> None:
         os.kill(process.pid, number)
         rest, errors = process.communicate(timeout=30)
     assert (process.returncode, rest, errors) == (0, "", "")
+
+
+async def test_a_failing_model_is_the_servers_fault(model: TinyLM) -> None:
+    """When the model itself fails, the answer is a 500 that says so."""
+
+    class Broken:
+        def generate(self, jobs: Sequence[Job]) -> Sequence[Completion]:
+            raise FloatingPointError("overflow")
+
+    with pytest.raises(ApiError, match="FloatingPointError: overflow") as raised:
+        await completions(Service(model, Batcher(Broken())), {"prompt": "a"})
+    assert raised.value.status == 500
+
+
+def test_importing_the_endpoint_loads_nothing_heavy() -> None:
+    """The web server and numpy come with the first call, not with the import."""
+    code = "import sys, tfgrpo.serve; sys.exit(bool({'aiohttp', 'numpy', 'openai', 'litellm'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

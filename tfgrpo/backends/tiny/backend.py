@@ -52,6 +52,7 @@ class Batcher:
         self._lock = Lock()
         self._waiting: deque[tuple[Job, Future[Completion]]] = deque()
         self._busy = False
+        self._last_size, self._last_seconds = 0, _PAUSE_SECONDS
 
     async def generate(self, jobs: Sequence[Job]) -> tuple[Completion, ...]:
         """Decode the jobs, perhaps together with those of others; completions in the order of `jobs`.
@@ -97,18 +98,35 @@ class Batcher:
                 self._decode(batch, self._step)
 
     def _settle(self) -> None:
-        """Wait while jobs keep arriving, at most until a batch is full."""
+        """Wait while jobs keep arriving, until a batch is full or it has taken as long as the last batch.
+
+        Callers that just got their replies come back one by one. Until as many wait as were in the last batch, a gap
+        of a tenth of its time is tolerated: a batch costs little more for being larger, and far more for being early.
+        """
+        began = quiet_since = time.monotonic()
         seen = 0
-        while seen < len(self._waiting) < MAX_BATCH:
-            seen = len(self._waiting)
+        while len(self._waiting) < MAX_BATCH:
+            now = time.monotonic()
+            if len(self._waiting) > seen:
+                seen, quiet_since = len(self._waiting), now
+            patience = _PAUSE_SECONDS if seen >= self._last_size else self._last_seconds / 10
+            if now - quiet_since >= patience or now - began > self._last_seconds:
+                return
             time.sleep(_PAUSE_SECONDS)
 
     def _decode(self, batch: list[tuple[Job, Future[Completion]]], then: Callable[[], None] | None) -> None:
         """Queue a batch for the engine. Whatever the engine raises is caught by the executor's own future."""
-        outcome = self._worker.submit(self._engine.generate, [job for job, _ in batch])
+        outcome = self._worker.submit(self._timed, [job for job, _ in batch])
         outcome.add_done_callback(partial(self._share, batch))
         if then is not None:
             self._worker.submit(then)
+
+    def _timed(self, jobs: Sequence[Job]) -> Sequence[Completion]:
+        """Decode, and remember how many there were and how long it took."""
+        began = time.monotonic()
+        found = self._engine.generate(jobs)
+        self._last_size, self._last_seconds = len(jobs), time.monotonic() - began
+        return found
 
     def _share(self, batch: list[tuple[Job, Future[Completion]]], outcome: Future[Sequence[Completion]]) -> None:
         """Give each caller its completion; a failed batch is decoded job by job, so that only the culprit fails."""
