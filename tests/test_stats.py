@@ -1,0 +1,237 @@
+"""Estimators against known values, intervals against simulation, words against numbers."""
+
+import math
+import random
+from itertools import product
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from tfgrpo.errors import UsageError
+from tfgrpo.stats import (
+    bootstrap_mean,
+    describe,
+    mean_at_k,
+    mean_interval,
+    paired_difference,
+    pass_at_k,
+    pass_hat_k,
+    power_note,
+    t_cdf,
+    t_quantile,
+    visible_difference,
+    wilson,
+)
+
+NAN = math.nan
+counts = st.integers(1, 40).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n)))
+
+
+def test_mean_at_k_weighs_problems_equally():
+    """Each problem counts once, however many of its rollouts were scored; unscored ones are left out."""
+    assert mean_at_k([[1, 0], [1, NAN], [NAN, NAN]]) == 0.75
+    assert math.isnan(mean_at_k([[NAN]]))
+    assert math.isnan(mean_at_k([]))
+
+
+@pytest.mark.parametrize(
+    ("n", "c", "k", "at", "hat"),
+    [(2, 1, 1, 0.5, 0.5), (5, 2, 2, 0.7, 0.1), (10, 3, 5, 11 / 12, 0.0), (4, 4, 3, 1.0, 1.0), (4, 0, 4, 0.0, 0.0)],
+)
+def test_pass_estimators_have_known_values(n, c, k, at, hat):
+    """Both estimators agree with counting by hand."""
+    assert pass_at_k(n, c, k) == pytest.approx(at)
+    assert pass_hat_k(n, c, k) == pytest.approx(hat)
+
+
+@given(counts)
+def test_pass_estimators_mirror_each_other(ncK):
+    """That all k are right is that not at least one of k is wrong; at k=1 both are the plain share."""
+    n, c, k = ncK
+    assert pass_hat_k(n, c, k) == pytest.approx(1 - pass_at_k(n, n - c, k))
+    assert pass_at_k(n, c, 1) == pytest.approx(c / n) == pytest.approx(pass_hat_k(n, c, 1))
+    assert pass_hat_k(n, c, k) <= pass_at_k(n, c, k) + 1e-12
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(3, 1, 4), (3, 4, 1), (3, -1, 1), (3, 1, 0), (0, 0, 1)])
+def test_impossible_counts_are_refused(n, c, k):
+    """More right answers than rollouts, or a k beyond n, is a mistake and not 0 or 1."""
+    for estimator in (pass_at_k, pass_hat_k):
+        with pytest.raises(UsageError, match=f"n={n}, c={c}, k={k}"):
+            estimator(n, c, k)
+
+
+@pytest.mark.parametrize(
+    ("q", "df", "t"),
+    [
+        (0.975, 1, 12.7062),
+        (0.975, 2, 4.3027),
+        (0.975, 3, 3.1824),
+        (0.975, 29, 2.0452),
+        (0.8, 10, 0.8791),
+        (0.5, 7, 0.0),
+    ],
+)
+def test_t_quantiles_are_those_of_the_tables(q, df, t):
+    """Quantiles agree with printed tables, on both sides."""
+    assert t_quantile(q, df) == pytest.approx(t, abs=1e-4)
+    assert t_quantile(1 - q, df) == pytest.approx(-t, abs=1e-4)
+    assert t_cdf(t_quantile(q, df), df) == pytest.approx(q)
+
+
+def test_wilson_has_known_values_and_sensible_ends():
+    """8 of 10 agrees with the literature; 0 and n stay inside [0, 1] with a width."""
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
+    assert wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    with pytest.raises(UsageError, match="3 of 2"):
+        wilson(3, 2)
+
+
+def test_mean_interval_is_students():
+    """The interval of 1..5 is 3 plus and minus t times the standard error."""
+    assert mean_interval([1, 2, 3, 4, 5, NAN]) == pytest.approx((3 - 1.9634, 3 + 1.9634), abs=1e-3)
+    assert all(map(math.isnan, mean_interval([1.0])))
+
+
+def test_bootstrap_is_seeded_and_leaves_nan_out():
+    """The same seed gives the same interval, and unscored problems do not change it."""
+    values = [random.Random(1).random() for _ in range(20)] + [0.5, 0.1]
+    assert bootstrap_mean(values, seed=3) == bootstrap_mean([NAN, *values], seed=3)
+    assert bootstrap_mean(values, seed=3) != bootstrap_mean(values, seed=4)
+    assert bootstrap_mean([1.0] * 30) == wilson(30, 30)
+    assert all(map(math.isnan, bootstrap_mean([1.0])))
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=15))
+def test_intervals_hold_the_mean(values):
+    """The interval of a mean lies around it and inside the range of what was seen, unless all is 0 or all is 1."""
+    low, high = bootstrap_mean(values, resamples=200)
+    mean = math.fsum(values) / len(values)
+    assume(set(values) not in ({0.0}, {1.0}))
+    assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
+    wide_low, wide_high = bootstrap_mean(values, resamples=200, level=0.999)
+    assert wide_low <= low + 1e-12
+    assert wide_high >= high - 1e-12
+    assert wide_low - 1e-9 <= mean <= wide_high + 1e-9
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say():
+    """Of 300 simulated evaluations of 20 problems, the 95% interval holds the true mean in 91% to 98.5%."""
+    rng = random.Random(0)
+    covered = {bootstrap_mean: 0, mean_interval: 0}
+    for trial in range(300):
+        values = [sum(rng.random() < 0.6 for _ in range(4)) / 4 for _ in range(20)]
+        for interval in covered:
+            low, high = bootstrap_mean(values, trial, resamples=400) if interval is bootstrap_mean else interval(values)
+            covered[interval] += low <= 0.6 <= high
+    assert all(0.91 <= hits / 300 <= 0.985 for hits in covered.values()), covered
+
+
+def test_null_differences_are_found_as_often_as_they_should():
+    """Without any effect, p below 0.05 comes up in at most about 5% of 300 comparisons."""
+    rng = random.Random(0)
+    found = 0
+    for trial in range(300):
+        before, after = ([float(rng.random() < 0.5) for _ in range(25)] for _ in range(2))
+        found += paired_difference(before, after, seed=trial, resamples=2).p < 0.05
+    assert found <= 22
+
+
+def test_pairs_with_a_missing_side_are_dropped_and_counted():
+    """Nan on either side drops the pair, and the rest decides."""
+    d = paired_difference([0, NAN, 0, 1, 0], [1, 1, NAN, 1, 0])
+    assert (d.n, d.dropped) == (3, 2)
+    assert d.diff == pytest.approx(1 / 3)
+
+
+def test_nothing_to_compare_gives_no_numbers():
+    """Without a complete pair there is no difference, not a zero."""
+    d = paired_difference([NAN], [1.0])
+    assert (d.n, d.dropped) == (0, 1)
+    assert math.isnan(d.diff)
+    assert math.isnan(d.p)
+    with pytest.raises(UsageError, match="cannot be paired"):
+        paired_difference([1.0], [1.0, 0.0])
+
+
+def exact_p(differences):
+    """The sign-flip p by listing every pattern."""
+    seen = abs(sum(differences)) - 1e-9
+    sums = [
+        sum(s * d for s, d in zip(signs, differences, strict=True))
+        for signs in product((1, -1), repeat=len(differences))
+    ]
+    return sum(abs(total) >= seen for total in sums) / len(sums)
+
+
+@given(st.lists(st.sampled_from([-1.0, -0.75, -0.25, 0.0, 0.25, 0.5, 1.0]), min_size=1, max_size=8))
+def test_sign_flip_p_is_exact_for_few_pairs(differences):
+    """P equals the share found by listing all sign patterns."""
+    d = paired_difference([0.0] * len(differences), differences, resamples=2)
+    assert d.p == pytest.approx(exact_p(differences))
+
+
+def test_sign_flip_p_agrees_with_mcnemar():
+    """For 0/1 scores, p is the exact McNemar test: 8 gained and 1 lost gives 20/512."""
+    before = [0.0] * 8 + [1.0] + [1.0] * 10
+    after = [1.0] * 8 + [0.0] + [1.0] * 10
+    assert paired_difference(before, after).p == pytest.approx(20 / 512)
+
+
+def test_random_flips_agree_with_the_exact_test():
+    """Where listing is too long, random flips come close to the normal approximation and never give 0."""
+    rng = random.Random(5)
+    differences = [rng.gauss(0.15, 1) for _ in range(150)]
+    d = paired_difference([0.0] * 150, differences, resamples=2)
+    z = abs(sum(differences)) / math.sqrt(sum(x * x for x in differences))
+    assert d.p == pytest.approx(math.erfc(z / math.sqrt(2)), abs=0.02)
+    assert paired_difference([0.0] * 150, [1 + x / 100 for x in differences], resamples=2).p > 0
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=9))
+def test_exchanging_the_sides_changes_the_sign_only(pairs):
+    """Before and after are treated alike."""
+    before, after = zip(*pairs, strict=True)
+    there, back = paired_difference(before, after, resamples=50), paired_difference(after, before, resamples=50)
+    assert there.diff == pytest.approx(-back.diff)
+    assert there.p == pytest.approx(back.p)
+    assert there.low <= there.high
+
+
+def test_equal_differences_still_have_an_interval():
+    """Three problems that all gained one point prove little; thirty prove it."""
+    few, many = (paired_difference([0.0] * n, [1.0] * n) for n in (3, 30))
+    assert few.low < 0 < few.high == 1.0
+    assert "inside its noise" in describe(few)
+    assert many.low > 0.7
+    assert "better" in describe(many)
+    same = paired_difference([0.5] * 9, [0.5] * 9)
+    assert (same.diff, same.low, same.high, same.p) == (0, 0, 0, 1)
+
+
+def test_differences_are_described_in_words():
+    """Words say the size in points, what was left out, and whether it is noise."""
+    worse = paired_difference([1.0] * 20 + [NAN], [0.0] * 15 + [1.0] * 6)
+    assert describe(worse).startswith("-75.0 points [")
+    assert "n=20, 1 left out" in describe(worse)
+    assert describe(worse).endswith("worse than before")
+    assert describe(paired_difference([0, 1, 0, 1], [1, 0, 0, 1])).endswith("inside its noise")
+    assert "nothing can be said" in describe(paired_difference([NAN], [1.0]))
+
+
+def test_power_note_says_what_can_be_seen():
+    """The note gives points for n and sd, and says what it assumed."""
+    assert power_note(30, 0.176).startswith("at n=30 you can see 9 points;")
+    assert "one rollout per problem" in power_note(30)
+    assert "0.5 points" in power_note(5000, 0.12)
+    assert "nothing" in power_note(1)
+
+
+def test_visible_differences_are_found_with_the_power_they_say():
+    """A true difference of that size is found by the t interval in about 80% of simulations."""
+    rng = random.Random(2)
+    size = visible_difference(25, 0.3)
+    found = sum(mean_interval([rng.gauss(size, 0.3) for _ in range(25)])[0] > 0 for _ in range(400))
+    assert 0.74 <= found / 400 <= 0.87
