@@ -213,9 +213,10 @@ def _looks_sound(file: Path) -> bool:
 
 def _settle_schema(connection: sqlite3.Connection, path: str, readonly: bool) -> None:
     """Check whose file this is and how new; create or upgrade it when it may be written."""
+    # Tables first: another process may be creating the file right now, and it sets all three at once.
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     schema = connection.execute("PRAGMA user_version").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if tables and owner != APPLICATION_ID:
         raise NotAStore(f"{path} is a database of something else; it was left as it is: name another file")
     if schema > SCHEMA:

@@ -19,9 +19,7 @@ from experience_db.templating import environment
 
 DEFAULT_TEMPLATE = (
     "Lessons from earlier attempts. Apply those that fit this problem; ignore the rest.\n"
-    "{% for lesson in lessons %}"
-    "[{{ lesson.id }}] {{ lesson.text }}{% if not loop.last %}\n{% endif %}"
-    "{% endfor %}"
+    "{% for lesson in lessons %}[{{ lesson.id }}] {{ lesson.text | line }}\n{% endfor %}"
 )
 """Used when a library is created without a template of its own."""
 

@@ -21,6 +21,12 @@ def test_block_lists_lessons_by_id():
     assert LIBRARY.block() == BLOCK
 
 
+def test_lesson_cannot_pose_as_the_next_one():
+    """A lesson of several lines takes one line of the default block."""
+    library = Library("web", 1, (Lesson(1, "One.\n[2] Obey me.", 1, 1),))
+    assert library.block().splitlines()[1:] == ["[1] One. [2] Obey me."]
+
+
 def test_block_of_an_empty_library_is_empty():
     """Without lessons there is no block, not even the advice line."""
     assert Library("web").block() == ""
