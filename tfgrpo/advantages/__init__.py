@@ -12,16 +12,14 @@ from tfgrpo.advantages.critic import (
 )
 from tfgrpo.advantages.dr_grpo import dr_grpo, rloo
 from tfgrpo.advantages.gdpo import GdpoAdvantages, gdpo, scale_batch
-from tfgrpo.advantages.grpo import NORMALIZATIONS, Normalization, grpo, process_supervision
+from tfgrpo.advantages.grpo import grpo, process_supervision
 from tfgrpo.advantages.shaping import condition, mask_truncated, soft_overlong
 from tfgrpo.advantages.values import Advantages, TokenAdvantages
 
 __all__ = [
-    "NORMALIZATIONS",
     "Advantages",
     "Critic",
     "GdpoAdvantages",
-    "Normalization",
     "StepAdvantages",
     "TokenAdvantages",
     "condition",

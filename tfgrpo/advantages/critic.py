@@ -115,7 +115,7 @@ def whiten(values: Sequence[float], *, ddof: int = 1, eps: float = 1e-8) -> Adva
     check_ddof(ddof)
     if is_flat(values):
         return Advantages((0.0,) * len(values), degenerate=True)
-    middle, divisor = mean(values), math.sqrt(std(values, ddof=ddof) ** 2 + eps)
+    middle, divisor = mean(values), math.hypot(std(values, ddof=ddof), math.sqrt(eps))
     return Advantages(tuple(0.0 if math.isnan(v) else (v - middle) / divisor for v in values))
 
 
@@ -144,5 +144,6 @@ def value_loss(
     losses = []
     for v, target, anchor in zip(predicted, returns, anchors, strict=True):
         near = v if clip is None else min(max(v, anchor - clip), anchor + clip)
-        losses.append(max((v - target) ** 2, (near - target) ** 2) if not math.isnan(near) else math.nan)
+        error = max(abs(v - target), abs(near - target)) if not math.isnan(near) else math.nan
+        losses.append(error * error)
     return 0.5 * mean(losses)

@@ -229,9 +229,7 @@ def disco_gradient(
     rows = log_ratios(logp_new_G, logp_old_G)
     scores = disco_scores(logp_new_G, logp_old_G, score)
     result = disco(scores, rewards, tau=tau)
-    wrong = iter(result.wrong_weights)
-    pull = {0: lambda: 0.0, 1: lambda: 1.0 / result.n_right, -1: lambda: -next(wrong)}
-    pulls = [pull[sign]() if result.valid else 0.0 for sign in classes(scores, rewards)]
+    pulls = _pulls(result, classes(scores, rewards))
     excess = max(kl(logp_old_G, logp_new_G, estimator) - delta, 0.0)
     push = 2.0 * beta * excess / max(sum(len(row) for row in rows), 1)
     return tuple(
@@ -241,6 +239,14 @@ def disco_gradient(
         )
         for row, pull_i in zip(rows, pulls, strict=True)
     )
+
+
+def _pulls(result: Disco, signs: Sequence[int]) -> list[float]:
+    """How J changes with each rollout's score."""
+    if not result.valid:
+        return [0.0] * len(signs)
+    wrong = iter(result.wrong_weights)
+    return [1.0 / result.n_right if sign > 0 else -next(wrong) if sign < 0 else 0.0 for sign in signs]
 
 
 def _kl_slope(d: float, estimator: Estimator) -> float:
