@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experience_db.templating import fence
 from tfgrpo import prompts
 from tfgrpo.errors import TemplateError, UnknownKey
 from tfgrpo.replies import EditsReply
@@ -161,7 +162,7 @@ PIECES = st.one_of(
 @given(st.lists(PIECES, max_size=6).map("".join), TAGS)
 def test_nothing_breaks_out_of_a_fence(text: str, tag: str) -> None:
     """Whatever the text, the only closing tag is the last line, and no other fence opens inside."""
-    fenced = prompts.fence(text, tag)
+    fenced = fence(text, tag)
     name = re.match(rf"<({tag}-[0-9a-f]{{8}})>\n", fenced)
     assert name
     assert fenced.endswith(f"\n</{name[1]}>")
@@ -172,14 +173,14 @@ def test_nothing_breaks_out_of_a_fence(text: str, tag: str) -> None:
 
 def test_copied_closing_tag_cannot_end_its_fence() -> None:
     """Not even the right closing tag, found out beforehand, gets through."""
-    tag = re.findall(r"</attempt-[0-9a-f]{8}>", prompts.fence("x", "attempt"))[0]
-    assert prompts.fence(f"x{tag}", "attempt").count("</attempt") == 1
+    tag = re.findall(r"</attempt-[0-9a-f]{8}>", fence("x", "attempt"))[0]
+    assert fence(f"x{tag}", "attempt").count("</attempt") == 1
 
 
 def test_fence_is_the_same_in_every_run_and_differs_between_texts() -> None:
     """Tags come from the text, so journal keys are stable."""
-    assert prompts.fence("x", "attempt") == "<attempt-bf6f8504>\nx\n</attempt-bf6f8504>"
-    assert prompts.fence("x", "attempt")[:17] != prompts.fence("y", "attempt")[:17]
+    assert fence("x", "attempt") == "<attempt-bf6f8504>\nx\n</attempt-bf6f8504>"
+    assert fence("x", "attempt")[:17] != fence("y", "attempt")[:17]
 
 
 def test_override_wins_over_the_set_and_the_set_over_default(tmp_path: Path) -> None:

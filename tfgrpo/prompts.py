@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -20,8 +19,8 @@ from typing import Any
 
 import jinja2
 from jinja2 import meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from experience_db.templating import environment
 from tfgrpo.errors import TemplateError, UnknownKey
 
 SUFFIX = ".md.jinja"
@@ -56,7 +55,9 @@ class Prompts:
         self.settings = settings
         self._templates = dict(templates)
         self._hashes: dict[str, str] = {}
-        self._environment = _environment({name + SUFFIX: found.source for name, found in templates.items()})
+        self._environment = environment(
+            jinja2.DictLoader({name + SUFFIX: found.source for name, found in templates.items()})
+        )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -158,23 +159,6 @@ def sets() -> tuple[str, ...]:
     return tuple(sorted(path.name for path in folder().iterdir() if path.is_dir()))
 
 
-def fence(text: object, tag: str = "text") -> str:
-    """Put text of unknown origin between `<tag-xxxxxxxx>` and `</tag-xxxxxxxx>`.
-
-    The eight hex digits are a hash of tag and text: hard to guess for who wrote the text, yet the same in every run, so
-    that prompts can be replayed. Whatever in the text looks like a closing tag, or like any fence, is escaped as well.
-    """
-    body = str(text).strip("\n")
-    name = f"{tag}-{hashlib.sha256(f'{tag}:{body}'.encode()).hexdigest()[:8]}"
-    body = re.sub(rf"<(?=\s*/\s*{re.escape(tag)}\b|\s*/?\s*\w+-[0-9a-f]{{8}}\b)", "&lt;", body, flags=re.IGNORECASE)
-    return f"<{name}>\n{body}\n</{name}>"
-
-
-def line(text: object) -> str:
-    """Put text on one line, so that it cannot pose as the next item of a list."""
-    return " ".join(str(text).split())
-
-
 def _where(name: str, found: Template) -> str:
     """Name a template for an error message."""
     return f"prompt template {name!r} ({found.path})"
@@ -183,21 +167,6 @@ def _where(name: str, found: Template) -> str:
 def _list(values: Iterable[object]) -> str:
     """Join values for an error message."""
     return ", ".join(map(str, values))
-
-
-def _environment(sources: Mapping[str, str]) -> ImmutableSandboxedEnvironment:
-    """Build the one Jinja environment: sandboxed, strict, with the two filters `fence` and `line`."""
-    environment = ImmutableSandboxedEnvironment(
-        loader=jinja2.DictLoader(sources),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-        auto_reload=False,
-    )
-    environment.filters = {**environment.filters, "fence": fence, "line": line}
-    return environment
 
 
 def _read_folder(path: Path) -> dict[str, Template]:

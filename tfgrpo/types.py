@@ -149,7 +149,7 @@ class Rollout:
 
     problem_id: str
     index: int
-    """0 .. G-1 within the group; also the seed index."""
+    """Seed index: epoch * G + position within the group."""
     messages: tuple[Message, ...] = ()
     """The whole conversation, prompt included."""
     answer: str = ""

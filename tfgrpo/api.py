@@ -1,0 +1,306 @@
+"""The Python face: the same verbs as the command line, with objects where those take names."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from experience_db import Evaluation as Measured
+from experience_db import Library, Store
+from tfgrpo import build, loop, measure
+from tfgrpo import config as configuration
+from tfgrpo.backends.base import close
+from tfgrpo.backends.metered import total
+from tfgrpo.build import Setup
+from tfgrpo.environments import Agent
+from tfgrpo.errors import BadRow, NothingLearned, TfgrpoError
+from tfgrpo.graders import grade
+from tfgrpo.loop import Run
+from tfgrpo.measure import Evaluation
+from tfgrpo.rows import file_rows
+from tfgrpo.summary import summarize_run
+from tfgrpo.types import Problem, Rollout, Step
+
+
+@dataclass(frozen=True, slots=True)
+class LearnResult:
+    """What a finished run left behind."""
+
+    library: Library
+    steps: tuple[Step, ...]
+    summary: dict[str, Any]
+    """The fields of `learn --json`."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvalResult:
+    """What an evaluation showed."""
+
+    summary: dict[str, Any]
+    """The fields of `eval --json`."""
+    evaluation: Evaluation
+
+
+def setup(  # noqa: PLR0913 - the options of the command line
+    *,
+    model: str,
+    grader: Any,
+    environment: Agent | None = None,
+    db: str | Path | None = None,
+    library: str = "default",
+    base_url: str | Sequence[str] | None = None,
+    summarizer_model: str | None = None,
+    run: str | None = None,
+    prompts: str | Path | None = None,
+    method: str = "default",
+    config: str | Path | None = None,
+    overrides: Sequence[str] | None = None,
+    **options: Any,
+) -> Setup:
+    """Return what was asked for as one value.
+
+    `options` are the command line's options with underscores (`group_size=8`, `gate="open"`, `budget_usd=2`), or
+    configuration keys with a double underscore for the dot (`rollout__temperature=0.7`).
+
+    Raises:
+        UnknownKey: an option that does not exist.
+    """
+    named = {configuration.PLACES.get(k, k.replace("__", ".")): v for k, v in options.items() if v is not None}
+    return Setup(
+        model=model,
+        grader=grader,
+        environment=environment,
+        base_urls=(base_url,) if isinstance(base_url, str) else tuple(base_url or ()),
+        summarizer_model=summarizer_model,
+        db=Path(db) if db is not None else configuration.default_db(),
+        library=library,
+        run=run,
+        prompts_dir=Path(prompts) if prompts is not None else None,
+        config=configuration.load(
+            method, Path(config) if config is not None else None, [*named.items(), *(overrides or ())]
+        ),
+    )
+
+
+async def learn(problems: Any, *, heldout: Any = None, **asked: Any) -> AsyncIterator[Step]:
+    """Learn from `problems` and yield each step once it is committed; see `setup` for the arguments.
+
+    Args:
+        problems: a path, a named dataset, Problem objects, or dicts with `question` and `answer`.
+        heldout: a fraction, a path or problems to gate and measure on; None takes the configuration's.
+        asked: the arguments of `setup`.
+
+    Raises:
+        UsageError: wrong arguments or input; nothing was done.
+        EndpointError: the endpoint refuses every call.
+        NothingLearned: not one group could be graded, or every contrast failed.
+    """
+    async for step in execute(setup(**asked), problems, heldout):
+        yield step
+
+
+async def execute(
+    wanted: Setup,
+    problems: Any,
+    heldout: Any = None,
+    *,
+    fields: Mapping[str, str] | None = None,
+    on_start: Callable[[Run], None] | None = None,
+    on_end: Callable[[LearnResult], None] | None = None,
+) -> AsyncIterator[Step]:
+    """Run `wanted` from beginning to end, record how it ended, and yield its steps."""
+    learning, kept = build.split(wanted, build.problems_for(problems, fields), heldout)
+    began, steps = time.monotonic(), []
+    async with AsyncExitStack() as stack:
+        run = build.open_run(wanted, learning, kept, stack)
+        if on_start:
+            on_start(run)
+        status = "interrupted"
+        try:
+            async for step in loop.learn(run):
+                steps.append(step)
+                yield step
+            status = "budget" if run.stopped else "finished"
+        except TfgrpoError:
+            status = "failed"
+            raise
+        finally:
+            summary = summarize_run(run, steps, time.monotonic() - began)
+            run.store.finish_run(run.id, status, summary)
+        _require_learning(steps)
+        if on_end:
+            on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))
+
+
+def _require_learning(steps: Sequence[Step]) -> None:
+    """A run that learned nothing because nothing worked must not look like one that found nothing to learn."""
+    groups = [g for s in steps for g in s.groups_P]
+    if groups and all(g.status == "failed" for g in groups):
+        failed = [s.failure for g in groups for s in g.scores_G if s.failure]
+        raise NothingLearned(f"not one rollout could be graded: {failed[0].message if failed else 'no scores'}")
+    taught = [g for g in groups if g.status == "kept"]
+    lost = [f for s in steps for f in s.failures if f.kind != "budget"]
+    if taught and len(lost) >= len(taught) and not any(s.proposals for s in steps):
+        raise NothingLearned(f"every contrast failed, {len(lost)} in all: {lost[0].message}")
+
+
+def learn_sync(problems: Any, *, heldout: Any = None, **asked: Any) -> LearnResult:
+    """Learn from `problems` to the end and return the library, the steps and the summary; arguments as `learn`."""
+    ended: list[LearnResult] = []
+
+    async def run() -> None:
+        async for _ in execute(setup(**asked), problems, heldout, on_end=ended.append):
+            pass
+
+    asyncio.run(run())
+    return ended[0]
+
+
+async def evaluate(
+    problems: Any,
+    *,
+    library: str | Library = "",
+    k: int = 1,
+    controls: Sequence[str] = (),
+    fields: Mapping[str, str] | None = None,
+    **asked: Any,
+) -> EvalResult:
+    """Measure a library on `problems`: mean@k with interval, pass@k, pass^k, and controls beside it.
+
+    Args:
+        problems: as in `learn`.
+        library: `NAME`, `NAME@VERSION`, a Library, or '' for none at all.
+        k: rollouts per problem.
+        controls: any of `empty`, `filler`, `shuffled`; each is measured with the same problems and seeds.
+        fields: which columns hold `question`, `answer`, `id` and `metadata`, where they are called otherwise.
+        asked: the arguments of `setup`.
+
+    Raises:
+        NothingLearned: nothing could be measured.
+    """
+    wanted = setup(**asked)
+    found = build.limited(build.problems_for(problems, fields), wanted.config)
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(Store.open(wanted.db))
+        bench = build.open_bench(wanted, store, stack)
+        actor = bench.actor()
+        shown = _library(store, library, bench.prompts.source("lessons"))
+        drawn = loop.evaluation_sampling(wanted.config)
+        main = await measure.evaluate(actor, shown, found, drawn, k)
+        seed = wanted.config.seed
+        table: dict[str, Any] = {}
+        for name in controls:
+            other = measure.control(name, shown, bench.prompts, seed)
+            table[name] = measure.against(main, await measure.evaluate(actor, other, found, drawn, k), seed)
+        summary = {
+            "dataset": str(problems) if isinstance(problems, str | Path) else f"{len(found)} problems",
+            "library": shown.name,
+            "version": shown.version,
+            "model": wanted.model,
+            **measure.summary(main, k, seed),
+            "controls": table,
+            "usage": asdict(total(bench.tally)),
+            "seconds": round(time.monotonic() - began, 3),
+        }
+        if isinstance(library, str) and library:
+            _log(store, wanted, summary, shown)
+    return EvalResult(summary, main)
+
+
+def evaluate_sync(problems: Any, **asked: Any) -> EvalResult:
+    """Measure a library and wait for the result; arguments as `evaluate`."""
+    return asyncio.run(evaluate(problems, **asked))
+
+
+def _log(store: Store, wanted: Setup, summary: Mapping[str, Any], shown: Library) -> None:
+    """Keep every look at a dataset: a test set that is read often is no test set any more."""
+    mark = hashlib.sha256(
+        json.dumps([summary["dataset"], shown.name, shown.version, wanted.model]).encode()
+    ).hexdigest()
+    run = f"eval-{mark[:8]}"
+    told = build.describe(wanted)
+    store.start_run(
+        run,
+        name=run,
+        kind="eval",
+        fingerprint=mark,
+        config=told,
+        library=shown.name,
+        base_version=shown.version,
+        dataset=summary["dataset"],
+    )
+    low, high = summary["ci"]
+    measured = Measured(
+        run, summary["dataset"], wanted.model, shown.name, shown.version, summary["mean"], low, high,
+        summary["problems"], summary["k"], summary=dict(summary),
+    )  # fmt: skip
+    store.record_evaluation(measured)
+    store.finish_run(run, "finished", summary)
+
+
+def _library(store: Store, given: str | Library, template: str) -> Library:
+    if isinstance(given, Library):
+        return given
+    return build.library_at(store, given) if given else Library("none", template=template)
+
+
+async def grade_file(file: str | Path, grader: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Grade answers that are already there; returns the rows with `score` and `why`, and the summary of `grade --json`.
+
+    Rows have `answer` or `gold`, and `response` or `pred`. A boolean `equal` in the rows adds a confusion table.
+
+    Raises:
+        BadRow: a row without reference or answer.
+    """
+    judge, name = build.grader_for(grader)
+    rows, confusion = (
+        [],
+        {"true_positive": 0, "false_positive": 0, "true_negative": 0, "false_negative": 0, "unscored": 0},
+    )
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(close, judge)
+        for where, row in file_rows(Path(file)):
+            problem, rollout = _graded_row(where, row)
+            (score,) = await grade(judge, problem, (rollout,), name)
+            why = score.failure.message if score.failure else score.why
+            rows.append({**row, "score": score.value, "why": why})
+            if isinstance(row.get("equal"), bool):
+                confusion[_cell(row["equal"], score.value)] += 1
+    values = [row["score"] for row in rows if row["score"] is not None]
+    summary: dict[str, Any] = {
+        "rows": len(rows),
+        "graded": len(values),
+        "correct": sum(v >= measure.SOLVED for v in values),
+        "mean": sum(values) / len(values) if values else None,
+        "failures": len(rows) - len(values),
+    }
+    if sum(confusion.values()):
+        summary["confusion"] = confusion
+    return rows, summary
+
+
+def _graded_row(where: str, row: Mapping[str, Any]) -> tuple[Problem, Rollout]:
+    reference = next((row[k] for k in ("answer", "gold") if row.get(k) is not None), None)
+    said = next((row[k] for k in ("response", "pred") if row.get(k) is not None), None)
+    if reference is None or said is None:
+        lacks = "answer (or gold)" if reference is None else "response (or pred)"
+        raise BadRow(f"{where}: no {lacks}; each row needs the reference and what was said")
+    identity = str(row.get("id", where))
+    return Problem(identity, str(row.get("question", "")), str(reference)), Rollout(identity, 0, answer=str(said))
+
+
+def _cell(equal: bool, value: float | None) -> str:
+    if value is None:
+        return "unscored"
+    right = value >= measure.SOLVED
+    if right:
+        return "true_positive" if equal else "false_positive"
+    return "false_negative" if equal else "true_negative"

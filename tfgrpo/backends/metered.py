@@ -1,0 +1,49 @@
+"""Counts what passes: calls per role, new and replayed, and their usage. The bill of a run is read from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tfgrpo.backends.base import Backend, close
+from tfgrpo.types import Reply, Request, Usage
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one role has asked for so far."""
+
+    new: int = 0
+    """Calls that were sent."""
+    replayed: int = 0
+    """Calls that the journal answered."""
+    usage: Usage = Usage()
+    """Of both: a replayed call was paid for when it was new."""
+
+
+@dataclass(slots=True)
+class Metered:
+    """A backend that counts the replies of the backend below; several may share one `tally`."""
+
+    backend: Backend
+    tally: dict[str, Tally] = field(default_factory=dict)
+
+    async def complete(self, request: Request) -> Reply:
+        """Pass the call on and count its reply."""
+        reply = await self.backend.complete(request)
+        entry = self.tally.setdefault(request.role, Tally())
+        if reply.replayed:
+            entry.replayed += 1
+        else:
+            entry.new += 1
+        entry.usage = entry.usage + reply.usage
+        return reply
+
+    async def aclose(self) -> None:
+        """Close the backend below."""
+        await close(self.backend)
+
+
+def total(tally: Mapping[str, Tally]) -> Usage:
+    """Return the usage of all roles together; unknown money stays unknown."""
+    return sum((entry.usage for entry in tally.values()), Usage())

@@ -1,0 +1,337 @@
+"""Names and settings become objects here, and nowhere else: models, graders, gates, prompts, and a run ready to go."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from experience_db import Journal, Library, Store
+from tfgrpo import config as configuration
+from tfgrpo import datasets, prompts, registry
+from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.limited import Budget, Ledger
+from tfgrpo.backends.metered import Metered, Tally
+from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.scripted import Scripted
+from tfgrpo.backends.stack import stacked
+from tfgrpo.config import BudgetConfig, EngineConfig, LearnConfig
+from tfgrpo.environments import Agent, Environment, SingleTurn, Wrapped
+from tfgrpo.errors import UsageError
+from tfgrpo.executors import Local
+from tfgrpo.gates import Gate
+from tfgrpo.graders import Grader, from_function
+from tfgrpo.loop import Run
+from tfgrpo.pricing import Price, known_price
+from tfgrpo.prompts import Prompts
+from tfgrpo.retry import RetryPolicy
+from tfgrpo.rollout import Actor
+from tfgrpo.summarize import Teacher
+from tfgrpo.types import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a command or a caller of the Python API asked for, still as names."""
+
+    model: str
+    grader: Any
+    """A name, `package.module:attr`, a function `(problem, rollout)`, or a Grader."""
+    environment: Agent | None = None
+    """Anybody's agent; None asks the model once per rollout."""
+    base_urls: tuple[str, ...] = ()
+    summarizer_model: str | None = None
+    """Writes the lessons; None means the model itself."""
+    db: Path = Path("experience.db")
+    library: str = "default"
+    run: str | None = None
+    prompts_dir: Path | None = None
+    """A folder whose templates replace single ones of the set."""
+    config: LearnConfig = LearnConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One way to a model: the backend, and what the endpoint calls the model."""
+
+    backend: Backend
+    model: str
+    price: Price | None = None
+
+
+def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line:
+    """Return the bare backend for a model name.
+
+    `tiny` is the embedded model; `scripted/package.module:function` asks a function; with a base URL, or as
+    `openai/NAME`, the OpenAI protocol is spoken; everything else goes through litellm.
+
+    Raises:
+        UsageError: the name cannot be understood.
+    """
+    if not model:
+        raise UsageError("no model named; use --model tiny, openai/NAME or any provider/model that litellm knows")
+    if model == "tiny" and not base_urls:
+        from tfgrpo.backends.tiny.backend import Tiny  # noqa: PLC0415 - loads numpy
+
+        return Line(Tiny(), model, Price(0.0, 0.0))
+    if model.startswith("scripted/"):
+        return Line(Scripted(registry.resolve("backends", model.removeprefix("scripted/"))), model, Price(0.0, 0.0))
+    if base_urls or model.startswith("openai/"):
+        return _openai(model, base_urls, engine)
+    from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
+
+    return Line(LiteLLM(timeout=engine.timeout), model, known_price(model))
+
+
+def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line:
+    from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
+
+    if len(base_urls) > 1:
+        raise UsageError("several --base-url are not supported yet; put one load balancer in front of them")
+    url = base_urls[0] if base_urls else configuration.environment("OPENAI_BASE_URL")
+    key = configuration.environment("OPENAI_API_KEY")
+    if key is None and url is None:
+        raise UsageError("OPENAI_API_KEY is not set; export it, or name your own endpoint with --base-url")
+    # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
+    price = known_price(model) if url is None else None
+    return Line(OpenAI(url, key, price=price, timeout=engine.timeout), model.removeprefix("openai/"), price)
+
+
+def grader_for(given: Any) -> tuple[Grader, str]:
+    """Return the grader and a stable name for it.
+
+    Raises:
+        UnknownPlugin: no grader of that name.
+    """
+    name = given if isinstance(given, str) else getattr(given, "__qualname__", type(given).__name__)
+    found = registry.resolve("graders", given) if isinstance(given, str) else given
+    if inspect.isclass(found):
+        found = found()
+    call = found if inspect.isroutine(found) else getattr(found, "__call__", found)  # noqa: B004
+    try:
+        parameters = list(inspect.signature(call).parameters)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"grader {name!r} is not callable; give a function (problem, rollout) -> float") from error
+    if "rollouts" in parameters:
+        return found, name
+    return from_function(found, name), name
+
+
+def prompt_set(model: str, config: LearnConfig, override: Path | None = None) -> Prompts:
+    """Load the templates: a set named like the model wins, then the one of the configuration, then `default`."""
+    own = model.rsplit("/", 1)[-1]
+    name = own if own in prompts.sets() and own != "default" else (config.prompts or "default")
+    return prompts.load(name, override)
+
+
+def gate_for(config: LearnConfig, heldout: Sequence[Problem]) -> Gate:
+    """Return the gate of a configuration.
+
+    Raises:
+        UsageError: a gate that measures was chosen without held-out problems, or its options do not fit.
+    """
+    kind = config.gate.kind
+    if kind != "open" and not heldout:
+        raise UsageError(f"gate {kind!r} needs held-out problems; give --heldout, or choose --gate open")
+    factory = registry.resolve("gates", kind)
+    try:
+        gate: Gate = factory(seed=config.seed, **config.gate.options)
+    except TypeError as error:
+        raise UsageError(f"gate {kind!r} does not take these options: {error}") from error
+    return gate
+
+
+def problems_for(given: Any, fields: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
+    """Return problems from a path, a named dataset, Problem objects or plain dicts."""
+    if isinstance(given, str | Path):
+        return datasets.load(str(given), fields=fields, folder=configuration.data_folder())
+    return datasets.from_rows(given)
+
+
+def split(setup: Setup, problems: tuple[Problem, ...], heldout: Any) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+    """Return learning and held-out problems, which share nothing.
+
+    Args:
+        setup: for the seed, the limit and the default fraction.
+        problems: the whole dataset.
+        heldout: a fraction in [0, 1), a file, problems, or None for the configuration's.
+
+    Raises:
+        UsageError: an empty side, or problems that occur on both.
+    """
+    wanted = setup.config.heldout if heldout is None else heldout
+    fraction = _fraction(wanted)
+    if fraction is not None:
+        learning, kept = datasets.split(problems, fraction, setup.config.seed)
+    else:
+        learning, kept = problems, problems_for(wanted)
+        if shared := datasets.overlap(learning, kept):
+            listed = "; ".join(str(item) for item in shared[:3])
+            raise UsageError(f"{len(shared)} held-out problems are also learning problems, for instance {listed}")
+    learning = limited(learning, setup.config)
+    if not learning:
+        raise UsageError(f"no problem is left to learn from: {len(problems)} in all, {len(kept)} held out")
+    return learning, kept
+
+
+def limited(problems: tuple[Problem, ...], config: LearnConfig) -> tuple[Problem, ...]:
+    """Return as many problems as the configuration's limit allows: a seeded draw, in input order."""
+    if config.limit is None or config.limit >= len(problems):
+        return problems
+    if config.limit < 1:
+        raise UsageError(f"--limit is {config.limit}; give at least 1")
+    drawn = sorted(random.Random(config.seed).sample(range(len(problems)), config.limit))
+    return tuple(problems[i] for i in drawn)
+
+
+def _fraction(wanted: Any) -> float | None:
+    try:
+        value = float(wanted)
+    except (TypeError, ValueError):
+        return None
+    if not 0 <= value < 1:
+        raise UsageError(f"--heldout is a file or a fraction from 0 to below 1, not {wanted}")
+    return value
+
+
+@dataclass(slots=True)
+class Bench:
+    """The objects that learning and evaluation share."""
+
+    setup: Setup
+    store: Store
+    line: Line
+    prompts: Prompts
+    grader: Grader
+    ledger: Ledger
+    pace: Pace
+    run: str | None = None
+    tally: dict[str, Tally] = field(default_factory=dict)
+
+    def backend(self, line: Line) -> Backend:
+        """Put retries, limits, journal and meter around a bare backend; all roles share them."""
+        stack = stacked(
+            line.backend,
+            policy=RetryPolicy(attempts=self.setup.config.engine.attempts),
+            ledger=self.ledger,
+            pace=self.pace,
+            price=line.price,
+            journal=Journal(self.store),
+            run=self.run,
+        )
+        return Metered(stack, self.tally)
+
+    def actor(self) -> Actor:
+        """Return what attempts problems and judges the attempts."""
+        setup, config = self.setup, self.setup.config
+        environment: Environment
+        if setup.environment is None:
+            environment = SingleTurn(self.backend(self.line), self.line.model, self.prompts, config.instructions)
+        else:
+            environment = Wrapped(setup.environment, agent_name(setup), Journal(self.store), self.run)
+        return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency)
+
+
+def open_bench(setup: Setup, store: Store, stack: AsyncExitStack, run: str | None = None) -> Bench:
+    """Build what a command needs; closing the stack gives everything back.
+
+    Raises:
+        UsageError: a money budget for a model whose price is unknown.
+    """
+    engine, budget = setup.config.engine, setup.config.budget
+    line = endpoint(setup.model, setup.base_urls, engine)
+    stack.push_async_callback(close, line.backend)
+    if budget.usd is not None and line.price is None:
+        raise UsageError(f"the price of {setup.model} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
+    grader, _ = grader_for(setup.grader)
+    stack.push_async_callback(close, grader)
+    ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds))
+    texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
+    return Bench(setup, store, line, texts, grader, ledger, Pace(engine.concurrency), run)
+
+
+def agent_name(setup: Setup) -> str:
+    """Return the stable name of the user's agent; `single_turn` when there is none."""
+    agent = setup.environment
+    return "single_turn" if agent is None else getattr(agent, "__qualname__", type(agent).__name__)
+
+
+def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Problem], stack: AsyncExitStack) -> Run:
+    """Build a run: a new one, or the one that the same command started before.
+
+    Raises:
+        UsageError: settings that do not fit together; nothing was stored.
+    """
+    config = setup.config
+    gate = gate_for(config, heldout)
+    store = stack.enter_context(Store.open(setup.db))
+    bench = open_bench(setup, store, stack)
+    mark = fingerprint(setup, learning, heldout, bench.prompts)
+    bench.run = f"{setup.run}@{mark[:8]}" if setup.run else f"learn-{mark[:8]}"
+    library = _base(setup, store, bench.run, bench.prompts.source("lessons"))
+    store.start_run(
+        bench.run,
+        name=setup.run or bench.run,
+        kind="learn",
+        fingerprint=mark,
+        config=describe(setup),
+        library=library.name,
+        base_version=library.version,
+        dataset=datasets.content_hash(learning),
+    )
+    actor = bench.actor()
+    teacher = _teacher(bench, stack, actor)
+    name = setup.run or bench.run
+    learn, held = tuple(learning), tuple(heldout)
+    return Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally)
+
+
+def _base(setup: Setup, store: Store, run: str, template: str) -> Library:
+    """Return the version a run starts from: the newest, or the one it started from the first time."""
+    known = next((r for r in store.runs() if r.id == run), None)
+    if known is not None:
+        return store.library(setup.library, known.base_version)
+    return store.create_library(setup.library, template)
+
+
+def _teacher(bench: Bench, stack: AsyncExitStack, actor: Actor) -> Teacher:
+    setup, line = bench.setup, bench.line
+    if setup.summarizer_model:
+        line = endpoint(setup.summarizer_model, setup.base_urls, setup.config.engine)
+        stack.push_async_callback(close, line.backend)
+    config = setup.config.lessons
+    return Teacher(bench.backend(line), line.model, bench.prompts, actor.executor, config, bench.run or "")
+
+
+def describe(setup: Setup) -> dict[str, Any]:
+    """Return the resolved setup as plain data, for the run's record; it holds no key."""
+    return {
+        "model": setup.model,
+        "summarizer_model": setup.summarizer_model or setup.model,
+        "grader": grader_for(setup.grader)[1],
+        "environment": agent_name(setup),
+        "library": setup.library,
+        **configuration.to_table(setup.config),
+    }
+
+
+def fingerprint(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Problem], texts: Prompts) -> str:
+    """Return the identity of a run: everything that decides what is asked, nothing that only decides how fast."""
+    told = describe(replace(setup, config=replace(setup.config, engine=EngineConfig(), budget=BudgetConfig())))
+    told["templates"] = {name: texts.hash(name) for name in texts.names}
+    told["datasets"] = [datasets.content_hash(learning), datasets.content_hash(heldout)]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def library_at(store: Store, spec: str) -> Library:
+    """Return the library that `NAME` or `NAME@VERSION` stands for."""
+    name, _, version = spec.partition("@")
+    if version and not version.isdecimal():
+        raise UsageError(f"a library is NAME or NAME@VERSION with a whole number, not {spec!r}")
+    return store.library(name, int(version) if version else None)

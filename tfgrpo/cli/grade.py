@@ -1,0 +1,39 @@
+"""`tfgrpo grade`: grade answers that are already there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfgrpo import api
+from tfgrpo.cli import options as o
+
+
+def grade(
+    file: Annotated[Path, typer.Argument(help='JSONL with "answer" or "gold", and "response" or "pred".')],
+    grader: o.Grader,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the graded rows here.")] = None,
+    json_: o.Json = False,
+) -> None:
+    """Grade a file of answers: no model is needed for graders that compare.
+
+    Each row comes back with `score` and `why`; rows with a boolean `equal` also give a confusion table.
+    """
+    rows, summary = asyncio.run(api.grade_file(file, grader))
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    if output:
+        output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if json_:
+        typer.echo(json.dumps(summary, ensure_ascii=False))
+        return
+    if not output:
+        typer.echo("\n".join(lines))
+    s = summary
+    mean = f", {s['correct']} correct, mean {s['mean']:.3f}" if s["graded"] else ""
+    typer.echo(f"{s['graded']} of {s['rows']} rows graded{mean}", err=True)
+    if summary.get("confusion"):
+        typer.echo(f"against the labels: {summary['confusion']}", err=True)

@@ -1,0 +1,104 @@
+"""`tfgrpo learn`: distil lessons from a dataset, and prove them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfgrpo import api
+from tfgrpo.api import LearnResult
+from tfgrpo.build import Setup
+from tfgrpo.cli import options as o
+from tfgrpo.cli.show import Progress, print_learned
+from tfgrpo.loop import Run
+
+
+def learn(
+    dataset: Annotated[str, typer.Argument(help="JSONL or CSV file, hf:owner/name[:split], or a named set.")],
+    grader: o.Grader,
+    model: o.Model,
+    base_url: o.BaseUrl = None,
+    library: o.Name = "default",
+    db: o.Db = None,
+    run: Annotated[str | None, typer.Option("--run", help="Name this run; the same command continues it.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML file with configuration keys.")] = None,
+    set_: o.Set = None,
+    summarizer_model: Annotated[
+        str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the dataset; default 3.")] = None,
+    group_size: Annotated[int | None, typer.Option(help="Rollouts per problem; default 5.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Problems per step; default 50.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Model calls in flight, at most; default 64.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Learn from so many problems only, drawn by the seed.")] = None,
+    method: Annotated[str, typer.Option("--method", help="Preset; see `tfgrpo plugins --kind presets`.")] = "default",
+    heldout: Annotated[
+        str | None, typer.Option("--heldout", help="File, or fraction of the dataset, to gate and measure on.")
+    ] = None,
+    gate: Annotated[str | None, typer.Option("--gate", help="paired (default), open, or likelihood.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Stop before spending more US dollars.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Stop before using more tokens.")] = None,
+    budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
+    budget_seconds: Annotated[float | None, typer.Option(help="Start no call later than this.")] = None,
+    field: o.Field = None,
+    prompts: o.Prompts = None,
+    json_: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Distil lessons from a dataset into a library, prove them on held-out problems, and say what it cost.
+
+    Kill it anywhere: the same command goes on and repeats no finished model call.
+    """
+    o.read_dotenv()
+    settings = o.load_config(
+        method,
+        config,
+        set_,
+        epochs=epochs,
+        group_size=group_size,
+        batch_size=batch_size,
+        concurrency=concurrency,
+        seed=seed,
+        limit=limit,
+        heldout=heldout,
+        gate=gate,
+        budget_usd=budget_usd,
+        budget_tokens=budget_tokens,
+        budget_calls=budget_calls,
+        budget_seconds=budget_seconds,
+    )
+    wanted = Setup(
+        model,
+        grader,
+        base_urls=tuple(base_url or ()),
+        summarizer_model=summarizer_model,
+        db=o.db_path(db),
+        library=library,
+        run=run,
+        prompts_dir=prompts,
+        config=settings,
+    )
+    result = asyncio.run(_learn(wanted, dataset, o.fields(field), Progress(quiet=quiet)))
+    if json_:
+        typer.echo(json.dumps(result.summary, ensure_ascii=False))
+    else:
+        print_learned(result, wanted)
+    if result.summary["stopped"]:
+        typer.echo(f"stopped: {result.summary['stopped']}", err=True)
+        raise typer.Exit(3)
+
+
+async def _learn(wanted: Setup, dataset: str, fields: dict[str, str], progress: Progress) -> LearnResult:
+    ended: list[LearnResult] = []
+
+    def start(run: Run) -> None:
+        progress.start(run)
+
+    async for step in api.execute(wanted, dataset, fields=fields, on_start=start, on_end=ended.append):
+        progress.step(step)
+    return ended[0]

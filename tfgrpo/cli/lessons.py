@@ -1,0 +1,219 @@
+"""`tfgrpo lessons`: read and edit a library by hand, with the same history as learned edits."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from experience_db import Edit, Op, Store
+from experience_db.exchange import lesson_texts
+from tfgrpo import build
+from tfgrpo.cli import options as o
+from tfgrpo.cli.show import effect, lesson_line
+from tfgrpo.errors import UsageError
+
+Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
+Id = Annotated[int, typer.Argument(help="Permanent id of the lesson.")]
+
+
+def _read(db: Path | None) -> Store:
+    return Store.open(o.db_path(db), readonly=True)
+
+
+def list_(library: Lib = "default", db: o.Db = None, json_: o.Json = False) -> None:
+    """List the lessons of a library, each with its newest measured effect and its sources."""
+    with _read(db) as store:
+        found = build.library_at(store, library)
+        if json_:
+            rows = [{**dataclasses.asdict(x), "effect": _newest(store, found.name, x.id)} for x in found.lessons]
+            typer.echo(json.dumps({"library": found.name, "version": found.version, "lessons": rows}))
+            return
+        typer.echo(f"library {found.name!r}, version {found.version}: {len(found)} lessons")
+        for lesson in found.lessons:
+            typer.echo(lesson_line(lesson, store.evidence(found.name, lesson.id)))
+
+
+def _newest(store: Store, name: str, lesson_id: int) -> dict[str, Any] | None:
+    measured = [e for e in store.evidence(name, lesson_id) if e.estimate is not None]
+    if not measured:
+        return None
+    return {k: v for k, v in dataclasses.asdict(measured[-1]).items() if k != "detail"}
+
+
+def show(lesson_id: Id, library: Lib = "default", db: o.Db = None, json_: o.Json = False) -> None:
+    """Show one lesson's whole story: its words, edits, sources and evidence."""
+    with _read(db) as store:
+        name = library.partition("@")[0]
+        story = store.blame(name, lesson_id)
+        if json_:
+            typer.echo(json.dumps(dataclasses.asdict(story), default=str))
+            return
+        typer.echo(f"[{lesson_id}] {story.lesson.text if story.lesson else '(deleted)'}")
+        for applied in story.edits:
+            typer.echo(f"  version {applied.version}: {_edit(applied.edit)}")
+            for source in applied.edit.sources:
+                typer.echo(
+                    f"    from problem {source.problem_id}, rollouts {list(source.rollouts)}, run {source.run or '-'}, "
+                    f"model {source.model or '-'}, template {source.template or '-'}"
+                )
+        for item in story.evidence:
+            typer.echo(f"  {item.verdict or 'measured'}: {effect([item])}{': ' + item.reason if item.reason else ''}")
+
+
+def add(text: Annotated[str, typer.Argument(help="The lesson.")], library: Lib = "default", db: o.Db = None) -> None:
+    """Add a lesson by hand."""
+    _commit(library, db, Edit(Op.ADD, text, reason="by hand"), create=True)
+
+
+def edit(
+    lesson_id: Id,
+    text: Annotated[str, typer.Argument(help="The new words.")],
+    library: Lib = "default",
+    db: o.Db = None,
+) -> None:
+    """Give a lesson new words; its id and history stay."""
+    _commit(library, db, Edit(Op.UPDATE, text, (lesson_id,), "by hand"))
+
+
+def delete(lesson_id: Id, library: Lib = "default", db: o.Db = None) -> None:
+    """Take a lesson out; `rollback` brings it back."""
+    _commit(library, db, Edit(Op.DELETE, None, (lesson_id,), "by hand"))
+
+
+def _commit(name: str, db: Path | None, change: Edit, *, create: bool = False) -> None:
+    with Store.open(o.db_path(db)) as store:
+        head = store.create_library(name) if create else store.library(name)
+        after = store.commit(name, [change], parent=head.version, note=change.op.value.lower())
+        typer.echo(f"library {name!r}: version {head.version} -> {after.version}, {len(after)} lessons")
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="Words to look for.")],
+    library: Lib = "default",
+    db: o.Db = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 10,
+) -> None:
+    """Find lessons by their words, best match first."""
+    with _read(db) as store:
+        for lesson in store.search(library.partition("@")[0], query, limit):
+            typer.echo(lesson_line(lesson, store.evidence(library.partition("@")[0], lesson.id)))
+
+
+def log(
+    library: Lib = "default",
+    db: o.Db = None,
+    refused: Annotated[bool, typer.Option(help="Also edits that were not applied.")] = False,
+) -> None:
+    """List all edits, oldest first, version by version."""
+    name = library.partition("@")[0]
+    with _read(db) as store:
+        for version in store.versions(name):
+            when = datetime.fromtimestamp(version.created, UTC).strftime("%Y-%m-%d %H:%M")
+            typer.echo(f"version {version.number}  {when} UTC  {version.note}  {version.run}")
+            for applied in (a for a in store.log(name) if a.version == version.number):
+                typer.echo(f"  [{applied.lesson_id}] {_edit(applied.edit)}")
+        if refused:
+            for item in store.unapplied(name):
+                typer.echo(f"{item.status}: {_edit(item.edit)}: {item.reason}")
+
+
+def diff(
+    a: Annotated[int, typer.Argument(help="From version.")],
+    b: Annotated[int, typer.Argument(help="To version.")],
+    library: Lib = "default",
+    db: o.Db = None,
+) -> None:
+    """Show what changed between two versions."""
+    with _read(db) as store:
+        change = store.diff(library.partition("@")[0], a, b)
+    for lesson in change.removed:
+        typer.echo(f"- [{lesson.id}] {lesson.text}")
+    for old, new in change.changed:
+        typer.echo(f"- [{old.id}] {old.text}\n+ [{new.id}] {new.text}")
+    for lesson in change.added:
+        typer.echo(f"+ [{lesson.id}] {lesson.text}")
+
+
+def rollback(
+    to: Annotated[int, typer.Argument(help="Version to return to.")], library: Lib = "default", db: o.Db = None
+) -> None:
+    """Make a new version that equals an old one; nothing is forgotten."""
+    with Store.open(o.db_path(db)) as store:
+        after = store.rollback(library, to)
+    typer.echo(f"library {library!r}: version {after.version} now equals version {to}, {len(after)} lessons")
+
+
+def export(
+    library: Lib = "default",
+    db: o.Db = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="File; default stdout.")] = None,
+    format_: Annotated[str, typer.Option("--format", help="json or md.")] = "json",
+) -> None:
+    """Write a library out: json with sources and evidence, or a readable list."""
+    with _read(db) as store:
+        found = build.library_at(store, library)
+        if format_ == "json":
+            text = json.dumps(store.export(found.name, found.version), ensure_ascii=False, indent=2)
+        elif format_ == "md":
+            text = store.export_markdown(found.name, found.version)
+        else:
+            raise UsageError(f"--format is json or md, not {format_!r}")
+    if output:
+        output.write_text(text + "\n", encoding="utf-8")
+    else:
+        sys.stdout.write(text + "\n")
+
+
+def import_(
+    file: Annotated[Path, typer.Argument(help="What `export` wrote, or one lesson a line (JSONL, text or Markdown).")],
+    library: Lib = "default",
+    db: o.Db = None,
+) -> None:
+    """Read lessons into a library; ids are given anew, sources and evidence come along."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
+    with Store.open(o.db_path(db)) as store:
+        whole = text.lstrip().startswith("{") and '"lessons"' in text
+        after = store.import_(_json(text, file), library) if whole else store.import_texts(lesson_texts(text), library)
+    typer.echo(f"library {library!r}: version {after.version}, {len(after)} lessons")
+
+
+def _json(text: str, file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{file} holds no exported library")
+    return found
+
+
+def _edit(change: Edit) -> str:
+    ids = f" {', '.join(map(str, change.ids))}" if change.ids else ""
+    text = f" {change.text!r}" if change.text else ""
+    return f"{change.op.value}{ids}{text}" + (f" ({change.reason})" if change.reason else "")
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "list": list_,
+    "show": show,
+    "add": add,
+    "edit": edit,
+    "delete": delete,
+    "search": search,
+    "log": log,
+    "diff": diff,
+    "blame": show,
+    "rollback": rollback,
+    "export": export,
+    "import": import_,
+}

@@ -1,0 +1,59 @@
+"""Options that several commands share, and how options become configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfgrpo import config as configuration
+from tfgrpo.config import LearnConfig
+from tfgrpo.errors import UsageError
+
+Db = Annotated[
+    Path | None, typer.Option("--db", help="Database file; default $TFGRPO_DB, else experience.db in this folder.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
+Name = Annotated[str, typer.Option("--library", help="Name of the library.")]
+Grader = Annotated[str, typer.Option("--grader", help="exact, numeric, choice, math, or package.module:function.")]
+Model = Annotated[str, typer.Option("--model", help="tiny, openai/NAME, or any provider/model that litellm knows.")]
+BaseUrl = Annotated[
+    list[str] | None, typer.Option("--base-url", help="URL of an OpenAI-compatible endpoint, for instance vLLM's.")
+]
+Field = Annotated[
+    list[str] | None, typer.Option("--field", help="Where a column is called otherwise: question=prompt_text.")
+]
+Prompts = Annotated[Path | None, typer.Option("--prompts", help="Folder whose templates replace single ones.")]
+Set = Annotated[list[str] | None, typer.Option("-s", "--set", help="Any configuration key: rollout.temperature=0.7.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
+
+
+def db_path(given: Path | None) -> Path:
+    """Return the database to use."""
+    return given or configuration.default_db()
+
+
+def fields(pairs: list[str] | None) -> dict[str, str]:
+    """Read `--field question=text` options; raises UsageError."""
+    table = {}
+    for pair in pairs or []:
+        key, sign, column = pair.partition("=")
+        if not sign or not key or not column:
+            raise UsageError(f"--field looks like question=COLUMN, not {pair!r}")
+        table[key] = column
+    return table
+
+
+def load_config(method: str, file: Path | None, sets: list[str] | None, **given: Any) -> LearnConfig:
+    """Return the configuration: preset, then file, then named options, then `-s` overrides."""
+    named = [(configuration.PLACES[key], value) for key, value in given.items() if value is not None]
+    return configuration.load(method, file, [*named, *(sets or [])])
+
+
+def read_dotenv() -> None:
+    """Read `.env` of the current folder into the environment; only the command line does this."""
+    if Path(".env").is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(Path(".env"))

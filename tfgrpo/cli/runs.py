@@ -1,0 +1,51 @@
+"""`tfgrpo runs`: what was run, and how it ended."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from experience_db import Store
+from tfgrpo.cli import options as o
+from tfgrpo.cli.show import number
+
+
+def list_(db: o.Db = None, json_: o.Json = False) -> None:
+    """List all runs, newest last."""
+    with Store.open(o.db_path(db), readonly=True) as store:
+        runs = store.runs()
+    if json_:
+        typer.echo(json.dumps({"runs": [dataclasses.asdict(run) for run in runs]}, default=str))
+        return
+    for run in runs:
+        when = datetime.fromtimestamp(run.started, UTC).strftime("%Y-%m-%d %H:%M")
+        held = (run.summary or {}).get("heldout") or {}
+        effect = f"held-out {number(held.get('before'))} -> {number(held.get('after'))}" if held else ""
+        typer.echo(f"{run.name}  {run.kind}  {run.status}  {when} UTC  library {run.library}  {effect}")
+
+
+def show(
+    name: Annotated[str, typer.Argument(help="Name or id of the run.")], db: o.Db = None, json_: o.Json = False
+) -> None:
+    """Show one run: its configuration, its steps, its calls and its summary."""
+    with Store.open(o.db_path(db), readonly=True) as store:
+        run = store.find_run(name) or store.run(name)
+        steps = store.steps(run.id)
+    if json_:
+        typer.echo(json.dumps({**dataclasses.asdict(run), "steps": steps}, default=str))
+        return
+    typer.echo(
+        f"{run.name} ({run.id}): {run.kind}, {run.status}, library {run.library} from version {run.base_version}"
+    )
+    for key, value in sorted(run.config.items()):
+        typer.echo(f"  {key} = {value}")
+    for step in steps:
+        typer.echo(f"  step {step.step}: version {step.version_before} -> {step.version_after} {dict(step.summary)}")
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "show": show}

@@ -1,0 +1,162 @@
+"""What a person reads: progress while it runs, and the page at the end."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import typer
+
+from experience_db import Evidence, Lesson, Store
+from tfgrpo import stats
+from tfgrpo.api import LearnResult
+from tfgrpo.build import Setup
+from tfgrpo.loop import Run, step_summary
+from tfgrpo.types import Step
+
+
+class Progress:
+    """Plain lines on stderr, one per step, so that logs and terminals read the same."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._began = time.monotonic()
+
+    def start(self, run: Run) -> None:
+        """Say what is about to happen."""
+        size = run.config.rollout.group_size
+        self._say(
+            f"run {run.name}: {len(run.learning)} problems to learn from, {len(run.heldout)} held out, "
+            f"{size} rollouts each, {run.config.epochs} epochs, library {run.library.name!r} from version "
+            f"{run.library.version}"
+        )
+
+    def step(self, step: Step) -> None:
+        """Report one committed step."""
+        s = step_summary(step)
+        groups = ", ".join(f"{n} {name}" for name, n in s["groups"].items())
+        edits = ", ".join(f"{n} {name}" for name, n in s["edits"].items())
+        failed = ", ".join(f"{n} {name}" for name, n in s["failures"].items())
+        reward = "-" if s["reward"] is None else f"{s['reward']:.3f}"
+        self._say(
+            f"step {step.index + 1} (epoch {step.epoch + 1}): reward {reward}; groups: {groups}; edits: {edits}; "
+            f"version {step.version_before} -> {step.version_after}" + (f"; failures: {failed}" if failed else "")
+        )
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            typer.echo(f"[{time.monotonic() - self._began:6.1f}s] {text}", err=True)
+
+
+def print_learned(result: LearnResult, setup: Setup) -> None:
+    """Print what was learned, the evidence for it, what it cost and what to do next."""
+    s = result.summary
+    _heldout(s["heldout"])
+    edits = s["edits"]
+    typer.echo(
+        f"edits: {edits['proposed']} proposed, {edits['accepted']} accepted, {edits['rejected']} rejected, "
+        f"{edits['undecided']} undecided, {edits['malformed']} malformed"
+    )
+    _reasons(result.steps)
+    with Store.open(setup.db, readonly=True) as store:
+        lessons = store.library(s["library"], s["version"]).lessons
+        typer.echo(f"\nlibrary {s['library']!r}, version {s['version']}: {len(lessons)} lessons")
+        for lesson in lessons:
+            typer.echo(lesson_line(lesson, store.evidence(s["library"], lesson.id)))
+    _bill(s)
+    _next(s, setup)
+
+
+def lesson_line(lesson: Lesson, evidence: Sequence[Evidence]) -> str:
+    """Return one lesson with its best evidence and its sources."""
+    problems = list(dict.fromkeys(source.problem_id for source in lesson.sources))
+    origin = f"from {len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "written by hand"
+    return f"  [{lesson.id}] {lesson.text}\n      {effect(evidence)}; {origin}"
+
+
+def effect(evidence: Sequence[Evidence]) -> str:
+    """Return the newest measured effect in words."""
+    measured = [e for e in evidence if e.estimate is not None]
+    if not measured:
+        return "no effect measured yet"
+    e = measured[-1]
+    interval = f" [{e.low:+.2f}, {e.high:+.2f}]" if e.low is not None and e.high is not None else ""
+    with_others = f", together with {len(e.lesson_ids) - 1} others" if len(e.lesson_ids) > 1 else ""
+    return f"effect {e.estimate:+.2f}{interval} ({e.kind}, n={e.n}{with_others})"
+
+
+def _heldout(h: Mapping[str, Any] | None) -> None:
+    if h is None:
+        typer.echo("held-out reward was not measured")
+        return
+    b, a = h["before_ci"], h["after_ci"]
+    typer.echo(
+        f"held-out reward: {h['before']:.3f} [{b[0]:.3f}, {b[1]:.3f}] before, "
+        f"{h['after']:.3f} [{a[0]:.3f}, {a[1]:.3f}] after"
+    )
+    typer.echo(f"difference:      {h['diff']:+.3f} [{h['ci'][0]:+.3f}, {h['ci'][1]:+.3f}], n={h['n']}, p={_p(h['p'])}")
+    if h["ci"][0] <= 0 <= h["ci"][1]:
+        typer.echo(f"                 this is inside its noise; {stats.power_note(h['n'])}")
+
+
+def _p(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _reasons(steps: Sequence[Step]) -> None:
+    refused = [v for step in steps for v in step.verdicts if v.decision != "accepted"]
+    for verdict in refused[-5:]:
+        for edit in verdict.edits:
+            what = edit.text or f"lesson {', '.join(map(str, edit.ids))}"
+            typer.echo(f"  {verdict.decision}: {edit.op.value} {what!r}: {verdict.reason}")
+    if len(refused) > 5:
+        typer.echo(f"  ... and {len(refused) - 5} more; see tfgrpo lessons log")
+
+
+def _bill(s: Mapping[str, Any]) -> None:
+    usage, calls = s["usage"], s["calls"]
+    parts = ", ".join(
+        f"{role} {c['new']}" + (f" (+{c['replayed']} replayed)" if c["replayed"] else "") for role, c in calls.items()
+    )
+    usd = "price unknown" if usage["usd"] is None else f"{usage['usd']:.2f} USD"
+    typer.echo(
+        f"\ncost: {sum(c['new'] for c in calls.values())} calls ({parts}); {usage['prompt_tokens']:,} prompt and "
+        f"{usage['completion_tokens']:,} completion tokens; {usd}; {s['seconds']:.1f} s"
+    )
+
+
+def _next(s: Mapping[str, Any], setup: Setup) -> None:
+    db = f" --db {setup.db}" if str(setup.db) != "experience.db" else ""
+    name = f" --library {s['library']}" if s["library"] != "default" else ""
+    typer.echo("\nnext:")
+    typer.echo(f"  tfgrpo lessons list{name}{db}")
+    typer.echo(f"  tfgrpo eval FILE --grader G --model {setup.model} --library {s['library']}{db} --control empty")
+    typer.echo("  tfgrpo learn YOUR.jsonl --grader exact --model openai/NAME [--base-url http://HOST:PORT/v1]")
+
+
+def print_evaluation(s: Mapping[str, Any]) -> None:
+    """Print an evaluation and its controls."""
+    low, high = s["ci"]
+    typer.echo(
+        f"{s['dataset']}, library {s['library']} version {s['version']}, {s['model']}: "
+        f"mean@{s['k']} {s['mean']:.3f} [{low:.3f}, {high:.3f}], n={s['problems']}"
+    )
+    if s["k"] > 1:
+        typer.echo("pass@k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_at"].items()))
+        typer.echo("pass^k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_hat"].items()))
+    for name, c in s["controls"].items():
+        clear = "" if c["diff_ci"][0] > 0 or c["diff_ci"][1] < 0 else "; inside its noise"
+        typer.echo(
+            f"control {name}: {c['mean']:.3f} [{c['ci'][0]:.3f}, {c['ci'][1]:.3f}]; library minus control "
+            f"{c['diff']:+.3f} [{c['diff_ci'][0]:+.3f}, {c['diff_ci'][1]:+.3f}], p={_p(c['p'])}{clear}"
+        )
+    if s["failures"]:
+        typer.echo("without a score: " + ", ".join(f"{n} {kind}" for kind, n in s["failures"].items()))
+    typer.echo(stats.power_note(s["problems"]))
+
+
+def number(value: float | None) -> str:
+    """Return a number for a table; a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"

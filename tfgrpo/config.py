@@ -1,0 +1,282 @@
+"""Configuration is data: frozen dataclasses, filled from a preset, then a TOML file, then `a.b=value` overrides.
+
+Unknown keys are refused with the nearest known one. This module is also the only one that reads environment
+variables, so that nothing else in the package depends on hidden state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import tomllib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tfgrpo.errors import UnknownKey, UsageError
+
+T = TypeVar("T")
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutConfig:
+    """How rollouts are drawn while learning."""
+
+    group_size: int = 5
+    """Rollouts per problem (G). Below 2 there is nothing to contrast."""
+    temperature: float | None = 1.0
+    """1 keeps later likelihood scores on-policy; the paper uses 0.7."""
+    top_p: float | None = None
+    max_tokens: int | None = None
+    """Limit of one reply; None leaves it to the endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """How rollouts are drawn when a library is measured or gated."""
+
+    temperature: float | None = 0.3
+    top_p: float | None = 0.95
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LessonsConfig:
+    """How attempts become lessons."""
+
+    stages: str = "contrast"
+    """`contrast`: one contrast call a group. `four`: the paper's summary, contrast, operations and merge."""
+    summaries: str = ""
+    """`never`, `when-long` or `always`; empty leaves it to the prompt set."""
+    consolidate: str = ""
+    """`batch` (one call for all proposals) or `each`; empty leaves it to the prompt set."""
+    per_group: int = 2
+    """Edits asked for per group, at most."""
+    max_words: int = 32
+    """Longest lesson, in words (arXiv 2510.08191 uses 32)."""
+    ground_truth: bool = True
+    """Show the reference answer to the summarizer."""
+    temperature: float | None = 0.0
+    """Of summaries, contrasts and consolidation."""
+    max_tokens: int | None = None
+    all_wrong: bool = False
+    """Also ask groups without a winner, for a hypothesis."""
+    all_right: bool = False
+    """Also ask groups of winners, for what the cheaper ones left out."""
+    contrast: bool = True
+    """False hides the rewards and shows every rollout as failed: the no-contrast control."""
+    budget_tokens: int = 2000
+    """Size limit of the library in tokens (4 characters each)."""
+    attempt_tokens: int = 6000
+    """Token budget that all attempts of a group share in one contrast prompt; longer ones are summarized."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateConfig:
+    """What an edit must show before it enters the library."""
+
+    kind: str = "paired"
+    """`paired`, `open`, `likelihood`, or `package.module:attr`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Passed to the gate: delta, nmax, look, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How calls are made. Nothing here changes what is learned."""
+
+    concurrency: int = 64
+    """Most model calls in flight."""
+    timeout: float = 600.0
+    """Seconds one call may take."""
+    attempts: int = 5
+    """Tries per call before it counts as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetConfig:
+    """Hard limits over all roles; None means no limit."""
+
+    calls: int | None = None
+    tokens: int | None = None
+    usd: float | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnConfig:
+    """Everything that `learn` can be told."""
+
+    method: str = "default"
+    """Preset this started from."""
+    epochs: int = 3
+    batch_size: int = 50
+    """Problems per step."""
+    seed: int = 0
+    limit: int | None = None
+    """Use only so many problems, drawn by the seed."""
+    heldout: str = "0.3"
+    """A file, or the fraction of the dataset kept back for gating and measuring."""
+    instructions: str = ""
+    """What the agent is told besides the problem."""
+    prompts: str = ""
+    """Prompt set; empty means the model's own set if it has one, else `default`."""
+    advantage: str = "grpo"
+    selection: str = "informative"
+    rollout: RolloutConfig = RolloutConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    lessons: LessonsConfig = LessonsConfig()
+    gate: GateConfig = GateConfig()
+    engine: EngineConfig = EngineConfig()
+    budget: BudgetConfig = BudgetConfig()
+
+
+PLACES: Mapping[str, str] = {
+    "epochs": "epochs",
+    "group_size": "rollout.group_size",
+    "batch_size": "batch_size",
+    "concurrency": "engine.concurrency",
+    "seed": "seed",
+    "limit": "limit",
+    "heldout": "heldout",
+    "gate": "gate.kind",
+    "budget_usd": "budget.usd",
+    "budget_tokens": "budget.tokens",
+    "budget_calls": "budget.calls",
+    "budget_seconds": "budget.seconds",
+}
+"""Which configuration key an option of the command line or argument of the Python API stands for."""
+
+
+def load(
+    method: str = "default", file: Path | None = None, overrides: Iterable[str | tuple[str, Any]] = ()
+) -> LearnConfig:
+    """Build a configuration from preset `method`, then a TOML file, then overrides.
+
+    Args:
+        method: name of a preset of the package.
+        file: TOML with the same keys; may be absent.
+        overrides: `"a.b=value"` strings (values are read as TOML, else as text) or `("a.b", value)` pairs.
+
+    Raises:
+        UsageError: unknown preset, unreadable file, value of a wrong type.
+        UnknownKey: a key that does not exist.
+    """
+    table: dict[str, Any] = {"method": method}
+    merge(table, read_toml(preset_path(method)))
+    if file is not None:
+        merge(table, read_toml(file))
+    for item in overrides:
+        key, value = _assignment(item) if isinstance(item, str) else item
+        merge(table, _nested(key.split("."), value))
+    return from_table(LearnConfig, table)
+
+
+def preset_path(name: str) -> Path:
+    """Return the file of preset `name`; raises UsageError with the known names."""
+    path = PRESETS / f"{name}.toml"
+    if not path.is_file():
+        raise UsageError(f"no method {name!r}; there are: {', '.join(preset_names())}")
+    return path
+
+
+def preset_names() -> tuple[str, ...]:
+    """Names of all presets, sorted."""
+    return tuple(sorted(p.stem for p in PRESETS.glob("*.toml")))
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file; raises UsageError naming the file and the fault."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read configuration {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def merge(into: dict[str, Any], extra: Mapping[str, Any]) -> None:
+    """Lay `extra` over `into`, table by table."""
+    for key, value in extra.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def from_table(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
+    """Turn a plain table into the frozen dataclass `kind`, checking keys and types."""
+    hints = typing.get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        path = f"{where}{key}"
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {where}{near[0]!s}?" if near else f"known: {', '.join(sorted(known))}"
+            raise UnknownKey(f"unknown configuration key {path!r}; {hint}")
+        values[key] = _value(hints[key], value, path)
+    return kind(**values)
+
+
+def to_table(config: Any) -> dict[str, Any]:
+    """Return a configuration as a plain nested dict, for storing with the run."""
+    return dataclasses.asdict(config)
+
+
+def _value(hint: Any, value: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise UsageError(f"{path} is a table, not {value!r}")
+        return from_table(typing.cast("type[Any]", hint), value, f"{path}.")
+    if typing.get_origin(hint) is Mapping:
+        return value
+    options = typing.get_args(hint) or (hint,)
+    if type(None) in options and value in (None, "none"):
+        return None
+    return _scalar(options, value, path)
+
+
+def _scalar(options: tuple[Any, ...], value: Any, path: str) -> Any:
+    if float in options and type(value) is int:
+        return float(value)
+    if str in options:
+        return str(value)
+    if type(value) not in options:
+        wanted = " or ".join("nothing" if o is type(None) else o.__name__ for o in options)
+        raise UsageError(f"{path} must be {wanted}, not {value!r}")
+    return value
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    key, sign, raw = text.partition("=")
+    if not sign or not key.strip():
+        raise UsageError(f"an override looks like a.b=value, not {text!r}")
+    try:
+        return key.strip(), tomllib.loads(f"x = {raw}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), raw.strip()
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    return {keys[0]: value if len(keys) == 1 else _nested(keys[1:], value)}
+
+
+def environment(name: str) -> str | None:
+    """Value of an environment variable, None when unset or empty."""
+    return os.environ.get(name) or None
+
+
+def default_db() -> Path:
+    """The database named by TFGRPO_DB, else `experience.db` in the current folder."""
+    return Path(environment("TFGRPO_DB") or "experience.db")
+
+
+def data_folder() -> Path | None:
+    """The folder of local benchmark files named by TFGRPO_DATA, if any."""
+    value = environment("TFGRPO_DATA")
+    return Path(value) if value else None

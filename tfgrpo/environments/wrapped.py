@@ -1,0 +1,109 @@
+"""Anybody's agent: an async callable that gets the problem and the lessons as text.
+
+The agent makes its own model calls, so the journal records the whole rollout: an interrupted run does not run a
+finished agent again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experience_db import Journal, Library
+from tfgrpo.boundary import boundary, failure_of
+from tfgrpo.environments.base import Slot
+from tfgrpo.errors import EnvironmentFailed
+from tfgrpo.types import Message, Problem, Rollout, Usage
+
+Agent = Callable[[Problem, str], Awaitable[str | Rollout]]
+"""`async def agent(problem, lessons) -> str | Rollout`; lessons is '' while the library is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """Runs the user's agent, once per rollout."""
+
+    agent: Agent
+    name: str
+    """Stable name of the agent; part of the journal key."""
+    journal: Journal | None = None
+    run: str | None = None
+
+    async def __call__(self, problem: Problem, library: Library, slot: Slot) -> Rollout:
+        """Return the agent's rollout; what it raises becomes a failure of kind `environment`."""
+        question = {
+            "role": slot.role,
+            "model": f"agent:{self.name}",
+            "problem": [problem.id, problem.question],
+            "lessons": library.block(),
+            "attempt": slot.index,
+        }
+        key = Journal.key(question)
+        if self.journal and (found := self.journal.get(key)) is not None:
+            return _revive(found, problem, slot)
+        rollout = await self._attempt(problem, library, slot)
+        if self.journal and rollout.failure is None:
+            self._record(key, question, rollout)
+        return rollout
+
+    async def _attempt(self, problem: Problem, library: Library, slot: Slot) -> Rollout:
+        started = time.perf_counter()
+        try:
+            with boundary(EnvironmentFailed, f"agent {self.name} on problem {problem.id}"):
+                answer = await self.agent(problem, library.block())
+        except EnvironmentFailed as error:
+            return Rollout(problem.id, slot.index, failure=failure_of(error))
+        if isinstance(answer, Rollout):
+            return dataclasses.replace(answer, problem_id=problem.id, index=slot.index)
+        messages: tuple[Message, ...] = (
+            {"role": "user", "content": problem.question},
+            {"role": "assistant", "content": answer},
+        )
+        # The agent pays its own model: what it cost is unknown here, which is not zero.
+        return Rollout(
+            problem.id,
+            slot.index,
+            messages,
+            answer,
+            "stop",
+            Usage(usd=None),
+            seconds=time.perf_counter() - started,
+        )
+
+    def _record(self, key: str, question: dict[str, Any], rollout: Rollout) -> None:
+        assert self.journal is not None
+        usage = rollout.usage
+        self.journal.put(
+            key,
+            role=str(question["role"]),
+            model=str(question["model"]),
+            request=question,
+            reply={
+                "messages": list(rollout.messages),
+                "answer": rollout.answer,
+                "finish_reason": rollout.finish_reason,
+                "usage": dataclasses.asdict(usage),
+                "tainted": rollout.tainted,
+            },
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens,
+            usd=usage.usd,
+            seconds=rollout.seconds,
+            run=self.run,
+        )
+
+
+def _revive(found: Mapping[str, Any], problem: Problem, slot: Slot) -> Rollout:
+    return Rollout(
+        problem.id,
+        slot.index,
+        tuple(found["messages"]),
+        found["answer"],
+        found["finish_reason"],
+        Usage(**found["usage"]),
+        tainted=found["tainted"],
+    )

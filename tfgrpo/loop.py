@@ -1,0 +1,283 @@
+"""The learning loop: batches of problems in, library versions out, one `Step` at a time.
+
+Per problem and without waiting for the others: rollouts, grades, contrast. Once per batch: consolidation, gate, commit.
+All state between steps is the library version; everything else is a function of configuration, dataset and journal, so
+running the same command again continues an interrupted run and repeats a finished one without a single call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from experience_db import Edit, Library, Store
+from tfgrpo.backends.metered import Tally, total
+from tfgrpo.config import LearnConfig
+from tfgrpo.consolidate import Consolidated, consolidate
+from tfgrpo.datasets import batches
+from tfgrpo.errors import BudgetReached
+from tfgrpo.gates import Gate
+from tfgrpo.rollout import Actor, measure, run_group
+from tfgrpo.summarize import Contrast, Teacher, contrast
+from tfgrpo.types import Group, Problem, Sampling, Step, Usage, Verdict
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything one execution of `learn` works with. Built by `tfgrpo.build`."""
+
+    id: str
+    name: str
+    config: LearnConfig
+    store: Store
+    library: Library
+    """The version the run starts from."""
+    actor: Actor
+    teacher: Teacher
+    gate: Gate
+    learning: tuple[Problem, ...]
+    heldout: tuple[Problem, ...]
+    tally: dict[str, Tally] = field(default_factory=dict)
+    before: tuple[float, ...] = ()
+    """Held-out reward per problem under the version the run started from; nan where it failed."""
+    after: tuple[float, ...] = ()
+    stopped: str = ""
+    """Why the run ended early: which budget; empty when it did not."""
+
+
+def learning_sampling(config: LearnConfig) -> Sampling:
+    """Return how learning rollouts are drawn."""
+    drawn = config.rollout
+    return Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
+
+
+def evaluation_sampling(config: LearnConfig) -> Sampling:
+    """Return how gate and held-out rollouts are drawn."""
+    drawn = config.evaluation
+    return Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
+
+
+async def learn(run: Run) -> AsyncIterator[Step]:
+    """Measure, learn epoch by epoch, measure again; yields each step once it is committed.
+
+    A used-up budget ends the loop after the step it hit, with what was decided until then committed.
+
+    Raises:
+        EndpointError: the endpoint refuses every call.
+        StaleVersion: somebody else moved the library while this run was going.
+    """
+    library = run.library
+    run.before = await _heldout(run, library)
+    rejected: tuple[Verdict, ...] = ()
+    index = 0
+    for epoch in range(run.config.epochs):
+        for batch in batches(run.learning, run.config.batch_size, run.config.seed, epoch):
+            if run.stopped:
+                return
+            step = await _step(run, library, batch, epoch, index, rejected)
+            library, step = commit(run, library, step)
+            if step.version_after != step.version_before:
+                rejected = ()
+            rejected += tuple(v for v in step.verdicts if v.decision != "accepted")
+            yield step
+            index += 1
+    run.library = library
+    run.after = await _heldout(run, library)
+
+
+async def _heldout(run: Run, library: Library) -> tuple[float, ...]:
+    if not run.heldout or run.stopped:
+        return ()
+    cases = [(problem, 0) for problem in run.heldout]
+    try:
+        graded = await measure(run.actor, library, cases, evaluation_sampling(run.config), "evaluate")
+    except BudgetReached as error:
+        run.stopped = str(error)
+        return ()
+    return tuple(g.reward for g in graded)
+
+
+async def _step(
+    run: Run, library: Library, batch: Sequence[Problem], epoch: int, index: int, rejected: Sequence[Verdict]
+) -> Step:
+    """Run one batch up to the verdicts; nothing is stored yet."""
+    used = total(run.tally)
+    jobs = [partial(_problem, run, library, problem, epoch, index, rejected) for problem in batch]
+    taught = await run.actor.executor.run(jobs)
+    proposals = [p for _, c in taught for p in c.proposals]
+    merged = await consolidate(run.teacher, library, proposals)
+    verdicts = [v for _, c in taught for v in c.dropped] + list(merged.dropped)
+    verdicts += await _judge(run, library, merged, rejected)
+    failures = tuple(f for _, c in taught for f in c.failures) + merged.failures
+    budget = [f.message for f in _failures(taught, merged) if f.kind == "budget"]
+    if budget and not run.stopped:
+        run.stopped = budget[0]
+    return Step(
+        index,
+        epoch,
+        tuple(group for group, _ in taught),
+        tuple(proposals),
+        tuple(verdicts),
+        failures,
+        library.version,
+        library.version,
+        _minus(total(run.tally), used),
+    )
+
+
+async def _problem(
+    run: Run, library: Library, problem: Problem, epoch: int, index: int, rejected: Sequence[Verdict]
+) -> tuple[Group, Contrast]:
+    """One problem's whole way: no other problem is waited for."""
+    size = run.config.rollout.group_size
+    group = await run_group(run.actor, problem, library, size, learning_sampling(run.config), epoch=epoch)
+    return group, await contrast(run.teacher, group, library, step=index, rejected=rejected)
+
+
+async def _judge(run: Run, library: Library, merged: Consolidated, rejected: Sequence[Verdict]) -> list[Verdict]:
+    """Put the edits before the gate, except those that were refused under this very version."""
+    refused = {question(edit) for verdict in rejected for edit in verdict.edits}
+    fresh = [p for p in merged.proposals if question(p.edit) not in refused]
+    if not fresh:
+        return []
+    trial = HeldoutTrial(run)
+    try:
+        return list(await run.gate(library, fresh, trial))
+    except BudgetReached as error:
+        run.stopped = str(error)
+        return [Verdict("undecided", (p.edit,), f"the gate was cut short: {error}") for p in fresh]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldoutTrial:
+    """The gate's laboratory: real rollouts on the run's held-out problems."""
+
+    run: Run
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """The gate's pool."""
+        return self.run.heldout
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run; the gate derives its problem order from it."""
+        return self.run.config.seed
+
+    async def measure(self, library: Library, cases: Sequence[tuple[Problem, int]]) -> tuple[float, ...]:
+        """Return one reward per (problem, seed index); nan where there is none."""
+        graded = await measure(self.run.actor, library, cases, evaluation_sampling(self.run.config), "gate")
+        return tuple(g.reward for g in graded)
+
+
+def commit(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
+    """Store a step in one transaction: groups, verdicts, the new version and its evidence.
+
+    A step that is stored already is not stored again; the library it led to is returned.
+    """
+    store = run.store
+    for row in store.steps(run.id):
+        if row.step == step.index:
+            return store.library(library.name, row.version_after), replace(step, version_after=row.version_after)
+    edits = [edit for verdict in step.verdicts if verdict.decision == "accepted" for edit in verdict.edits]
+    with store.atomic():
+        for group in step.groups_P:
+            _record_group(run, step, group)
+        after = store.commit(library.name, edits, parent=library.version, run=run.id, step=step.index, note="learn")
+        ids = [row.lesson_id for row in store.log(after.name) if row.version == after.version] if edits else []
+        _record_verdicts(run, step, after, dict(zip(map(id, edits), ids, strict=True)))
+        shown = sum(r.failure is None for group in step.groups_P for r in group.rollouts_G)
+        store.record_uses(library.name, {lesson.id: shown for lesson in library}, run=run.id, step=step.index)
+        store.record_step(
+            run.id,
+            step.index,
+            epoch=step.epoch,
+            version_before=library.version,
+            version_after=after.version,
+            summary=step_summary(step),
+        )
+    return after, replace(step, version_after=after.version)
+
+
+def _record_verdicts(run: Run, step: Step, after: Library, ids: Mapping[int, int]) -> None:
+    """Store what was refused, and the evidence of every verdict with the lessons it speaks of."""
+    for verdict in step.verdicts:
+        if verdict.decision != "accepted":
+            run.store.set_aside(
+                after.name,
+                verdict.edits,
+                status=verdict.decision,
+                reason=verdict.reason,
+                version=step.version_before,
+                run=run.id,
+                step=step.index,
+            )
+        for found in verdict.evidence:
+            bundle = found.detail.get("role") == "bundle"
+            about = ids.values() if bundle else (ids[id(edit)] for edit in verdict.edits if id(edit) in ids)
+            edits = [] if bundle else [[e.op.value, list(e.ids), e.text] for e in verdict.edits]
+            named = replace(found, lesson_ids=tuple(about), detail={**found.detail, "edit": edits})
+            run.store.add_evidence(after.name, [named], version=after.version, run=run.id, step=step.index)
+
+
+def _record_group(run: Run, step: Step, group: Group) -> None:
+    run.store.record_group(
+        run.id,
+        step.index,
+        problem=asdict(group.problem),
+        status=group.status.value,
+        version=group.version,
+        rollouts=[{k: v for k, v in asdict(r).items() if k != "reply"} for r in group.rollouts_G],
+        scores=[asdict(score) for score in group.scores_G],
+        rewards=group.rewards_G,
+        advantages=group.advantages_G,
+    )
+
+
+def step_summary(step: Step) -> dict[str, Any]:
+    """Return the numbers of a step as they are stored and printed."""
+    rewards = [r for g in step.groups_P for r in g.rewards_G if r == r]  # noqa: PLR0124 - nan is not equal to itself
+    decided = [v.decision for v in step.verdicts for _ in v.edits]
+    return {
+        "groups": count(g.status.value for g in step.groups_P),
+        "edits": {"proposed": len(step.proposals), **count(decided)},
+        "reward": sum(rewards) / len(rewards) if rewards else None,
+        "rollouts": sum(len(g.rollouts_G) for g in step.groups_P),
+        "failures": count(f.kind.value for f in failures(step)),
+    }
+
+
+def failures(step: Step) -> list[Any]:
+    """All failures of a step: of rollouts, of grading, and of the roles that write lessons."""
+    inside = [s.failure for g in step.groups_P for s in g.scores_G if s.failure]
+    return [*inside, *step.failures]
+
+
+def count(words: Any) -> dict[str, int]:
+    """Return how often each word occurs, in order of first appearance."""
+    table: dict[str, int] = {}
+    for word in words:
+        table[word] = table.get(word, 0) + 1
+    return table
+
+
+def question(edit: Edit) -> tuple[str, tuple[int, ...], str]:
+    """Return what makes two edits the same question to a gate: operation, lessons and words."""
+    return (edit.op.value, edit.ids, " ".join((edit.text or "").casefold().split()))
+
+
+def _failures(taught: Sequence[tuple[Group, Contrast]], merged: Consolidated) -> list[Any]:
+    found = [s.failure for group, _ in taught for s in group.scores_G if s.failure]
+    return [*found, *(f for _, c in taught for f in c.failures), *merged.failures]
+
+
+def _minus(a: Usage, b: Usage) -> Usage:
+    usd = None if a.usd is None or b.usd is None else a.usd - b.usd
+    return Usage(
+        a.prompt_tokens - b.prompt_tokens,
+        a.completion_tokens - b.completion_tokens,
+        a.cached_tokens - b.cached_tokens,
+        usd,
+    )

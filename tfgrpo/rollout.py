@@ -1,0 +1,91 @@
+"""Rollouts, grades, groups: everything between a problem and the contrast it may hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from experience_db import Library
+from tfgrpo.advantages import grpo
+from tfgrpo.environments import Environment, Slot
+from tfgrpo.errors import BudgetReached
+from tfgrpo.executors import Executor
+from tfgrpo.graders import Grader, grade
+from tfgrpo.types import Failure, FailureKind, Group, GroupStatus, Problem, Rollout, Sampling, Score
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """What attempts problems and what judges the attempts."""
+
+    environment: Environment
+    grader: Grader
+    executor: Executor
+    seed: int = 0
+    concurrency: int = 64
+    """Most rollouts at once per call of a function here; the limiter below bounds model calls over all roles."""
+
+    def slot(self, role: str, index: int, sampling: Sampling) -> Slot:
+        """Return the slot of one rollout under this run's seed."""
+        return Slot(role, index, replace(sampling, seed=self.seed))
+
+
+async def roll_out(actor: Actor, problem: Problem, library: Library, slot: Slot) -> Rollout:
+    """Run one rollout; a used-up budget becomes its failure, so that finished siblings still count."""
+    try:
+        return await actor.environment(problem, library, slot)
+    except BudgetReached as error:
+        return Rollout(problem.id, slot.index, failure=Failure(FailureKind.BUDGET, str(error)))
+
+
+async def run_group(
+    actor: Actor, problem: Problem, library: Library, size: int, sampling: Sampling, *, epoch: int = 0
+) -> Group:
+    """Run and grade `size` rollouts of one problem and compute their advantages."""
+    slots = [actor.slot("rollout", epoch * size + i, sampling) for i in range(size)]
+    rollouts_G = await actor.executor.run([partial(roll_out, actor, problem, library, s) for s in slots])
+    scores_G = await grade(actor.grader, problem, rollouts_G)
+    return make_group(problem, tuple(rollouts_G), scores_G, library.version)
+
+
+def make_group(problem: Problem, rollouts_G: tuple[Rollout, ...], scores_G: tuple[Score, ...], version: int) -> Group:
+    """Combine graded rollouts into a group; its status says whether it can teach."""
+    rewards_G = tuple(math.nan if s.value is None else s.value for s in scores_G)
+    advantages = grpo(rewards_G)
+    if sum(not math.isnan(r) for r in rewards_G) < 2:
+        status = GroupStatus.FAILED
+    else:
+        status = GroupStatus.FLAT if advantages.degenerate else GroupStatus.KEPT
+    return Group(problem, rollouts_G, scores_G, rewards_G, tuple(advantages), status, version)
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One measured rollout: its reward, or why there is none."""
+
+    rollout: Rollout
+    score: Score
+
+    @property
+    def reward(self) -> float:
+        """The score's value; nan when the rollout failed or is unscored."""
+        return math.nan if self.score.value is None else self.score.value
+
+
+async def measure(
+    actor: Actor, library: Library, cases: Sequence[tuple[Problem, int]], sampling: Sampling, role: str
+) -> tuple[Graded, ...]:
+    """Run and grade one rollout per (problem, seed index), in input order.
+
+    Raises:
+        BudgetReached: a budget did not admit all of them; half a measurement would be a wrong one.
+    """
+
+    async def one(problem: Problem, index: int) -> Graded:
+        rollout = await actor.environment(problem, library, actor.slot(role, index, sampling))
+        (score,) = await grade(actor.grader, problem, (rollout,))
+        return Graded(rollout, score)
+
+    return tuple(await actor.executor.run([partial(one, p, i) for p, i in cases], limit=actor.concurrency))

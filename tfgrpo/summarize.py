@@ -1,0 +1,272 @@
+"""Why did these attempts win? One group in, proposed edits out: the semantic advantage of Training-Free GRPO.
+
+Source: Training-Free GRPO, arXiv 2510.08191, section 3. The default asks one contrast per group; `stages = "four"` asks
+the published stages: a summary of each rollout, the contrast, then operations against the library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from experience_db import Library, Source
+from tfgrpo.backends.base import Backend
+from tfgrpo.boundary import failure_of
+from tfgrpo.config import LessonsConfig
+from tfgrpo.edits import check_edits
+from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
+from tfgrpo.executors import Executor
+from tfgrpo.leakage import leaks
+from tfgrpo.prompts import Prompts
+from tfgrpo.replies import EditsReply, ParsedEdits, parse_edits
+from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
+
+CHARS_PER_TOKEN = 4
+"""Rule of thumb for cutting prompts; exact counts belong to the endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """The model that writes lessons, and how it is asked."""
+
+    backend: Backend
+    model: str
+    prompts: Prompts
+    executor: Executor
+    config: LessonsConfig = LessonsConfig()
+    run: str = ""
+
+    @property
+    def summaries(self) -> str:
+        """`never`, `when-long` or `always`."""
+        if self.config.stages == "four":
+            return "always"
+        return self.config.summaries or self.prompts.settings.summaries
+
+    @property
+    def sampling(self) -> Sampling:
+        """How summaries, contrasts and operations are drawn."""
+        return Sampling(temperature=self.config.temperature, max_tokens=self.config.max_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One rollout as the contrast template sees it."""
+
+    index: int
+    """1-based number in the prompt."""
+    reward: float
+    advantage: float
+    text: str
+    feedback: str
+    scores: tuple[tuple[str, float], ...] = ()
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """What one group taught, and what went wrong on the way."""
+
+    proposals: tuple[Proposal, ...] = ()
+    dropped: tuple[Verdict, ...] = ()
+    """Edits that the checks in code refused, with the reason."""
+    failures: tuple[Failure, ...] = ()
+
+
+async def contrast(
+    teacher: Teacher, group: Group, library: Library, *, step: int = 0, rejected: Sequence[Verdict] = ()
+) -> Contrast:
+    """Ask what separated the better rollouts of `group` from the worse ones.
+
+    Returns an empty contrast for groups that have nothing to teach. A reply that cannot be used, or a provider
+    failure, costs this group and is returned as a failure.
+    """
+    template = template_for(teacher.config, group)
+    if template is None:
+        return Contrast()
+    try:
+        attempts = await describe(teacher, group)
+        prompt = teacher.prompts.render(template, **variables(teacher.config, group, attempts, library, rejected))
+        parsed = await ask_edits(teacher, "contrast", prompt, max_edits=teacher.config.per_group)
+        if teacher.config.stages == "four" and parsed.edits and teacher.prompts.has("operations/group"):
+            parsed = await _operations(teacher, group, library, parsed)
+    except EndpointError:
+        raise
+    except (ProviderError, MalformedReply, BudgetReached) as error:
+        return Contrast(failures=(failure_of(error),))
+    return _checked(teacher, group, library, parsed, teacher.prompts.hash(template), step)
+
+
+def template_for(config: LessonsConfig, group: Group) -> str | None:
+    """Name of the template this group is asked with; None when it has nothing to teach."""
+    if group.status is GroupStatus.KEPT:
+        return "contrast/group"
+    if group.status is not GroupStatus.FLAT:
+        return None
+    won = max(r for r in group.rewards_G if not math.isnan(r)) > 0.5
+    if won:
+        return "contrast/all_right" if config.all_right else None
+    return "contrast/all_wrong" if config.all_wrong else None
+
+
+async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
+    """Return the graded rollouts as attempts, numbered from 1, each within its equal share of tokens."""
+    graded = [i for i, reward in enumerate(group.rewards_G) if not math.isnan(reward)]
+    share = teacher.config.attempt_tokens // max(len(graded), 1)
+    attempts = []
+    for number, i in enumerate(graded, 1):
+        score = group.scores_G[i]
+        named = ((score.name, group.rewards_G[i]),) if score.name else ()
+        text = transcript(group.rollouts_G[i].messages) or group.rollouts_G[i].answer
+        attempts.append(Attempt(number, group.rewards_G[i], group.advantages_G[i], text, score.why, named))
+    if not teacher.config.contrast:
+        attempts = [replace(a, reward=0.0, advantage=0.0, feedback="") for a in attempts]
+    long = any(len(a.text) > share * CHARS_PER_TOKEN for a in attempts)
+    if teacher.summaries == "always" or (teacher.summaries == "when-long" and long):
+        jobs = [partial(_summary, teacher, group, attempt) for attempt in attempts]
+        attempts = await teacher.executor.run(jobs)
+    return tuple(replace(a, text=shorten(a.text, share)) for a in attempts)
+
+
+async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt:
+    prompt = teacher.prompts.render(
+        "summarize/rollout",
+        problem=group.problem,
+        attempt=attempt,
+        reference=group.problem.answer if teacher.config.ground_truth else None,
+        max_words=150,
+    )
+    reply = await teacher.backend.complete(
+        Request("summarize", teacher.model, (_user(prompt),), teacher.sampling, attempt=0)
+    )
+    summary = reply.text.strip()
+    return replace(attempt, summary=summary, text=summary)
+
+
+def variables(
+    config: LessonsConfig,
+    group: Group,
+    attempts: Sequence[Attempt],
+    library: Library,
+    rejected: Sequence[Verdict] = (),
+) -> dict[str, Any]:
+    """Return what every contrast template gets."""
+    return {
+        "problem": group.problem,
+        "attempts": attempts,
+        "reference": group.problem.answer if config.ground_truth else None,
+        "lessons": shown(library),
+        "rejected": [{"text": e.text or "", "reason": v.reason} for v in rejected for e in v.edits],
+        "max_edits": config.per_group,
+        "max_words": config.max_words,
+    }
+
+
+def shown(library: Library) -> list[dict[str, Any]]:
+    """Return the lessons as templates see them: id, text and, once measured, the effect in words."""
+    return [{"id": lesson.id, "text": lesson.text, "effect": ""} for lesson in library.lessons]
+
+
+async def ask_edits(
+    teacher: Teacher, role: str, prompt: str, *, max_edits: int | None, attempt: int = 0
+) -> ParsedEdits:
+    """Ask for edits; a reply that cannot be read is asked for once more with the fault quoted.
+
+    Raises:
+        MalformedReply: the second reply cannot be read either.
+    """
+    messages: tuple[Message, ...] = (_user(prompt),)
+    request = Request(
+        role, teacher.model, messages, teacher.sampling, response_schema=EditsReply.model_json_schema(), attempt=attempt
+    )
+    reply = await teacher.backend.complete(request)
+    try:
+        return parse_edits(reply.text, max_edits=max_edits)
+    except MalformedReply as error:
+        again = teacher.prompts.render("repair", error=str(error), reply=reply.text)
+        spoken: Message = {"role": "assistant", "content": reply.text}
+        second = await teacher.backend.complete(replace(request, messages=(*messages, spoken, _user(again))))
+        return parse_edits(second.text, max_edits=max_edits)
+
+
+async def _operations(teacher: Teacher, group: Group, library: Library, found: ParsedEdits) -> ParsedEdits:
+    prompt = teacher.prompts.render(
+        "operations/group",
+        problem=group.problem,
+        lessons=shown(library),
+        proposals=numbered([Proposal(edit) for edit in found.edits]),
+        max_words=teacher.config.max_words,
+    )
+    operations = await ask_edits(teacher, "operations", prompt, max_edits=None)
+    return replace(operations, malformed=(*found.malformed, *operations.malformed))
+
+
+def numbered(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
+    """Return proposals as templates see them, numbered from 1."""
+    return [
+        {
+            "number": number,
+            "op": p.edit.op.value,
+            "ids": list(p.edit.ids),
+            "text": p.edit.text or "",
+            "reason": p.edit.reason,
+            "support": p.support,
+            "problems": sorted({s.problem_id for s in p.edit.sources}),
+        }
+        for number, p in enumerate(proposals, 1)
+    ]
+
+
+def _checked(
+    teacher: Teacher,
+    group: Group,
+    library: Library,
+    parsed: ParsedEdits,
+    template: str,
+    step: int,
+) -> Contrast:
+    graded = [r.index for r, reward in zip(group.rollouts_G, group.rewards_G, strict=True) if not math.isnan(reward)]
+    tainted = any(r.tainted for r in group.rollouts_G)
+    edits = []
+    for edit, named in zip(parsed.edits, parsed.attempts, strict=True):
+        shown = tuple(graded[n - 1] for n in named if 0 < n <= len(graded)) or tuple(graded)
+        source = Source(group.problem.id, shown, teacher.run, step, teacher.model, template)
+        edits.append(replace(edit, sources=(source,), tainted=tainted))
+    checked = check_edits(edits, library.lessons, max_words=teacher.config.max_words)
+    kept, dropped = [], [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
+    for edit in checked.kept:
+        leak = leaks(edit.text, group.problem) if edit.text else None
+        if leak:
+            dropped.append(Verdict("rejected", (edit,), leak))
+        else:
+            kept.append(Proposal(edit))
+    return Contrast(tuple(kept), tuple(dropped), parsed.malformed)
+
+
+def transcript(messages: Sequence[Message]) -> str:
+    """Return what happened after the prompt, one turn a paragraph; '' for a single-turn rollout."""
+    turns = [m for m in messages if m.get("role") in ("assistant", "tool")]
+    if len(turns) < 2:
+        return ""
+    return "\n\n".join(f"{m['role']}: {m.get('content') or _calls(m)}" for m in turns)
+
+
+def _calls(message: Mapping[str, Any]) -> str:
+    calls = message.get("tool_calls") or []
+    return "; ".join(f"calls {c['function']['name']}({c['function']['arguments']})" for c in calls)
+
+
+def shorten(text: str, tokens: int) -> str:
+    """Cut the middle out of a text that is longer than `tokens`, saying so: starts and ends carry the decisions."""
+    room = tokens * CHARS_PER_TOKEN
+    if len(text) <= room:
+        return text
+    half = max(room // 2 - 20, 1)
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+
+
+def _user(text: str) -> Message:
+    return {"role": "user", "content": text}

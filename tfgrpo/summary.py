@@ -1,0 +1,74 @@
+"""What a finished run says about itself: the object behind `learn --json`, the run's record and the printed page."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from tfgrpo import stats
+from tfgrpo.backends.metered import total
+from tfgrpo.loop import Run, count, failures, step_summary
+from tfgrpo.types import Step
+
+
+def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, Any]:
+    """Return the fields of DESIGN 4.1 (`learn --json`) for a run that ended.
+
+    `usage` is what the whole run consumed, calls that the journal replayed included: they were paid for once.
+    """
+    per_step = [step_summary(step) for step in steps]
+    statuses = count(g.status.value for s in steps for g in s.groups_P)
+    decided = count(v.decision for s in steps for v in s.verdicts for _ in v.edits)
+    rewards = [s["reward"] for s in per_step if s["reward"] is not None]
+    every = [f for s in steps for f in failures(s)]
+    usage = total(run.tally)
+    return {
+        "run": run.name,
+        "library": run.library.name,
+        "version": steps[-1].version_after if steps else run.library.version,
+        "steps": len(steps),
+        "problems": len(run.learning),
+        "rollouts": sum(s["rollouts"] for s in per_step),
+        "groups": {name: statuses.get(name, 0) for name in ("kept", "flat", "failed", "filtered")},
+        "edits": {
+            "proposed": sum(len(s.proposals) for s in steps),
+            **{name: decided.get(name, 0) for name in ("accepted", "rejected", "undecided")},
+            "malformed": sum(f.kind == "malformed" for f in every),
+        },
+        "lessons": len(run.store.library(run.library.name, steps[-1].version_after if steps else run.library.version)),
+        "calls": {role: {"new": t.new, "replayed": t.replayed} for role, t in sorted(run.tally.items())},
+        "usage": dataclasses.asdict(usage),
+        "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
+        "heldout": heldout(run),
+        "failures": count(f.kind.value for f in every),
+        "stopped": run.stopped or None,
+        "seconds": round(seconds, 3),
+    }
+
+
+def heldout(run: Run) -> dict[str, Any] | None:
+    """Return the paired comparison of the library before and after; None where it was not measured on both sides."""
+    if not run.before or not run.after:
+        return None
+    diff = stats.paired_difference(run.before, run.after, seed=run.config.seed)
+    return {
+        "before": _mean(run.before),
+        "after": _mean(run.after),
+        "diff": diff.diff,
+        "ci": [diff.low, diff.high],
+        "n": diff.n,
+        "p": diff.p,
+        "before_ci": list(_interval(run.before, run.config.seed)),
+        "after_ci": list(_interval(run.after, run.config.seed)),
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    scored = [v for v in values if not math.isnan(v)]
+    return sum(scored) / len(scored) if scored else None
+
+
+def _interval(values: Sequence[float], seed: int) -> tuple[float, float]:
+    return stats.bootstrap_mean([v for v in values if not math.isnan(v)], seed=seed)
