@@ -70,11 +70,11 @@ async def test_pairs_without_a_reward_are_dropped_and_counted():
         number = int(problem.id[1:])
         if "new" in texts:
             return math.nan if number % 8 == 0 else 0.5
-        return math.nan if number % 8 == 1 else 0.5
+        return math.nan if number % 16 == 1 else 0.5
 
     found, _ = await run(reward)
-    assert (found.asked, found.missing_candidate, found.missing_current) == (64, 8, 8)
-    assert len(found.pairs) == 48
+    assert (found.asked, found.missing_candidate, found.missing_current) == (64, 8, 4)
+    assert len(found.pairs) == 52
     assert found.estimate == 0.0
 
 

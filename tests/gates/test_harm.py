@@ -29,8 +29,8 @@ async def test_harm_that_no_lesson_names_is_found():
 
 @pytest.mark.parametrize(("new", "verdict"), [(0.5, "undecided"), (1.0, "accepted")])
 async def test_absence_of_harm_is_not_called_proof(new, verdict):
-    """No difference leaves it open; a clear gain is called better."""
-    found, _ = await check(lambda texts, problem, index: new if "long" in texts else 0.5)
+    """No difference leaves it open, on however many problems; a clear gain is called better."""
+    found, _ = await check(lambda texts, problem, index: new if "long" in texts else 0.5, n=200)
     assert found.verdict == verdict
 
 

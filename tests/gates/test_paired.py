@@ -191,6 +191,21 @@ async def test_bad_companion_does_not_ride_in():
         assert dropped.evidence[0].lesson_ids == (1,)
 
 
+async def test_of_two_rivals_only_one_leaves():
+    """Each check is made without the members that left already, so a conflict costs one of the two, not both."""
+    rivals = ("Treat dax as gap.", "Treat dax as max.")
+
+    def reward(texts, problem, index):
+        if "glorp" in problem.question:
+            return float(RIGHT in texts)
+        both = len(texts & set(rivals))
+        return (0.5, 1.0, 0.1)[both] if "dax" in problem.question else 0.5
+
+    verdicts, _ = await ask(add(RIGHT), *map(add, rivals), reward=reward)
+    assert [verdict.decision for verdict in verdicts] == ["accepted", "rejected", "accepted"]
+    assert verdicts[2].evidence[0].estimate == pytest.approx(0.5)
+
+
 async def test_refused_bundle_is_taken_apart():
     """When the whole is not better, each edit is asked alone, and keeps the bundle's evidence beside its own."""
     spoil = Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,)))

@@ -72,6 +72,13 @@ def test_too_few_named_problems_cannot_carry_a_verdict():
         assert touched(Edit(Op.ADD, "Triangles have three sides."), LIBRARY, pool).how == how
 
 
+@pytest.mark.parametrize(("share", "how"), [(0.25, "word"), (0.5, "all")])
+def test_common_word_is_no_topic(share, how):
+    """A word that half of the problems have singles out nothing, one that a quarter has does."""
+    pool = tuple(Problem(str(i), "a triangle" if i < share * 64 else "a circle") for i in range(64))
+    assert touched(Edit(Op.ADD, "Triangles have angles."), LIBRARY, pool).how == how
+
+
 def test_plural_names_the_singular():
     """A plural s does not hide a word."""
     assert words("Triangles of CLASS") == {"triangle", "class"}
