@@ -10,7 +10,8 @@ import pytest
 
 from tfgrpo.backends.noise import call_seed
 from tfgrpo.backends.tiny.backend import Tiny
-from tfgrpo.backends.tiny.model import TinyLM
+from tfgrpo.backends.tiny.model import Completion, TinyLM
+from tfgrpo.serve.choices import Choice, Prompt, pieces
 from tfgrpo.types import Message, Request, Sampling
 
 MESSAGES: list[Message] = [
@@ -127,6 +128,18 @@ def test_stream_carries_what_the_whole_reply_holds(client: openai.OpenAI) -> Non
     assert [chunk.usage for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
     assert chunks[-1].usage == whole.usage
     assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_a_character_of_several_tokens_is_sent_whole(model: TinyLM) -> None:
+    """Pieces never hold half a character: one piece per token, empty until its character is complete."""
+    text = "a 世界 b"
+    ids = tuple(model.encode(text))
+    completion = Completion(ids, text, (0.0,) * len(ids), "stop", 1)
+    found = list(pieces(model, Choice(0, Prompt((1,), ""), completion, text)))
+    assert len(found) == len(ids) > len(text)
+    assert "".join(found) == text
+    for count in range(len(ids)):
+        assert "".join(found[:count]) == model.decode(ids[:count]).rstrip("\ufffd")
 
 
 def test_streamed_log_probabilities_are_those_of_the_whole(client: openai.OpenAI) -> None:
