@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from tfgrpo.graders.base import Grader, as_score, from_function, grade
 from tfgrpo.graders.choice import Choice
 from tfgrpo.graders.exact import Exact
+from tfgrpo.graders.math import Math
 from tfgrpo.graders.numeric import Numeric
 
 GRADERS: Mapping[str, Callable[..., Grader]] = {
     "choice": Choice,
     "exact": Exact,
+    "math": Math,
     "numeric": Numeric,
 }
 """The built-in graders by name; options of the constructors are the options in a configuration."""
 
-__all__ = ["GRADERS", "Choice", "Exact", "Grader", "Numeric", "as_score", "from_function", "grade"]
+__all__ = ["GRADERS", "Choice", "Exact", "Grader", "Math", "Numeric", "as_score", "from_function", "grade"]

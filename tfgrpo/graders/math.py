@@ -1,0 +1,121 @@
+"""Right when the final answer is the same mathematics as the reference, as math-verify sees it, in a worker process."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from tfgrpo.boundary import failure_of
+from tfgrpo.errors import GraderError
+from tfgrpo.graders.base import judged, no_reference, unscored
+from tfgrpo.graders.extract import after_thinking, final_answer
+from tfgrpo.graders.math_pool import shared_pool
+from tfgrpo.types import Problem, Rollout, Score
+
+_LONGEST = 4000
+"""Characters of an answer; no legitimate one is longer, and of a reply without a marked answer only the end is read."""
+_DEEPEST = 50
+_INTEGER = re.compile(r"[-+]?\d+")
+_GROUPED = re.compile(r"[-+]?\d{1,3}(?:(?:,|\{,\})\d{3})+")
+_NOISE = re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[!,;: ]|\\displaystyle|[$\s]")
+
+
+@dataclass(frozen=True, slots=True)
+class Math:
+    r"""1 when the answer equals the reference as mathematics, else 0.
+
+    The answer is the last `\boxed{}`, `<answer>`, or answer line (see `extract.final_answer`), else the last expression
+    of the reply. Equal texts and plain integers are decided here; the rest goes to a worker process.
+    """
+
+    seconds: float = 5.0
+    """Time limit of one comparison. An answer that takes longer is unscored, with a failure that says so."""
+
+    async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
+        """Score every rollout; equal answers are compared once."""
+        if problem.answer is None:
+            return (no_reference(problem),) * len(rollouts)
+        gold = problem.answer
+        answers = [_answer(rollout.answer) for rollout in rollouts]
+        pending: dict[str, Future[dict[str, Any]]] = {}
+        known: dict[str, Score] = {}
+        for answer in dict.fromkeys(answers):
+            quick = _quick(gold, answer)
+            if quick is None:
+                pending[answer] = shared_pool().submit({"gold": gold, "pred": answer}, self.seconds)
+            else:
+                known[answer] = quick
+        try:
+            for answer, future in pending.items():
+                known[answer] = await _finish(future, gold, answer)
+        finally:
+            for future in pending.values():
+                future.cancel()
+        return tuple(known[answer] for answer in answers)
+
+
+async def _finish(future: Future[dict[str, Any]], gold: str, answer: str) -> Score:
+    """The score from a worker's reply."""
+    try:
+        reply = await asyncio.wrap_future(future)
+    except GraderError as error:
+        return Score(None, failure=failure_of(error))
+    if "error" in reply:
+        return unscored(reply["error"])
+    if reply["equal"] is None:
+        return unscored(f"the reference answer {gold[:80]!r} cannot be read as mathematics; use exact")
+    return judged(reply["equal"], reply["got"] or answer[-120:], gold)
+
+
+def _answer(reply: str) -> str:
+    r"""What is compared: the marked answer alone, or the end of the reply; several boxes are left to math-verify."""
+    reply = after_thinking(reply)
+    if reply.count("\\boxed") > 1:
+        tail = reply[-_LONGEST:]
+        return tail if tail.count("\\boxed") > 1 else final_answer(reply)
+    answer = final_answer(reply)
+    return answer[-_LONGEST:] if answer == reply.strip() else answer
+
+
+def _quick(gold: str, answer: str) -> Score | None:
+    """The score where no worker is needed; None where one is."""
+    if not answer.strip():
+        return Score(0.0, "wrong: no answer")
+    if len(answer) > _LONGEST:
+        return unscored(f"the answer is {len(answer)} characters long; {_LONGEST} can be compared")
+    if _depth(answer) > _DEEPEST:
+        return unscored(f"the answer is nested deeper than {_DEEPEST} brackets")
+    bare_gold, bare = _bare(final_answer(gold)), _bare(answer)
+    if bare_gold == bare:
+        return judged(True, answer, gold)
+    if _INTEGER.fullmatch(bare_gold) and _INTEGER.fullmatch(bare):
+        return judged(_digits(bare_gold) == _digits(bare), answer, gold)
+    return None
+
+
+def _bare(text: str) -> str:
+    r"""An expression without what has no meaning: dollar signs, spaces, \left and \right, thousands commas."""
+    text = _NOISE.sub("", text).replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac").removesuffix(".")
+    return text.replace("{,}", "").replace(",", "") if _GROUPED.fullmatch(text) else text
+
+
+def _digits(integer: str) -> tuple[bool, str]:
+    """Sign and digits, compared as text: reading a million digits as a number takes minutes."""
+    digits = integer.lstrip("+-").lstrip("0")
+    return integer.startswith("-") and bool(digits), digits
+
+
+def _depth(text: str) -> int:
+    """How deep brackets are nested."""
+    depth = deepest = 0
+    for char in text:
+        if char in "([{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in ")]}":
+            depth = max(0, depth - 1)
+    return deepest
