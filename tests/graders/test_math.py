@@ -84,7 +84,7 @@ async def test_scores_stay_in_the_order_of_the_rollouts():
     assert [s.value for s in await scores("\\frac{1}{2}", *answers)] == [1.0, 0.0, 1.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("answer", ["\\boxed{10^{10^{10}}}", "$9^{9^{9^9}}$", "\\boxed{(10^9)!}"])
+@pytest.mark.parametrize("answer", ["\\boxed{10^{10^{10}}}", "$9^{9^{9^9}}$"])
 async def test_a_hostile_answer_costs_its_time_limit(answer):
     """A number too large to compute is unscored with a failure, and the next answer is graded as ever."""
     (hostile,) = await scores("\\frac{3}{7}", answer, seconds=1.0)
@@ -95,16 +95,11 @@ async def test_a_hostile_answer_costs_its_time_limit(answer):
 
 
 @pytest.mark.parametrize(
-    "answer",
-    [
-        "\\boxed{" + "1+" * 500_000 + "1}",
-        "\\boxed{" + "(" * 1000 + "1" + ")" * 1000 + "}",
-        "\\boxed{" + "9" * 10**6 + "}",
-    ],
+    "inside", ["1+" * 500_000 + "1", "(" * 1000 + "1" + ")" * 1000, "9" * 10**6], ids=["long", "deep", "digits"]
 )
-async def test_huge_and_deep_answers_reach_no_worker(answer):
+async def test_huge_and_deep_answers_reach_no_worker(inside):
     """A megabyte of sums, a thousand brackets or a million digits is a failure at once."""
-    (score,) = await scores("\\frac{3}{7}", answer)
+    (score,) = await scores("\\frac{3}{7}", f"\\boxed{{{inside}}}")
     assert score.value is None
     assert score.failure.kind is FailureKind.GRADER
 
@@ -206,7 +201,8 @@ async def test_public_pairs_are_judged_better_than_by_math_verify_alone():
     """
     rows = [json.loads(line) for line in CORPUS.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if not row.get("disputed")]
-    judged = [(row["equal"], await value(row["gold"], row["pred"])) for row in rows]
+    found = await asyncio.gather(*(value(row["gold"], row["pred"]) for row in rows))
+    judged = [(row["equal"], score) for row, score in zip(rows, found, strict=True)]
     right = sum(equal == bool(score) for equal, score in judged if score is not None)
     assert right / len(rows) >= 0.985
     assert (False, 1.0) not in judged
