@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from support.server import Fault, Server
 
-from tfgrpo.backends import LiteLLM, OpenAI, stacked
+from tfgrpo.backends import LiteLLM, OpenAI, Retried, stacked
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.faults import retry_after
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.retry import RetryPolicy
 from tfgrpo.types import FailureKind, Request
@@ -101,6 +102,38 @@ async def test_a_useless_endpoint_ends_at_once(make, server, fault):
     assert server.url in message
     assert "test-model" in message
     assert "secret" not in message
+
+
+@pytest.mark.parametrize("client", [by_openai, by_litellm])
+async def test_a_retry_after_header_is_heeded(server, client):
+    """The wait that the endpoint asks for reaches the retries."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    server.faults = [Fault.RATE_LIMITED_AFTER]
+    backend = Retried(client(server), NO_WAIT, sleep)
+    assert (await backend.complete(ASK)).text == "you said: 2+2?"
+    assert waits == [1.0]
+    await close(backend)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "2.5"}, 2.5),
+        ({"retry-after": "-3"}, 0.0),
+        ({"retry-after-ms": "250", "retry-after": "1"}, 0.25),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+    ],
+    ids=str,
+)
+def test_retry_after_is_seconds_milliseconds_or_a_date(headers, seconds):
+    """What cannot be read asks for nothing, and no wait is negative."""
+    assert retry_after(headers) == seconds
 
 
 async def test_an_empty_account_ends_at_once(server):

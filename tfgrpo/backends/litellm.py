@@ -118,7 +118,7 @@ class LiteLLM:
             return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
         if isinstance(found := disconnected(where, error), EndpointError):
             return found
-        headers = getattr(getattr(error, "response", None), "headers", None) or {}
+        headers = getattr(error, "litellm_response_headers", None) or {}
         return from_status(where, status, said, retry_after(headers))
 
 

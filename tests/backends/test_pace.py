@@ -1,0 +1,164 @@
+"""The pace of an endpoint: slots, overload, pauses and death."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tfgrpo.backends import Ledger, Limited, OpenAI, Pace, Scripted
+from tfgrpo.errors import EndpointError, UsageError
+from tfgrpo.retry import Transient, Unreachable
+from tfgrpo.types import Request
+
+ASK = Request("rollout", "m", ({"role": "user", "content": "hi"},))
+
+
+class Clock:
+    """Time that passes only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        """Move on."""
+        self.now += seconds
+
+
+def pace(concurrency: int = 8, **settings: object) -> tuple[Pace, Clock]:
+    """Return a pace on a clock of its own."""
+    clock = Clock()
+    return Pace(concurrency, clock=clock, sleep=clock.sleep, **settings), clock
+
+
+async def call(pace: Pace, error: Exception | None = None) -> None:
+    """Hold a slot and end well or badly."""
+    async with pace.slot():
+        if error:
+            raise error
+
+
+async def fail(pace: Pace, error: Exception) -> None:
+    """Hold a slot, end badly, and let nobody know."""
+    with pytest.raises(type(error)):
+        await call(pace, error)
+
+
+async def test_never_more_calls_at_once_than_allowed(server):
+    """Twenty calls with a concurrency of three: the server sees three at once, and answers all."""
+    server.delay = 0.01
+    backend = OpenAI(server.url)
+    limited = Limited(backend, Ledger(), Pace(3))
+    await asyncio.gather(*[limited.complete(ASK) for _ in range(20)])
+    await backend.aclose()
+    assert (server.busiest, server.chats) == (3, 20)
+
+
+async def test_overload_halves_the_width_and_answers_grow_it_back():
+    """A 429 halves; about one round of answers adds one; it never passes what was asked for."""
+    slots, clock = pace(8)
+    await fail(slots, Transient("x", status=429))
+    assert slots.width == 4
+    clock.now += 1
+    for _ in range(4):
+        await call(slots)
+    assert 4.8 < slots.width < 5.1
+    for _ in range(100):
+        await call(slots)
+    assert slots.width == 8
+
+
+async def test_calls_that_fail_together_halve_it_once():
+    """Eight calls under way meet the same overload: that is one piece of news."""
+    slots, clock = pace(8)
+    started = asyncio.Event()
+
+    async def refused() -> None:
+        async with slots.slot():
+            await started.wait()
+            raise Transient("x", status=503)
+
+    tasks = [asyncio.ensure_future(refused()) for _ in range(8)]
+    await asyncio.sleep(0)
+    clock.now += 1
+    started.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert slots.width == 4
+    assert slots.in_flight == 0
+
+
+async def test_the_width_never_falls_below_one():
+    """However bad it is, one call at a time goes on."""
+    slots, clock = pace(4)
+    for _ in range(10):
+        clock.now += 1
+        await fail(slots, Transient("x", status=429))
+    assert slots.width == 1
+
+
+async def test_a_retry_after_pauses_everybody():
+    """The next call of any role starts when the endpoint said."""
+    slots, clock = pace()
+    await fail(slots, Transient("x", status=429, retry_after=20))
+    await call(slots)
+    assert clock.now == 1020
+
+
+async def test_calls_per_minute_are_kept():
+    """The third call of a minute that allows two waits for the minute to end."""
+    slots, clock = pace(per_minute=2)
+    for _ in range(3):
+        await call(slots)
+    assert clock.now == 1060
+
+
+async def test_a_dead_endpoint_is_not_asked_again_for_a_while():
+    """After a wrong key the calls that wait end with the same words and send nothing; later one may look again."""
+    slots, clock = pace()
+    model = Scripted([EndpointError("wrong key"), "ok"])
+    backend = Limited(model, Ledger(), slots)
+    for _ in range(5):
+        with pytest.raises(EndpointError, match="wrong key"):
+            await backend.complete(ASK)
+    assert len(model.requests) == 1
+    clock.now += 31
+    assert (await backend.complete(ASK)).text == "ok"
+
+
+async def test_many_refused_connections_in_a_row_mean_dead():
+    """One answer in between starts the count again."""
+    slots, _ = pace(dead_after=3)
+    for error in [Unreachable("gone"), Unreachable("gone"), Transient("x"), *[Unreachable("gone")] * 3]:
+        await fail(slots, error)
+    with pytest.raises(EndpointError, match="gone") as caught:
+        await call(slots)
+    assert not isinstance(caught.value, Transient)
+
+
+async def test_cancelled_waiters_lose_no_slot():
+    """Calls that give up while they wait leave the line to the others."""
+    slots, _ = pace(1)
+    hold = asyncio.Event()
+
+    async def holding() -> None:
+        async with slots.slot():
+            await hold.wait()
+
+    tasks = [asyncio.ensure_future(holding()) for _ in range(4)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    tasks[2].cancel()
+    hold.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert slots.in_flight == 0
+    await asyncio.wait_for(call(slots), 5)
+
+
+def test_a_pace_without_slots_is_refused():
+    """Nothing could ever be called."""
+    with pytest.raises(UsageError):
+        Pace(0)
