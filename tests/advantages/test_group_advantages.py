@@ -123,6 +123,20 @@ def test_batch_scale_leaves_flat_groups_at_zero():
     assert leaky[1][0] == leaky[1][1] > 0.0
 
 
+def test_weights_that_cancel_up_to_rounding_leave_nothing():
+    """0.1 + 0.7 against 0.8 is no signal, and no batch scale can blow it up."""
+    result = gdpo([[1, 1, 0], [0, 0, 1]], [0.1, 0.7, 0.8])
+    assert result.degenerate
+    assert result.values == (0.0, 0.0)
+
+
+def test_batch_eps_can_join_the_variance():
+    """The two places for eps give different numbers."""
+    groups = [gdpo([[1], [0]], ddof=0, eps=0.0)]
+    assert list(scale_batch(groups, ddof=0, eps=3.0)[0]) == [0.25, -0.25]
+    assert list(scale_batch(groups, ddof=0, eps=3.0, eps_in_variance=True)[0]) == [0.5, -0.5]
+
+
 def test_batch_of_flat_groups_is_degenerate():
     """Without any spread in the batch nothing is divided."""
     assert all(g.degenerate and not any(g) for g in scale_batch([gdpo([[1], [1]]), gdpo([[NAN]])]))

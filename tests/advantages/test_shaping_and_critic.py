@@ -111,6 +111,11 @@ def test_gae_with_lambda_one_is_return_minus_value():
     assert steps.returns == pytest.approx((1 + 1 + 1 + 1, 2 + 2 + 2, 4 + 4))
 
 
+def test_gae_fades_credit_with_lambda():
+    """Without discount and values, credit falls by lambda per step back."""
+    assert gae([0, 0, 1], [0, 0, 0], gamma=1.0, lam=0.5).advantages == (0.25, 0.5, 1.0)
+
+
 def test_step_without_reward_is_passed_over():
     """A missing step joins its neighbours and is credited with nothing."""
     with_gap = gae([0, NAN, 1], [0.2, 0.5, 0.4])

@@ -124,6 +124,13 @@ def test_sequence_ratio_is_per_token_and_sides_are_told_apart():
     assert result.size == pytest.approx(2 / 3 * LN2)
 
 
+def test_sides_of_the_sequence_clip_have_their_own_widths():
+    """A ratio of 2 is outside a width of 0.5 and inside one of 1.5, whatever the other side allows."""
+    narrow, wide = (gspo([[LN2]], [[0.0]], [1.0], Clip(0.1, high)) for high in (0.5, 1.5))
+    assert (narrow.value, narrow.outside.right_good, narrow.fraction_outside) == (1.5, 1.0, 1.0)
+    assert (wide.value, wide.outside.right_good, wide.fraction_outside) == (pytest.approx(2.0), 0.0, 0.0)
+
+
 def test_published_sequence_clip_lies_inside_the_noise():
     """What one optimizer step may move is less than what measuring twice moves."""
     assert CLIPS["gspo"].high < noise_floor([0.0012, -0.0031, 0.0044])
