@@ -26,6 +26,11 @@ AGGREGATIONS = {
 }
 
 
+def clip_of(params: Case) -> edit.Clip:
+    """The trust region of a case; open where it names none."""
+    return edit.Clip(params.get("eps_low", math.inf), params.get("eps_high", math.inf), params.get("dual_clip_c"))
+
+
 def clipped_objective(inputs: Case, params: Case, default: str) -> dict[str, Any]:
     """J and its parts for any aggregation."""
     given = next(inputs[x] for x in ("advantages", "advantages_masked", "advantages_per_token") if x in inputs)
@@ -36,7 +41,7 @@ def clipped_objective(inputs: Case, params: Case, default: str) -> dict[str, Any
     result = edit.surrogate(
         *both_sides(inputs),
         given,
-        edit.Clip(params["eps_low"], params["eps_high"], params.get("dual_clip_c")),
+        clip_of(params),
         aggregation=AGGREGATIONS.get(name, name),
         scale=params.get("scale_factor", params.get("L_max")),
         **pick(params, beta="beta"),
@@ -85,11 +90,6 @@ def _(inputs: Case, params: Case) -> dict[str, Any]:
         return {"beta_next": edit.adaptive_beta(beta, kl, params["d_targ"])}
     named = pick(params, target="target", horizon="horizon", clip="clip")
     return {"beta_next": edit.proportional_beta(beta, kl, n_steps=inputs["n_steps"], **named)}
-
-
-def clip_of(params: Case) -> edit.Clip:
-    """The trust region of a case; open where it names none."""
-    return edit.Clip(params.get("eps_low", math.inf), params.get("eps_high", math.inf), params.get("dual_clip_c"))
 
 
 @handles("GSPO", "sequence_ratio", "clip_decision")
