@@ -39,6 +39,8 @@ containers = st.lists(json_values) | st.dictionaries(st.text(), json_values)
         ('scratch: 3 + 4\nso {1, 2} is a set\n{"a": 1}', {"a": 1}),
         ('The answer is {"a": {"b": "}"}} as shown in [3].', {"a": {"b": "}"}}),
         ('On [0, 1) it holds. {"a": 1}', {"a": 1}),
+        ('Draft: {"a": 0}. Final: {"a": 1}', {"a": 1}),
+        (r'{"a": "for \alpha, \"b\", \\beta: c"}', {"a": r'for \alpha, "b", \beta: c'}),
         ('Nothing to learn: {"edits": []}', {"edits": []}),
         ('<think>maybe {"a": 2}</think>{"a": 1}', {"a": 1}),
         ('{"a": 1,}', {"a": 1}),
