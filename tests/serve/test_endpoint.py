@@ -151,12 +151,16 @@ def test_signals_end_the_server_cleanly(number: signal.Signals) -> None:
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
+class Broken:
+    """A model that cannot compute."""
+
+    def generate(self, jobs: Sequence[Job]) -> Sequence[Completion]:
+        """Fail."""
+        raise FloatingPointError("overflow")
+
+
 async def test_a_failing_model_is_the_servers_fault(model: TinyLM) -> None:
     """When the model itself fails, the answer is a 500 that says so."""
-
-    class Broken:
-        def generate(self, jobs: Sequence[Job]) -> Sequence[Completion]:
-            raise FloatingPointError("overflow")
 
     with pytest.raises(ApiError, match="FloatingPointError: overflow") as raised:
         await completions(Service(model, Batcher(Broken())), {"prompt": "a"})
