@@ -161,7 +161,6 @@ class Broken:
 
 async def test_a_failing_model_is_the_servers_fault(model: TinyLM) -> None:
     """When the model itself fails, the answer is a 500 that says so."""
-
     with pytest.raises(ApiError, match="FloatingPointError: overflow") as raised:
         await completions(Service(model, Batcher(Broken())), {"prompt": "a"})
     assert raised.value.status == 500
