@@ -15,7 +15,7 @@ from tfgrpo.retry import RetryPolicy
 from tfgrpo.types import FailureKind, Request
 
 NO_WAIT = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, jitter=0)
-KEY = "sk-secret-0123456789"
+KEY = "my-secret-word"  # does not look like a key, so that only knowing it helps
 ASK = Request("rollout", "openai/test-model", ({"role": "user", "content": "2+2?"},))
 
 PASSING = {

@@ -99,6 +99,7 @@ async def test_identical_calls_at_once_are_asked_once():
     script = Scripted(slow)
     backend = Journaled(script, InMemory())
     same = [asyncio.ensure_future(backend.complete(ASK)) for _ in range(3)]
+    await asyncio.sleep(0)  # Now all three are under way.
     assert (await backend.complete(replace(ASK, attempt=1))).text == "1"
     gate.set()
     assert [reply.replayed for reply in await asyncio.gather(*same)] == [False, True, True]
