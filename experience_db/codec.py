@@ -126,6 +126,7 @@ def evidence_of(row: sqlite3.Row) -> Evidence:
         version=row["version"],
         run=row["run"] or "",
         step=row["step"],
+        created=row["created"],
     )
 
 

@@ -93,9 +93,11 @@ class Evidence:
     detail: Mapping[str, Any] = field(default_factory=dict)
     """Whatever else the measurement knows: E values, rollouts spent, touched problems, cost."""
     version: int | None = None
-    """The version it was measured for; the store fills it in, like `run` and `step`."""
+    """The version it was measured for; the store fills it in, like `run`, `step` and `created`."""
     run: str = ""
     step: int | None = None
+    created: float = field(default=0.0, compare=False)
+    """When it was stored, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)

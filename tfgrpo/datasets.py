@@ -15,6 +15,8 @@ from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.rows import file_rows, hub_rows, json_kind
 from tfgrpo.types import Problem
 
+LONG = 24
+"""Words (or Chinese or Japanese characters) from which on texts are compared by parts."""
 _QUESTION_KEYS = ("question", "prompt", "problem")
 _KEYS = ("question", "answer", "id", "metadata")
 
@@ -170,7 +172,8 @@ def overlap(a: Sequence[Problem], b: Sequence[Problem], *, threshold: float = 0.
 
     Same id; same text once case, punctuation and white space are ignored; or at least `threshold` of the 8-grams of
     the shorter text contained in the other (containment, so that an added hint does not hide a copy). Words count as
-    grams' units, in Chinese and Japanese single characters; texts under 8 units are compared whole only.
+    grams' units, in Chinese and Japanese single characters. Texts of fewer than LONG units are compared whole only, and
+    numbers must agree in their order: problems that share a frame but not the numbers are different problems.
     """
     ids = {problem.id for problem in a}
     words_a = {problem.id: _words(problem.question) for problem in a}
@@ -188,7 +191,8 @@ def overlap(a: Sequence[Problem], b: Sequence[Problem], *, threshold: float = 0.
         elif " ".join(words) in texts:
             found.append(Overlap(texts[" ".join(words)], problem.id, "text"))
         else:
-            found.extend(_nearest(problem.id, _grams(words), grams_a, holders, threshold))
+            near = _nearest(problem.id, _grams(words), grams_a, holders, threshold)
+            found.extend(o for o in near if _same_numbers(words, words_a[o.a]))
     return tuple(found)
 
 
@@ -216,8 +220,17 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+", text.casefold())
 
 
+def _same_numbers(a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether the numbers of one text occur in the other in the same order."""
+    few, many = sorted(([w for w in words if w.isdigit()] for words in (a, b)), key=len)
+    rest = iter(many)
+    return all(number in rest for number in few)
+
+
 def _grams(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
-    """All runs of 8 words."""
+    """All runs of 8 words; none of a short text, where a common phrase would be most of it."""
+    if len(words) < LONG:
+        return frozenset()
     return frozenset(tuple(words[i : i + 8]) for i in range(len(words) - 7))
 
 

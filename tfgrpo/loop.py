@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from experience_db import Edit, Library, Store
+from experience_db import Edit, Evidence, Library, Store
 from tfgrpo.backends.metered import Tally, total
 from tfgrpo.config import LearnConfig
 from tfgrpo.consolidate import Consolidated, consolidate
@@ -20,7 +20,7 @@ from tfgrpo.datasets import batches
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates import Gate
 from tfgrpo.rollout import Actor, measure, run_group
-from tfgrpo.summarize import Contrast, Teacher, contrast
+from tfgrpo.summarize import Contrast, Effects, Teacher, contrast
 from tfgrpo.types import Group, Problem, Sampling, Step, Usage, Verdict
 
 
@@ -104,10 +104,11 @@ async def _step(
 ) -> Step:
     """Run one batch up to the verdicts; nothing is stored yet."""
     used = total(run.tally)
-    jobs = [partial(_problem, run, library, problem, epoch, index, rejected) for problem in batch]
+    measured = effects(run, library, index)
+    jobs = [partial(_problem, run, library, problem, epoch, index, rejected, measured) for problem in batch]
     taught = await run.actor.executor.run(jobs)
     proposals = [p for _, c in taught for p in c.proposals]
-    merged = await consolidate(run.teacher, library, proposals)
+    merged = await consolidate(run.teacher, library, proposals, measured)
     verdicts = [v for _, c in taught for v in c.dropped] + list(merged.dropped)
     verdicts += await _judge(run, library, merged, rejected)
     failures = tuple(f for _, c in taught for f in c.failures) + merged.failures
@@ -123,17 +124,40 @@ async def _step(
         failures,
         library.version,
         library.version,
+        sum(len(c.dropped) for _, c in taught),
         _minus(total(run.tally), used),
     )
 
 
 async def _problem(
-    run: Run, library: Library, problem: Problem, epoch: int, index: int, rejected: Sequence[Verdict]
+    run: Run,
+    library: Library,
+    problem: Problem,
+    epoch: int,
+    index: int,
+    rejected: Sequence[Verdict],
+    measured: Effects,
 ) -> tuple[Group, Contrast]:
     """One problem's whole way: no other problem is waited for."""
     size = run.config.rollout.group_size
     group = await run_group(run.actor, problem, library, size, learning_sampling(run.config), epoch=epoch)
-    return group, await contrast(run.teacher, group, library, step=index, rejected=rejected)
+    # What the checks refused is left out: a leaked answer would be shown to every later contrast.
+    told = [verdict for verdict in rejected if verdict.evidence]
+    return group, await contrast(run.teacher, group, library, step=index, rejected=told, effects=measured)
+
+
+def effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
+    """Return the newest measured effect of each lesson as it was known before step `index` of this run.
+
+    Later measurements are left out, so that a repeated run asks the same questions and the journal answers them.
+    """
+    started = run.store.run(run.id).started
+    known: dict[int, Evidence] = {}
+    for found in run.store.evidence(library.name):
+        earlier = (found.step or 0) < index if found.run == run.id else found.created < started
+        if earlier and found.estimate is not None and found.verdict in ("", "accepted"):
+            known |= dict.fromkeys(found.lesson_ids, found)
+    return known
 
 
 async def _judge(run: Run, library: Library, merged: Consolidated, rejected: Sequence[Verdict]) -> list[Verdict]:
@@ -218,7 +242,7 @@ def _record_verdicts(run: Run, step: Step, after: Library, ids: Mapping[int, int
             bundle = found.detail.get("role") == "bundle"
             about = ids.values() if bundle else (ids[id(edit)] for edit in verdict.edits if id(edit) in ids)
             edits = [] if bundle else [[e.op.value, list(e.ids), e.text] for e in verdict.edits]
-            named = replace(found, lesson_ids=tuple(about), detail={**found.detail, "edit": edits})
+            named = replace(found, lesson_ids=tuple(about) or found.lesson_ids, detail={**found.detail, "edit": edits})
             run.store.add_evidence(after.name, [named], version=after.version, run=run.id, step=step.index)
 
 
@@ -242,11 +266,16 @@ def step_summary(step: Step) -> dict[str, Any]:
     decided = [v.decision for v in step.verdicts for _ in v.edits]
     return {
         "groups": count(g.status.value for g in step.groups_P),
-        "edits": {"proposed": len(step.proposals), **count(decided)},
+        "edits": {"proposed": proposed(step), **count(decided)},
         "reward": sum(rewards) / len(rewards) if rewards else None,
         "rollouts": sum(len(g.rollouts_G) for g in step.groups_P),
         "failures": count(f.kind.value for f in failures(step)),
     }
+
+
+def proposed(step: Step) -> int:
+    """Return how many edits the contrasts of a step proposed, those that the checks refused included."""
+    return len(step.proposals) + step.refused
 
 
 def failures(step: Step) -> list[Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from experience_db import Library, Source
+from experience_db import Evidence, Library, Source
 from tfgrpo.backends.base import Backend
 from tfgrpo.boundary import failure_of
 from tfgrpo.config import LessonsConfig
@@ -24,6 +24,9 @@ from tfgrpo.prompts import Prompts
 from tfgrpo.replies import EditsReply, ParsedEdits, parse_edits
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
 
+Effects = Mapping[int, Evidence]
+"""Newest measured effect by lesson id."""
+NO_EFFECTS: Effects = {}
 CHARS_PER_TOKEN = 4
 """Rule of thumb for cutting prompts; exact counts belong to the endpoint."""
 
@@ -64,6 +67,8 @@ class Attempt:
     feedback: str
     scores: tuple[tuple[str, float], ...] = ()
     summary: str = ""
+    tokens: int = 0
+    """What the rollout cost in completion tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,13 @@ class Contrast:
 
 
 async def contrast(
-    teacher: Teacher, group: Group, library: Library, *, step: int = 0, rejected: Sequence[Verdict] = ()
+    teacher: Teacher,
+    group: Group,
+    library: Library,
+    *,
+    step: int = 0,
+    rejected: Sequence[Verdict] = (),
+    effects: Effects = NO_EFFECTS,
 ) -> Contrast:
     """Ask what separated the better rollouts of `group` from the worse ones.
 
@@ -89,10 +100,12 @@ async def contrast(
         return Contrast()
     try:
         attempts = await describe(teacher, group)
-        prompt = teacher.prompts.render(template, **variables(teacher.config, group, attempts, library, rejected))
+        prompt = teacher.prompts.render(
+            template, **variables(teacher.config, group, attempts, library, rejected, effects)
+        )
         parsed = await ask_edits(teacher, "contrast", prompt, max_edits=teacher.config.per_group)
         if teacher.config.stages == "four" and parsed.edits and teacher.prompts.has("operations/group"):
-            parsed = await _operations(teacher, group, library, parsed)
+            parsed = await _operations(teacher, group, library, parsed, effects)
     except EndpointError:
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:
@@ -120,8 +133,9 @@ async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
     for number, i in enumerate(graded, 1):
         score = group.scores_G[i]
         named = ((score.name, group.rewards_G[i]),) if score.name else ()
+        cost = group.rollouts_G[i].usage.completion_tokens
         text = transcript(group.rollouts_G[i].messages) or group.rollouts_G[i].answer
-        attempts.append(Attempt(number, group.rewards_G[i], group.advantages_G[i], text, score.why, named))
+        attempts.append(Attempt(number, group.rewards_G[i], group.advantages_G[i], text, score.why, named, tokens=cost))
     if not teacher.config.contrast:
         attempts = [replace(a, reward=0.0, advantage=0.0, feedback="") for a in attempts]
     long = any(len(a.text) > share * CHARS_PER_TOKEN for a in attempts)
@@ -151,23 +165,32 @@ def variables(
     group: Group,
     attempts: Sequence[Attempt],
     library: Library,
-    rejected: Sequence[Verdict] = (),
+    rejected: Sequence[Verdict],
+    effects: Effects,
 ) -> dict[str, Any]:
     """Return what every contrast template gets."""
     return {
         "problem": group.problem,
         "attempts": attempts,
         "reference": group.problem.answer if config.ground_truth else None,
-        "lessons": shown(library),
+        "lessons": shown(library, effects),
         "rejected": [{"text": e.text or "", "reason": v.reason} for v in rejected for e in v.edits],
         "max_edits": config.per_group,
         "max_words": config.max_words,
     }
 
 
-def shown(library: Library) -> list[dict[str, Any]]:
+def shown(library: Library, effects: Effects) -> list[dict[str, Any]]:
     """Return the lessons as templates see them: id, text and, once measured, the effect in words."""
-    return [{"id": lesson.id, "text": lesson.text, "effect": ""} for lesson in library.lessons]
+    return [{"id": x.id, "text": x.text, "effect": in_words(effects.get(x.id))} for x in library.lessons]
+
+
+def in_words(evidence: Evidence | None) -> str:
+    """Return an effect as `+0.12 [+0.03, +0.21]`; '' where nothing was measured."""
+    if evidence is None or evidence.estimate is None:
+        return ""
+    interval = f" [{evidence.low:+.2f}, {evidence.high:+.2f}]" if None not in (evidence.low, evidence.high) else ""
+    return f"{evidence.estimate:+.2f}{interval}"
 
 
 async def ask_edits(
@@ -192,16 +215,23 @@ async def ask_edits(
         return parse_edits(second.text, max_edits=max_edits)
 
 
-async def _operations(teacher: Teacher, group: Group, library: Library, found: ParsedEdits) -> ParsedEdits:
+async def _operations(
+    teacher: Teacher, group: Group, library: Library, found: ParsedEdits, effects: Effects
+) -> ParsedEdits:
     prompt = teacher.prompts.render(
         "operations/group",
         problem=group.problem,
-        lessons=shown(library),
+        lessons=shown(library, effects),
         proposals=numbered([Proposal(edit) for edit in found.edits]),
         max_words=teacher.config.max_words,
     )
     operations = await ask_edits(teacher, "operations", prompt, max_edits=None)
-    return replace(operations, malformed=(*found.malformed, *operations.malformed))
+    # Its numbers name the new lessons, not the attempts: those stay what the contrast said.
+    attempts = tuple(
+        tuple(dict.fromkeys(a for n in named if 0 < n <= len(found.attempts) for a in found.attempts[n - 1]))
+        for named in operations.attempts
+    )
+    return replace(operations, attempts=attempts, malformed=(*found.malformed, *operations.malformed))
 
 
 def numbered(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "rollouts": sum(s["rollouts"] for s in per_step),
         "groups": {name: statuses.get(name, 0) for name in ("kept", "flat", "failed", "filtered")},
         "edits": {
-            "proposed": sum(len(s.proposals) for s in steps),
+            "proposed": sum(s["edits"]["proposed"] for s in per_step),
             **{name: decided.get(name, 0) for name in ("accepted", "rejected", "undecided")},
             "malformed": sum(f.kind == "malformed" for f in every),
         },

@@ -241,4 +241,6 @@ class Step:
     """Failures of summaries, contrasts and consolidation; those of rollouts are on the rollouts."""
     version_before: int
     version_after: int
+    refused: int = 0
+    """How many further edits the contrasts proposed and the checks in code refused; their verdicts say why."""
     usage: Usage = Usage()

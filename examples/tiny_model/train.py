@@ -202,6 +202,7 @@ def write_model(network: Network, tokenizer: Tokenizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: value.to(torch.float16).contiguous() for name, value in network.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     shape = network.shape
     end, pad = tokenizer.token_to_id(END), tokenizer.token_to_id(PAD)
     config = {
@@ -294,7 +295,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tokens", type=float, default=22.0, help="millions of training tokens")
+    parser.add_argument("--tokens", type=float, default=16.0, help="millions of training tokens")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=4096, help="tokens of a batch")
     parser.add_argument("--muon", type=float, default=3e-3, help="learning rate of the matrices")

@@ -17,7 +17,7 @@ class Tally:
     """Calls that were sent."""
     replayed: int = 0
     """Calls that the journal answered."""
-    usage: Usage = Usage()
+    usage: Usage = Usage()  # noqa: RUF009  (frozen)
     """Of both: a replayed call was paid for when it was new."""
 
 

@@ -41,7 +41,7 @@ def list_(library: Lib = "default", db: o.Db = None, json_: o.Json = False) -> N
 
 
 def _newest(store: Store, name: str, lesson_id: int) -> dict[str, Any] | None:
-    measured = [e for e in store.evidence(name, lesson_id) if e.estimate is not None]
+    measured = [e for e in store.evidence(name, lesson_id) if e.estimate is not None and e.verdict in ("", "accepted")]
     if not measured:
         return None
     return {k: v for k, v in dataclasses.asdict(measured[-1]).items() if k != "detail"}

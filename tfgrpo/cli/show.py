@@ -78,7 +78,7 @@ def lesson_line(lesson: Lesson, evidence: Sequence[Evidence]) -> str:
 
 def effect(evidence: Sequence[Evidence]) -> str:
     """Return the newest measured effect in words."""
-    measured = [e for e in evidence if e.estimate is not None]
+    measured = [e for e in evidence if e.estimate is not None and e.verdict in ("", "accepted")]
     if not measured:
         return "no effect measured yet"
     e = measured[-1]

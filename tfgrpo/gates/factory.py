@@ -7,11 +7,17 @@ from dataclasses import replace
 from tfgrpo.gates.alpha import Alpha, Rule
 from tfgrpo.gates.comparison import LITE, Design
 from tfgrpo.gates.open import OpenGate
-from tfgrpo.gates.paired import PairedGate
+from tfgrpo.gates.paired import Companions, PairedGate
 
 
 def paired(
-    *, seed: int = 0, lite: bool = False, alpha: float = 0.05, spending: Rule = "fixed", **changes: float
+    *,
+    seed: int = 0,
+    lite: bool = False,
+    alpha: float = 0.05,
+    spending: Rule = "fixed",
+    companions: Companions = "harmless",
+    **changes: float,
 ) -> PairedGate:
     """Return the paired gate.
 
@@ -20,6 +26,7 @@ def paired(
         lite: Start from the cheaper design (delta .1, looks of 8, at most 32 pairs).
         alpha: Chance of a false accept per edit, or false discovery rate of the run.
         spending: `fixed` for alpha per edit, `e-lond` for the whole run.
+        companions: Which members of an accepted bundle stay, `harmless` or `useful` ones.
         changes: Any field of `Design`, such as `delta`, `nmax` or `look`, where it shall differ.
 
     Raises:
@@ -27,7 +34,7 @@ def paired(
         UsageError: A value that cannot be used.
     """
     design = replace(LITE if lite else Design(), **changes)  # type: ignore[arg-type]
-    return PairedGate(seed, design, Alpha(alpha, spending))
+    return PairedGate(seed, design, Alpha(alpha, spending), companions)
 
 
 def open_gate(*, seed: int = 0) -> OpenGate:

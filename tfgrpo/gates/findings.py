@@ -40,14 +40,15 @@ def reason(comparison: Comparison) -> str:
     return f"undecided: {what} is not clear enough"
 
 
-def companion_reason(comparison: Comparison) -> str:
+def companion_reason(comparison: Comparison, *, leaves: bool) -> str:
     """Return the outcome of leaving one edit out of an accepted bundle as one sentence."""
     if not comparison.enough:
         return f"part of an accepted bundle, not checked alone: {_missing(comparison)}"
     e_better = comparison.capitals.e_better
     effect = f"leaving it out changes the bundle by {comparison.estimate:+.3f} (E = {e_better:.3g})"
-    leaves = comparison.outcome is Outcome.BETTER
-    return f"harmful companion: {effect}" if leaves else f"part of an accepted bundle: {effect}"
+    if comparison.outcome is Outcome.BETTER:
+        return f"harmful companion: {effect}"
+    return f"not missed: {effect}" if leaves else f"part of an accepted bundle: {effect}"
 
 
 def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why: str) -> Evidence:
@@ -66,7 +67,7 @@ def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why
     )
 
 
-def leave_one_out_evidence(comparison: Comparison, edit: Edit, why: str) -> Evidence:
+def leave_one_out_evidence(comparison: Comparison, edit: Edit, why: str, *, leaves: bool) -> Evidence:
     """Return the effect of `edit` among its companions: all of them minus all but this one.
 
     The comparison asked whether the rest is better, so its signs are turned, and `e_better` in the detail speaks for
@@ -80,7 +81,7 @@ def leave_one_out_evidence(comparison: Comparison, edit: Edit, why: str) -> Evid
         0.0 - low,
         n=comparison.problems,
         lesson_ids=_ids((edit,)),
-        verdict="rejected" if comparison.outcome is Outcome.BETTER else "accepted",
+        verdict="rejected" if leaves else "accepted",
         reason=why,
         detail=detail(comparison) | {"role": "rest without the edit", "edits": 1},
     )

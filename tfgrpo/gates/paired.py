@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
-from experience_db import Edit, Evidence, Library
+from experience_db import Edit, Evidence, Library, Op
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.gates.base import Rewards, Trial, fingerprint
@@ -21,6 +21,8 @@ from tfgrpo.gates.eprocess import Outcome
 from tfgrpo.gates.findings import companion_reason, decision, gate_evidence, leave_one_out_evidence, reason
 from tfgrpo.gates.touch import Touched, touched, union
 from tfgrpo.types import Problem, Proposal, Verdict
+
+Companions = Literal["harmless", "useful"]
 
 
 class ScoreChanges(Protocol):
@@ -49,6 +51,11 @@ class PairedGate:
     """The run's seed; with library, version and edits it fixes the order of the problems."""
     design: Design = field(default_factory=Design)
     alpha: Alpha = field(default_factory=Alpha)
+    companions: Companions = "harmless"
+    """Which members of an accepted bundle stay: those not shown to harm, or only those with a measured effect above 0.
+
+    A wrong lesson about something the model gets wrong anyway harms nothing that a test could see, but it keeps every
+    later rollout from trying anything else."""
     score_changes: ScoreChanges | None = None
     rewards: Rewards = field(default_factory=Rewards)
 
@@ -107,12 +114,18 @@ class PairedGate:
                 (edit,),
                 accept=1 / self.alpha.alpha,
             )
-            leaves = found.outcome is Outcome.BETTER
-            why = companion_reason(found)
-            own = leave_one_out_evidence(found, edit, why)
+            leaves = self._leaves(found, edit)
+            why = companion_reason(found, leaves=leaves)
+            own = leave_one_out_evidence(found, edit, why, leaves=leaves)
             verdicts.append(Verdict("rejected" if leaves else "accepted", (edit,), why, (own, bundle)))
             kept = rest if leaves else kept
         return tuple(verdicts)
+
+    def _leaves(self, found: Comparison, edit: Edit) -> bool:
+        """Say whether a member of an accepted bundle goes: the rest is better, or (if asked) no worse, without it."""
+        if found.outcome is Outcome.BETTER:
+            return True
+        return self.companions == "useful" and edit.op is not Op.DELETE and found.enough and found.estimate >= 0
 
     async def _accept_test(
         self, question: _Question, current: Library, edits: tuple[Edit, ...], touch: Touched

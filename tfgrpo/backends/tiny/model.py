@@ -2,7 +2,8 @@
 
 What is guaranteed: on one machine with one BLAS library and one number of BLAS threads, a job's completion depends
 on the job alone, to the last bit, not on the batch that it came in. Across machines log-probabilities agree within
-about 1e-4. Matrices are small, so BLAS threads cost more than they give: OPENBLAS_NUM_THREADS=1 is fastest.
+about 1e-4. Matrices are small, so BLAS threads cost more than they give: the model runs on one (spinning threads cost
+5 times the CPU on a busy machine of two cores).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 from tokenizers import Tokenizer
 
 from tfgrpo.backends.tiny.network import Caches, Network, Rows
@@ -120,7 +123,6 @@ class TinyLM:
 
     def generate(self, jobs: Sequence[Job]) -> list[Completion]:
         """Sample all jobs at once; completions come in the order of the jobs."""
-        done: dict[int, Completion] = {}
         live: list[_Row] = []
         for index, job in enumerate(jobs):
             limit = min(job.max_tokens, self.max_length - len(job.prompt_ids))
@@ -132,6 +134,13 @@ class TinyLM:
             live.append(_Row(index, job, limit, [], [], []))
         if not live:
             return []
+        with _one_thread():
+            return self._generate(live)
+
+    def _generate(self, live: list[_Row]) -> list[Completion]:
+        """Sample rows until each is over."""
+        done: dict[int, Completion] = {}
+        count = len(live)
         read = [self._read(tuple(row.job.prompt_ids)) for row in live]
         rows = Rows([caches for _, caches in read])
         logits = np.stack([last for last, _ in read])
@@ -142,7 +151,7 @@ class TinyLM:
             done |= {row.index: reply for row, reply in zip(live, finished, strict=True) if reply}
             kept = np.array([reply is None for reply in finished])
             if not kept.any():
-                return [done[index] for index in range(len(jobs))]
+                return [done[index] for index in range(count)]
             if not kept.all():
                 live = [row for row, reply in zip(live, finished, strict=True) if reply is None]
                 rows.keep(kept)
@@ -158,10 +167,11 @@ class TinyLM:
                 f"prompt and completion have {len(prompt_ids) + len(completion_ids)} tokens; "
                 f"the model takes {self.max_length}"
             )
-        last, caches = self._read(tuple(prompt_ids))
-        logits = last[None]
-        if len(completion_ids) > 1:
-            logits = np.concatenate((logits, self.network.prefill(completion_ids[:-1], caches)[0]))
+        with _one_thread():
+            last, caches = self._read(tuple(prompt_ids))
+            logits = last[None]
+            if len(completion_ids) > 1:
+                logits = np.concatenate((logits, self.network.prefill(completion_ids[:-1], caches)[0]))
         result: Floats = log_softmax(logits)[np.arange(len(completion_ids)), np.asarray(completion_ids)]
         return result
 
@@ -237,3 +247,14 @@ class TinyLM:
 def load(folder: Path | None = None) -> TinyLM:
     """The model of `folder`, or the one that comes with the package; each is loaded once."""
     return TinyLM(folder or WEIGHTS)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Keep BLAS to one thread for a while."""
+    limit: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return limit
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -29,7 +29,7 @@ def mix(words: Words) -> Words:
 
 def log_waits(seeds: Words, position: int, vocabulary: int) -> Doubles:
     """Logarithms of the waiting times [rows, vocabulary] at one position, counted from the first sampled token."""
-    streams = mix(mix(seeds + GOLDEN) + np.uint64(position) * GOLDEN)
+    streams = mix(mix(seeds + GOLDEN) + np.uint64(position * int(GOLDEN) & MASK))
     words = mix(streams[:, None] + np.arange(1, vocabulary + 1, dtype=np.uint64) * GOLDEN)
     uniform = ((words >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
     waits: Doubles = np.log(np.maximum(-np.log(uniform), SHORTEST))
@@ -45,11 +45,13 @@ def log_softmax(logits: Floats) -> Floats:
 
 def nucleus(scores: Doubles, top_p: float) -> Doubles:
     """Keep the fewest most likely tokens [vocabulary] whose probability reaches `top_p`; the rest become -inf."""
-    order = np.argsort(-scores, kind="stable")
-    probabilities = np.exp(scores[order] - scores[order[0]])
-    before = np.cumsum(probabilities) - probabilities
+    probabilities = np.exp(scores - scores.max())
+    # All tokens below this share together stay under 1 - top_p, so none of them is in; the rest are few to sort.
+    likely = np.flatnonzero(probabilities * len(scores) >= (1 - top_p) * probabilities.sum())
+    order = likely[np.argsort(-scores[likely], kind="stable")]
+    sorted_ = probabilities[order]
+    inside = order[np.cumsum(sorted_) - sorted_ < top_p * probabilities.sum()]
     kept = np.full_like(scores, -np.inf)
-    inside = order[before < top_p * probabilities.sum()]
     kept[inside] = scores[inside]
     return kept
 

@@ -1,0 +1,107 @@
+"""Does it learn? Held-out reward per epoch over many unseen worlds of the embedded model, with intervals.
+
+    python tests/benchmarks/learning.py --worlds 20 --json
+
+Each world is learned from its own problems, gated on a pool of its own, and measured on a third set that neither saw.
+All variants share worlds, problems and seeds, so their paired differences are the ones to trust.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+
+from experience_db import open_library
+from tfgrpo import api, datasets, stats
+
+WORLDS = Path(__file__).parents[2] / "examples" / "tiny_model" / "worlds.py"
+
+VARIANTS = {
+    "default": {},
+    "open": {"gate": "open"},
+    "no-contrast": {"gate": "open", "lessons__contrast": False},
+    "harmless": {"gate__options": {"companions": "harmless"}},
+    "useful": {"gate__options": {"companions": "useful"}},
+    "training-free-grpo": {"method": "training-free-grpo"},
+}
+"""What is compared: options of `tfgrpo.learn`."""
+
+
+def one_world(seed: int, variant: str, sizes: argparse.Namespace) -> dict:
+    """Learn one world; return the reward on its test set before and after every epoch."""
+    return asyncio.run(_one_world(seed, variant, sizes))
+
+
+async def _one_world(seed: int, variant: str, sizes: argparse.Namespace) -> dict:
+    with tempfile.TemporaryDirectory() as folder:
+        learn, pool, test, truth = make_world(Path(folder), seed, sizes)
+        options = {"model": "tiny", "grader": "exact", "seed": seed, "db": Path(folder) / "world.db"}
+        chosen = {**options, "epochs": sizes.epochs, **VARIANTS[variant]}
+        versions = {}
+        async for step in api.learn(learn, heldout=pool, **chosen):
+            versions[step.epoch] = step.version_after
+        curve = [
+            (await api.evaluate(test, library=name, **options)).summary["mean"]
+            for name in ("", *(f"default@{v}" for v in versions.values()))
+        ]
+        texts = {lesson.text for lesson in open_library("default", db=options["db"])}
+    about = {text for text in texts if text.startswith(("Treat", "Start"))}
+    return {"seed": seed, "curve": curve, "right": len(about & truth), "wrong": len(about - truth), "of": len(truth)}
+
+
+def make_world(folder: Path, seed: int, sizes: argparse.Namespace) -> tuple:
+    """Write one world and return its learning problems, gate pool, test set and true lessons."""
+    sized = ["--seed", seed, "--problems", sizes.problems, "--heldout", sizes.pool + sizes.test]
+    command = [sys.executable, WORLDS, *sized, "--truth", folder / "truth", "-o", folder]
+    subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL)
+    rest = datasets.load(folder / "heldout.jsonl")
+    truth = set((folder / "truth").read_text(encoding="utf-8").splitlines())
+    return datasets.load(folder / "problems.jsonl"), rest[: sizes.pool], rest[sizes.pool :], truth
+
+
+def main() -> None:
+    """Run the chosen variants over all worlds and print the curves."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--worlds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=5000, help="seed of the first world")
+    parser.add_argument("--problems", type=int, default=96)
+    parser.add_argument("--pool", type=int, default=64, help="problems of the gate")
+    parser.add_argument("--test", type=int, default=100)
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--variants", default="default,open,no-contrast")
+    parser.add_argument("--json", action="store_true")
+    sizes = parser.parse_args()
+    table = {}
+    seeds = range(sizes.first, sizes.first + sizes.worlds)
+    with ProcessPoolExecutor(2) as pool:
+        for variant in sizes.variants.split(","):
+            worlds = list(pool.map(partial(one_world, variant=variant, sizes=sizes), seeds))
+            columns = list(zip(*(w["curve"] for w in worlds), strict=True))
+            table[variant] = {
+                "n": len(worlds),
+                "mean": [fmean(column) for column in columns],
+                "ci": [stats.bootstrap_mean(column, seed=0) for column in columns],
+                "worlds": worlds,
+            }
+            lessons = [fmean(w[key] for w in worlds) for key in ("right", "of", "wrong")]
+            told = "  ".join(
+                _cell(*column) for column in zip(table[variant]["mean"], table[variant]["ci"], strict=True)
+            )
+            kept = "lessons right {:.1f} of {:.1f}, wrong {:.1f}".format(*lessons)
+            print(f"{variant:20s}{told}  {kept}", file=sys.stderr, flush=True)
+    if sizes.json:
+        print(json.dumps(table))
+
+
+def _cell(mean: float, interval: tuple[float, float]) -> str:
+    return f"{mean:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
+if __name__ == "__main__":
+    main()
