@@ -306,7 +306,7 @@ def test_public_copies_load():
 
 def test_same_frame_with_other_numbers_is_another_problem():
     """Short problems, and long ones that differ in their numbers, are no copies of each other."""
-    frame = "A train leaves the station at {} o'clock and drives {} miles an hour to a town that lies far away from the "
+    frame = "A train leaves the station at {} o'clock and drives {} miles an hour to a town that lies far from the "
     frame += "sea; how long will it take until the passengers can see the town"
     a = [Problem("1", frame.format(3, 50)), Problem("2", "Take the time you need. It is a list. Compute 3 glorp 5.")]
     b = [Problem("x", frame.format(4, 60)), Problem("y", "Take the time you need. It is a list. Compute 3 dax 5.")]
