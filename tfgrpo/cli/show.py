@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,8 +14,12 @@ from experience_db import Evidence, Lesson, Store
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
-from tfgrpo.loop import Run, step_summary
+from tfgrpo.loop import Run, count, step_summary
 from tfgrpo.types import Step
+
+
+MOST_REASONS = 8
+"""Refused edits that are listed one by one at the end of a run."""
 
 
 class Progress:
@@ -106,13 +111,18 @@ def _p(p: float) -> str:
 
 
 def _reasons(steps: Sequence[Step]) -> None:
+    """Print what the gate refused, edit by edit, and what the checks in code refused in one line."""
     refused = [v for step in steps for v in step.verdicts if v.decision != "accepted"]
-    for verdict in refused[-5:]:
+    proved = [v for v in refused if v.evidence]
+    for verdict in proved[-MOST_REASONS:]:
         for edit in verdict.edits:
             what = edit.text or f"lesson {', '.join(map(str, edit.ids))}"
             typer.echo(f"  {verdict.decision}: {edit.op.value} {what!r}: {verdict.reason}")
-    if len(refused) > 5:
-        typer.echo(f"  ... and {len(refused) - 5} more; see tfgrpo lessons log")
+    if len(proved) > MOST_REASONS:
+        typer.echo(f"  ... and {len(proved) - MOST_REASONS} more by the gate")
+    unseen = count(re.sub(r"\d+", "N", v.reason) for v in refused if not v.evidence)
+    if unseen:
+        typer.echo("  without a trial: " + "; ".join(f"{n} x {why}" for why, n in unseen.items()))
 
 
 def _bill(s: Mapping[str, Any]) -> None:
