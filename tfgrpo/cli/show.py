@@ -17,7 +17,6 @@ from tfgrpo.build import Setup
 from tfgrpo.loop import Run, count, step_summary
 from tfgrpo.types import Step
 
-
 MOST_REASONS = 8
 """Refused edits that are listed one by one at the end of a run."""
 
