@@ -1,0 +1,217 @@
+"""vLLM and our own runtime agree on the same weights, and `learn` runs through vLLM from end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from tfgrpo.backends.openai import OpenAI
+from tfgrpo.backends.tiny.model import Job, TinyLM
+from tfgrpo.errors import ProviderError
+from tfgrpo.retry import Transient
+from tfgrpo.types import FailureKind, Request, Sampling
+
+from .conftest import MAX_LENGTH, Engine
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+
+Chat = list[dict[str, str]]
+TIE = 1e-3
+"""Two tokens whose log-probabilities differ by less may change places between two float32 programs."""
+CACHE_BLOCK = 128
+"""Tokens that vLLM's prefix cache shares at a time on the CPU."""
+SCHEMA = {
+    "type": "object",
+    "properties": {"op": {"enum": ["add", "none"]}, "times": {"enum": [1, 2, 3]}},
+    "required": ["op", "times"],
+    "additionalProperties": False,
+}
+
+
+def ask(question: str, lessons: list[str]) -> Chat:
+    """A problem after a library."""
+    numbered = "\n".join(f"[{index}] {text}" for index, text in enumerate(lessons, 1))
+    return [
+        {"role": "system", "content": f"Lessons:\n{numbered}"},
+        {"role": "user", "content": f"Problem: {question}"},
+    ]
+
+
+@pytest.fixture(scope="session")
+def chats(world: Path) -> list[Chat]:
+    """Twenty problems, each after another choice of the world's true lessons."""
+    lessons = (world / "truth.txt").read_text().splitlines()
+    rows = [json.loads(line) for line in (world / "problems.jsonl").read_text().splitlines()[:20]]
+    return [ask(row["question"], lessons[index % 3 :]) for index, row in enumerate(rows)]
+
+
+def texts(answer: dict[str, Any]) -> list[str]:
+    """The texts of all choices, by index."""
+    return [choice["message"]["content"] for choice in sorted(answer["choices"], key=lambda each: each["index"])]
+
+
+def logprobs_of_prompt(answer: dict[str, Any], ids: list[int]) -> list[float | None]:
+    """Log-probability of each prompt token; None where there is none."""
+    return [found and found[str(token)]["logprob"] for found, token in zip(answer["prompt_logprobs"], ids, strict=True)]
+
+
+def test_n_choices_come_from_one_request(engine: Engine, chats: list[Chat]) -> None:
+    """A request with n=3 brings three choices, and its prompt is counted once."""
+    answer = engine.chat(chats[0], n=3, max_tokens=8, temperature=1.0, seed=3, ignore_eos=True)
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert answer["usage"]["completion_tokens"] == 24
+    single = engine.chat(chats[0], max_tokens=8, temperature=1.0, seed=3)
+    assert answer["usage"]["prompt_tokens"] == single["usage"]["prompt_tokens"]
+
+
+def test_choice_j_of_a_request_draws_like_a_request_with_seed_plus_j(engine: Engine, chats: list[Chat]) -> None:
+    """One request with n and n requests with counted-up seeds give the same texts, and other seeds give others."""
+    same = {"max_tokens": 24, "temperature": 1.5}
+    joined = texts(engine.chat(chats[0], n=4, seed=100, **same))
+    apart = [texts(engine.chat(chats[0], seed=100 + j, **same))[0] for j in range(4)]
+    assert joined == apart
+    assert joined == texts(engine.chat(chats[0], n=4, seed=100, **same))
+    assert len(set(joined)) > 1
+
+
+def test_a_json_schema_is_enforced(engine: Engine, chats: list[Chat]) -> None:
+    """Whatever the model would say, a reply under a schema is JSON of that schema."""
+    wanted = {"type": "json_schema", "json_schema": {"name": "edit", "schema": SCHEMA, "strict": True}}
+    answer = engine.chat(chats[0], n=3, seed=1, temperature=1.0, max_tokens=400, response_format=wanted)
+    for text in texts(answer):
+        jsonschema.validate(json.loads(text), SCHEMA)
+
+
+async def test_our_client_speaks_schema_usage_and_token_ids(engine: Engine, chats: list[Chat], lm: TinyLM) -> None:
+    """The OpenAI backend has its schema honoured at once, and brings the sampled tokens and the prompt's size."""
+    backend = OpenAI(engine.url, model="tiny", token_ids=True)
+    request = Request(
+        role="contrast",
+        model="tiny",
+        messages=tuple(chats[1]),
+        sampling=Sampling(temperature=1.0, max_tokens=400, seed=5),
+        response_schema=SCHEMA,
+    )
+    try:
+        reply = await backend.complete(request)
+    finally:
+        await backend.aclose()
+    jsonschema.validate(json.loads(reply.text), SCHEMA)
+    assert reply.usage.prompt_tokens == len(lm.chat_ids(chats[1]))
+    assert lm.decode(reply.token_ids) == reply.text
+
+
+async def test_a_prompt_that_is_too_long_is_a_refused_request(engine: Engine, chats: list[Chat]) -> None:
+    """Our backend reads vLLM's answer to a prompt beyond the context as final, not as an outage to wait for."""
+    backend = OpenAI(engine.url, model="tiny")
+    question = {"role": "user", "content": "Compute 1. " * MAX_LENGTH}
+    try:
+        with pytest.raises(ProviderError, match=str(MAX_LENGTH)) as raised:
+            await backend.complete(Request("rollout", "tiny", (question,)))
+    finally:
+        await backend.aclose()
+    assert raised.value.failure.kind is FailureKind.REFUSED_REQUEST
+    assert not isinstance(raised.value, Transient)
+
+
+def test_tokens_of_a_chat_are_the_same(engine: Engine, chats: list[Chat], lm: TinyLM) -> None:
+    """The chat template in the weights' folder and ours give one token sequence, whatever the turns."""
+    longer = [*chats[0], {"role": "assistant", "content": "Answer: 4"}, {"role": "user", "content": "Sure?\n{x}"}]
+    for messages in (*chats, chats[0][1:], longer):
+        assert engine.post("/tokenize", messages=messages)["tokens"] == lm.chat_ids(messages)
+
+
+def test_prompt_logprobs_agree_with_our_runtime(engine: Engine, chats: list[Chat], lm: TinyLM) -> None:
+    """Every prompt token but the first has a log-probability, within 1e-3 of ours."""
+    for messages in chats[:6]:
+        ids = lm.chat_ids(messages)
+        found = logprobs_of_prompt(engine.chat(messages, max_tokens=1, prompt_logprobs=0), ids)
+        assert found[0] is None
+        np.testing.assert_allclose(found[1:], lm.score(ids[:1], ids[1:]), atol=1e-3)
+
+
+def test_prompt_logprobs_ignore_the_temperature(engine: Engine, chats: list[Chat], lm: TinyLM) -> None:
+    """They are log-probabilities at temperature 1, however the completion is sampled."""
+    ids = lm.chat_ids(chats[0])
+    cold, hot = (
+        logprobs_of_prompt(engine.chat(chats[0], max_tokens=1, prompt_logprobs=0, temperature=value), ids)
+        for value in (0.2, 1.7)
+    )
+    np.testing.assert_allclose(cold[1:], hot[1:], atol=1e-5)
+
+
+def test_greedy_replies_are_ours(engine: Engine, chats: list[Chat], lm: TinyLM) -> None:
+    """On twenty problems under lessons, both runtimes take the same most likely tokens, ties apart."""
+    ours = lm.generate([Job(lm.chat_ids(each), max_tokens=96, temperature=0.0, logprobs=2) for each in chats])
+    for messages, mine in zip(chats, ours, strict=True):
+        answer = engine.chat(messages, max_tokens=96, temperature=0.0, return_token_ids=True)
+        theirs = answer["choices"][0]["token_ids"]
+        tie = next((at for at, (best, second) in enumerate(mine.top) if best[1] - second[1] < TIE), len(mine.ids))
+        assert theirs[:tie] == list(mine.ids[:tie]), messages
+        if tie == len(mine.ids):
+            assert texts(answer) == [mine.text]
+
+
+def test_a_repeated_library_is_read_from_the_prefix_cache(engine: Engine, world: Path) -> None:
+    """Under one library a second problem finds all whole blocks of the shared prefix in the cache."""
+    lessons = (world / "truth.txt").read_text().splitlines()
+    many = [f"{text} (note {index})" for index in range(8) for text in lessons]
+    first, second = (engine.chat(ask(question, many), max_tokens=1) for question in ("Compute 1.", "Evaluate 2."))
+    before, after = (each["usage"]["prompt_tokens_details"] or {"cached_tokens": 0} for each in (first, second))
+    shared = len(engine.post("/tokenize", messages=ask("", many)[:1], add_generation_prompt=False)["tokens"])
+    assert before["cached_tokens"] < CACHE_BLOCK
+    assert shared > CACHE_BLOCK
+    assert after["cached_tokens"] == shared // CACHE_BLOCK * CACHE_BLOCK
+
+
+def test_lessons_learned_through_vllm_help_and_are_paid_once(engine: Engine, world: Path, tmp_path: Path) -> None:
+    """One epoch makes problems x G rollouts without a failure, true lessons pass the gate, and a rerun calls nobody."""
+    more = ("--summarizer-model", "scripted/teacher:write")
+    first, again = (learn(engine, world, tmp_path / "vllm.db", *more) for _ in range(2))
+    assert (first["steps"], first["problems"], first["rollouts"]) == (1, 24, 120)
+    assert first["calls"]["rollout"] == {"new": 120, "replayed": 0}
+    assert first["calls"]["evaluate"]["new"] >= 48
+    assert first["failures"] == {}
+    assert first["usage"]["prompt_tokens"] > 120 * 10
+    assert first["edits"]["accepted"] > 0
+    assert first["lessons"] > 0
+    assert first["heldout"]["n"] == 24
+    assert first["heldout"]["diff"] > 0
+    assert sum(role["new"] for role in again["calls"].values()) == 0
+    assert {**again, "calls": 0, "seconds": 0} == {**first, "calls": 0, "seconds": 0}
+
+
+def test_the_served_model_can_play_all_roles(engine: Engine, world: Path, tmp_path: Path) -> None:
+    """With vLLM writing the lessons under its grammar, no call fails; edits of this model that make no sense may."""
+    found = learn(engine, world, tmp_path / "vllm.db", "--limit", "8")
+    assert found["rollouts"] == 40
+    assert found["groups"]["failed"] == 0
+    assert found["calls"]["contrast"]["new"] >= found["groups"]["kept"]
+    assert set(found["failures"]) <= {"malformed"}
+
+
+def learn(engine: Engine, world: Path, db: Path, *more: str) -> dict[str, Any]:
+    """Learn one epoch from the world's problems with the command line, and return the summary."""
+    command = [
+        *(Path(sys.executable).with_name("tfgrpo"), "learn", "problems.jsonl", "--heldout", "heldout.jsonl"),
+        *("--model", "openai/tiny", "--base-url", engine.url, "--grader", "exact", "--epochs", "1", "--limit", "24"),
+        *("--group-size", "5", "--db", db, "--run", "one", "--json", "--quiet", *more),
+    ]
+    done = subprocess.run(
+        [str(word) for word in command],
+        capture_output=True,
+        text=True,
+        cwd=world,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
