@@ -27,6 +27,7 @@ LAYERS = (
 
 SIDEWAYS = {
     ("consolidate", "summarize"),
+    ("credit", "gates"),
     ("errors", "types"),
     ("retry", "errors"),
     ("datasets", "rows"),
