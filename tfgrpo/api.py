@@ -25,7 +25,7 @@ from tfgrpo.graders import grade
 from tfgrpo.loop import Run
 from tfgrpo.measure import Evaluation
 from tfgrpo.rows import file_rows
-from tfgrpo.summary import summarize_run
+from tfgrpo.summary import recorded, summarize_run
 from tfgrpo.types import Problem, Rollout, Step
 
 
@@ -133,7 +133,7 @@ async def execute(
             raise
         finally:
             summary = summarize_run(run, steps, time.monotonic() - began)
-            run.store.finish_run(run.id, status, summary)
+            run.store.finish_run(run.id, status, recorded(run, summary))
         _require_learning(steps)
         if on_end:
             on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))

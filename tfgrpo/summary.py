@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgrpo import stats
@@ -46,6 +46,17 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),
     }
+
+
+def recorded(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `summary` as it is stored with the run: new calls are those the whole run made, not its last execution."""
+    made = {role: usage.calls for role, usage in run.store.usage(run.id).items()}
+    calls = {}
+    for role, entry in summary["calls"].items():
+        asked = entry["new"] + entry["replayed"]
+        new = min(made.get(role, 0), asked)
+        calls[role] = {"new": new, "replayed": asked - new}
+    return {**summary, "calls": calls}
 
 
 def heldout(run: Run) -> dict[str, Any] | None:
