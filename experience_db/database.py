@@ -45,6 +45,8 @@ class Database:
         self.path = path
         self.readonly = readonly
         self.clock = clock
+        self.claimed: set[str] = set()
+        """Libraries that this store keeps other writers off; see `claims`."""
 
     @classmethod
     def open(
@@ -152,6 +154,11 @@ def _explained(error: sqlite3.Error, path: str) -> StoreError:
             return StoreReadOnly(f"{path} cannot be opened for this ({error}); check the file's and folder's rights")
         case sqlite3.SQLITE_FULL:
             return StoreFull(f"no space left to write {path}; free some and run the same command again")
+        case sqlite3.SQLITE_IOERR:
+            return StoreFull(
+                f"the system could not read or write {path} ({error}); check the disk's space, quotas and limits, "
+                "then run the same command again"
+            )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreBusy(f"another process is writing {path}; wait until it is done, or use another file")
         case _:

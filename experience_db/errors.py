@@ -3,7 +3,7 @@
 StoreError
  +- StoreNotFound (FileNotFoundError)       no such file or folder, or a file that holds nothing yet
  +- StoreReadOnly (PermissionError)         the file or its folder cannot be written, or was opened read-only
- +- StoreBusy (TimeoutError)                another process kept the write lock too long
+ +- StoreBusy (TimeoutError)                another process writes this file or this library
  +- StoreFull (OSError)                     the disk is full; the transaction was undone
  +- CorruptStore (sqlite3.DatabaseError)    not a database, cut short or damaged; left as it is
  |   +- NotAStore                           a sound SQLite file that belongs to something else
@@ -33,11 +33,11 @@ class StoreReadOnly(StoreError, PermissionError):
 
 
 class StoreBusy(StoreError, TimeoutError):
-    """Another process holds the write lock."""
+    """Another process holds the write lock, or writes this library."""
 
 
 class StoreFull(StoreError, OSError):
-    """The disk is full; what was being written was undone as a whole."""
+    """The disk is full, or took no more for another reason; what was being written was undone as a whole."""
 
 
 class CorruptStore(StoreError, sqlite3.DatabaseError):

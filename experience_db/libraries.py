@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from itertools import zip_longest
 
+from experience_db.claims import Claims
 from experience_db.codec import RESTORE, applied_of, digest, edit_columns, edit_of, lesson_of, sources_json
 from experience_db.errors import InvalidName, StaleVersion
 from experience_db.evidence import EvidenceTable
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[^\s@][^\n@]{0,199}")
 APPLIED = "SELECT * FROM edits WHERE library = ? AND version <= ? ORDER BY version, position"
 
 
-class Libraries(EvidenceTable):
+class Libraries(EvidenceTable, Claims):
     """The part of the store that keeps libraries."""
 
     def create_library(self, name: str, template: str | None = None) -> Library:
@@ -168,6 +169,7 @@ class Libraries(EvidenceTable):
         settles: Sequence[int] = (),
     ) -> Library:
         """Write the version after `head`, its edits (which may settle waiting ones, in order) and its lessons."""
+        self._require_unclaimed(head.name)
         run, step = origin
         made = Library(head.name, head.version + 1, change.lessons, change.template, change.next_id)
         self._insert_version(made, head.version, note, run or None, step)

@@ -172,8 +172,8 @@ def split(setup: Setup, problems: tuple[Problem, ...], heldout: Any) -> tuple[tu
     else:
         learning, kept = problems, problems_for(wanted)
         if shared := datasets.overlap(learning, kept):
-            listed = "; ".join(str(item) for item in shared[:3])
-            raise UsageError(f"{len(shared)} held-out problems are also learning problems, for instance {listed}")
+            listed = ", ".join(f"{item.b!r} (same {item.kind} as {item.a!r})" for item in shared[:3])
+            raise UsageError(f"--heldout overlaps with the learning problems: {len(shared)} in both, such as {listed}")
     learning = limited(learning, setup.config)
     if not learning:
         raise UsageError(f"no problem is left to learn from: {len(problems)} in all, {len(kept)} held out")
@@ -207,6 +207,8 @@ class Bench:
     setup: Setup
     store: Store
     line: Line
+    writer: Line
+    """The way to the model that writes the lessons."""
     prompts: Prompts
     grader: Grader
     ledger: Ledger
@@ -238,8 +240,10 @@ class Bench:
         return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency)
 
 
-def open_bench(setup: Setup, store: Store, stack: AsyncExitStack, run: str | None = None) -> Bench:
+def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: str | None = None) -> Bench:
     """Build what a command needs; closing the stack gives everything back.
+
+    Without a `store` the setup's database is opened, after everything else was found to be right.
 
     Raises:
         UsageError: a money budget for a model whose price is unknown.
@@ -247,13 +251,18 @@ def open_bench(setup: Setup, store: Store, stack: AsyncExitStack, run: str | Non
     engine, budget = setup.config.engine, setup.config.budget
     line = endpoint(setup.model, setup.base_urls, engine)
     stack.push_async_callback(close, line.backend)
-    if budget.usd is not None and line.price is None:
-        raise UsageError(f"the price of {setup.model} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
+    writer = line
+    if setup.summarizer_model:
+        writer = endpoint(setup.summarizer_model, setup.base_urls, engine)
+        stack.push_async_callback(close, writer.backend)
+    if budget.usd is not None and (unknown := next((way.model for way in (line, writer) if way.price is None), None)):
+        raise UsageError(f"the price of {unknown} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
     grader, _ = grader_for(setup.grader)
     stack.push_async_callback(close, grader)
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds))
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
-    return Bench(setup, store, line, texts, grader, ledger, Pace(engine.concurrency), run)
+    store = store or stack.enter_context(Store.open(setup.db))
+    return Bench(setup, store, line, writer, texts, grader, ledger, Pace(engine.concurrency), run)
 
 
 def agent_name(setup: Setup) -> str:
@@ -270,10 +279,11 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     """
     config = setup.config
     gate = gate_for(config, heldout)
-    store = stack.enter_context(Store.open(setup.db))
-    bench = open_bench(setup, store, stack)
+    bench = open_bench(setup, None, stack)
+    store = bench.store
     mark = fingerprint(setup, learning, heldout, bench.prompts)
     bench.run = f"{setup.run}@{mark[:8]}" if setup.run else f"learn-{mark[:8]}"
+    stack.enter_context(store.claim(setup.library, f"run {bench.run}"))
     library = _base(setup, store, bench.run, bench.prompts.source("lessons"))
     store.start_run(
         bench.run,
@@ -285,8 +295,9 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         base_version=library.version,
         dataset=datasets.content_hash(learning),
     )
+    bench.ledger.calls, bench.ledger.tokens, bench.ledger.usd = _spent(store, bench.run)
     actor = bench.actor()
-    teacher = _teacher(bench, stack, actor)
+    teacher = _teacher(bench, actor)
     name = setup.run or bench.run
     learn, held = tuple(learning), tuple(heldout)
     return Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally)
@@ -300,12 +311,15 @@ def _base(setup: Setup, store: Store, run: str, template: str) -> Library:
     return store.create_library(setup.library, template)
 
 
-def _teacher(bench: Bench, stack: AsyncExitStack, actor: Actor) -> Teacher:
-    setup, line = bench.setup, bench.line
-    if setup.summarizer_model:
-        line = endpoint(setup.summarizer_model, setup.base_urls, setup.config.engine)
-        stack.push_async_callback(close, line.backend)
-    config = setup.config.lessons
+def _spent(store: Store, run: str) -> tuple[int, int, float]:
+    """Calls, tokens and US dollars that this run used up in earlier executions; an agent pays its own calls."""
+    paid = [call for call in Journal(store).calls(run) if not call.model.startswith("agent:")]
+    tokens = sum(call.prompt_tokens + call.completion_tokens for call in paid)
+    return len(paid), tokens, sum(call.usd or 0.0 for call in paid)
+
+
+def _teacher(bench: Bench, actor: Actor) -> Teacher:
+    line, config = bench.writer, bench.setup.config.lessons
     return Teacher(bench.backend(line), line.model, bench.prompts, actor.executor, config, bench.run or "")
 
 
