@@ -14,6 +14,7 @@ from typing import Any
 
 from experience_db import Evaluation as Measured
 from experience_db import Library, Store
+from experience_db.codec import finite
 from tfgrpo import build, loop, measure
 from tfgrpo import config as configuration
 from tfgrpo.backends.base import close
@@ -127,6 +128,8 @@ async def execute(
             async for step in loop.learn(run):
                 steps.append(step)
                 yield step
+            if not run.stopped:
+                _require_learning(steps)
             status = "budget" if run.stopped else "finished"
         except TfgrpoError:
             status = "failed"
@@ -134,7 +137,6 @@ async def execute(
         finally:
             summary = summarize_run(run, steps, time.monotonic() - began)
             run.store.finish_run(run.id, status, recorded(run, summary))
-        _require_learning(steps)
         if on_end:
             on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))
 
@@ -189,10 +191,9 @@ async def evaluate(
     found = build.limited(build.problems_for(problems, fields), wanted.config)
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        store = stack.enter_context(Store.open(wanted.db))
-        bench = build.open_bench(wanted, store, stack)
+        bench = build.open_bench(wanted, None, stack)
         actor = bench.actor()
-        shown = _library(store, library, bench.prompts.source("lessons"))
+        shown = _library(bench.store, library, bench.prompts.source("lessons"))
         drawn = loop.evaluation_sampling(wanted.config)
         main = await measure.evaluate(actor, shown, found, drawn, k)
         seed = wanted.config.seed
@@ -200,18 +201,20 @@ async def evaluate(
         for name in controls:
             other = measure.control(name, shown, bench.prompts, seed)
             table[name] = measure.against(main, await measure.evaluate(actor, other, found, drawn, k), seed)
-        summary = {
-            "dataset": str(problems) if isinstance(problems, str | Path) else f"{len(found)} problems",
-            "library": shown.name,
-            "version": shown.version,
-            "model": wanted.model,
-            **measure.summary(main, k, seed),
-            "controls": table,
-            "usage": asdict(total(bench.tally)),
-            "seconds": round(time.monotonic() - began, 3),
-        }
+        summary = finite(
+            {
+                "dataset": str(problems) if isinstance(problems, str | Path) else f"{len(found)} problems",
+                "library": shown.name,
+                "version": shown.version,
+                "model": wanted.model,
+                **measure.summary(main, k, seed),
+                "controls": table,
+                "usage": asdict(total(bench.tally)),
+                "seconds": round(time.monotonic() - began, 3),
+            }
+        )
         if isinstance(library, str) and library:
-            _log(store, wanted, summary, shown)
+            _log(bench.store, wanted, summary, shown)
     return EvalResult(summary, main)
 
 

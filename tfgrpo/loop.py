@@ -62,7 +62,8 @@ def evaluation_sampling(config: LearnConfig) -> Sampling:
 async def learn(run: Run) -> AsyncIterator[Step]:
     """Measure, learn epoch by epoch, measure again; yields each step once it is committed.
 
-    A used-up budget ends the loop after the step it hit, with what was decided until then committed.
+    A used-up budget ends the loop at the step it hit. That step is yielded but not stored: its finished calls are in
+    the journal, so that the same command with a larger budget makes it whole and ends in the same library.
 
     Raises:
         EndpointError: the endpoint refuses every call.
@@ -70,13 +71,16 @@ async def learn(run: Run) -> AsyncIterator[Step]:
     """
     library = run.library
     run.before = await _heldout(run, library)
+    if run.stopped:
+        return
     rejected: tuple[Verdict, ...] = ()
     index = 0
     for epoch in range(run.config.epochs):
         for batch in batches(run.learning, run.config.batch_size, run.config.seed, epoch):
-            if run.stopped:
-                return
             step = await _step(run, library, batch, epoch, index, rejected)
+            if run.stopped:
+                yield step
+                return
             library, step = commit(run, library, step)
             if step.version_after != step.version_before:
                 rejected = ()
@@ -88,7 +92,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
 
 
 async def _heldout(run: Run, library: Library) -> tuple[float, ...]:
-    if not run.heldout or run.stopped:
+    if not run.heldout:
         return ()
     cases = [(problem, 0) for problem in run.heldout]
     try:
@@ -110,11 +114,11 @@ async def _step(
     proposals = [p for _, c in taught for p in c.proposals]
     merged = await consolidate(run.teacher, library, proposals, measured)
     verdicts = [v for _, c in taught for v in c.dropped] + list(merged.dropped)
-    verdicts += await _judge(run, library, merged, rejected)
     failures = tuple(f for _, c in taught for f in c.failures) + merged.failures
     budget = [f.message for f in _failures(taught, merged) if f.kind == "budget"]
-    if budget and not run.stopped:
+    if budget:
         run.stopped = budget[0]
+    verdicts += await _judge(run, library, merged, rejected)
     return Step(
         index,
         epoch,
@@ -164,14 +168,12 @@ async def _judge(run: Run, library: Library, merged: Consolidated, rejected: Seq
     """Put the edits before the gate, except those that were refused under this very version."""
     refused = {question(edit) for verdict in rejected for edit in verdict.edits}
     fresh = [p for p in merged.proposals if question(p.edit) not in refused]
-    if not fresh:
-        return []
-    trial = HeldoutTrial(run)
     try:
-        return list(await run.gate(library, fresh, trial))
+        if fresh and not run.stopped:
+            return list(await run.gate(library, fresh, HeldoutTrial(run)))
     except BudgetReached as error:
         run.stopped = str(error)
-        return [Verdict("undecided", (p.edit,), f"the gate was cut short: {error}") for p in fresh]
+    return [Verdict("undecided", (p.edit,), f"cut short: {run.stopped}") for p in fresh]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experience_db.codec import finite
 from tfgrpo import stats
 from tfgrpo.backends.metered import total
 from tfgrpo.loop import Run, count, failures, step_summary
@@ -60,20 +61,23 @@ def recorded(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def heldout(run: Run) -> dict[str, Any] | None:
-    """Return the paired comparison of the library before and after; None where it was not measured on both sides."""
+    """Return the paired comparison of before and after, None where there is no number; None if a side is missing."""
     if not run.before or not run.after:
         return None
     diff = stats.paired_difference(run.before, run.after, seed=run.config.seed)
-    return {
-        "before": _mean(run.before),
-        "after": _mean(run.after),
-        "diff": diff.diff,
-        "ci": [diff.low, diff.high],
-        "n": diff.n,
-        "p": diff.p,
-        "before_ci": list(_interval(run.before, run.config.seed)),
-        "after_ci": list(_interval(run.after, run.config.seed)),
-    }
+    told: dict[str, Any] = finite(
+        {
+            "before": _mean(run.before),
+            "after": _mean(run.after),
+            "diff": diff.diff,
+            "ci": [diff.low, diff.high],
+            "n": diff.n,
+            "p": diff.p,
+            "before_ci": list(_interval(run.before, run.config.seed)),
+            "after_ci": list(_interval(run.after, run.config.seed)),
+        }
+    )
+    return told
 
 
 def _mean(values: Sequence[float]) -> float | None:
