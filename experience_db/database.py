@@ -141,7 +141,7 @@ def faults(path: str) -> Iterator[None]:
         raise _explained(error, path) from error
 
 
-def _explained(error: sqlite3.Error, path: str) -> StoreError:
+def _explained(error: sqlite3.Error, path: str) -> StoreError:  # noqa: PLR0911  (one for each kind)
     code = getattr(error, "sqlite_errorcode", 0)
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return UnknownRun(f"{path}: a record names a run that was never started; call start_run first")
