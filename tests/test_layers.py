@@ -8,19 +8,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"cli"},
+    {"audit"},
     {"api"},
     {"build"},
     {"summary"},
     {"measure", "compare"},
     {"loop"},
     {"search"},
-    {"gates", "consolidate", "credit"},
+    {"gates", "consolidate", "credit", "teach"},
     {"summarize"},
     {"rollout"},
+    {"method"},
     {"environments", "graders"},
     {"tools", "inject", "serve"},
     {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "stats"},
     {"boundary", "retry", "replies", "recover", "config", "prompts", "registry", "datasets", "rows", "pricing"},
+    {"method_config"},
     {"errors", "types", "version"},
 )
 """From the top down. A module may import from lower layers and from its own folder, and from nothing else."""

@@ -16,6 +16,7 @@ from experience_db import Edit, Op, Store
 from experience_db.exchange import lesson_texts
 from tfgrpo import build
 from tfgrpo.cli import options as o
+from tfgrpo.cli.audit import audit
 from tfgrpo.cli.show import effect, lesson_line
 from tfgrpo.errors import UsageError
 
@@ -213,6 +214,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "log": log,
     "diff": diff,
     "blame": show,
+    "audit": audit,
     "rollback": rollback,
     "export": export,
     "import": import_,

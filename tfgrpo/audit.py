@@ -1,0 +1,206 @@
+"""An audit: measure what every lesson of a version is worth, keep it as evidence, let a gate confirm deletions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from experience_db import Edit, Evidence, Library, Op, Store
+from tfgrpo import api, build, credit, datasets
+from tfgrpo.backends.metered import total
+from tfgrpo.build import Bench, Setup
+from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
+from tfgrpo.loop import evaluation_sampling
+from tfgrpo.types import Problem, Proposal, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How lessons are measured."""
+
+    dropout: bool = False
+    """The dropout pass instead of leave-one-out."""
+    k: int = 2
+    """Rollouts per touched problem and side, for leave-one-out."""
+    group: int = credit.GROUP
+    """Rollouts per problem, for dropout."""
+    missing: float = credit.MISSING
+    """Share of them that miss a lesson, for dropout."""
+    confirm: bool = False
+    """Ask the gate about the deletion of nominated lessons, and delete those whose absence helps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What an audit found; all of it is stored."""
+
+    library: Library
+    """The version that was measured."""
+    evidence: tuple[Evidence, ...]
+    """One per lesson."""
+    verdicts: tuple[Verdict, ...]
+    """The gate's word on nominated deletions; empty unless asked for."""
+    summary: dict[str, Any]
+    """The fields of `lessons audit --json`."""
+
+
+async def audit(
+    problems: Any,
+    *,
+    library: str = "default",
+    plan: Plan | None = None,
+    fields: Mapping[str, str] | None = None,
+    **asked: Any,
+) -> Audit:
+    """Measure every lesson of a library on `problems`, which should be others than it learned from.
+
+    Args:
+        problems: a path, a named dataset, Problem objects, or dicts with `question` and `answer`.
+        library: `NAME` or `NAME@VERSION`.
+        plan: how to measure; None means leave-one-out.
+        fields: which columns hold `question`, `answer`, `id` and `metadata`, where they are called otherwise.
+        asked: the arguments of `tfgrpo.learn` that say which model, grader and database.
+
+    Raises:
+        UsageError: wrong arguments, or a library without lessons; nothing was done.
+        NothingLearned: not one lesson could be measured.
+        BudgetReached: a budget did not admit the whole audit.
+    """
+    plan = plan or Plan()
+    wanted = api.setup(**asked)
+    found = build.limited(build.problems_for(problems, fields), wanted.config)
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        store = stack.enter_context(Store.open(wanted.db))
+        shown = build.library_at(store, library)
+        if plan.confirm and shown.version != store.library(shown.name).version:
+            raise UsageError(f"{library!r} is not the newest version; leave --confirm out, or roll back to it first")
+        run = _start(store, wanted, shown, found, plan)
+        status, summary = "interrupted", {}
+        try:
+            bench = build.open_bench(wanted, store, stack, run)
+            pool = credit.Pool(bench.actor(), found, evaluation_sampling(wanted.config))
+            evidence = await _measure(shown, pool, plan)
+            evidence = tuple(replace(e, detail={**e.detail, "model": wanted.model}) for e in evidence)
+            if all(e.estimate is None for e in evidence):
+                raise NothingLearned(f"no lesson could be measured: no rollout of {len(found)} problems has a score")
+            store.add_evidence(shown.name, evidence, version=shown.version, run=run)
+            verdicts = await _confirm(bench, shown, pool, evidence) if plan.confirm else ()
+            summary = _summary(bench, shown, found, evidence, verdicts)
+            summary |= {"dataset": _name(problems, found), "seconds": round(time.monotonic() - began, 3)}
+            status = "finished"
+        except TfgrpoError as error:
+            status = "budget" if isinstance(error, BudgetReached) else "failed"
+            raise
+        finally:
+            store.finish_run(run, status, summary)
+    return Audit(shown, evidence, verdicts, summary)
+
+
+def _name(given: Any, found: Sequence[Problem]) -> str:
+    return str(given) if isinstance(given, str | Path) else f"{len(found)} problems"
+
+
+def _start(store: Store, wanted: Setup, shown: Library, found: Sequence[Problem], plan: Plan) -> str:
+    told = {**build.describe(wanted), "version": shown.version, "audit": asdict(plan)}
+    content = datasets.content_hash(found)
+    mark = hashlib.sha256(json.dumps([told, content], sort_keys=True, default=str).encode()).hexdigest()
+    run = f"audit-{mark[:8]}"
+    store.start_run(
+        run,
+        name=run,
+        kind="audit",
+        fingerprint=mark,
+        config=told,
+        library=shown.name,
+        base_version=shown.version,
+        dataset=content,
+    )
+    return run
+
+
+async def _measure(shown: Library, pool: credit.Pool, plan: Plan) -> tuple[Evidence, ...]:
+    actor = pool.actor
+    if not plan.dropout:
+        return await credit.leave_one_out(shown, pool, k=plan.k)
+    return await credit.dropout(
+        shown,
+        pool,
+        actor.executor,
+        group=plan.group,
+        missing=plan.missing,
+        seed=actor.seed,
+        limit=actor.concurrency,
+    )
+
+
+async def _confirm(
+    bench: Bench, shown: Library, pool: credit.Pool, evidence: Sequence[Evidence]
+) -> tuple[Verdict, ...]:
+    """Ask the gate about each nominated deletion, on fresh rollouts, and commit what it accepts."""
+    named = {i: e for e in evidence for i in credit.nominated([e])}
+    if not named:
+        return ()
+    config, store = bench.setup.config, bench.store
+    if config.gate.kind == "open":
+        raise UsageError("--confirm needs a gate that measures; leave --gate open out")
+    gate = build.gate_for(config, pool.problems)
+    edits = [Edit(Op.DELETE, None, (i,), f"{e.kind} {e.estimate:+.3f}: {e.reason}") for i, e in named.items()]
+    verdicts = await gate(shown, [Proposal(edit) for edit in edits], replace(pool, role="gate"))
+    gone = [edit for v in verdicts if v.decision == "accepted" for edit in v.edits]
+    with store.atomic():
+        store.commit(shown.name, gone, parent=shown.version, run=bench.run, note="audit")
+        for verdict in verdicts:
+            store.add_evidence(shown.name, verdict.evidence, version=shown.version, run=bench.run)
+            if verdict.decision != "accepted":
+                store.set_aside(
+                    shown.name,
+                    verdict.edits,
+                    status=verdict.decision,
+                    reason=verdict.reason,
+                    version=shown.version,
+                    run=bench.run,
+                )
+    return verdicts
+
+
+def _summary(
+    bench: Bench,
+    shown: Library,
+    found: Sequence[Problem],
+    evidence: Sequence[Evidence],
+    verdicts: Sequence[Verdict],
+) -> dict[str, Any]:
+    taught = {source.problem_id for lesson in shown for source in lesson.sources}
+    return {
+        "library": shown.name,
+        "version": shown.version,
+        "after": bench.store.library(shown.name).version,
+        "model": bench.setup.model,
+        "problems": len(found),
+        "taught": sum(problem.id in taught for problem in found),
+        "lessons": [
+            {
+                "id": lesson.id,
+                "text": lesson.text,
+                "kind": e.kind,
+                "estimate": e.estimate,
+                "ci": [e.low, e.high],
+                "n": e.n,
+                "touch": e.detail["touch"],
+                "rollouts": e.detail["rollouts"]["new"] if e.kind == "leave-one-out" else None,
+                "reason": e.reason,
+            }
+            for lesson, e in zip(shown, evidence, strict=True)
+        ],
+        "nominated": list(credit.nominated(evidence)),
+        "rollouts": sum(tally.new + tally.replayed for tally in bench.tally.values()),
+        "verdicts": [{"ids": list(v.edits[0].ids), "decision": v.decision, "reason": v.reason} for v in verdicts],
+        "usage": asdict(total(bench.tally)),
+    }
