@@ -51,10 +51,10 @@ CHECK = "Check each result."
 BRIEF = "Keep it brief."
 
 # The next four numbers are chosen, not found: they set how good the model is meant to be.
-SLIP = 0.035
+SLIP = 0.03
 CHECK_SLIP = 0.01
 FOLLOW = 0.99
-FOLLOW_LOSS = 0.004
+FOLLOW_LOSS = 0.003
 
 
 def follow_probability(lessons: int) -> float:
