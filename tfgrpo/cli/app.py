@@ -11,6 +11,7 @@ import typer
 
 from experience_db.errors import StoreError
 from tfgrpo.cli import datasets, evaluate, grade, learn, lessons, models, plugins, runs
+from tfgrpo.cli.options import read_dotenv
 from tfgrpo.errors import BudgetReached, TfgrpoError, UsageError
 from tfgrpo.version import __version__
 
@@ -37,7 +38,7 @@ def _version(wanted: bool) -> None:
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    pass
+    read_dotenv()
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:

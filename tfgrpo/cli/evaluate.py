@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -32,7 +31,6 @@ def evaluate(
     json_: o.Json = False,
 ) -> None:
     """Measure mean@k with its interval, pass@k and pass^k of a library on a dataset."""
-    o.read_dotenv()
     result = api.evaluate_sync(
         dataset,
         library=library,
@@ -50,6 +48,6 @@ def evaluate(
         concurrency=concurrency,
     )
     if json_:
-        typer.echo(json.dumps(result.summary, ensure_ascii=False))
+        o.print_json(result.summary)
     else:
         print_evaluation(result.summary)

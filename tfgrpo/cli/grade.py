@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from experience_db.codec import to_json
 from tfgrpo import api
 from tfgrpo.cli import options as o
 
@@ -24,11 +24,11 @@ def grade(
     Each row comes back with `score` and `why`; rows with a boolean `equal` also give a confusion table.
     """
     rows, summary = asyncio.run(api.grade_file(file, grader))
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    lines = [to_json(row) for row in rows]
     if output:
-        output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        o.write(output, "\n".join(lines))
     if json_:
-        typer.echo(json.dumps(summary, ensure_ascii=False))
+        o.print_json(summary)
         return
     if not output:
         typer.echo("\n".join(lines))

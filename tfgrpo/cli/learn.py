@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -54,7 +53,6 @@ def learn(
 
     Kill it anywhere: the same command goes on and repeats no finished model call.
     """
-    o.read_dotenv()
     settings = o.load_config(
         method,
         config,
@@ -85,7 +83,7 @@ def learn(
     )
     result = asyncio.run(_learn(wanted, dataset, o.fields(field), Progress(quiet=quiet)))
     if json_:
-        typer.echo(json.dumps(result.summary, ensure_ascii=False))
+        o.print_json(result.summary)
     else:
         print_learned(result, wanted)
     if result.summary["stopped"]:

@@ -17,7 +17,7 @@ from experience_db.exchange import lesson_texts
 from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
-from tfgrpo.cli.show import effect, lesson_line
+from tfgrpo.cli.show import effect, lesson_line, lessons
 from tfgrpo.errors import UsageError
 
 Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
@@ -34,9 +34,9 @@ def list_(library: Lib = "default", db: o.Db = None, json_: o.Json = False) -> N
         found = build.library_at(store, library)
         if json_:
             rows = [{**dataclasses.asdict(x), "effect": _newest(store, found.name, x.id)} for x in found.lessons]
-            typer.echo(json.dumps({"library": found.name, "version": found.version, "lessons": rows}))
+            o.print_json({"library": found.name, "version": found.version, "lessons": rows})
             return
-        typer.echo(f"library {found.name!r}, version {found.version}: {len(found)} lessons")
+        typer.echo(f"library {found.name!r}, version {found.version}: {lessons(len(found))}")
         for lesson in found.lessons:
             typer.echo(lesson_line(lesson, store.evidence(found.name, lesson.id)))
 
@@ -54,7 +54,7 @@ def show(lesson_id: Id, library: Lib = "default", db: o.Db = None, json_: o.Json
         name = library.partition("@")[0]
         story = store.blame(name, lesson_id)
         if json_:
-            typer.echo(json.dumps(dataclasses.asdict(story), default=str))
+            o.print_json(dataclasses.asdict(story))
             return
         typer.echo(f"[{lesson_id}] {story.lesson.text if story.lesson else '(deleted)'}")
         for applied in story.edits:
@@ -92,7 +92,7 @@ def _commit(name: str, db: Path | None, change: Edit, *, create: bool = False) -
     with Store.open(o.db_path(db)) as store:
         head = store.create_library(name) if create else store.library(name)
         after = store.commit(name, [change], parent=head.version, note=change.op.value.lower())
-        typer.echo(f"library {name!r}: version {head.version} -> {after.version}, {len(after)} lessons")
+        typer.echo(f"library {name!r}: version {head.version} -> {after.version}, {lessons(len(after))}")
 
 
 def search(
@@ -148,7 +148,7 @@ def rollback(
     """Make a new version that equals an old one; nothing is forgotten."""
     with Store.open(o.db_path(db)) as store:
         after = store.rollback(library, to)
-    typer.echo(f"library {library!r}: version {after.version} now equals version {to}, {len(after)} lessons")
+    typer.echo(f"library {library!r}: version {after.version} now equals version {to}, {lessons(len(after))}")
 
 
 def export(
@@ -167,7 +167,7 @@ def export(
         else:
             raise UsageError(f"--format is json or md, not {format_!r}")
     if output:
-        output.write_text(text + "\n", encoding="utf-8")
+        o.write(output, text)
     else:
         sys.stdout.write(text + "\n")
 
@@ -180,12 +180,14 @@ def import_(
     """Read lessons into a library; ids are given anew, sources and evidence come along."""
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text; export it again, or give one lesson a line") from error
     with Store.open(o.db_path(db)) as store:
         whole = text.lstrip().startswith("{") and '"lessons"' in text
         after = store.import_(_json(text, file), library) if whole else store.import_texts(lesson_texts(text), library)
-    typer.echo(f"library {library!r}: version {after.version}, {len(after)} lessons")
+    typer.echo(f"library {library!r}: version {after.version}, {lessons(len(after))}")
 
 
 def _json(text: str, file: Path) -> dict[str, Any]:

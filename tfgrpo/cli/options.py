@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from experience_db.codec import to_json
 from tfgrpo import config as configuration
 from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
@@ -49,6 +50,19 @@ def load_config(method: str, file: Path | None, sets: list[str] | None, **given:
     """Return the configuration: preset, then file, then named options, then `-s` overrides."""
     named = [(configuration.PLACES[key], value) for key, value in given.items() if value is not None]
     return configuration.load(method, file, [*named, *(sets or [])])
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object; it never holds nan, which JSON does not know."""
+    typer.echo(to_json(value))
+
+
+def write(file: Path, text: str) -> None:
+    """Write a text file, its last line ended; raises UsageError when the place cannot be written."""
+    try:
+        file.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error.strerror}; name another file with -o") from error
 
 
 def read_dotenv() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
@@ -20,7 +19,7 @@ def list_(db: o.Db = None, json_: o.Json = False) -> None:
     with Store.open(o.db_path(db), readonly=True) as store:
         runs = store.runs()
     if json_:
-        typer.echo(json.dumps({"runs": [dataclasses.asdict(run) for run in runs]}, default=str))
+        o.print_json({"runs": [dataclasses.asdict(run) for run in runs]})
         return
     for run in runs:
         when = datetime.fromtimestamp(run.started, UTC).strftime("%Y-%m-%d %H:%M")
@@ -37,7 +36,7 @@ def show(
         run = store.find_run(name) or store.run(name)
         steps = store.steps(run.id)
     if json_:
-        typer.echo(json.dumps({**dataclasses.asdict(run), "steps": steps}, default=str))
+        o.print_json({**dataclasses.asdict(run), "steps": [dataclasses.asdict(step) for step in steps]})
         return
     typer.echo(
         f"{run.name} ({run.id}): {run.kind}, {run.status}, library {run.library} from version {run.base_version}"

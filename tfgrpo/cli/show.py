@@ -65,9 +65,9 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
     )
     _reasons(result.steps)
     with Store.open(setup.db, readonly=True) as store:
-        lessons = store.library(s["library"], s["version"]).lessons
-        typer.echo(f"\nlibrary {s['library']!r}, version {s['version']}: {len(lessons)} lessons")
-        for lesson in lessons:
+        found = store.library(s["library"], s["version"]).lessons
+        typer.echo(f"\nlibrary {s['library']!r}, version {s['version']}: {lessons(len(found))}")
+        for lesson in found:
             typer.echo(lesson_line(lesson, store.evidence(s["library"], lesson.id)))
     _bill(s)
     _next(s, setup)
@@ -95,18 +95,25 @@ def _heldout(h: Mapping[str, Any] | None) -> None:
     if h is None:
         typer.echo("held-out reward was not measured")
         return
-    b, a = h["before_ci"], h["after_ci"]
-    typer.echo(
-        f"held-out reward: {h['before']:.3f} [{b[0]:.3f}, {b[1]:.3f}] before, "
-        f"{h['after']:.3f} [{a[0]:.3f}, {a[1]:.3f}] after"
-    )
-    typer.echo(f"difference:      {h['diff']:+.3f} [{h['ci'][0]:+.3f}, {h['ci'][1]:+.3f}], n={h['n']}, p={_p(h['p'])}")
-    if h["ci"][0] <= 0 <= h["ci"][1]:
+    before = f"{number(h['before'])} {_span(h['before_ci'])} before"
+    typer.echo(f"held-out reward: {before}, {number(h['after'])} {_span(h['after_ci'])} after")
+    typer.echo(f"difference:      {number(h['diff'], '+')} {_span(h['ci'], '+')}, n={h['n']}, p={_p(h['p'])}")
+    if not _clear(h["ci"]):
         typer.echo(f"                 this is inside its noise; {stats.power_note(h['n'])}")
 
 
-def _p(p: float) -> str:
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+def _p(p: float | None) -> str:
+    return "<0.001" if p is not None and p < 0.001 else number(p)
+
+
+def _span(ends: Sequence[float | None], sign: str = "") -> str:
+    return f"[{number(ends[0], sign)}, {number(ends[1], sign)}]"
+
+
+def _clear(ends: Sequence[float | None]) -> bool:
+    """Whether an interval excludes 0."""
+    low, high = ends
+    return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def _reasons(steps: Sequence[Step]) -> None:
@@ -147,25 +154,29 @@ def _next(s: Mapping[str, Any], setup: Setup) -> None:
 
 def print_evaluation(s: Mapping[str, Any]) -> None:
     """Print an evaluation and its controls."""
-    low, high = s["ci"]
     typer.echo(
         f"{s['dataset']}, library {s['library']} version {s['version']}, {s['model']}: "
-        f"mean@{s['k']} {s['mean']:.3f} [{low:.3f}, {high:.3f}], n={s['problems']}"
+        f"mean@{s['k']} {number(s['mean'])} {_span(s['ci'])}, n={s['problems']}"
     )
     if s["k"] > 1:
         typer.echo("pass@k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_at"].items()))
         typer.echo("pass^k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_hat"].items()))
     for name, c in s["controls"].items():
-        clear = "" if c["diff_ci"][0] > 0 or c["diff_ci"][1] < 0 else "; inside its noise"
+        noise = "" if _clear(c["diff_ci"]) else "; inside its noise"
         typer.echo(
-            f"control {name}: {c['mean']:.3f} [{c['ci'][0]:.3f}, {c['ci'][1]:.3f}]; library minus control "
-            f"{c['diff']:+.3f} [{c['diff_ci'][0]:+.3f}, {c['diff_ci'][1]:+.3f}], p={_p(c['p'])}{clear}"
+            f"control {name}: {number(c['mean'])} {_span(c['ci'])}; library minus control "
+            f"{number(c['diff'], '+')} {_span(c['diff_ci'], '+')}, p={_p(c['p'])}{noise}"
         )
     if s["failures"]:
         typer.echo("without a score: " + ", ".join(f"{n} {kind}" for kind, n in s["failures"].items()))
     typer.echo(stats.power_note(s["problems"]))
 
 
-def number(value: float | None) -> str:
-    """Return a number for a table; a dash where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+def number(value: float | None, sign: str = "") -> str:
+    """Return a number for a table, with `sign` "+" always signed; a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{value + 0.0:{sign}.3f}"
+
+
+def lessons(count: int) -> str:
+    """Return `1 lesson`, `2 lessons`."""
+    return f"{count} lesson{'' if count == 1 else 's'}"
