@@ -31,17 +31,20 @@ class Metered:
     async def complete(self, request: Request) -> Reply:
         """Pass the call on and count its reply."""
         reply = await self.backend.complete(request)
-        entry = self.tally.setdefault(request.role, Tally())
-        if reply.replayed:
-            entry.replayed += 1
-        else:
-            entry.new += 1
-        entry.usage = entry.usage + reply.usage
+        count(self.tally, request.role, reply.usage, replayed=reply.replayed)
         return reply
 
     async def aclose(self) -> None:
         """Close the backend below."""
         await close(self.backend)
+
+
+def count(tally: dict[str, Tally], role: str, usage: Usage, *, replayed: bool) -> None:
+    """Add one call to the tally of its role."""
+    entry = tally.setdefault(role, Tally())
+    entry.new += not replayed
+    entry.replayed += replayed
+    entry.usage = entry.usage + usage
 
 
 def total(tally: Mapping[str, Tally]) -> Usage:

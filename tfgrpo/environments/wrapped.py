@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from experience_db import Journal, Library
+from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EnvironmentFailed
@@ -31,6 +32,8 @@ class Wrapped:
     """Stable name of the agent; part of the journal key."""
     journal: Journal | None = None
     run: str | None = None
+    tally: dict[str, Tally] = field(default_factory=dict)
+    """Where rollouts are counted as calls of their role, new and replayed."""
 
     async def __call__(self, problem: Problem, library: Library, slot: Slot) -> Rollout:
         """Return the agent's rollout; what it raises becomes a failure of kind `environment`."""
@@ -43,10 +46,14 @@ class Wrapped:
         }
         key = Journal.key(question)
         if self.journal and (found := self.journal.get(key)) is not None:
-            return _revive(found, problem, slot)
+            revived = _revive(found, problem, slot)
+            count(self.tally, slot.role, revived.usage, replayed=True)
+            return revived
         rollout = await self._attempt(problem, library, slot)
-        if self.journal and rollout.failure is None:
-            self._record(key, question, rollout)
+        if rollout.failure is None:
+            count(self.tally, slot.role, rollout.usage, replayed=False)
+            if self.journal:
+                self._record(key, question, rollout)
         return rollout
 
     async def _attempt(self, problem: Problem, library: Library, slot: Slot) -> Rollout:
@@ -54,6 +61,8 @@ class Wrapped:
         try:
             with boundary(EnvironmentFailed, f"agent {self.name} on problem {problem.id}"):
                 answer = await self.agent(problem, library.block())
+                if not isinstance(answer, str | Rollout):
+                    raise TypeError(f"it returned {type(answer).__name__}; return a str or a Rollout")
         except EnvironmentFailed as error:
             return Rollout(problem.id, slot.index, failure=failure_of(error))
         if isinstance(answer, Rollout):
