@@ -8,11 +8,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"cli"},
-    {"audit"},
+    {"audit", "compare"},
     {"api"},
     {"build"},
     {"summary"},
-    {"measure", "compare"},
+    {"measure"},
     {"loop"},
     {"search"},
     {"gates", "consolidate", "credit", "teach"},

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tfgrpo.errors import UnknownKey, UsageError
+from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
@@ -73,6 +74,10 @@ class LessonsConfig:
     """Size limit of the library in tokens (4 characters each)."""
     attempt_tokens: int = 6000
     """Token budget that all attempts of a group share in one contrast prompt; longer ones are summarized."""
+    focus: str = ""
+    """`planning` shows sentences with strategic grams first (HICRA); empty shows attempts as they are."""
+    alpha: float = 0.2
+    """Emphasis on planning sentences: weight A + alpha |A|."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +100,8 @@ class EngineConfig:
     """Seconds one call may take."""
     attempts: int = 5
     """Tries per call before it counts as failed."""
+    join: bool = True
+    """Send identical calls as one request with `n`, where the endpoint honours it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,10 @@ class LearnConfig:
     """What the agent is told besides the problem."""
     prompts: str = ""
     """Prompt set; empty means the model's own set if it has one, else `default`."""
-    advantage: str = "grpo"
-    selection: str = "informative"
+    advantage: AdvantageConfig = AdvantageConfig()
+    selection: SelectionConfig = SelectionConfig()
+    shaping: ShapingConfig = ShapingConfig()
+    edit_score: EditScoreConfig = EditScoreConfig()
     rollout: RolloutConfig = RolloutConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     lessons: LessonsConfig = LessonsConfig()
@@ -151,6 +160,46 @@ PLACES: Mapping[str, str] = {
 }
 """Which configuration key an option of the command line or argument of the Python API stands for."""
 
+LEAST: Mapping[str, float] = {
+    "epochs": 1,
+    "batch_size": 1,
+    "limit": 1,
+    "rollout.group_size": 1,
+    "selection.k": 1,
+    "selection.rounds": 1,
+    "selection.wanted": 1,
+    "selection.retries": 0,
+    "selection.groups": 1,
+    "shaping.overlong_cache": 0,
+    "shaping.max_length": 1,
+    "rollout.max_tokens": 1,
+    "evaluation.max_tokens": 1,
+    "lessons.per_group": 1,
+    "lessons.max_words": 1,
+    "lessons.max_tokens": 1,
+    "lessons.budget_tokens": 1,
+    "lessons.attempt_tokens": 1,
+    "engine.concurrency": 1,
+    "engine.attempts": 1,
+    "budget.calls": 0,
+    "budget.tokens": 0,
+    "budget.usd": 0,
+    "budget.seconds": 0,
+}
+"""Smallest value of the keys that have one."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "advantage.kind": ("grpo", "dr_grpo", "rloo", "gdpo", "critic"),
+    "selection.kind": ("informative", "dynamic", "gfpo", "gfpo-efficiency", "gfpo-adaptive"),
+    "selection.weighting": ("equal", "grpo", "dr_grpo"),
+    "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
+    "lessons.focus": ("", "planning"),
+    "lessons.stages": ("contrast", "four"),
+    "lessons.summaries": ("", "never", "when-long", "always"),
+    "lessons.consolidate": ("", "batch", "each"),
+}
+"""All values of the keys that take a word."""
+
 
 def load(
     method: str = "default", file: Path | None = None, overrides: Iterable[str | tuple[str, Any]] = ()
@@ -173,7 +222,20 @@ def load(
     for item in overrides:
         key, value = _assignment(item) if isinstance(item, str) else item
         merge(table, _nested(key.split("."), value))
-    return from_table(LearnConfig, table)
+    return _together(from_table(LearnConfig, table))
+
+
+def _together(config: LearnConfig) -> LearnConfig:
+    """Refuse settings that are fine alone and make no sense together."""
+    size, shaping = config.rollout.group_size, config.shaping
+    if size < 2 and config.advantage.kind != "critic":
+        raise UsageError(f"rollout.group_size is {size}; give at least 2, or --method ppo, whose critic needs no group")
+    limit = shaping.max_length or config.rollout.max_tokens
+    if shaping.overlong_cache is not None and (limit is None or shaping.overlong_cache > limit):
+        raise UsageError(
+            "shaping.overlong_cache punishes replies near a limit; set rollout.max_tokens (or shaping.max_length) to it"
+        )
+    return config
 
 
 def preset_path(name: str) -> Path:
@@ -202,7 +264,9 @@ def read_toml(path: Path) -> dict[str, Any]:
 def merge(into: dict[str, Any], extra: Mapping[str, Any]) -> None:
     """Lay `extra` over `into`, table by table."""
     for key, value in extra.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+        if isinstance(value, Mapping) and isinstance(into.get(key), str):
+            into[key] = {"kind": into[key], **value}
+        elif isinstance(value, Mapping) and isinstance(into.get(key), dict):
             merge(into[key], value)
         else:
             into[key] = dict(value) if isinstance(value, Mapping) else value
@@ -230,6 +294,8 @@ def to_table(config: Any) -> dict[str, Any]:
 
 def _value(hint: Any, value: Any, path: str) -> Any:
     if dataclasses.is_dataclass(hint):
+        if isinstance(value, str) and "kind" in {f.name for f in dataclasses.fields(hint)}:
+            value = {"kind": value}
         if not isinstance(value, Mapping):
             raise UsageError(f"{path} is a table, not {value!r}")
         return from_table(typing.cast("type[Any]", hint), value, f"{path}.")
@@ -243,13 +309,21 @@ def _value(hint: Any, value: Any, path: str) -> Any:
 
 def _scalar(options: tuple[Any, ...], value: Any, path: str) -> Any:
     if float in options and type(value) is int:
-        return float(value)
+        value = float(value)
     if str in options:
-        return str(value)
+        value = str(value)
     if type(value) not in options:
-        wanted = " or ".join("nothing" if o is type(None) else o.__name__ for o in options)
+        wanted = " or ".join(_KINDS[option] for option in options)
         raise UsageError(f"{path} must be {wanted}, not {value!r}")
+    if path in LEAST and not value >= LEAST[path]:
+        raise UsageError(f"{path} is {value:g}; give at least {LEAST[path]:g}")
+    if path in CHOICES and value not in CHOICES[path]:
+        known = ", ".join(word for word in CHOICES[path] if word)
+        raise UsageError(f"{path} is {value!r}; there are: {known}")
     return value
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
 
 
 def _assignment(text: str) -> tuple[str, Any]:

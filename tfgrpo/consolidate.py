@@ -69,7 +69,7 @@ async def _each(teacher: Teacher, library: Library, joined: tuple[Proposal, ...]
     working = library
     failures: list[Failure] = []
     dropped: list[Verdict] = []
-    for proposal in sorted(joined, key=lambda p: p.support):
+    for proposal in sorted(joined, key=lambda p: p.support * p.weight):
         prompt = teacher.prompts.render(
             "consolidate/each",
             lessons=shown(working, effects),
@@ -120,9 +120,10 @@ def _credited(edit: Edit, named: Sequence[int], joined: Sequence[Proposal]) -> P
     words = normalise(edit.text or "")
     behind = behind or [p for p in joined if normalise(p.edit.text or "") == words or edit.ids == p.edit.ids != ()]
     support = sum(p.support for p in behind) or 1
+    weight = sum(p.support * p.weight for p in behind) / support if behind else 1.0
     behind = behind or list(joined)
     sources = tuple(dict.fromkeys(s for p in behind for s in p.edit.sources))
-    return Proposal(replace(edit, sources=sources, tainted=any(p.edit.tainted for p in behind)), support)
+    return Proposal(replace(edit, sources=sources, tainted=any(p.edit.tainted for p in behind)), support, weight)
 
 
 def within_budget(

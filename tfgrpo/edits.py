@@ -224,7 +224,9 @@ def _joined(first: Proposal, other: Proposal) -> Proposal:
     reason = first.edit.reason or other.edit.reason
     tainted = first.edit.tainted or other.edit.tainted
     edit = replace(first.edit, sources=sources, reason=reason, tainted=tainted)
-    return Proposal(edit, first.support + other.support)
+    support = first.support + other.support
+    weight = (first.support * first.weight + other.support * other.weight) / support
+    return Proposal(edit, support, weight)
 
 
 def _id(lesson: Lesson) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from typing import Any
 
 from experience_db import Edit, Evidence, Library, Store
@@ -19,8 +18,10 @@ from tfgrpo.consolidate import Consolidated, consolidate
 from tfgrpo.datasets import batches
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates import Gate
-from tfgrpo.rollout import Actor, measure, run_group
-from tfgrpo.summarize import Contrast, Effects, Teacher, contrast
+from tfgrpo.method import NEW, Memory, begin, remember
+from tfgrpo.rollout import Actor, measure
+from tfgrpo.summarize import Contrast, Teacher
+from tfgrpo.teach import Conditions, teach
 from tfgrpo.types import Group, Problem, Sampling, Step, Usage, Verdict
 
 
@@ -43,6 +44,8 @@ class Run:
     before: tuple[float, ...] = ()
     """Held-out reward per problem under the version the run started from; nan where it failed."""
     after: tuple[float, ...] = ()
+    memory: Memory = NEW
+    """What the steps so far left for the method."""
     stopped: str = ""
     """Why the run ended early: which budget; empty when it did not."""
 
@@ -69,7 +72,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
         EndpointError: the endpoint refuses every call.
         StaleVersion: somebody else moved the library while this run was going.
     """
-    library = run.library
+    library, run.memory = run.library, begin(run.config)
     run.before = await _heldout(run, library)
     if run.stopped:
         return
@@ -82,6 +85,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
                 yield step
                 return
             library, step = commit(run, library, step)
+            run.memory = remember(run.memory, step.groups_P, run.config)
             if step.version_after != step.version_before:
                 rejected = ()
             rejected += tuple(v for v in step.verdicts if v.decision != "accepted")
@@ -109,9 +113,16 @@ async def _step(
     """Run one batch up to the verdicts; nothing is stored yet."""
     used = total(run.tally)
     measured = effects(run, library, index)
-    jobs = [partial(_problem, run, library, problem, epoch, index, rejected, measured) for problem in batch]
-    taught = await run.actor.executor.run(jobs)
-    proposals = [p for _, c in taught for p in c.proposals]
+    told = tuple(verdict for verdict in rejected if verdict.evidence)
+    # What the checks refused is left out of `told`: a leaked answer would be shown to every later contrast.
+    given = Conditions(
+        run.actor, run.teacher, run.config, library, learning_sampling(run.config), epoch, index, told, measured,
+        run.memory,
+    )  # fmt: skip
+    lessons = await teach(given, batch)
+    taught = list(zip(lessons.groups_P, lessons.contrasts_P, strict=True))
+    heaviest = sorted(taught, key=lambda pair: -pair[0].weight)
+    proposals = [replace(p, weight=g.weight) for g, c in heaviest for p in c.proposals]
     merged = await consolidate(run.teacher, library, proposals, measured)
     verdicts = [v for _, c in taught for v in c.dropped] + list(merged.dropped)
     failures = tuple(f for _, c in taught for f in c.failures) + merged.failures
@@ -130,24 +141,8 @@ async def _step(
         library.version,
         sum(len(c.dropped) for _, c in taught),
         _minus(total(run.tally), used),
+        lessons.monitor,
     )
-
-
-async def _problem(
-    run: Run,
-    library: Library,
-    problem: Problem,
-    epoch: int,
-    index: int,
-    rejected: Sequence[Verdict],
-    measured: Effects,
-) -> tuple[Group, Contrast]:
-    """One problem's whole way: no other problem is waited for."""
-    size = run.config.rollout.group_size
-    group = await run_group(run.actor, problem, library, size, learning_sampling(run.config), epoch=epoch)
-    # What the checks refused is left out: a leaked answer would be shown to every later contrast.
-    told = [verdict for verdict in rejected if verdict.evidence]
-    return group, await contrast(run.teacher, group, library, step=index, rejected=told, effects=measured)
 
 
 def effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
@@ -256,7 +251,7 @@ def _record_group(run: Run, step: Step, group: Group) -> None:
         status=group.status.value,
         version=group.version,
         rollouts=[{k: v for k, v in asdict(r).items() if k != "reply"} for r in group.rollouts_G],
-        scores=[asdict(score) for score in group.scores_G],
+        scores=[[asdict(part) for part in (score, *score.parts)] for score in group.scores_G],
         rewards=group.rewards_G,
         advantages=group.advantages_G,
     )
@@ -272,6 +267,7 @@ def step_summary(step: Step) -> dict[str, Any]:
         "reward": sum(rewards) / len(rewards) if rewards else None,
         "rollouts": sum(len(g.rollouts_G) for g in step.groups_P),
         "failures": count(f.kind.value for f in failures(step)),
+        **step.monitor,
     }
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from experience_db import Library
-from tfgrpo.advantages import grpo
+from tfgrpo.config import LearnConfig
 from tfgrpo.environments import Environment, Slot
 from tfgrpo.errors import BudgetReached
 from tfgrpo.executors import Executor
 from tfgrpo.graders import Grader, grade
-from tfgrpo.types import Failure, FailureKind, Group, GroupStatus, Problem, Rollout, Sampling, Score
+from tfgrpo.method import NEW, Memory, form
+from tfgrpo.types import Failure, FailureKind, Group, Problem, Rollout, Sampling, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +42,33 @@ async def roll_out(actor: Actor, problem: Problem, library: Library, slot: Slot)
 
 
 async def run_group(
-    actor: Actor, problem: Problem, library: Library, size: int, sampling: Sampling, *, epoch: int = 0
+    actor: Actor,
+    problem: Problem,
+    library: Library,
+    size: int,
+    sampling: Sampling,
+    *,
+    first: int = 0,
+    config: LearnConfig = LearnConfig(),
+    memory: Memory = NEW,
 ) -> Group:
-    """Run and grade `size` rollouts of one problem and compute their advantages."""
-    slots = [actor.slot("rollout", epoch * size + i, sampling) for i in range(size)]
+    """Run and grade `size` rollouts of one problem, from seed index `first` on, and compute their advantages."""
+    slots = [actor.slot("rollout", first + i, sampling) for i in range(size)]
     rollouts_G = await actor.executor.run([partial(roll_out, actor, problem, library, s) for s in slots])
     scores_G = await grade(actor.grader, problem, rollouts_G)
-    return make_group(problem, tuple(rollouts_G), scores_G, library.version)
+    return make_group(problem, tuple(rollouts_G), scores_G, library.version, config, memory)
 
 
-def make_group(problem: Problem, rollouts_G: tuple[Rollout, ...], scores_G: tuple[Score, ...], version: int) -> Group:
-    """Combine graded rollouts into a group; its status says whether it can teach."""
-    rewards_G = tuple(math.nan if s.value is None else s.value for s in scores_G)
-    advantages = grpo(rewards_G)
-    if sum(not math.isnan(r) for r in rewards_G) < 2:
-        status = GroupStatus.FAILED
-    else:
-        status = GroupStatus.FLAT if advantages.degenerate else GroupStatus.KEPT
-    return Group(problem, rollouts_G, scores_G, rewards_G, tuple(advantages), status, version)
+def make_group(
+    problem: Problem,
+    rollouts_G: tuple[Rollout, ...],
+    scores_G: tuple[Score, ...],
+    version: int,
+    config: LearnConfig = LearnConfig(),
+    memory: Memory = NEW,
+) -> Group:
+    """Combine graded rollouts into a group as the method of `config` does; its status says whether it can teach."""
+    return form(problem, rollouts_G, scores_G, version, config, memory)
 
 
 @dataclass(frozen=True, slots=True)

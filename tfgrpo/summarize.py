@@ -16,6 +16,7 @@ from experience_db import Evidence, Library, Source
 from tfgrpo.backends.base import Backend
 from tfgrpo.boundary import failure_of
 from tfgrpo.config import LessonsConfig
+from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.edits import check_edits
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Executor
@@ -65,7 +66,7 @@ class Attempt:
     advantage: float
     text: str
     feedback: str
-    scores: tuple[tuple[str, float], ...] = ()
+    scores: tuple[tuple[str, float | None], ...] = ()
     summary: str = ""
     tokens: int = 0
     """What the rollout cost in completion tokens."""
@@ -116,7 +117,9 @@ async def contrast(
 def template_for(config: LessonsConfig, group: Group) -> str | None:
     """Name of the template this group is asked with; None when it has nothing to teach."""
     if group.status is GroupStatus.KEPT:
-        return "contrast/group"
+        signs = {group.advantages_G[i] > 0 for i in teaching(group)}
+        # A critic's group may be all better, or all worse, than was expected of the problem.
+        return "contrast/group" if len(signs) > 1 else f"contrast/all_{'right' if True in signs else 'wrong'}"
     if group.status is not GroupStatus.FLAT:
         return None
     won = max(r for r in group.rewards_G if not math.isnan(r)) > 0.5
@@ -127,15 +130,16 @@ def template_for(config: LessonsConfig, group: Group) -> str | None:
 
 async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
     """Return the graded rollouts as attempts, numbered from 1, each within its equal share of tokens."""
-    graded = [i for i, reward in enumerate(group.rewards_G) if not math.isnan(reward)]
+    graded = teaching(group)
     share = teacher.config.attempt_tokens // max(len(graded), 1)
     attempts = []
     for number, i in enumerate(graded, 1):
-        score = group.scores_G[i]
-        named = ((score.name, group.rewards_G[i]),) if score.name else ()
         cost = group.rollouts_G[i].usage.completion_tokens
         text = transcript(group.rollouts_G[i].messages) or group.rollouts_G[i].answer
-        attempts.append(Attempt(number, group.rewards_G[i], group.advantages_G[i], text, score.why, named, tokens=cost))
+        if group.grams:
+            text = plan_first(text, group.advantages_G[i], group.grams, teacher.config.alpha)
+        why, named = group.scores_G[i].why, named_scores(group, i)
+        attempts.append(Attempt(number, group.rewards_G[i], group.advantages_G[i], text, why, named, tokens=cost))
     if not teacher.config.contrast:
         attempts = [replace(a, reward=0.0, advantage=0.0, feedback="") for a in attempts]
     long = any(len(a.text) > share * CHARS_PER_TOKEN for a in attempts)
@@ -143,6 +147,38 @@ async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
         jobs = [partial(_summary, teacher, group, attempt) for attempt in attempts]
         attempts = await teacher.executor.run(jobs)
     return tuple(replace(a, text=shorten(a.text, share)) for a in attempts)
+
+
+def teaching(group: Group) -> tuple[int, ...]:
+    """Return the positions of the rollouts that teach, in the order in which they are shown."""
+    if group.shown is not None:
+        return group.shown
+    return tuple(i for i, reward in enumerate(group.rewards_G) if not math.isnan(reward))
+
+
+def named_scores(group: Group, i: int) -> tuple[tuple[str, float | None], ...]:
+    """Return the scores of a rollout by grader; with GDPO each is followed by its own advantage."""
+    score = group.scores_G[i]
+    if not score.parts:
+        return ((score.name, group.rewards_G[i]),) if score.name else ()
+    own = group.grader_advantages_G[i] if group.grader_advantages_G else {}
+    named: list[tuple[str, float | None]] = []
+    for part in score.parts:
+        named.append((part.name, part.value))
+        if part.name in own:
+            named.append((f"{part.name}, advantage", own[part.name]))
+    return tuple(named)
+
+
+def plan_first(text: str, advantage: float, grams: Sequence[str], alpha: float) -> str:
+    """Return the sentences with strategic grams first, each with its weight A + alpha |A|, then the others.
+
+    Source: HICRA, arXiv 2509.03646: success on planning is amplified, blame for it dampened.
+    """
+    marked = planning_sentences(text, grams)
+    (weights,) = planning_advantages([advantage], [[int(plan) for _, plan in marked]], alpha=alpha)
+    plans = [f"[plan {w:+.2f}] {said}" for (said, plan), w in zip(marked, weights, strict=True) if plan]
+    return "\n".join([*plans, *(said for said, plan in marked if not plan)]) if plans else text
 
 
 async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt:
@@ -258,7 +294,7 @@ def _checked(
     template: str,
     step: int,
 ) -> Contrast:
-    graded = [r.index for r, reward in zip(group.rollouts_G, group.rewards_G, strict=True) if not math.isnan(reward)]
+    graded = [group.rollouts_G[i].index for i in teaching(group)]
     tainted = any(r.tainted for r in group.rollouts_G)
     edits = []
     for edit, named in zip(parsed.edits, parsed.attempts, strict=True):

@@ -69,6 +69,8 @@ class Request:
     """JSON schema the reply shall follow; backends that cannot enforce it leave it to the prompt."""
     attempt: int = 0
     """Index among otherwise identical calls: the G rollouts of a group differ in this alone."""
+    forced_ids: tuple[int, ...] | None = None
+    """Tokens to score after the messages instead of generating; the reply then holds `logprobs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,8 @@ class Reply:
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     token_ids: tuple[int, ...] | None = None
     """Ids of the generated tokens, where the endpoint gives them; teacher-forced scoring needs them."""
+    logprobs: tuple[float | None, ...] | None = None
+    """Log-probability of each forced token at temperature 1, None where the endpoint gave none."""
     replayed: bool = False
     """True when the journal answered and nothing was sent."""
 
@@ -177,6 +181,8 @@ class Score:
     """Which grader; filled in when several are combined."""
     failure: Failure | None = None
     """Why there is no value."""
+    parts: tuple[Score, ...] = ()
+    """The named scores that `value` combines, where there are several; GDPO normalizes each on its own."""
 
 
 class GroupStatus(StrEnum):
@@ -206,6 +212,14 @@ class Group:
     status: GroupStatus
     version: int
     """The library version these rollouts saw."""
+    shown: tuple[int, ...] | None = None
+    """Positions of the rollouts that teach, in the order they are shown; None is all graded ones as they came."""
+    weight: float = 1.0
+    """How much the group's proposals count against those of other groups."""
+    grader_advantages_G: tuple[Mapping[str, float], ...] = ()
+    """What each grader contributes to each advantage, by grader (GDPO)."""
+    grams: tuple[str, ...] = ()
+    """Strategic grams; the summarizer reads sentences that hold one first (HICRA)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +229,8 @@ class Proposal:
     edit: Edit
     support: int = 1
     """How many groups asked for it."""
+    weight: float = 1.0
+    """Mean weight of those groups; proposals are ranked by support times weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,3 +260,5 @@ class Step:
     refused: int = 0
     """How many further edits the contrasts proposed and the checks in code refused; their verdicts say why."""
     usage: Usage = Usage()
+    monitor: Mapping[str, Any] = field(default_factory=dict)
+    """What the method watches: rounds of dynamic sampling, semantic entropy, ..."""

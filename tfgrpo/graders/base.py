@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,7 +22,7 @@ class Grader(Protocol):
         ...
 
 
-Returned = float | bool | Score | None
+Returned = float | bool | Score | Mapping[str, float | None] | None
 UserGrader = Callable[[Problem, Rollout], Returned | Awaitable[Returned]]
 
 
@@ -53,7 +53,10 @@ class FunctionGrader:
 
 
 def from_function(function: UserGrader, name: str | None = None) -> FunctionGrader:
-    """Make a grader of `def my_grader(problem, rollout) -> float | Score`, sync or async.
+    """Make a grader of `def my_grader(problem, rollout) -> float | Score | dict`, sync or async.
+
+    A dict of named values is their mean, and `advantage = "gdpo"` keeps them apart; one that is missing leaves the
+    rollout unscored.
 
     True and False count 1 and 0, nan and None leave the rollout unscored, and an exception becomes a failure.
     """
@@ -88,6 +91,8 @@ def as_score(returned: object, name: str) -> Score:
         return replace(returned, value=None, failure=returned.failure or _not_finite(name, returned.value))
     if returned is None:
         return Score(None, why="the grader gave no score")
+    if isinstance(returned, Mapping):
+        return _combined(tuple(replace(as_score(value, name), name=str(key)) for key, value in returned.items()))
     try:
         with boundary(GraderError, f"grader {name!r}"):
             value = float(returned)  # type: ignore[arg-type]
@@ -95,6 +100,16 @@ def as_score(returned: object, name: str) -> Score:
         words = f"grader {name!r} returned {type(returned).__name__}; return a number, a Score or None"
         return Score(None, failure=Failure(FailureKind.GRADER, words))
     return Score(value) if math.isfinite(value) else Score(None, failure=_not_finite(name, value))
+
+
+def _combined(parts: tuple[Score, ...]) -> Score:
+    """Several named scores as one: their mean, unscored as soon as one of them is."""
+    values = [part.value for part in parts if part.value is not None]
+    if not parts or len(values) < len(parts):
+        failed = next((part.failure for part in parts if part.failure), None)
+        return Score(None, why="a named score is missing", failure=failed, parts=parts)
+    said = ", ".join(f"{part.name} {part.value:g}" for part in parts)
+    return Score(math.fsum(values) / len(values), said, parts=parts)
 
 
 def unscored(message: str, kind: FailureKind = FailureKind.GRADER) -> Score:

@@ -1,0 +1,81 @@
+"""The choices that make one method of the GRPO family differ from another, as configuration tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AdvantageConfig:
+    """How rewards become advantages. `advantage = "gdpo"` is short for `advantage.kind`."""
+
+    kind: str = "grpo"
+    """`grpo`, `dr_grpo`, `rloo`, `gdpo` (each grader on its own) or `critic` (PPO's baseline; one rollout suffices)."""
+    ddof: int = 1
+    """1 divides by the sample deviation, 0 by the population's."""
+    eps: float = 1e-6
+    """Added to the deviation."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """gdpo: weight of each grader by name; 1 where absent."""
+    condition_on: str = ""
+    """gdpo: the other graders pay only where this one reaches `threshold` (GDPO, Eq. 8)."""
+    threshold: float = 1.0
+    batch_scale: bool = False
+    """gdpo: rescale over the whole step, so that groups can be compared (GDPO, Eq. 6)."""
+    prior_mean: float = 0.5
+    """critic: believed reward of a problem never tried."""
+    prior_strength: float = 2.0
+    """critic: how many rollouts that belief is worth."""
+    surprise: float = 0.25
+    """critic: a group teaches when some |advantage| reaches this."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionConfig:
+    """Which groups and rollouts teach. `selection = "dynamic"` is short for `selection.kind`."""
+
+    kind: str = "informative"
+    """`informative`, `dynamic` (DAPO), `gfpo`, `gfpo-efficiency` or `gfpo-adaptive`."""
+    k: int | None = None
+    """gfpo: rollouts that teach; None is half of the group."""
+    k_adaptive: str = ""
+    """gfpo-adaptive: k of very hard, hard, medium and easy problems; empty scales the published 8,8,6,4 of 16."""
+    min_history: int = 8
+    """gfpo-adaptive: groups seen before difficulty is believed."""
+    stratified: bool = False
+    """gfpo: keep one rollout of each outcome where the choice would lose the contrast. Ours, not the paper's."""
+    rounds: int = 3
+    """dynamic: rounds of rollouts per step, at most; further rounds go to problems that nobody solved."""
+    wanted: int | None = None
+    """dynamic: groups with contrast per step; None is the batch size."""
+    retries: int = 4
+    """dynamic: further groups one unsolved problem may cost in a run."""
+    weighting: str = "equal"
+    """Which proposals count more: those of `equal` groups, or by the group's weight in `grpo` or `dr_grpo`."""
+    groups: int | None = None
+    """Groups that teach per step, at most, the heaviest; None sets no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShapingConfig:
+    """What happens to rewards before they become advantages."""
+
+    overlong_cache: int | None = None
+    """Width in tokens of DAPO's soft punishment below the length limit; None punishes nothing."""
+    max_length: int | None = None
+    """That limit in tokens; None takes `rollout.max_tokens`."""
+    factor: float = 1.0
+    mask_truncated: bool = False
+    """Leave rollouts that were cut at the limit out, instead of calling them wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditScoreConfig:
+    """Which likelihood score ranks, prunes and vetoes edits, where the gate asks for one."""
+
+    kind: str = "gvpo"
+    """`surrogate`, `gspo`, `gvpo`, `disco` or `hicra`."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Passed to it: beta, tau, aggregation, clip, ..."""
