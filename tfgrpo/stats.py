@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist, fmean, stdev
 
 from tfgrpo.errors import UsageError
@@ -161,6 +162,7 @@ def describe(difference: Difference) -> str:
     return f"{said}: {'better' if d.diff > 0 else 'worse'} than before"
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(q: float, df: int) -> float:
     """Quantile of Student's t distribution, for 0 < q < 1, by bisection of `t_cdf`."""
     if q < 0.5:
