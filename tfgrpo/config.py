@@ -170,7 +170,7 @@ LEAST: Mapping[str, float] = {
     "selection.wanted": 1,
     "selection.retries": 0,
     "selection.groups": 1,
-    "shaping.overlong_cache": 0,
+    "shaping.overlong": 0,
     "shaping.max_length": 1,
     "rollout.max_tokens": 1,
     "evaluation.max_tokens": 1,
@@ -227,14 +227,11 @@ def load(
 
 def _together(config: LearnConfig) -> LearnConfig:
     """Refuse settings that are fine alone and make no sense together."""
-    size, shaping = config.rollout.group_size, config.shaping
+    size, share = config.rollout.group_size, config.shaping.overlong
     if size < 2 and config.advantage.kind != "critic":
         raise UsageError(f"rollout.group_size is {size}; give at least 2, or --method ppo, whose critic needs no group")
-    limit = shaping.max_length or config.rollout.max_tokens
-    if shaping.overlong_cache is not None and (limit is None or shaping.overlong_cache > limit):
-        raise UsageError(
-            "shaping.overlong_cache punishes replies near a limit; set rollout.max_tokens (or shaping.max_length) to it"
-        )
+    if share is not None and share > 1:
+        raise UsageError(f"shaping.overlong is {share:g}; it is a share of the length limit, at most 1")
     return config
 
 

@@ -101,11 +101,11 @@ def shaped(rollouts_G: Sequence[Rollout], scores_G: Sequence[Score], config: Lea
     shaping = config.shaping
     if shaping.mask_truncated:
         rewards_G = mask_truncated(rewards_G, [r.finish_reason == "length" for r in rollouts_G])
-    if shaping.overlong_cache is None:
+    limit = shaping.max_length or config.rollout.max_tokens
+    if shaping.overlong is None or limit is None:
         return rewards_G
-    limit = shaping.max_length or config.rollout.max_tokens or 0
-    lengths = [length(r) for r in rollouts_G]
-    penalties = soft_overlong(lengths, max_length=limit, cache=shaping.overlong_cache, factor=shaping.factor)
+    lengths, cache = [length(r) for r in rollouts_G], round(shaping.overlong * limit)
+    penalties = soft_overlong(lengths, max_length=limit, cache=cache, factor=shaping.factor)
     return tuple(reward + penalty for reward, penalty in zip(rewards_G, penalties, strict=True))
 
 

@@ -62,8 +62,8 @@ class SelectionConfig:
 class ShapingConfig:
     """What happens to rewards before they become advantages."""
 
-    overlong_cache: int | None = None
-    """Width in tokens of DAPO's soft punishment below the length limit; None punishes nothing."""
+    overlong: float | None = None
+    """DAPO's soft punishment over this last share of the length limit; None, or no known limit, punishes nothing."""
     max_length: int | None = None
     """That limit in tokens; None takes `rollout.max_tokens`."""
     factor: float = 1.0
