@@ -12,7 +12,7 @@ LAYERS = (
     {"api"},
     {"build"},
     {"summary"},
-    {"measure"},
+    {"measure", "report"},
     {"loop"},
     {"search"},
     {"gates", "consolidate", "credit", "teach"},

@@ -1,0 +1,114 @@
+"""From the store to a Report: one reading, and the only place of this folder that knows the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from experience_db import Evidence, Lesson, Run, Store
+from tfgrpo.edits import estimate_tokens
+from tfgrpo.report import numbers
+from tfgrpo.report.data import Change, LessonStory, Point, Refused, Report
+from tfgrpo.version import __version__
+
+
+def gather(store: Store, name: str) -> Report:
+    """Read everything about a run, given by name (the latest of that name) or id.
+
+    Raises:
+        UnknownRun: no such run; the message says how to list them.
+    """
+    run = store.find_run(name) or store.run(name)
+    groups = store.groups(run.id)
+    points = _points(store, run, groups)
+    version = _final(run, points)
+    gate = run.config.get("gate") or {}
+    return Report(
+        tool=__version__,
+        run=run,
+        version=version,
+        headline=numbers.headline(run.summary.get("heldout"), run.status, gate.get("kind", "")),
+        points=points,
+        funnel=numbers.funnel(points),
+        lessons=_lessons(store, run, version),
+        refused=_refused(store, run),
+        whole=_change(store, run, run.base_version, version),
+        changes=_changes(store, run, version),
+        costs=numbers.costs(store.usage(run.id), run.summary.get("calls") or {}),
+        failures=numbers.failures(points, groups),
+        evaluations=numbers.measured(_evaluations(store, run), run.config.get("heldout")),
+        groups=groups,
+    )
+
+
+def _points(store: Store, run: Run, groups: Sequence[dict[str, Any]]) -> tuple[Point, ...]:
+    by_step: dict[int, list[dict[str, Any]]] = {}
+    for group in groups:
+        by_step.setdefault(group["step"], []).append(group)
+    seed = int(run.config.get("seed") or 0)
+    return tuple(numbers.point(step, by_step.get(step.step, []), seed) for step in store.steps(run.id))
+
+
+def _final(run: Run, points: Sequence[Point]) -> int | None:
+    return points[-1].version_after if points else run.base_version
+
+
+def _evaluations(store: Store, run: Run) -> Sequence[Any]:
+    return store.evaluations(run.library) if run.library else store.evaluations(run=run.id)
+
+
+def _lessons(store: Store, run: Run, version: int | None) -> tuple[LessonStory, ...]:
+    if run.library is None or version is None:
+        return ()
+    uses = store.uses(run.library, run.id)
+    return tuple(
+        _story(store, run.library, lesson, version, uses.get(lesson.id, 0))
+        for lesson in store.library(run.library, version)
+    )
+
+
+def _story(store: Store, library: str, lesson: Lesson, version: int, shown: int) -> LessonStory:
+    """Leave out what came after the run's last version: the page tells of this run's library, not of later ones."""
+    blame = store.blame(library, lesson.id)
+    found = [e for e in blame.evidence if e.version is None or e.version <= version]
+    return LessonStory(
+        lesson,
+        tuple(e for e in found if e.verdict in ("", "accepted")),
+        tuple(e for e in found if e.verdict not in ("", "accepted")),
+        tuple(edit for edit in blame.edits if edit.version <= version),
+        shown,
+        blame.shown,
+        estimate_tokens(lesson.text),
+    )
+
+
+def _refused(store: Store, run: Run) -> tuple[Refused, ...]:
+    if run.library is None:
+        return ()
+    told: dict[tuple[Any, ...], list[Evidence]] = {}
+    for e in store.evidence(run.library):
+        if e.run == run.id:
+            for op, ids, text in e.detail.get("edit") or []:
+                told.setdefault((e.step, op, tuple(ids), text), []).append(e)
+    mine = [item for item in store.unapplied(run.library) if item.run == run.id]
+    return tuple(
+        Refused(item, tuple(told.get((item.step, item.edit.op.value, item.edit.ids, item.edit.text), ())))
+        for item in mine
+    )
+
+
+def _changes(store: Store, run: Run, version: int | None) -> tuple[Change, ...]:
+    if run.library is None or version is None:
+        return ()
+    first = run.base_version or 0
+    steps = (_change(store, run, number, number + 1, one=True) for number in range(first, version))
+    return tuple(change for change in steps if change)
+
+
+def _change(store: Store, run: Run, a: int | None, b: int | None, *, one: bool = False) -> Change | None:
+    if run.library is None or a is None or b is None:
+        return None
+    diff = store.diff(run.library, a, b)
+    version = next(v for v in store.versions(run.library) if v.number == b) if one else None
+    edits = tuple(edit for edit in store.log(run.library) if a < edit.version <= b)
+    return Change(version, edits, diff.added, diff.removed, diff.changed)
