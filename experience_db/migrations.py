@@ -289,8 +289,25 @@ def m001_first_schema(db: Database) -> None:
             )
 
 
+def m002_endpoint_facts(db: Database) -> None:
+    """Remember what probes of endpoints found out."""
+    db.execute(
+        """
+        CREATE TABLE endpoint_facts (
+            endpoint TEXT NOT NULL,
+            model TEXT NOT NULL,
+            name TEXT NOT NULL,
+            value TEXT NOT NULL,
+            created REAL NOT NULL,
+            PRIMARY KEY (endpoint, model, name)
+        ) STRICT
+        """
+    )
+
+
 migrations = Migrations("experience_db")
 migrations()(m001_first_schema)
+migrations()(m002_endpoint_facts)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = migrations) -> None:

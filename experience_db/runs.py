@@ -141,6 +141,19 @@ class Runs(EvidenceTable):
             Evaluation(**{name: row[name] for name in names}, summary=json.loads(row["summary"])) for row in rows
         )
 
+    def record_endpoint_fact(self, endpoint: str, model: str, name: str, value: str) -> None:
+        """Keep what a probe of an endpoint found out, in place of what was known."""
+        self._write(
+            "INSERT OR REPLACE INTO endpoint_facts (endpoint, model, name, value, created) VALUES (?, ?, ?, ?, ?)",
+            endpoint, model, name, value, self.clock(),
+        )  # fmt: skip
+
+    def endpoint_fact(self, endpoint: str, model: str, name: str) -> str | None:
+        """Return what was found out about an endpoint and model, or None."""
+        sql = "SELECT value FROM endpoint_facts WHERE endpoint = ? AND model = ? AND name = ?"
+        row = self._row(sql, endpoint, model, name)
+        return None if row is None else row["value"]
+
     def usage(self, run: str | None = None) -> dict[str, RoleUsage]:
         """What the calls of each role consumed, of one run or of all; see `Journal.usage`."""
         return Journal(self).usage(run)

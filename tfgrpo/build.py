@@ -63,6 +63,15 @@ class Line:
     backend: Backend
     model: str
     price: Price | None = None
+    others: tuple[Backend, ...] = ()
+    """Further endpoints of the same model, which share the load."""
+    joining: str | None = None
+    """The address of an endpoint that may take several choices in one request."""
+
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All endpoints."""
+        return (self.backend, *self.others)
 
 
 def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line:
@@ -92,15 +101,16 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line
 def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line:
     from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
 
-    if len(base_urls) > 1:
-        raise UsageError("several --base-url are not supported yet; put one load balancer in front of them")
     url = base_urls[0] if base_urls else configuration.environment("OPENAI_BASE_URL")
     key = configuration.environment("OPENAI_API_KEY")
     if key is None and url is None:
         raise UsageError("OPENAI_API_KEY is not set; export it, or name your own endpoint with --base-url")
     # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
     price = known_price(model) if url is None else None
-    return Line(OpenAI(url, key, price=price, timeout=engine.timeout), model.removeprefix("openai/"), price)
+    urls: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
+    first, *others = (OpenAI(url, key, price=price, timeout=engine.timeout) for url in urls)
+    joining = ", ".join([first.base_url, *(other.base_url for other in others)]) if engine.join else None
+    return Line(first, model.removeprefix("openai/"), price, tuple(others), joining)
 
 
 def grader_for(given: Any) -> tuple[Grader, str]:
@@ -212,20 +222,23 @@ class Bench:
     prompts: Prompts
     grader: Grader
     ledger: Ledger
-    pace: Pace
+    paces: tuple[Pace, ...]
+    """One for each endpoint, shared by all roles."""
     run: str | None = None
     tally: dict[str, Tally] = field(default_factory=dict)
 
     def backend(self, line: Line) -> Backend:
         """Put retries, limits, journal and meter around a bare backend; all roles share them."""
         stack = stacked(
-            line.backend,
+            line.backends,
             policy=RetryPolicy(attempts=self.setup.config.engine.attempts),
             ledger=self.ledger,
-            pace=self.pace,
+            pace=self.paces[: len(line.backends)],
             price=line.price,
             journal=Journal(self.store),
             run=self.run,
+            joining=line.joining,
+            memory=self.store,
         )
         return Metered(stack, self.tally)
 
@@ -250,11 +263,11 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     """
     engine, budget = setup.config.engine, setup.config.budget
     line = endpoint(setup.model, setup.base_urls, engine)
-    stack.push_async_callback(close, line.backend)
     writer = line
     if setup.summarizer_model:
         writer = endpoint(setup.summarizer_model, setup.base_urls, engine)
-        stack.push_async_callback(close, writer.backend)
+    for backend in dict.fromkeys((*line.backends, *writer.backends)):
+        stack.push_async_callback(close, backend)
     if budget.usd is not None and (unknown := next((way.model for way in (line, writer) if way.price is None), None)):
         raise UsageError(f"the price of {unknown} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
     grader, _ = grader_for(setup.grader)
@@ -262,7 +275,9 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds))
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
     store = store or stack.enter_context(Store.open(setup.db))
-    return Bench(setup, store, line, writer, texts, grader, ledger, Pace(engine.concurrency), run)
+    endpoints = max(len(line.backends), len(writer.backends))
+    paces = tuple(Pace(-(-engine.concurrency // endpoints)) for _ in range(endpoints))
+    return Bench(setup, store, line, writer, texts, grader, ledger, paces, run)
 
 
 def agent_name(setup: Setup) -> str:

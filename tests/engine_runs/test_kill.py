@@ -20,6 +20,7 @@ from support.server import Server
 from experience_db import Journal, Store
 
 CONCURRENCY = 8
+GROUP = 3
 TIMES = {"created", "started", "finished", "seconds", "applied_at"}
 STAGES: Mapping[str, Sequence[tuple[str, int]]] = {
     "start": [("migrations.py:migrate", 1), ("libraries.py:create_library", 1), ("runs.py:start_run", 1)],
@@ -72,7 +73,7 @@ def command(folder: Path, db: str, url: str) -> list[str]:
     return [
         "learn", str(folder / "problems.jsonl"), "--heldout", str(folder / "heldout.jsonl"),
         "--model", "openai/test-model", "--base-url", url, "--grader", "exact", "--db", str(folder / db),
-        "--epochs", "1", "--batch-size", "6", "--group-size", "3", "--concurrency", str(CONCURRENCY), "--json",
+        "--epochs", "1", "--batch-size", "6", "--group-size", str(GROUP), "--concurrency", str(CONCURRENCY), "--json",
         "-s", "gate.options={look=8, nmax=16}",
     ]  # fmt: skip
 
@@ -108,9 +109,11 @@ def _timeless(value: str) -> dict[str, Any]:
     return {k: v for k, v in json.loads(value).items() if k not in TIMES}
 
 
-def asked(body: Mapping[str, Any]) -> str:
-    """Return what makes a call one question: its messages and seed."""
-    return json.dumps([body["messages"], body.get("seed")])
+def asked(body: Mapping[str, Any]) -> list[str]:
+    """Return the questions of a call, one for each choice: its messages and the choice's seed."""
+    first = body.get("seed")
+    seeds = [None] if first is None else range(first, first + body.get("n", 1))
+    return [json.dumps([body["messages"], seed]) for seed in seeds]
 
 
 def finished(db: Path) -> set[str]:
@@ -119,7 +122,7 @@ def finished(db: Path) -> set[str]:
         return set()
     with Store.open(db) as store:
         requests = [call.request for call in Journal(store).calls()]
-    return {asked({"messages": r["messages"], "seed": r["sampling"]["seed"]}) for r in requests}
+    return {q for r in requests for q in asked({"messages": r["messages"], "seed": r["sampling"]["seed"]})}
 
 
 @pytest.fixture
@@ -135,7 +138,7 @@ def kill_along(folder: Path, kills: Sequence[tuple[str, int]]) -> None:
     with Server(reply=world.reply) as server:
         whole = run(command(folder, "whole.db", server.url))
         assert whole.returncode == 0, whole.stderr
-        fresh = Counter(map(asked, server.bodies))
+        fresh = Counter(q for body in server.bodies for q in asked(body))
         assert max(fresh.values()) == 1
         sent: list[str] = []
         for kill in [*kills, None]:
@@ -143,11 +146,11 @@ def kill_along(folder: Path, kills: Sequence[tuple[str, int]]) -> None:
             server.bodies.clear()
             ended = run(command(folder, "killed.db", server.url), kill)
             assert ended.returncode == (0 if kill is None else -signal.SIGKILL), (kill, ended.stderr[-2000:])
-            again = [asked(body) for body in server.bodies]
+            again = [q for body in server.bodies for q in asked(body)]
             assert not done & set(again), f"a finished call was sent again after {kill}"
             sent += again
     assert set(sent) == set(fresh)
-    assert len(sent) <= len(fresh) + len(kills) * CONCURRENCY
+    assert len(sent) <= len(fresh) + len(kills) * CONCURRENCY * GROUP
     assert tables(folder / "killed.db") == tables(folder / "whole.db")
     before, after = (json.loads(r.stdout) for r in (whole, ended))
     assert before["version"] == after["version"] > 0

@@ -27,7 +27,11 @@ COLUMNS = {
     "scores": "rollout_id position grader score why failure_kind failure_message",
     "lesson_uses": "library lesson_id run step shown",
     "evaluations": "id run library version dataset model control k problems mean low high summary created",
+    "endpoint_facts": "endpoint model name value created",
 }
+
+
+RELEASED = (migrations.m001_first_schema, migrations.m002_endpoint_facts)
 
 
 @pytest.fixture
@@ -64,43 +68,60 @@ def test_views_answer_in_plain_words(raw, taught, run):
     assert raw.execute("SELECT count(*) FROM call_costs").fetchone() == (0,)
 
 
-def two_migrations() -> Migrations:
+def more_migrations() -> Migrations:
     """The released migrations, and one of a release to come."""
 
-    def m002_lessons_keep_a_mood(db):
+    def m999_lessons_keep_a_mood(db):
         db.execute("ALTER TABLE lessons ADD COLUMN mood TEXT NOT NULL DEFAULT 'calm'")
 
     longer = Migrations("experience_db")
-    for function in (migrations.m001_first_schema, m002_lessons_keep_a_mood):
+    for function in (*RELEASED, m999_lessons_keep_a_mood):
         longer()(function)
     return longer
 
 
-def test_second_migration_keeps_the_data_of_the_first(path):
-    """A file made by migration 1 alone is upgraded in place, and this release then refuses it as newer."""
+def test_a_later_migration_keeps_the_data(path):
+    """A file of this release is upgraded in place, and this release then refuses it as newer."""
     with Store.open(path) as store:
         store.create_library("web")
         store.commit("web", [Edit(Op.ADD, "kept")], parent=0)
     connection = sqlite3.connect(path, isolation_level=None)
-    migrations.migrate(connection, two_migrations())
-    migrations.migrate(connection, two_migrations())
+    migrations.migrate(connection, more_migrations())
+    migrations.migrate(connection, more_migrations())
     assert connection.execute("SELECT text, mood FROM lessons").fetchall() == [("kept", "calm")]
-    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    assert connection.execute("PRAGMA user_version").fetchone() == (SCHEMA + 1,)
     connection.close()
-    with pytest.raises(NewerSchema, match=f"has schema 2, this release knows up to {SCHEMA}; upgrade tfgrpo"):
+    with pytest.raises(
+        NewerSchema, match=f"has schema {SCHEMA + 1}, this release knows up to {SCHEMA}; upgrade tfgrpo"
+    ):
         Store.open(path)
+
+
+def test_a_file_of_the_first_release_is_upgraded(path):
+    """A file made by migration 1 alone keeps its lessons and gets what came later."""
+    first = Migrations("experience_db")
+    first()(RELEASED[0])
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrations.migrate(connection, first)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
+    with Store.open(path) as store:
+        store.record_endpoint_fact("http://x/v1", "m", "honours_n", "yes")
+        store.record_endpoint_fact("http://x/v1", "m", "honours_n", "no")
+        assert store.endpoint_fact("http://x/v1", "m", "honours_n") == "no"
+        assert store.endpoint_fact("http://y/v1", "m", "honours_n") is None
 
 
 def test_failed_migration_leaves_the_file_as_it_was(path):
     """A migration that fails is undone with all that ran before it in the same opening."""
     Store.open(path).close()
 
-    def m002_breaks(db):
+    def m999_breaks(db):
         db.execute("ALTER TABLE lessons ADD COLUMN mood TEXT")
         db.execute("no such statement")
 
-    longer = two_migrations()
-    longer()(m002_breaks)
+    longer = more_migrations()
+    longer()(m999_breaks)
     connection = sqlite3.connect(path, isolation_level=None)
     with pytest.raises(sqlite3.OperationalError):
         migrations.migrate(connection, longer)

@@ -174,10 +174,10 @@ class Server:
             await self._closing.wait()
         if fault in {Fault.RESET, Fault.HANG}:
             return _cut(request)
-        answer = _refusal(fault, request) or self.reply(body)
-        if isinstance(answer, Raw):
-            return web.Response(status=answer.status, text=answer.body, headers=answer.headers)
-        text = json.dumps(_broken(fault, self._completion(body, answer)))
+        answers = [refusal] if (refusal := _refusal(fault, request)) else [self.reply(b) for b in self._asked(body)]
+        if isinstance(answers[0], Raw):
+            return web.Response(status=answers[0].status, text=answers[0].body, headers=answers[0].headers)
+        text = json.dumps(_broken(fault, self._completion(body, answers)))
         if fault is Fault.RESET_MID_BODY:
             response = web.StreamResponse(headers={"Content-Length": str(len(text))})
             await response.prepare(request)
@@ -186,19 +186,23 @@ class Server:
         text = text[: len(text) // 2] if fault is Fault.TRUNCATED_JSON else text
         return web.Response(text=text, content_type="application/json")
 
-    def _completion(self, body: dict[str, Any], answer: str | dict[str, Any]) -> dict[str, Any]:
-        if isinstance(answer, dict) and "choices" in answer:
-            return answer
-        message = {"role": "assistant", "content": answer} if isinstance(answer, str) else answer
+    def _asked(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the body once for each choice, the seed counted up as vLLM does."""
         count = body.get("n") or 1 if self.honours_n else 1
+        return [{**body, "seed": body["seed"] + j} if "seed" in body else body for j in range(count)]
+
+    def _completion(self, body: dict[str, Any], answers: Sequence[Answer]) -> dict[str, Any]:
+        if isinstance(answers[0], dict) and "choices" in answers[0]:
+            return answers[0]
+        messages = [{"role": "assistant", "content": a} if isinstance(a, str) else a for a in answers]
         prompt = sum(len(str(part.get("content")).split()) for part in body["messages"])
-        words = len(str(message.get("content")).split()) * count
+        words = sum(len(str(message.get("content")).split()) for message in messages)
         return {
             "id": "chatcmpl-1",
             "object": "chat.completion",
             "created": 1,
             "model": body["model"],
-            "choices": [{"index": i, "message": message, "finish_reason": "stop"} for i in range(count)],
+            "choices": [{"index": i, "message": m, "finish_reason": "stop"} for i, m in enumerate(messages)],
             "usage": {"prompt_tokens": prompt, "completion_tokens": words, "total_tokens": prompt + words},
         }
 

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.joined import Joined
 from tfgrpo.backends.pace import Pace
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
 from tfgrpo.pricing import Price
@@ -88,6 +89,7 @@ class Ledger:
         words = json.dumps([request.messages, request.tools], ensure_ascii=False)
         prompt = int(len(words) / CHARACTERS_PER_TOKEN)
         completion = request.sampling.max_tokens or self._longest or FIRST_GUESS
+        completion *= request.n if isinstance(request, Joined) else 1
         return _Entry(Usage(prompt, completion), price)
 
     def _fits(self, entry: _Entry) -> bool:

@@ -64,6 +64,16 @@ class Pace:
         self._started: deque[float] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def load(self) -> float:
+        """Calls under way and waiting, as a share of those allowed at once."""
+        return (self.in_flight + len(self._waiting)) / max(1, int(self.width))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the endpoint was found dead a moment ago."""
+        return self._clock() < self._dead_until
+
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one slot while a call runs; what the call raises sets the pace.
@@ -122,7 +132,7 @@ class Pace:
         return max(self._free_at - now, self._started[0] + MINUTE - now if full else 0.0)
 
     def _check_alive(self) -> None:
-        if self._clock() < self._dead_until:
+        if self.closed:
             raise EndpointError(self._epitaph)
 
     def _note(self, error: Transient | EndpointError, started: float) -> None:

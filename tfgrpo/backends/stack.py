@@ -1,4 +1,4 @@
-"""The order of the wrappers, in one place: journal outside of retries outside of limits outside of the endpoint.
+"""The order of the wrappers, in one place: journal, joining, retries, limits, and inside of all the endpoint.
 
 So a replayed call costs nothing, a call that waits for its next try holds no slot, and a budget counts every request
 that goes out.
@@ -6,39 +6,51 @@ that goes out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfgrpo.backends.base import Backend
+from tfgrpo.backends.coalesced import Coalesced, Memory
 from tfgrpo.backends.journaled import Journal, Journaled
 from tfgrpo.backends.limited import Ledger, Limited
+from tfgrpo.backends.pace import Pace
 from tfgrpo.backends.retried import Retried
+from tfgrpo.backends.spread import Spread
 from tfgrpo.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from tfgrpo.backends.pace import Pace
     from tfgrpo.pricing import Price
 
 
-def stacked(
-    backend: Backend,
+def stacked(  # noqa: PLR0913  (one for each wrapper)
+    backend: Backend | Sequence[Backend],
     *,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008
     ledger: Ledger | None = None,
-    pace: Pace | None = None,
+    pace: Pace | Sequence[Pace] | None = None,
     price: Price | None = None,
     journal: Journal | None = None,
     run: str | None = None,
+    joining: str | None = None,
+    memory: Memory | None = None,
 ) -> Backend:
     """Return `backend` with retries, limits and, when there is a journal, memory.
 
     Args:
-        backend: what answers, one request per call.
+        backend: what answers, one request per call; several share the load.
         policy: how often and how patiently to try again.
         ledger: the budgets of the run, shared by all its backends; None has no budgets.
-        pace: shared by all backends of the same endpoint; None is a pace of its own.
+        pace: shared by all backends of the same endpoint, one for each; None is a pace of its own.
         price: for a budget in USD.
         journal: where finished calls are kept.
         run: the run that new records belong to.
+        joining: the endpoint's address, where identical calls may go out as one with `n`; None never joins them.
+        memory: where it is kept whether an endpoint honours `n`.
     """
-    patient = Retried(Limited(backend, ledger or Ledger(), pace, price), policy)
-    return patient if journal is None else Journaled(patient, journal, run)
+    backends = backend if isinstance(backend, Sequence) else (backend,)
+    paces = pace if isinstance(pace, Sequence) else [pace or Pace() for _ in backends]
+    ledger = ledger or Ledger()
+    ways = [Limited(one, ledger, its, price) for one, its in zip(backends, paces, strict=True)]
+    asked: Backend = Retried(ways[0] if len(ways) == 1 else Spread(ways, paces), policy)
+    asked = asked if joining is None else Coalesced(asked, joining, memory)
+    return asked if journal is None else Journaled(asked, journal, run)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tfgrpo.backends.dialect import Dialect, response_format
 from tfgrpo.backends.faults import Where, from_error_in_body
+from tfgrpo.backends.joined import Joined, gathered
 from tfgrpo.pricing import Price
 from tfgrpo.retry import Transient
 from tfgrpo.types import FailureKind, Message, Reply, Request, Usage
@@ -26,6 +27,7 @@ def body_of(request: Request, dialect: Dialect) -> dict[str, Any]:
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "tools": list(request.tools) or None,
+        "n": request.n if isinstance(request, Joined) else None,
         "response_format": None if schema is None else response_format(schema, dialect.schema_mode),
     }
     return {name: value for name, value in body.items() if value is not None and name not in dialect.dropped}
@@ -49,14 +51,18 @@ def reply_of(payload: Any, request: Request, where: Where, price: Price | None) 
     usage = usage_of(payload.get("usage"), price)
     if not isinstance(choices, Sequence) or not choices or not isinstance(choices[0], Mapping):
         raise Transient(f"{where} answered without any choice", FailureKind.EMPTY, usage=usage)
-    choice = choices[0]
-    if choice.get("error"):
-        raise from_error_in_body(where, choice["error"])
-    reply = _reply_of_choice(choice, request, usage)
-    if not reply.text.strip() and not reply.tool_calls and reply.finish_reason != "length":
-        said = f"{where} answered with an empty message (finish reason {reply.finish_reason})"
+    if choices[0].get("error"):
+        raise from_error_in_body(where, choices[0]["error"])
+    wanted = request.n if isinstance(request, Joined) else 1
+    replies = [_reply_of_choice(choice, request, usage) for choice in choices[:wanted]]
+    if not any(map(_usable, replies)):
+        said = f"{where} answered with an empty message (finish reason {replies[0].finish_reason})"
         raise Transient(said, FailureKind.EMPTY, usage=usage)
-    return reply
+    return replies[0] if wanted == 1 else gathered([r if _usable(r) else None for r in replies], usage)
+
+
+def _usable(reply: Reply) -> bool:
+    return bool(reply.text.strip() or reply.tool_calls or reply.finish_reason == "length")
 
 
 def usage_of(usage: Any, price: Price | None) -> Usage:

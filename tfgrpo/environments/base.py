@@ -21,10 +21,14 @@ class Slot:
     sampling: Sampling
 
     def seeded(self, problem: Problem) -> Sampling:
-        """Return the sampling with a seed of its own for this problem and index, 31 bits."""
-        key = f"{self.sampling.seed}|{self.role}|{problem.id}|{self.index}"
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") & 0x7FFFFFFF
-        return replace(self.sampling, seed=seed)
+        """Return the sampling with a seed of its own for this problem and index, 31 bits.
+
+        The seeds of a problem count up with the index, as an endpoint counts them up over the choices of one request:
+        rollouts asked for together draw what they would draw one by one.
+        """
+        key = f"{self.sampling.seed}|{self.role}|{problem.id}"
+        base = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % (2**31 - 2**20)
+        return replace(self.sampling, seed=base + self.index)
 
 
 class Environment(Protocol):
