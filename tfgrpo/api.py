@@ -146,7 +146,9 @@ def _require_learning(steps: Sequence[Step]) -> None:
     groups = [g for s in steps for g in s.groups_P]
     if groups and all(g.status == "failed" for g in groups):
         failed = [s.failure for g in groups for s in g.scores_G if s.failure]
-        raise NothingLearned(f"not one rollout could be graded: {failed[0].message if failed else 'no scores'}")
+        graded = [s.value is not None for g in groups for s in g.scores_G]
+        many = "no group has two graded rollouts" if any(graded) else "not one rollout could be graded"
+        raise NothingLearned(f"{many}: {failed[0].message if failed else 'the grader gave no scores'}")
     taught = [g for g in groups if g.status == "kept"]
     lost = [f for s in steps for f in s.failures if f.kind != "budget"]
     if taught and len(lost) >= len(taught) and not any(s.proposals for s in steps):
