@@ -1,0 +1,360 @@
+"""Each method changes a run as it says: which groups and rollouts teach, with what numbers, in what order."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.script import Model, learn, rows, text_of
+
+from experience_db import Store
+from tfgrpo import config
+from tfgrpo.config import LearnConfig
+from tfgrpo.errors import UsageError
+from tfgrpo.graders.base import as_score
+from tfgrpo.method import RETRY, begin, choose, form, per_batch, remember
+from tfgrpo.summarize import Teacher, describe, plan_first, template_for
+from tfgrpo.types import Group, GroupStatus, Problem, Request, Rollout, Usage
+
+KEPT, FLAT, FAILED, FILTERED = GroupStatus.KEPT, GroupStatus.FLAT, GroupStatus.FAILED, GroupStatus.FILTERED
+
+
+def group(
+    settings: LearnConfig, values: list[Any], lengths: list[int] | None = None, *, name: str = "p", **more: Any
+) -> Group:
+    """A group whose graders gave `values`; None stands for a rollout that could not be scored."""
+    sizes = lengths or [10] * len(values)
+    texts = more.pop("texts", ["an answer"] * len(values))
+    rollouts = tuple(
+        Rollout(name, i, answer=text, usage=Usage(completion_tokens=n), finish_reason=more.get("ended", "stop"))
+        for i, (n, text) in enumerate(zip(sizes, texts, strict=True))
+    )
+    scores = tuple(as_score(v, "g") for v in values)
+    return form(Problem(name, "?"), rollouts, scores, 0, settings, more.get("memory", begin(settings)))
+
+
+def preset(name: str, *overrides: str) -> LearnConfig:
+    """The configuration of a preset."""
+    return config.load(name, overrides=overrides)
+
+
+def test_dr_grpo_keeps_the_unit_of_the_reward_and_grpo_does_not():
+    """Dr.GRPO's advantages are rewards minus their mean, GRPO's are divided by the deviation."""
+    values = [1.0, 0.0, 0.0, 0.0]
+    assert group(preset("dr-grpo"), values).advantages_G == (0.75, -0.25, -0.25, -0.25)
+    assert group(preset("grpo"), values).advantages_G == pytest.approx((1.5, -0.5, -0.5, -0.5), abs=1e-4)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=8))
+def test_a_failed_rollout_changes_nobodys_advantage(values):
+    """Adding a rollout without a score leaves the numbers of the others as they were, whatever the method."""
+    for name in ("grpo", "dr-grpo", "gdpo", "dapo", "ppo"):
+        settings = preset(name)
+        with_one = group(settings, [*values, None])
+        assert with_one.advantages_G == (*group(settings, values).advantages_G, 0.0)
+
+
+def test_weights_follow_the_difficulty_only_where_the_method_says_so():
+    """An even group counts most with Dr.GRPO, less so with GRPO, and like every other one by default."""
+    even, lopsided = [1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]
+    for name, expected in (("default", (1.0, 1.0)), ("grpo", (1.0, math.sqrt(0.75))), ("dr-grpo", (0.5, 0.375))):
+        settings = preset(name)
+        chosen, _ = choose([group(settings, even), group(settings, lopsided)], settings, begin(settings))
+        assert tuple(g.weight for g in chosen) == pytest.approx(expected)
+
+
+def test_only_the_heaviest_groups_teach_where_their_number_is_limited():
+    """With `selection.groups` the lighter groups leave as filtered, and the order stays."""
+    settings = preset("dr-grpo", "selection.groups=1")
+    assert per_batch(settings)
+    made = [group(settings, v) for v in ([1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1])]
+    chosen, _ = choose(made, settings, begin(settings))
+    assert [g.status for g in chosen] == [FILTERED, KEPT, FLAT]
+
+
+def test_dynamic_sampling_looks_at_accuracy_and_not_at_the_shaped_reward():
+    """Right answers of different length are flat for DAPO, though their shaped rewards differ."""
+    settings = preset("dapo", "rollout.max_tokens=100")
+    found = group(settings, [1.0, 1.0], [10, 95])
+    assert found.rewards_G == pytest.approx((1.0, 0.25))
+    assert found.status is FLAT
+    assert set(found.advantages_G) == {0.0}
+    plain = preset("grpo", "shaping.overlong=0.2", "rollout.max_tokens=100")
+    assert group(plain, [1.0, 1.0], [10, 95]).status is KEPT
+
+
+def test_overlong_punishment_orders_right_answers_by_length():
+    """In a mixed group the right answer that nearly hit the limit has less advantage than the short one."""
+    settings = preset("dapo", "rollout.max_tokens=100")
+    short, long, wrong = group(settings, [1.0, 1.0, 0.0], [10, 99, 10]).advantages_G
+    assert short > long > wrong
+
+
+def test_masked_rollouts_are_unknown_and_not_wrong():
+    """A rollout that was cut at the limit leaves the group's numbers."""
+    settings = preset("default", "shaping.mask_truncated=true")
+    found = group(settings, [1.0, 0.0], ended="length")
+    assert found.status is FAILED
+    assert all(map(math.isnan, found.rewards_G))
+
+
+def test_gfpo_shows_the_short_rollouts_and_forgets_the_others():
+    """The k shortest teach, shortest first; the rest has advantage 0 and is not shown."""
+    settings = preset("gfpo", "selection.k=2")
+    found = group(settings, [1.0, 0.0, 1.0, 0.0], [40, 30, 5, 20])
+    assert found.shown == (2, 3)
+    assert found.advantages_G == (0.0, 0.0, 1.0, -1.0)
+    assert group(settings, [1.0, 0.0, 1.0, 1.0], [40, 30, 5, 6]).status is FILTERED
+
+
+def test_token_efficiency_ranks_by_reward_per_token():
+    """Right and short comes first, and the stratified choice keeps a wrong one for contrast."""
+    settings = preset("gfpo-efficiency", "selection.k=2")
+    found = group(settings, [1.0, 1.0, 1.0, 0.0], [40, 10, 20, 5])
+    assert found.shown is not None
+    assert found.shown == (1, 3)
+    assert found.status is KEPT
+    bare = preset("gfpo-efficiency", "selection.k=2", "selection.stratified=false")
+    assert group(bare, [1.0, 1.0, 1.0, 0.0], [40, 10, 20, 5]).status is FILTERED
+
+
+def test_adaptive_gfpo_keeps_more_of_hard_problems_once_it_knows_the_others():
+    """Before enough groups are known all keep the most; then easy problems keep fewest."""
+    settings = preset("gfpo-adaptive", "selection.min_history=4")
+    values = ([0, 0, 0, 1] * 2, [0, 1] * 4, [1, 1, 1, 0] * 2, [1] * 7 + [0])
+    batch = [group(settings, list(map(float, v)), list(range(1, 9))) for v in values]
+    early, _ = choose(batch[:1], settings, begin(settings))
+    assert len(early[0].shown or ()) == 4
+    later, _ = choose(batch, settings, begin(settings))
+    assert [len(g.shown or ()) for g in later] == [4, 4, 3, 2]
+    memory = remember(begin(settings), batch, settings)
+    again, _ = choose(batch[3:], settings, memory)
+    assert len(again[0].shown or ()) == 2
+
+
+def test_gdpo_sees_what_one_number_hides():
+    """Two graders that disagree leave a flat mean, from which GRPO learns nothing and GDPO each grader's part."""
+    values = [{"right": 1.0, "brief": 0.0}, {"right": 0.0, "brief": 1.0}, {"right": 1.0, "brief": 0.0}]
+    assert group(preset("grpo"), values).status is FLAT
+    settings = preset("gdpo", "advantage.weights={right = 2.0}")
+    found = group(settings, values)
+    assert found.status is KEPT
+    assert found.advantages_G[0] > 0 > found.advantages_G[1]
+    assert found.grader_advantages_G[1] == pytest.approx({"right": -1.1547, "brief": 1.1547}, abs=1e-3)
+
+
+def test_gdpo_lets_an_easy_grader_pay_only_after_the_hard_one():
+    """With a condition a brief wrong answer earns nothing for being brief."""
+    values = [{"right": 1.0, "brief": 0.0}, {"right": 0.0, "brief": 1.0}, {"right": 1.0, "brief": 1.0}]
+    found = group(preset("gdpo", "advantage.condition_on=right"), values)
+    assert found.grader_advantages_G[1]["brief"] < 0
+    with pytest.raises(UsageError, match="the graders are: right, brief"):
+        group(preset("gdpo", "advantage.condition_on=short"), values)
+
+
+def test_batch_scale_makes_groups_comparable():
+    """Over the batch the advantages have deviation 1, and flat groups stay exactly 0."""
+    settings = preset("gdpo")
+    batch = [group(settings, v) for v in ([1.0, 0.0], [0.6, 0.5], [1.0, 1.0])]
+    chosen, _ = choose(batch, settings, begin(settings))
+    heard = [a for g in chosen[:2] for a in g.advantages_G]
+    assert sum(a * a for a in heard) / 5 == pytest.approx(1.0, abs=1e-3)
+    assert chosen[2].advantages_G == (0.0, 0.0)
+
+
+def test_a_named_score_that_is_missing_leaves_the_rollout_unscored():
+    """A mean over the graders that answered would reward a grader's failure."""
+    assert as_score({"right": 1.0, "brief": None}, "g").value is None
+    assert as_score({"right": 1.0, "brief": 0.5}, "g").value == 0.75
+    assert [p.name for p in as_score({"right": 1.0, "brief": 0.5}, "g").parts] == ["right", "brief"]
+
+
+def test_the_critic_teaches_from_one_rollout_by_what_earlier_steps_expected():
+    """A win is good news on a problem never tried, and none on one that is always won; a loss there is."""
+    settings = preset("ppo")
+    first = group(settings, [1.0])
+    assert (first.status, first.advantages_G) == (KEPT, (0.5,))
+    assert template_for(settings.lessons, first) == "contrast/all_right"
+    memory = begin(settings)
+    for _ in range(4):
+        memory = remember(memory, [group(settings, [1.0])], settings)
+    assert group(settings, [1.0], memory=memory).status is FLAT
+    lost = group(settings, [0.0], memory=memory)
+    assert lost.advantages_G == pytest.approx((-5 / 6,))
+    assert template_for(settings.lessons, lost) == "contrast/all_wrong"
+    assert group(settings, [None]).status is FAILED
+
+
+def test_planning_sentences_come_first_with_the_published_weights():
+    """A success on planning counts 1 + alpha, blame for it 1 - alpha, and the other sentences follow."""
+    text = "2 and 2 is 4. First split the sum into halves. Done."
+    assert plan_first(text, 0.5, ["split the sum"], 0.2).splitlines() == [
+        "[plan +0.60] First split the sum into halves.",
+        "2 and 2 is 4.",
+        "Done.",
+    ]
+    assert plan_first(text, -0.5, ["split the sum"], 0.2).startswith("[plan -0.40]")
+    assert plan_first(text, 0.5, ["never said here"], 0.2) == text
+
+
+def test_strategic_grams_are_mined_from_correct_rollouts_and_their_variety_is_watched():
+    """A phrase of two correct rollouts becomes a gram, one of wrong rollouts does not."""
+    settings = preset("hicra")
+    texts = ["Let us split the sum.", "Here I split the sum.", "We guess at random now.", "We guess at random now."]
+    chosen, watched = choose([group(settings, [1.0, 1.0, 0.0, 0.0], texts=texts)], settings, begin(settings))
+    assert chosen[0].grams == ("split the sum",)
+    assert watched["strategic_grams"] == 1
+    assert watched["semantic_entropy"] == 0.0
+    assert "embedding-free" in watched["clustering"]
+
+
+# Whole runs with a scripted model.
+
+
+def unlucky(request: Request) -> str:
+    """Wrong on the topic maple until its second further group, right every second time elsewhere."""
+    figure = text_of(request).rpartition("comes of ")[2].split("?")[0]
+    right = request.attempt % 2 == 0 and ("maple" not in text_of(request) or request.attempt >= RETRY + 4)
+    return f"Answer: {2 * int(figure) if right else figure}"
+
+
+def statuses(db: Path) -> list[list[tuple[str, str, int]]]:
+    """Problem, status and number of rollouts of each group, step by step."""
+    with Store.open(db, readonly=True) as store:
+        (run,) = store.runs()
+        found: dict[int, list[tuple[str, str, int]]] = {}
+        for g in store.groups(run.id):
+            found.setdefault(g["step"], []).append((g["problem"]["id"], g["status"], len(g["rollouts"])))
+    return list(found.values())
+
+
+def test_dynamic_sampling_goes_on_with_what_nobody_solved(tmp_path):
+    """An all-wrong problem gets further rollouts within the rounds, and teaches when they differ."""
+    model = Model(rollout=unlucky)
+    problems = rows(2)
+    learn(model, problems, tmp_path / "a.db", method="dapo", group_size=4)
+    assert sorted(statuses(tmp_path / "a.db")[0]) == [("granite-201", "kept", 4), ("maple-200", "kept", 12)]
+    plain = Model(rollout=unlucky)
+    learn(plain, problems, tmp_path / "b.db", method="grpo", group_size=4)
+    assert sorted(statuses(tmp_path / "b.db")[0]) == [("granite-201", "kept", 4), ("maple-200", "flat", 4)]
+
+
+def test_an_unsolved_problem_waits_for_a_later_step_and_a_budget(tmp_path):
+    """What the rounds of one step did not solve is tried again in the next one, but not beyond its retries."""
+    db = tmp_path / "a.db"
+    options = {"method": "dapo", "group_size": 4, "batch_size": 1, "epochs": 1, "seed": 3}
+    result = learn(
+        Model(rollout=unlucky), rows(3), db, overrides=["selection.rounds=2", "selection.retries=1"], **options
+    )
+    tries = [g for step in statuses(db) for g in step if g[0] == "maple-200"]
+    assert sum(n for *_, n in tries) == 8
+    assert [s["sampling"] for s in (step.monitor for step in result.steps)].count("enough") == 2
+    assert {s.monitor["sampling"] for s in result.steps} <= {"enough", "empty", "partial"}
+
+
+def test_methods_resume_to_the_same_library(tmp_path):
+    """Running again from the journal calls nobody and ends in the same steps, also where the method remembers."""
+    for name in ("dapo", "ppo", "gfpo-adaptive", "hicra"):
+        db, model = tmp_path / f"{name}.db", Model(rollout=unlucky)
+        options: dict[str, Any] = {"method": name, "batch_size": 3, "epochs": 2}
+        options["group_size"] = 1 if name == "ppo" else 4
+        first = learn(model, rows(6), db, name=name, **options)
+        asked = len(model.requests)
+        again = learn(model, rows(6), db, name=name, **options)
+        assert len(model.requests) == asked
+        assert [s.monitor for s in again.steps] == [s.monitor for s in first.steps]
+        assert [x.text for x in again.library] == [x.text for x in first.library]
+
+
+def test_ppo_learns_from_single_rollouts(tmp_path):
+    """With one rollout a problem the losses are asked what to try and the wins what to keep."""
+    model = Model()
+    result = learn(model, rows(4), tmp_path / "a.db", method="ppo", group_size=1)
+    assert model.calls["rollout"] == 4
+    assert result.summary["groups"]["kept"] == 4
+    assert len(result.library) > 0
+
+
+def test_gfpo_shows_the_summarizer_fewer_attempts(tmp_path):
+    """The contrast prompt holds k attempts where the default holds all."""
+    for name, shown in (("gfpo", 2), ("default", 4)):
+        model = Model()
+        more = ["selection.k=2", "selection.stratified=true"] if name == "gfpo" else []
+        learn(model, rows(1), tmp_path / f"{name}.db", method=name, group_size=4, overrides=more)
+        assert model.asked("contrast")[0].count("### Attempt") == shown
+
+
+def two_graders(problem: Problem, rollout: Rollout) -> dict[str, float]:
+    """Right or wrong, and how short."""
+    return {"right": float(str(problem.answer) in rollout.answer), "brief": 1.0 / len(rollout.answer)}
+
+
+def test_gdpo_shows_each_graders_advantage_and_stores_each_score(tmp_path):
+    """The contrast prompt lists the graders with their advantages, and the database has a row for each."""
+    model = Model()
+    learn(model, rows(1), tmp_path / "a.db", method="gdpo", grader=two_graders)
+    (prompt,) = model.asked("contrast")
+    assert "- right, advantage: 0.87" in prompt
+    assert "- brief: 0." in prompt
+    with Store.open(tmp_path / "a.db", readonly=True) as store:
+        (found,) = store.groups(store.runs()[0].id)
+    assert [s["name"] for s in found["scores"][0]] == ["", "right", "brief"]
+
+
+def test_hicra_puts_the_plan_before_the_summarizer(tmp_path):
+    """Sentences with a phrase that correct rollouts share stand first in each attempt."""
+
+    def planned(request: Request) -> str:
+        figure = int(text_of(request).rpartition("comes of ")[2].split("?")[0])
+        if request.attempt % 2:
+            return f"It may be {figure}. I just take the figure.\nAnswer: {figure}"
+        return f"It may be {figure}. Now double what is there.\nAnswer: {2 * figure}"
+
+    model = Model(rollout=planned)
+    result = learn(model, rows(2), tmp_path / "a.db", method="hicra", group_size=4)
+    assert "[plan +0.60] Now double what is there." in model.asked("contrast")[0]
+    assert result.steps[0].monitor["strategic_grams"] > 0
+    with Store.open(tmp_path / "a.db", readonly=True) as store:
+        (step,) = store.steps(store.runs()[0].id)
+    assert step.summary["semantic_entropy"] >= 0
+
+
+async def test_summaries_and_sources_name_the_rollouts_that_were_shown():
+    """Attempt 1 of a filtered group is its shortest rollout."""
+    settings = preset("gfpo", "selection.k=2")
+    found = group(settings, [1.0, 0.0, 1.0, 0.0], [40, 30, 5, 20], texts=list("abcd"))
+    teacher = Teacher(None, "m", _Never(), None)  # type: ignore[arg-type]
+    assert [a.text for a in await describe(teacher, found)] == ["c", "d"]
+
+
+class _Never:
+    """A prompt set that wants no summaries."""
+
+    class settings:
+        summaries = "never"
+
+
+def test_a_method_that_cannot_be_is_refused_with_what_to_do():
+    """Unknown names and settings that exclude each other end before anything is done."""
+    with pytest.raises(UsageError, match="gdpo"):
+        preset("default", "advantage=ppo2")
+    with pytest.raises(UsageError, match="at least 2, or --method ppo"):
+        preset("default", "rollout.group_size=1")
+    settings = preset("gfpo-adaptive", "selection.k_adaptive=3")
+    with pytest.raises(UsageError, match="8,8,6,4"):
+        choose([group(settings, [1.0, 0.0])], settings, begin(settings))
+    assert preset("default", "selection=dynamic", "selection.rounds=2").selection.rounds == 2
+    assert preset("default", "selection=dynamic", "selection.rounds=2").selection.kind == "dynamic"
+
+
+def test_every_preset_names_a_source_for_every_choice():
+    """Each line of a preset that sets something says where the value comes from."""
+    for name in config.preset_names():
+        for line in config.preset_path(name).read_text(encoding="utf-8").splitlines():
+            if "=" in line.partition("#")[0] and name not in ("default", "training-free-grpo"):
+                assert line.partition("#")[2].strip(), f"{name}: {line}"
+        assert preset(name).method == name
