@@ -12,7 +12,7 @@ test: $(VENV)/.tested
 	$(BIN)/pytest
 
 lint: $(VENV)/.developed
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/interrogate -q tests
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/interrogate tests
 
 engine:
 	bash .ci/engine

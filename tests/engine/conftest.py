@@ -18,7 +18,7 @@ import pytest
 
 from tfgrpo.backends.tiny.model import WEIGHTS, TinyLM, load
 
-READY_SECONDS = 240
+READY_SECONDS = 400
 MAX_LENGTH = 1024
 WORLDS = Path(__file__).parents[2] / "examples" / "tiny_model" / "worlds.py"
 ENVIRONMENT = {

@@ -21,7 +21,7 @@ from tfgrpo.types import FailureKind, Request, Sampling
 
 from .conftest import MAX_LENGTH, Engine
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 Chat = list[dict[str, str]]
 TIE = 1e-3
