@@ -185,7 +185,7 @@ async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt:
     prompt = teacher.prompts.render(
         "summarize/rollout",
         problem=group.problem,
-        attempt=attempt,
+        attempt=replace(attempt, text=shorten(attempt.text, teacher.config.attempt_tokens)),
         reference=group.problem.answer if teacher.config.ground_truth else None,
         max_words=150,
     )
@@ -243,12 +243,21 @@ async def ask_edits(
     )
     reply = await teacher.backend.complete(request)
     try:
-        return parse_edits(reply.text, max_edits=max_edits)
+        return conditioned(parse_edits(reply.text, max_edits=max_edits))
     except MalformedReply as error:
         again = teacher.prompts.render("repair", error=str(error), reply=reply.text)
         spoken: Message = {"role": "assistant", "content": reply.text}
         second = await teacher.backend.complete(replace(request, messages=(*messages, spoken, _user(again))))
-        return parse_edits(second.text, max_edits=max_edits)
+        return conditioned(parse_edits(second.text, max_edits=max_edits))
+
+
+def conditioned(parsed: ParsedEdits) -> ParsedEdits:
+    """Put a condition that a model gave beside the text in front of it: what is stored must say when it applies."""
+    edits = [
+        replace(edit, text=f"{when.rstrip(' .,:;')}: {edit.text}") if edit.text and when not in edit.text else edit
+        for edit, when in zip(parsed.edits, parsed.conditions, strict=True)
+    ]
+    return replace(parsed, edits=tuple(edits))
 
 
 async def _operations(
