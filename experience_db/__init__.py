@@ -43,6 +43,7 @@ from experience_db.records import (
     Source,
     UnappliedEdit,
     Version,
+    effect_of,
 )
 from experience_db.store import Store, open_library
 
@@ -89,6 +90,7 @@ __all__ = [
     "UnknownVersion",
     "Version",
     "apply_edits",
+    "effect_of",
     "lesson_texts",
     "open_library",
 ]

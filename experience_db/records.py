@@ -7,7 +7,7 @@ given out twice, so the history of a lesson survives every later edit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -98,6 +98,16 @@ class Evidence:
     step: int | None = None
     created: float = field(default=0.0, compare=False)
     """When it was stored, in seconds since the epoch."""
+
+
+def effect_of(evidence: Iterable[Evidence]) -> Evidence | None:
+    """Return the measurement that speaks for a lesson: the newest about it alone, else the newest about it among others.
+
+    What refused an edit says nothing about the lesson that stayed, so rejected and undecided evidence is passed over.
+    """
+    measured = [e for e in evidence if e.estimate is not None and e.verdict in ("", "accepted")]
+    alone = [e for e in measured if len(e.lesson_ids) == 1]
+    return (alone or measured or [None])[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from experience_db import Edit, Evidence, Library, Store
+from experience_db import Edit, Evidence, Library, Store, effect_of
 from tfgrpo.backends.metered import Tally, total
 from tfgrpo.config import LearnConfig
 from tfgrpo.consolidate import Consolidated, consolidate
@@ -151,12 +151,13 @@ def effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
     Later measurements are left out, so that a repeated run asks the same questions and the journal answers them.
     """
     started = run.store.run(run.id).started
-    known: dict[int, Evidence] = {}
-    for found in run.store.evidence(library.name):
-        earlier = (found.step or 0) < index if found.run == run.id else found.created < started
-        if earlier and found.estimate is not None and found.verdict in ("", "accepted"):
-            known |= dict.fromkeys(found.lesson_ids, found)
-    return known
+    earlier = [
+        found
+        for found in run.store.evidence(library.name)
+        if ((found.step or 0) < index if found.run == run.id else found.created < started)
+    ]
+    known = {lesson.id: effect_of(e for e in earlier if lesson.id in e.lesson_ids) for lesson in library}
+    return {lesson_id: found for lesson_id, found in known.items() if found is not None}
 
 
 async def _judge(run: Run, library: Library, merged: Consolidated, rejected: Sequence[Verdict]) -> list[Verdict]:

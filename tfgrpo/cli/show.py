@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from experience_db import Evidence, Lesson, Store
+from experience_db import Evidence, Lesson, Store, effect_of
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
@@ -82,10 +82,9 @@ def lesson_line(lesson: Lesson, evidence: Sequence[Evidence]) -> str:
 
 def effect(evidence: Sequence[Evidence]) -> str:
     """Return the newest measured effect in words."""
-    measured = [e for e in evidence if e.estimate is not None and e.verdict in ("", "accepted")]
-    if not measured:
+    e = effect_of(evidence)
+    if e is None or e.estimate is None:
         return "no effect measured yet"
-    e = measured[-1]
     interval = f" [{e.low:+.2f}, {e.high:+.2f}]" if e.low is not None and e.high is not None else ""
     with_others = f", together with {len(e.lesson_ids) - 1} others" if len(e.lesson_ids) > 1 else ""
     return f"effect {e.estimate:+.2f}{interval} ({e.kind}, n={e.n}{with_others})"
