@@ -101,13 +101,14 @@ class Evidence:
 
 
 def effect_of(evidence: Iterable[Evidence]) -> Evidence | None:
-    """Return the measurement that speaks for a lesson: the newest about it alone, else the newest about it among others.
+    """Return the measurement that speaks for a lesson: the newest about it alone, else about it among others.
 
     What refused an edit says nothing about the lesson that stayed, so rejected and undecided evidence is passed over.
     """
     measured = [e for e in evidence if e.estimate is not None and e.verdict in ("", "accepted")]
     alone = [e for e in measured if len(e.lesson_ids) == 1]
-    return (alone or measured or [None])[-1]
+    best = alone or measured
+    return best[-1] if best else None
 
 
 @dataclass(frozen=True, slots=True)
