@@ -108,7 +108,8 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line:
     # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
     price = known_price(model) if url is None else None
     urls: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
-    first, *others = (OpenAI(url, key, price=price, timeout=engine.timeout) for url in urls)
+    how: Any = engine.transport
+    first, *others = (OpenAI(url, key, price=price, timeout=engine.timeout, transport=how) for url in urls)
     joining = ", ".join([first.base_url, *(other.base_url for other in others)]) if engine.join else None
     return Line(first, model.removeprefix("openai/"), price, tuple(others), joining)
 

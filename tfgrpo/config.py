@@ -102,6 +102,8 @@ class EngineConfig:
     """Tries per call before it counts as failed."""
     join: bool = True
     """Send identical calls as one request with `n`, where the endpoint honours it."""
+    transport: str = "aiohttp"
+    """How OpenAI-compatible endpoints are reached: `aiohttp`, or `sdk` for the openai client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "advantage.kind": ("grpo", "dr_grpo", "rloo", "gdpo", "critic"),
     "selection.kind": ("informative", "dynamic", "gfpo", "gfpo-efficiency", "gfpo-adaptive"),
     "selection.weighting": ("equal", "grpo", "dr_grpo"),
+    "engine.transport": ("aiohttp", "sdk"),
     "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
     "lessons.focus": ("", "planning"),
     "lessons.stages": ("contrast", "four"),

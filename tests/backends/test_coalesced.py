@@ -49,7 +49,11 @@ async def ask(backend: Backend, seeds: Sequence[int | None], **changes) -> list[
     asked = [
         replace(ASK, attempt=i, sampling=replace(ASK.sampling, seed=seed), **changes) for i, seed in enumerate(seeds)
     ]
-    return await asyncio.gather(*map(backend.complete, asked))
+    replies = await asyncio.gather(*map(backend.complete, asked), return_exceptions=True)
+    for reply in replies:
+        if isinstance(reply, BaseException):
+            raise reply
+    return replies
 
 
 async def test_a_group_goes_out_as_one_request(make, server):

@@ -1,4 +1,4 @@
-"""One row per fault of an endpoint: retried and fine, a typed failure, or the end of the run; for both clients."""
+"""One row per fault of an endpoint: retried and fine, a typed failure, or the end of the run; for each client."""
 
 from __future__ import annotations
 
@@ -46,12 +46,17 @@ def by_openai(server: Server, timeout: float = 30) -> Backend:
     return OpenAI(server.url, KEY, model="test-model", timeout=timeout)
 
 
+def by_sdk(server: Server, timeout: float = 30) -> Backend:
+    """Return the plain backend over the openai client."""
+    return OpenAI(server.url, KEY, model="test-model", timeout=timeout, transport="sdk")
+
+
 def by_litellm(server: Server, timeout: float = 30) -> Backend:
     """Return the litellm backend."""
     return LiteLLM(server.url, KEY, timeout=timeout)
 
 
-@pytest.fixture(params=[by_openai, by_litellm])
+@pytest.fixture(params=[by_openai, by_sdk, by_litellm])
 async def make(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[Callable[..., Backend]]:
     """Make a backend with retries on either client, and close it afterwards."""
     made: list[Backend] = []
@@ -104,7 +109,7 @@ async def test_a_useless_endpoint_ends_at_once(make, server, fault):
     assert "secret" not in message
 
 
-@pytest.mark.parametrize("client", [by_openai, by_litellm])
+@pytest.mark.parametrize("client", [by_openai, by_sdk, by_litellm])
 async def test_a_retry_after_header_is_heeded(server, client):
     """The wait that the endpoint asks for reaches the retries."""
     waits: list[float] = []

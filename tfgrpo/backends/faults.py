@@ -19,7 +19,11 @@ LONGEST_DETAIL = 300
 KEY_LIKE = re.compile(r"\b(sk|gsk|hf|xai|key)[-_][\w*.-]{6,}|(?<=Bearer )\S+")
 URL_SECRETS = re.compile(r"(?<=://)[^/@\s]*@|\?.*$")
 
-NO_ROUTE = {"ConnectError", "ClientConnectorError", "UnsupportedProtocol", "InvalidURL", "LocalProtocolError"}
+NO_ROUTE = {
+    *("ConnectError", "UnsupportedProtocol", "InvalidURL", "LocalProtocolError"),
+    *("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorSSLError", "ClientConnectorCertificateError"),
+    *("InvalidUrlClientError", "NonHttpUrlClientError"),
+}
 """Names of httpx, httpx2 and aiohttp errors after which nothing was sent."""
 
 _HINTS = {

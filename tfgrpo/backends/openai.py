@@ -1,7 +1,7 @@
 """Any OpenAI-compatible URL: hosted models, vLLM, llama.cpp, our own `tfgrpo models serve`.
 
 One `complete` sends one HTTP request: retries, limits and the journal are wrappers around this (see `stacked`), so
-that each of them sees every request that goes out. Works with the openai client 2.x (httpx) and 3.x (httpx2).
+that each of them sees every request that goes out.
 """
 
 from __future__ import annotations
@@ -11,21 +11,18 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 from tfgrpo.backends.dialect import Dialect
 from tfgrpo.backends.faults import Where, detail_of, disconnected, from_status, retry_after
+from tfgrpo.backends.transports import TRANSPORTS, NotDelivered, Transport
 from tfgrpo.backends.wire import body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.pricing import Price
 from tfgrpo.retry import Renegotiated, Transient, Unreachable
 from tfgrpo.types import FailureKind, Reply, Request
 
-if TYPE_CHECKING:
-    import openai
-
 OPENAI_URL = "https://api.openai.com/v1"
-CONNECT_SECONDS = 10.0
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +40,7 @@ class OpenAI:
         timeout: float = 600.0,
         extra_body: Mapping[str, Any] | None = None,
         token_ids: bool = False,
+        transport: Literal["aiohttp", "sdk"] = "aiohttp",
     ) -> None:
         """Remember the settings; nothing is opened before the first call.
 
@@ -54,6 +52,7 @@ class OpenAI:
             timeout: seconds for one request, from start to the last byte.
             extra_body: vendor fields, added to every body.
             token_ids: ask for the ids of the generated tokens (vLLM's `return_token_ids`).
+            transport: `aiohttp`, or `sdk` for the openai client (2.x and 3.x), which takes far more CPU time per call.
 
         Raises:
             UsageError: `base_url` is not an http URL.
@@ -65,13 +64,13 @@ class OpenAI:
         """Whether replies carry a price; a money budget needs one."""
         self.dialects: dict[str, Dialect] = defaultdict(Dialect)
         """What each model turned out to accept."""
-        self._api_key = api_key
+        # A key from a file often ends in a line break, which no header may hold.
+        self._api_key = api_key.strip() if api_key else None
         self._model = model
         self._price = price
         self._timeout = timeout
         self._extra = {**({"return_token_ids": True} if token_ids else {}), **(extra_body or {})}
-        self._client: openai.AsyncOpenAI | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._transport: Transport = TRANSPORTS[transport](self.base_url, self._api_key, timeout)
         self._has_answered = False
 
     def __repr__(self) -> str:
@@ -95,9 +94,7 @@ class OpenAI:
 
     async def aclose(self) -> None:
         """Close the connections; the next call opens new ones."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await self._transport.aclose()
 
     async def _ask(self, request: Request, dialect: Dialect) -> Reply:
         where = self._where(request)
@@ -112,24 +109,19 @@ class OpenAI:
         return reply_of(payload, request, where, self._price)
 
     async def _post(self, where: Where, body: dict[str, Any], dialect: Dialect) -> str:
-        import openai  # noqa: PLC0415  (0.5 s)
-
-        # The client's own timeouts start anew with every byte, so a trickle would never end.
+        # The transports' own timeouts start anew with every byte, so a trickle would never end.
         try:
             async with asyncio.timeout(self._timeout):
-                create = self._open().chat.completions.with_raw_response.create
-                raw = await create(model=where.model, messages=body["messages"], extra_body=body)
-                return raw.text
-        except (TimeoutError, openai.APITimeoutError):
+                answer = await self._transport.post({"model": where.model, **body})
+        except TimeoutError:
             said = f"{where} did not answer within {self._timeout:g} seconds"
             raise Transient(said, FailureKind.TIMEOUT) from None
-        except openai.APIConnectionError as error:
-            raise self._disconnected(where, error) from None
-        except openai.APIStatusError as error:
-            response = error.response
-            raise self._refused(
-                where, response.status_code, response.text, retry_after(response.headers), body, dialect
-            ) from None
+        except NotDelivered as error:
+            raise self._disconnected(where, error.__cause__ or error) from None
+        if answer.status >= 400:
+            pause = retry_after(answer.headers)
+            raise self._refused(where, answer.status, answer.text, pause, body, dialect)
+        return answer.text
 
     def _refused(
         self, where: Where, status: int, text: str, pause: float | None, body: dict[str, Any], dialect: Dialect
@@ -140,21 +132,9 @@ class OpenAI:
             return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
         return from_status(where, status, text, pause)
 
-    def _disconnected(self, where: Where, error: Exception) -> ProviderError:
+    def _disconnected(self, where: Where, error: BaseException) -> ProviderError:
         found = disconnected(where, error)
         return Unreachable(str(found)) if isinstance(found, EndpointError) and self._has_answered else found
 
     def _where(self, request: Request) -> Where:
         return Where(self.base_url, self._model or request.model, (self._api_key,) if self._api_key else ())
-
-    def _open(self) -> openai.AsyncOpenAI:
-        import openai  # noqa: PLC0415
-
-        # Connections belong to the event loop that opened them.
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            timeout = openai.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout))
-            key = self._api_key or "none"
-            self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=key, max_retries=0, timeout=timeout)
-            self._loop = loop
-        return self._client
