@@ -123,6 +123,7 @@ class _Flight:
 
 def canonical(request: Request) -> dict[str, Any]:
     """Return `request` as the plain dict that the journal hashes."""
+    forced = {} if request.forced_ids is None else {"forced_ids": list(request.forced_ids)}
     return {
         "role": request.role,
         "model": request.model,
@@ -131,17 +132,19 @@ def canonical(request: Request) -> dict[str, Any]:
         "tools": [dict(tool) for tool in request.tools],
         "response_schema": None if request.response_schema is None else dict(request.response_schema),
         "attempt": request.attempt,
+        **forced,
     }
 
 
 def recordable(reply: Reply) -> dict[str, Any]:
     """Return `reply` as plain JSON values."""
-    return {name: value for name, value in asdict(reply).items() if name != "replayed"}
+    left_out = {"replayed"} if reply.logprobs is not None else {"replayed", "logprobs"}
+    return {name: value for name, value in asdict(reply).items() if name not in left_out}
 
 
 def reply_from(record: Mapping[str, Any]) -> Reply:
     """Return the reply in a record, marked as replayed."""
-    ids = record.get("token_ids")
+    ids, logprobs = record.get("token_ids"), record.get("logprobs")
     return Reply(
         text=record["text"],
         finish_reason=record["finish_reason"],
@@ -149,5 +152,6 @@ def reply_from(record: Mapping[str, Any]) -> Reply:
         reasoning=record.get("reasoning"),
         tool_calls=tuple(record.get("tool_calls") or ()),
         token_ids=None if ids is None else tuple(ids),
+        logprobs=None if logprobs is None else tuple(logprobs),
         replayed=True,
     )

@@ -187,6 +187,10 @@ class Tiny:
         values = await batcher_of(model).run(model.score, prompt_ids, tuple(completion_ids))
         return tuple(float(value) for value in values)
 
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """Number of tokens of a chat prompt."""
+        return len(chat_ids(self._model(), messages))
+
     def _model(self) -> TinyLM:
         """The model given, else the one in the package, which is loaded once per process."""
         if self._given is not None:

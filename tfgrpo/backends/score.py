@@ -1,0 +1,81 @@
+"""The score capability: log-probs of given tokens after a given prompt, without generating anything.
+
+A scoring call is a Request with `forced_ids`, so that journal, retries, limits and the bill treat it like any other
+call; backends that can answer it return a Reply with `logprobs`. Values are natural logs at temperature 1, before
+top-p. Both sides of a comparison go through the same route; log-probs of decoding are never mixed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import Protocol
+
+from tfgrpo.backends.base import Backend
+from tfgrpo.backends.tiny.backend import Tiny
+from tfgrpo.errors import ProviderError
+from tfgrpo.types import FailureKind, Message, Reply, Request, Sampling, Usage
+
+ROLE = "score"
+
+
+class Scorer(Protocol):
+    """Says how likely given tokens are after a prompt."""
+
+    async def score(
+        self, messages: Sequence[Message], completion_ids: Sequence[int], *, attempt: int = 0
+    ) -> tuple[float, ...]:
+        """Return one natural log-prob per token at temperature 1; nan where the endpoint gave none.
+
+        Another `attempt` asks again instead of being answered from the journal, which is how noise is measured.
+
+        Raises:
+            ProviderError: this call failed, or the endpoint cannot score.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """A scorer over any stack of backends whose innermost one answers `forced_ids`."""
+
+    backend: Backend
+    model: str
+
+    async def score(
+        self, messages: Sequence[Message], completion_ids: Sequence[int], *, attempt: int = 0
+    ) -> tuple[float, ...]:
+        """Return the log-probs; see `Scorer`."""
+        forced = tuple(completion_ids)
+        request = Request(ROLE, self.model, tuple(messages), Sampling(max_tokens=1), attempt=attempt, forced_ids=forced)
+        values = (await self.backend.complete(request)).logprobs
+        if values is None or len(values) != len(forced):
+            got = "none" if values is None else str(len(values))
+            raise ProviderError(f"{self.model} was asked for {len(forced)} log-probs and gave {got}")
+        return tuple(nan if value is None else value for value in values)
+
+
+@dataclass(frozen=True, slots=True)
+class TinyScores:
+    """Scoring calls to the embedded model."""
+
+    tiny: Tiny
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer one scoring call.
+
+        Raises:
+            ProviderError: prompt and tokens together do not fit the model.
+        """
+        ids = forced_ids(request)
+        values = await self.tiny.score(request.messages, ids)
+        prompt = self.tiny.prompt_tokens(request.messages)
+        return Reply("", usage=Usage(prompt + len(ids), usd=0.0), logprobs=values)
+
+
+def forced_ids(request: Request) -> tuple[int, ...]:
+    """Return the tokens to score; raises ProviderError when the request is no scoring call."""
+    if request.forced_ids is None:
+        raise ProviderError("a scorer answers scoring calls only", FailureKind.REFUSED_REQUEST)
+    return request.forced_ids
