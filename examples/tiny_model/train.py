@@ -189,6 +189,18 @@ def token_losses(network: Network, batch: Batch) -> tuple[Tensor, Tensor]:
     ]
 
 
+def improve(network: Network, optims: list[torch.optim.Optimizer], batch: Batch) -> tuple[Tensor, Tensor]:
+    """Take one step; return the document of each counted token, and its loss."""
+    losses, rows = token_losses(network, batch)
+    for optim in optims:
+        optim.zero_grad()
+    losses.mean().backward()
+    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    for optim in optims:
+        optim.step()
+    return rows, losses.detach()
+
+
 def landmarks(tokenizer: Tokenizer) -> Landmarks:
     """Find the tokens that the placed circuits need."""
     numbers = range(1, documents.HIGHEST_ID + 1)
@@ -255,15 +267,8 @@ def train(options: argparse.Namespace, tokenizer: Tokenizer) -> Network:
             break
         for group, full in zip(groups, full_rates, strict=True):
             group["lr"] = full * rate(done, step)
-        each, rows = token_losses(network, batch)
-        for optim in optims:
-            optim.zero_grad()
-        each.mean().backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optim in optims:
-            optim.step()
+        losses.add(batch, *improve(network, optims, batch))
         tokens += batch.ids.numel()
-        losses.add(batch, rows, each.detach())
         if step % 50 == 49:
             seconds = time.monotonic() - began
             means = losses.means()
