@@ -96,6 +96,8 @@ async def measure(
     async def one(problem: Problem, index: int) -> Graded:
         rollout = await actor.environment(problem, library, actor.slot(role, index, sampling))
         (score,) = await grade(actor.grader, problem, (rollout,))
+        if score.failure and score.failure.kind is FailureKind.BUDGET:
+            raise BudgetReached(score.failure.message)
         return Graded(rollout, score)
 
     return tuple(await actor.executor.run([partial(one, p, i) for p, i in cases], limit=actor.concurrency))

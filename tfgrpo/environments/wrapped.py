@@ -16,7 +16,7 @@ from experience_db import Journal, Library
 from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.environments.base import Slot
-from tfgrpo.errors import EnvironmentFailed
+from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
 from tfgrpo.types import Message, Problem, Rollout, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]]
@@ -63,7 +63,9 @@ class Wrapped:
                 answer = await self.agent(problem, library.block())
                 if not isinstance(answer, str | Rollout):
                     raise TypeError(f"it returned {type(answer).__name__}; return a str or a Rollout")
-        except EnvironmentFailed as error:
+        except EndpointError:
+            raise
+        except (EnvironmentFailed, ProviderError, MalformedReply) as error:
             return Rollout(problem.id, slot.index, failure=failure_of(error))
         if isinstance(answer, Rollout):
             return dataclasses.replace(answer, problem_id=problem.id, index=slot.index)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from tfgrpo.boundary import boundary, failure_of
-from tfgrpo.errors import GraderError
+from tfgrpo.errors import BudgetReached, EndpointError, GraderError, MalformedReply, ProviderError
 from tfgrpo.types import Failure, FailureKind, Problem, Rollout, Score
 
 
@@ -47,7 +47,9 @@ class FunctionGrader:
                     returned = await asyncio.to_thread(self.function, problem, rollout)
                 if inspect.isawaitable(returned):
                     returned = await returned
-        except GraderError as error:
+        except EndpointError:
+            raise
+        except (GraderError, ProviderError, MalformedReply, BudgetReached) as error:
             return Score(None, failure=failure_of(error))
         return as_score(returned, self.name)
 
@@ -67,7 +69,8 @@ async def grade(grader: Grader, problem: Problem, rollouts: Sequence[Rollout], n
     """Scores for all rollouts of a group, in order; the only way graders should be called.
 
     Failed rollouts stay unscored with their own failure and the grader never sees them. A grader that raises, or
-    returns anything but one score per rollout, leaves the rest of the group unscored with a GRADER failure.
+    returns anything but one score per rollout, leaves the rest of the group unscored with a GRADER failure; a model
+    call of a judge that failed, or a budget that ended, keeps its own kind. An EndpointError ends the run.
     """
     name = name or type(grader).__name__
     live = [rollout for rollout in rollouts if rollout.failure is None]
@@ -77,7 +80,9 @@ async def grade(grader: Grader, problem: Problem, rollouts: Sequence[Rollout], n
             if live:
                 scored = [as_score(score, name) for score in await grader(problem, live)]
             _check_count(name, scored, live)
-    except GraderError as error:
+    except EndpointError:
+        raise
+    except (GraderError, ProviderError, MalformedReply, BudgetReached) as error:
         scored = [Score(None, failure=failure_of(error))] * len(live)
     given = iter(scored)
     return tuple(next(given) if r.failure is None else Score(None, failure=r.failure) for r in rollouts)
