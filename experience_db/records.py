@@ -104,10 +104,11 @@ def effect_of(evidence: Iterable[Evidence]) -> Evidence | None:
     """Return the measurement that speaks for a lesson: the newest about it alone, else about it among others.
 
     What refused an edit says nothing about the lesson that stayed, so rejected and undecided evidence is passed over.
+    Dropout is about random subsets of the library and weak: it speaks only where nothing else does.
     """
     measured = [e for e in evidence if e.estimate is not None and e.verdict in ("", "accepted")]
     alone = [e for e in measured if len(e.lesson_ids) == 1]
-    best = alone or measured
+    best = [e for e in alone if e.kind != "dropout"] or alone or measured
     return best[-1] if best else None
 
 

@@ -17,10 +17,10 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.consolidate import Consolidated, consolidate
 from tfgrpo.datasets import batches
 from tfgrpo.errors import BudgetReached
-from tfgrpo.gates import Gate
+from tfgrpo.gates import Gate, OpenGate, harm_check
 from tfgrpo.method import NEW, Memory, begin, remember
 from tfgrpo.rollout import Actor, measure
-from tfgrpo.summarize import Contrast, Teacher
+from tfgrpo.summarize import Contrast, Teacher, in_words
 from tfgrpo.teach import Conditions, teach
 from tfgrpo.types import Group, Problem, Sampling, Step, Usage, Verdict
 
@@ -76,23 +76,67 @@ async def learn(run: Run) -> AsyncIterator[Step]:
     run.before = await _heldout(run, library)
     if run.stopped:
         return
-    rejected: tuple[Verdict, ...] = ()
+    refused: list[Refused] = []
     index = 0
     for epoch in range(run.config.epochs):
-        for batch in batches(run.learning, run.config.batch_size, run.config.seed, epoch):
-            step = await _step(run, library, batch, epoch, index, rejected)
+        start, parts = library, batches(run.learning, run.config.batch_size, run.config.seed, epoch)
+        for place, batch in enumerate(parts, 1):
+            step = await _step(run, library, batch, epoch, index, standing(refused, library, epoch))
             if run.stopped:
                 yield step
                 return
             library, step = commit(run, library, step)
             run.memory = remember(run.memory, step.groups_P, run.config)
-            if step.version_after != step.version_before:
-                rejected = ()
-            rejected += tuple(v for v in step.verdicts if v.decision != "accepted")
+            refused += [Refused(v, library.version, epoch) for v in step.verdicts if v.decision != "accepted"]
+            if place == len(parts):
+                step = await _whole_epoch(run, start, library, step)
             yield step
+            if run.stopped:
+                return
             index += 1
     run.library = library
     run.after = await _heldout(run, library)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A verdict that let nothing in, and when it was given."""
+
+    verdict: Verdict
+    version: int
+    """The version that stood after its step."""
+    epoch: int
+
+    @property
+    def harmful(self) -> bool:
+        """Whether harm was shown, not only a lack of use."""
+        return self.verdict.reason.startswith("harmful")
+
+
+def standing(refused: Sequence[Refused], library: Library, epoch: int) -> tuple[Verdict, ...]:
+    """Return the refusals that still hold: those under this very version, and those of this epoch for harm."""
+    return tuple(r.verdict for r in refused if r.version == library.version or (r.harmful and r.epoch == epoch))
+
+
+async def _whole_epoch(run: Run, before: Library, after: Library, step: Step) -> Step:
+    """Look everywhere for harm that the gates of an epoch could not see; what is found joins the step's verdicts."""
+    if not run.heldout or before.version == after.version or isinstance(run.gate, OpenGate):
+        return step
+    try:
+        found = await harm_check(
+            before, after, HeldoutTrial(run), rewards=getattr(run.gate, "rewards", None), seed=run.config.seed
+        )
+    except BudgetReached as error:
+        run.stopped = str(error)
+        return step
+    run.store.add_evidence(after.name, [found], version=after.version, run=run.id, step=step.index)
+    if found.verdict != "rejected":
+        return step
+    why = (
+        f"epoch {step.epoch + 1} made the library worse as a whole: {in_words(found)} on {found.n} problems; "
+        f"`tfgrpo lessons rollback {before.version} --library {after.name}` undoes it"
+    )
+    return replace(step, verdicts=(*step.verdicts, Verdict("rejected", (), why, (found,))))
 
 
 async def _heldout(run: Run, library: Library) -> tuple[float, ...]:
@@ -146,7 +190,7 @@ async def _step(
 
 
 def effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
-    """Return the newest measured effect of each lesson as it was known before step `index` of this run.
+    """Return the measured effect of each lesson as it was known before step `index` of this run.
 
     Later measurements are left out, so that a repeated run asks the same questions and the journal answers them.
     """

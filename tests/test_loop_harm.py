@@ -1,0 +1,92 @@
+"""What an epoch does to the library as a whole, and which refusals hold for how long."""
+
+from __future__ import annotations
+
+import pytest
+from support.script import TOPICS, Model, edits, learn, lesson, propose, rows, solve, text_of
+
+from experience_db import Edit, Library, Op, Store
+from tfgrpo import loop
+from tfgrpo.types import Verdict
+
+SPOILER = "When the topic is maple, be brief."
+
+
+@pytest.fixture
+def db(tmp_path):
+    """A database file that is not there yet."""
+    return tmp_path / "x.db"
+
+
+def spoil(request):
+    """Solve, but fail on every topic but maple once the spoiler is in the library."""
+    text = text_of(request)
+    spoilt = SPOILER in text and "topic maple: what" not in text
+    return "Answer: 0" if spoilt else solve(request)
+
+
+class Sly:
+    """A gate that lets everything in but says that it measured: harm must be found by the check after it."""
+
+    async def __call__(self, library, proposals, trial):
+        """Accept."""
+        return tuple(Verdict("accepted", (p.edit,), "sly") for p in proposals)
+
+
+def sly(*, seed=0):
+    """Return the gate; the configuration names this function."""
+    return Sly()
+
+
+def test_harm_outside_of_what_the_gates_saw_is_named_at_the_end_of_the_epoch(db):
+    """The verdict names the version to return to, no edit is counted, and the evidence is about the whole version."""
+    with Store.open(db) as store:
+        store.create_library("default")
+        store.import_texts([lesson(topic) for topic in TOPICS], "default")
+    model = Model(
+        rollout=lambda r: "Answer: 400" if r.attempt % 2 else "Answer: 1",
+        gate=spoil,
+        contrast=lambda _: edits({"op": "ADD", "text": SPOILER}),
+    )
+    result = learn(model, rows(1), db, heldout=rows(40, 100), gate="tests.test_loop_harm:sly")
+    warning = result.steps[-1].verdicts[-1]
+    assert (warning.decision, warning.edits) == ("rejected", ())
+    assert "worse as a whole: -0.75" in warning.reason
+    assert "tfgrpo lessons rollback 1 --library default" in warning.reason
+    assert result.summary["edits"]["rejected"] == 0
+    with Store.open(db, readonly=True) as store:
+        (found,) = [e for e in store.evidence("default") if e.kind == "harm-check"]
+    assert (found.lesson_ids, found.version, found.verdict, found.n) == ((), 2, "rejected", 40)
+    assert found.detail["versions"] == [1, 2]
+
+
+def test_a_good_epoch_is_checked_too_and_its_baselines_are_not_paid_twice(db):
+    """The check shares the gate's rewards, says that the library is better, and adds no verdict."""
+    model = Model()
+    result = learn(model, rows(4), db, heldout=rows(40, 100), gate="paired")
+    assert all(v.edits for step in result.steps for v in step.verdicts)
+    with Store.open(db, readonly=True) as store:
+        (found,) = [e for e in store.evidence("default") if e.kind == "harm-check"]
+    assert found.verdict == "accepted"
+    assert found.detail["rollouts"]["cached"] > 0
+    asked = [(text_of(r), r.sampling.seed) for r in model.requests if r.role == "gate"]
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("options", [{"gate": "open"}, {"gate": "open", "heldout": 0}])
+def test_an_open_gate_is_not_checked(db, options):
+    """Who measures nothing pays nothing."""
+    model = Model()
+    learn(model, rows(4), db, **{"heldout": rows(8, 100), **options})
+    assert model.calls["gate"] == 0
+
+
+def test_harm_holds_for_the_epoch_and_other_refusals_for_the_version():
+    """An edit shown to harm is not asked again in its epoch although the library changed; a useless one is."""
+    harmful = Verdict("rejected", (Edit(Op.ADD, "a"),), "harmful: -0.400 over 32 pairs")
+    useless = Verdict("undecided", (Edit(Op.ADD, "b"),), "undecided: +0.010 over 64 pairs")
+    given = [loop.Refused(harmful, 3, 0), loop.Refused(useless, 3, 0)]
+    assert loop.standing(given, Library("l", 3), 0) == (harmful, useless)
+    assert loop.standing(given, Library("l", 4), 0) == (harmful,)
+    assert loop.standing(given, Library("l", 3), 1) == (harmful, useless)
+    assert loop.standing(given, Library("l", 4), 1) == ()
