@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.script import TOPICS, Model, edits, learn, lesson, propose, rows, solve, text_of
+from support.script import TOPICS, Model, edits, learn, lesson, rows, solve, text_of
 
 from experience_db import Edit, Library, Op, Store
 from tfgrpo import loop
@@ -54,6 +54,7 @@ def test_harm_outside_of_what_the_gates_saw_is_named_at_the_end_of_the_epoch(db)
     assert "worse as a whole: -0.75" in warning.reason
     assert "tfgrpo lessons rollback 1 --library default" in warning.reason
     assert result.summary["edits"]["rejected"] == 0
+    assert result.summary["warnings"] == [warning.reason]
     with Store.open(db, readonly=True) as store:
         (found,) = [e for e in store.evidence("default") if e.kind == "harm-check"]
     assert (found.lesson_ids, found.version, found.verdict, found.n) == ((), 2, "rejected", 40)

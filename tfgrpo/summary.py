@@ -44,9 +44,15 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": heldout(run),
         "failures": count(f.kind.value for f in every),
+        "warnings": warnings(steps),
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),
     }
+
+
+def warnings(steps: Sequence[Step]) -> list[str]:
+    """Return what a check after an epoch found against the library as a whole: verdicts without an edit."""
+    return [v.reason for step in steps for v in step.verdicts if not v.edits]
 
 
 def recorded(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
 from tfgrpo.loop import Run, count, step_summary
+from tfgrpo.summary import warnings
 from tfgrpo.types import Step
 
 MOST_REASONS = 8
@@ -48,6 +49,8 @@ class Progress:
             f"step {step.index + 1} (epoch {step.epoch + 1}): reward {reward}; groups: {groups}; edits: {edits}; "
             f"version {step.version_before} -> {step.version_after}" + (f"; failures: {failed}" if failed else "")
         )
+        for warning in warnings([step]):
+            self._say(f"warning: {warning}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:
@@ -64,6 +67,8 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
         f"{edits['undecided']} undecided, {edits['malformed']} malformed"
     )
     _reasons(result.steps)
+    for warning in s["warnings"]:
+        typer.echo(f"warning: {warning}")
     with Store.open(setup.db, readonly=True) as store:
         found = store.library(s["library"], s["version"]).lessons
         typer.echo(f"\nlibrary {s['library']!r}, version {s['version']}: {lessons(len(found))}")
@@ -118,7 +123,7 @@ def _clear(ends: Sequence[float | None]) -> bool:
 def _reasons(steps: Sequence[Step]) -> None:
     """Print what the gate refused, edit by edit, and what the checks in code refused in one line."""
     refused = [v for step in steps for v in step.verdicts if v.decision != "accepted"]
-    proved = [v for v in refused if v.evidence]
+    proved = [v for v in refused if v.evidence and v.edits]
     for verdict in proved[-MOST_REASONS:]:
         for edit in verdict.edits:
             what = edit.text or f"lesson {', '.join(map(str, edit.ids))}"
