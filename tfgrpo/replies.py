@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -14,7 +15,7 @@ from tfgrpo.errors import MalformedReply
 from tfgrpo.recover import recover_json, restore_latex
 from tfgrpo.types import Failure, FailureKind
 
-__all__ = ["EditsReply", "ParsedEdits", "parse_edits", "parse_json", "parse_reply", "restore_latex"]
+__all__ = ["EditsReply", "ParsedEdits", "edits_schema", "parse_edits", "parse_json", "parse_reply", "restore_latex"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,11 +44,17 @@ class EditReply(BaseModel):
 
 
 class EditsReply(BaseModel):
-    """The reply that asks for edits; its `model_json_schema()` serves as `Request.response_schema`."""
+    """The reply that asks for edits; `edits_schema()` serves as `Request.response_schema`."""
 
     model_config = ConfigDict(extra="forbid")
 
     edits: list[EditReply] = Field(description="Empty when there is nothing to learn.")
+
+
+@cache
+def edits_schema() -> dict[str, Any]:
+    """The JSON schema of EditsReply; making it takes a millisecond, which is much for every call."""
+    return EditsReply.model_json_schema()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, Provider
 from tfgrpo.executors import Executor
 from tfgrpo.leakage import leaks
 from tfgrpo.prompts import Prompts
-from tfgrpo.replies import EditsReply, ParsedEdits, parse_edits
+from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
 
 Effects = Mapping[int, Evidence]
@@ -238,9 +238,7 @@ async def ask_edits(
         MalformedReply: the second reply cannot be read either.
     """
     messages: tuple[Message, ...] = (_user(prompt),)
-    request = Request(
-        role, teacher.model, messages, teacher.sampling, response_schema=EditsReply.model_json_schema(), attempt=attempt
-    )
+    request = Request(role, teacher.model, messages, teacher.sampling, response_schema=edits_schema(), attempt=attempt)
     reply = await teacher.backend.complete(request)
     try:
         return conditioned(parse_edits(reply.text, max_edits=max_edits))

@@ -10,11 +10,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from typing import Any, Protocol
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.types import Reply, Request, Usage
+from tfgrpo.types import Reply, Request, Sampling, Usage
 
 
 class Journal(Protocol):
@@ -128,7 +127,7 @@ def canonical(request: Request) -> dict[str, Any]:
         "role": request.role,
         "model": request.model,
         "messages": [dict(message) for message in request.messages],
-        "sampling": {**asdict(request.sampling), "stop": list(request.sampling.stop)},
+        "sampling": {**plain(request.sampling), "stop": list(request.sampling.stop)},
         "tools": [dict(tool) for tool in request.tools],
         "response_schema": None if request.response_schema is None else dict(request.response_schema),
         "attempt": request.attempt,
@@ -139,7 +138,13 @@ def canonical(request: Request) -> dict[str, Any]:
 def recordable(reply: Reply) -> dict[str, Any]:
     """Return `reply` as plain JSON values."""
     left_out = {"replayed"} if reply.logprobs is not None else {"replayed", "logprobs"}
-    return {name: value for name, value in asdict(reply).items() if name not in left_out}
+    kept = {name: value for name, value in plain(reply).items() if name not in left_out}
+    return {**kept, "usage": plain(reply.usage)}
+
+
+def plain(value: Sampling | Usage | Reply) -> dict[str, Any]:
+    """Return the fields of a value as they are; `asdict` would copy all the way down."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def reply_from(record: Mapping[str, Any]) -> Reply:
