@@ -72,7 +72,7 @@ class LessonStory:
 
     lesson: Lesson
     evidence: tuple[Evidence, ...]
-    """Measured effects of its present or earlier words, oldest first."""
+    """Measured effects of its present or earlier words: of it alone first, then together with others, oldest first."""
     tried: tuple[Evidence, ...]
     """Measurements of edits of this lesson that were not accepted."""
     edits: tuple[AppliedEdit, ...]

@@ -70,7 +70,8 @@ def _lessons(store: Store, run: Run, version: int | None) -> tuple[LessonStory, 
 def _story(store: Store, library: str, lesson: Lesson, version: int, shown: int) -> LessonStory:
     """Leave out what came after the run's last version: the page tells of this run's library, not of later ones."""
     blame = store.blame(library, lesson.id)
-    found = [e for e in blame.evidence if e.version is None or e.version <= version]
+    known = [e for e in blame.evidence if e.version is None or e.version <= version]
+    found = sorted(known, key=lambda e: len(e.lesson_ids) != 1)
     return LessonStory(
         lesson,
         tuple(e for e in found if e.verdict in ("", "accepted")),

@@ -36,8 +36,9 @@ def headline(heldout: Mapping[str, Any] | None, status: str, gate: str) -> Headl
         gate: kind of the gate; all but `open` choose edits on the held-out problems.
     """
     if not heldout or heldout.get("diff") is None:
-        why = "The run has not ended normally, so" if status != "finished" else "This run has no held-out problems, so"
-        return Headline(f"{why} held-out reward was not measured before and after.")
+        why = {"finished": "This run measured no held-out problems", "running": "This run has not ended"}
+        told = why.get(status, "This run stopped early")
+        return Headline(f"{told}, so there is no held-out reward before and after to compare.")
     low, high = heldout["ci"]
     before, after, diff, p, n = (heldout[key] for key in ("before", "after", "diff", "p", "n"))
     verdict = _verdict(diff, low, high, p)

@@ -42,7 +42,10 @@ def scale(low: float, high: float, start: float, end: float) -> Scale:
 
 
 def ticks(low: float, high: float, most: int = 6) -> tuple[float, ...]:
-    """Return round numbers in [low, high], at most `most`, at steps of 1, 2 or 5 times a power of ten."""
+    """Return round numbers in [low, high], at steps of 1, 2 or 5 times a power of ten.
+
+    At most `most` of them, and at least one if that is 4 or more.
+    """
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return (low,)
     power = 10.0 ** math.floor(math.log10((high - low) / most))

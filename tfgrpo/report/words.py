@@ -25,8 +25,7 @@ def visible(text: str) -> str:
 
 
 def _sign(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return chr(0x2400 + code) if code < 0x20 else f"⟨U+{code:04X}⟩"
+    return f"⟨U+{ord(found[0]):04X}⟩"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -91,7 +90,7 @@ def plural(count: int, word: str, many: str = "") -> str:
 
 
 def how(evidence: Evidence) -> str:
-    """Return how something was measured, of which edit unless it added the lesson, and together with how many others."""
+    """Return how something was measured, of which edit unless an ADD, and together with what."""
     edits = [str(e[0]) for e in evidence.detail.get("edit") or []]
     what = f" of {edits[0]}" if len(edits) == 1 and edits[0] != "ADD" else ""
     others = len(evidence.lesson_ids) - 1
