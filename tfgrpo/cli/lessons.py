@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -17,55 +16,13 @@ from experience_db.exchange import lesson_texts
 from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
-from tfgrpo.cli.show import effect, lesson_line, lessons
+from tfgrpo.cli.show import lesson_line, lessons
+from tfgrpo.cli.story import Id, Lib, in_words, list_, show
 from tfgrpo.errors import UsageError
-
-Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
-Id = Annotated[int, typer.Argument(help="Permanent id of the lesson.")]
 
 
 def _read(db: Path | None) -> Store:
     return Store.open(o.db_path(db), readonly=True)
-
-
-def list_(library: Lib = "default", db: o.Db = None, json_: o.Json = False) -> None:
-    """List the lessons of a library, each with its newest measured effect and its sources."""
-    with _read(db) as store:
-        found = build.library_at(store, library)
-        if json_:
-            rows = [{**dataclasses.asdict(x), "effect": _newest(store, found.name, x.id)} for x in found.lessons]
-            o.print_json({"library": found.name, "version": found.version, "lessons": rows})
-            return
-        typer.echo(f"library {found.name!r}, version {found.version}: {lessons(len(found))}")
-        for lesson in found.lessons:
-            typer.echo(lesson_line(lesson, store.evidence(found.name, lesson.id)))
-
-
-def _newest(store: Store, name: str, lesson_id: int) -> dict[str, Any] | None:
-    measured = [e for e in store.evidence(name, lesson_id) if e.estimate is not None and e.verdict in ("", "accepted")]
-    if not measured:
-        return None
-    return {k: v for k, v in dataclasses.asdict(measured[-1]).items() if k != "detail"}
-
-
-def show(lesson_id: Id, library: Lib = "default", db: o.Db = None, json_: o.Json = False) -> None:
-    """Show one lesson's whole story: its words, edits, sources and evidence."""
-    with _read(db) as store:
-        name = library.partition("@")[0]
-        story = store.blame(name, lesson_id)
-        if json_:
-            o.print_json(dataclasses.asdict(story))
-            return
-        typer.echo(f"[{lesson_id}] {story.lesson.text if story.lesson else '(deleted)'}")
-        for applied in story.edits:
-            typer.echo(f"  version {applied.version}: {_edit(applied.edit)}")
-            for source in applied.edit.sources:
-                typer.echo(
-                    f"    from problem {source.problem_id}, rollouts {list(source.rollouts)}, run {source.run or '-'}, "
-                    f"model {source.model or '-'}, template {source.template or '-'}"
-                )
-        for item in story.evidence:
-            typer.echo(f"  {item.verdict or 'measured'}: {effect([item])}{': ' + item.reason if item.reason else ''}")
 
 
 def add(text: Annotated[str, typer.Argument(help="The lesson.")], library: Lib = "default", db: o.Db = None) -> None:
@@ -119,10 +76,10 @@ def log(
             when = datetime.fromtimestamp(version.created, UTC).strftime("%Y-%m-%d %H:%M")
             typer.echo(f"version {version.number}  {when} UTC  {version.note}  {version.run}")
             for applied in (a for a in store.log(name) if a.version == version.number):
-                typer.echo(f"  [{applied.lesson_id}] {_edit(applied.edit)}")
+                typer.echo(f"  [{applied.lesson_id}] {in_words(applied.edit)}")
         if refused:
             for item in store.unapplied(name):
-                typer.echo(f"{item.status}: {_edit(item.edit)}: {item.reason}")
+                typer.echo(f"{item.status}: {in_words(item.edit)}: {item.reason}")
 
 
 def diff(
@@ -198,12 +155,6 @@ def _json(text: str, file: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UsageError(f"{file} holds no exported library")
     return found
-
-
-def _edit(change: Edit) -> str:
-    ids = f" {', '.join(map(str, change.ids))}" if change.ids else ""
-    text = f" {change.text!r}" if change.text else ""
-    return f"{change.op.value}{ids}{text}" + (f" ({change.reason})" if change.reason else "")
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

@@ -1,0 +1,247 @@
+"""`tfgrpo lessons list` and `show`: what is known about lessons, from the table to the rollouts they rest on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store, effect_of
+from tfgrpo import build
+from tfgrpo.cli import options as o
+from tfgrpo.cli.show import effect, lesson_line, lessons, number
+from tfgrpo.edits import estimate_tokens
+from tfgrpo.summarize import shorten
+
+Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
+Id = Annotated[int, typer.Argument(help="Permanent id of the lesson.")]
+Group = Mapping[str, Any]
+NOTHING = "none"
+"""What `--kind` calls lessons without a measured effect."""
+MOST_TOKENS = 200
+"""Length at which the text of a rollout is cut, unless all is asked for."""
+
+
+class Order(StrEnum):
+    """What a list of lessons is sorted by."""
+
+    ID = "id"
+    EFFECT = "effect"
+    TOKENS = "tokens"
+    SHOWN = "shown"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One lesson with what is known about it."""
+
+    lesson: Lesson
+    evidence: tuple[Evidence, ...]
+    """About its present words."""
+    shown: int
+    """Rollouts that had it in their prompt."""
+
+    @property
+    def effect(self) -> Evidence | None:
+        """The measurement that speaks for it."""
+        return effect_of(self.evidence)
+
+    @property
+    def tokens(self) -> int:
+        """Its length."""
+        return estimate_tokens(self.lesson.text)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The problems it came from."""
+        return tuple(dict.fromkeys(source.problem_id for source in self.lesson.sources))
+
+
+def rows(store: Store, name: str, found: Sequence[Lesson]) -> list[Row]:
+    """Read what is known about lessons."""
+    shown = store.uses(name)
+    return [Row(x, own_words(store.evidence(name, x.id), x), shown.get(x.id, 0)) for x in found]
+
+
+def own_words(evidence: Sequence[Evidence], lesson: Lesson) -> tuple[Evidence, ...]:
+    """Leave out what was measured before the lesson got its present words."""
+    return tuple(e for e in evidence if e.version is None or e.version >= lesson.changed)
+
+
+def chosen(found: Sequence[Row], order: Order, min_effect: float | None, kind: str | None) -> list[Row]:
+    """Filter and sort; largest first, except by id. Lessons without a measured effect come last."""
+
+    def size(row: Row) -> float:
+        return -math.inf if row.effect is None or row.effect.estimate is None else row.effect.estimate
+
+    keys = {
+        Order.ID: lambda row: -row.lesson.id,
+        Order.EFFECT: size,
+        Order.TOKENS: lambda row: row.tokens,
+        Order.SHOWN: lambda row: row.shown,
+    }
+    kept = [row for row in found if min_effect is None or size(row) >= min_effect]
+    kept = [row for row in kept if kind is None or kind == (row.effect.kind if row.effect else NOTHING)]
+    return sorted(kept, key=keys[order], reverse=True)
+
+
+def list_(
+    library: Lib = "default",
+    db: o.Db = None,
+    sort: Annotated[Order, typer.Option("--sort", help="Largest first, except by id.")] = Order.ID,
+    min_effect: Annotated[float | None, typer.Option("--min-effect", help="Only effects from here on.")] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", help="Only effects of this kind: gate, leave-one-out, dropout, none, ...")
+    ] = None,
+    json_: o.Json = False,
+) -> None:
+    """List the lessons of a library: text, measured effect, sources, times shown, version born, length."""
+    with Store.open(o.db_path(db), readonly=True) as store:
+        found = build.library_at(store, library)
+        picked = chosen(rows(store, found.name, found.lessons), sort, min_effect, kind)
+        if json_:
+            o.print_json({"library": found.name, "version": found.version, "lessons": [_plain(row) for row in picked]})
+            return
+        some = "" if len(picked) == len(found) else f", {len(picked)} listed"
+        typer.echo(f"library {found.name!r}, version {found.version}: {lessons(len(found))}{some}")
+        for row in picked:
+            more = f"shown {row.shown} times; born in version {row.lesson.born}; {row.tokens} tokens"
+            typer.echo(f"{lesson_line(row.lesson, row.evidence)}; {more}")
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    best = row.effect
+    told = None if best is None else {k: v for k, v in dataclasses.asdict(best).items() if k != "detail"}
+    more = {"effect": told, "shown": row.shown, "tokens": row.tokens, "problems": list(row.problems)}
+    return {**dataclasses.asdict(row.lesson), **more}
+
+
+def show(
+    lesson_id: Id,
+    library: Lib = "default",
+    db: o.Db = None,
+    all_: Annotated[bool, typer.Option("--all", help="Whole texts of rollouts and contrasts.")] = False,
+    json_: o.Json = False,
+) -> None:
+    """Show one lesson's whole story: words, edits, the rollouts and the contrast behind them, evidence, cost."""
+    with Store.open(o.db_path(db), readonly=True) as store:
+        story = store.blame(library.partition("@")[0], lesson_id)
+        behind = tuple(origins(store, story))
+        if json_:
+            o.print_json({**dataclasses.asdict(story), "origins": [dataclasses.asdict(x) for x in behind]})
+            return
+        _print_story(story, behind, None if all_ else MOST_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The group that an edit rests on, and what the summarizer said about it."""
+
+    source: Source
+    question: str
+    rollouts: tuple[Mapping[str, Any], ...]
+    """Those that the edit names: `index`, `reward`, `answer`."""
+    others: int
+    """Further rollouts of the group."""
+    contrast: str
+    """The reply that proposed the edit; empty where the journal does not hold it."""
+    tokens: int
+    """What the group and the contrast consumed."""
+
+
+def origins(store: Store, story: Blame) -> Iterator[Origin]:
+    """Find the groups behind a lesson, where this database has them."""
+    seen: dict[tuple[str, int], tuple[Group, ...]] = {}
+    for source in dict.fromkeys(s for applied in story.edits for s in applied.edit.sources):
+        at = (source.run, source.step)
+        if at not in seen:
+            seen[at] = store.groups(*at)
+        for group in seen[at]:
+            if group["problem"]["id"] == source.problem_id:
+                yield _origin(store, source, group)
+
+
+def _origin(store: Store, source: Source, group: Group) -> Origin:
+    question = str(group["problem"].get("question", ""))
+    calls = [call for call in Journal(store).calls(source.run, "contrast") if question in _said(call.request)]
+    numbered = {r["index"]: (r, reward) for r, reward in zip(group["rollouts"], group["rewards"], strict=True)}
+    named = [
+        {"index": i, "reward": numbered[i][1], "answer": numbered[i][0]["answer"]}
+        for i in source.rollouts
+        if i in numbered
+    ]
+    usages = [r["usage"] for r in group["rollouts"]] + [dataclasses.asdict(call) for call in calls[:1]]
+    tokens = sum(u["prompt_tokens"] + u["completion_tokens"] for u in usages)
+    text = str(calls[0].reply.get("text", "")) if calls else ""
+    return Origin(source, question, tuple(named), len(numbered) - len(named), text, tokens)
+
+
+def _said(request: Mapping[str, Any]) -> str:
+    return "\n".join(str(m.get("content") or "") for m in request.get("messages", ()))
+
+
+def _print_story(story: Blame, behind: Sequence[Origin], most: int | None) -> None:
+    lesson = story.lesson
+    typer.echo(f"[{story.lesson_id}] {lesson.text if lesson else '(deleted)'}")
+    if lesson:
+        told = own_words(story.evidence, lesson)
+        size = f"{estimate_tokens(lesson.text)} tokens"
+        typer.echo(f"  {effect(told)}; shown {story.shown} times; born in version {lesson.born}; {size}")
+    for applied in story.edits:
+        typer.echo(f"  version {applied.version}: {in_words(applied.edit)}")
+        for source in applied.edit.sources:
+            typer.echo(
+                f"    from problem {source.problem_id}, rollouts {list(source.rollouts)}, run {source.run or '-'}, "
+                f"model {source.model or '-'}, template {source.template or '-'}"
+            )
+            for origin in behind:
+                if origin.source == source:
+                    _print_origin(origin, most)
+    for item in story.evidence:
+        typer.echo(f"  {item.verdict or 'measured'}: {_measured(item)}{': ' + item.reason if item.reason else ''}")
+    _print_cost(story, behind)
+
+
+def _print_origin(origin: Origin, most: int | None) -> None:
+    typer.echo(f"      problem: {_cut(origin.question, most)}")
+    for rollout in origin.rollouts:
+        typer.echo(
+            f"      rollout {rollout['index']}, reward {number(rollout['reward'])}: {_cut(rollout['answer'], most)}"
+        )
+    if origin.others:
+        typer.echo(f"      and {origin.others} more rollouts of the group")
+    if origin.contrast:
+        typer.echo(f"      contrast: {_cut(origin.contrast, most)}")
+
+
+def _print_cost(story: Blame, behind: Sequence[Origin]) -> None:
+    proving = sum(_spent(item) for item in story.evidence)
+    learning = sum(origin.tokens for origin in {(x.source.run, x.source.step, x.question): x for x in behind}.values())
+    typer.echo(f"  cost: {learning:,} tokens for the groups and contrasts behind it, {proving} rollouts to measure it")
+
+
+def _spent(item: Evidence) -> int:
+    """Rollouts made for a measurement of this lesson; a pass over the whole library counts for all its lessons."""
+    spent = item.detail.get("rollouts")
+    return int(spent.get("new", 0)) if isinstance(spent, Mapping) else 0
+
+
+def _measured(item: Evidence) -> str:
+    """One measurement in words, whatever its verdict was."""
+    return effect([dataclasses.replace(item, verdict="")])
+
+
+def _cut(text: str, most: int | None) -> str:
+    return " ".join((text if most is None else shorten(text, most)).split())
+
+
+def in_words(change: Edit) -> str:
+    """Return an edit as one line."""
+    ids = f" {', '.join(map(str, change.ids))}" if change.ids else ""
+    text = f" {change.text!r}" if change.text else ""
+    return f"{change.op.value}{ids}{text}" + (f" ({change.reason})" if change.reason else "")
