@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,16 @@ from tfgrpo.backends.base import close
 from tfgrpo.backends.metered import total
 from tfgrpo.build import Setup
 from tfgrpo.environments import Agent
-from tfgrpo.errors import BadRow, NothingLearned, TfgrpoError
+from tfgrpo.errors import BadRow, NothingLearned, TfgrpoError, UsageError
+from tfgrpo.executors import Local
 from tfgrpo.graders import grade
 from tfgrpo.loop import Run
 from tfgrpo.measure import Evaluation
 from tfgrpo.rows import file_rows
 from tfgrpo.summary import recorded, summarize_run
 from tfgrpo.types import Problem, Rollout, Step
+
+GRADED_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,22 +267,25 @@ async def grade_file(file: str | Path, grader: Any) -> tuple[list[dict[str, Any]
     Rows have `answer` or `gold`, and `response` or `pred`. A boolean `equal` in the rows adds a confusion table.
 
     Raises:
-        BadRow: a row without reference or answer.
+        BadRow: a row without reference or answer; nothing was graded.
+        UsageError: no such file, no rows, no such grader.
     """
     judge, name = build.grader_for(grader)
-    rows, confusion = (
-        [],
-        {"true_positive": 0, "false_positive": 0, "true_negative": 0, "false_negative": 0, "unscored": 0},
-    )
+    if not Path(file).exists():
+        raise UsageError(f"no file {str(file)!r}; give a .jsonl or .csv file of answers")
+    given = [(row, *_graded_row(where, row)) for where, row in file_rows(Path(file))]
+    if not given:
+        raise UsageError(f"{file} holds no rows; expected one answer a line")
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close, judge)
-        for where, row in file_rows(Path(file)):
-            problem, rollout = _graded_row(where, row)
-            (score,) = await grade(judge, problem, (rollout,), name)
-            why = score.failure.message if score.failure else score.why
-            rows.append({**row, "score": score.value, "why": why})
-            if isinstance(row.get("equal"), bool):
-                confusion[_cell(row["equal"], score.value)] += 1
+        jobs = [partial(grade, judge, problem, (rollout,), name) for _, problem, rollout in given]
+        scores = [score for (score,) in await Local().run(jobs, limit=GRADED_AT_ONCE)]
+    rows = []
+    confusion = dict.fromkeys(("true_positive", "false_positive", "true_negative", "false_negative", "unscored"), 0)
+    for (row, _, _), score in zip(given, scores, strict=True):
+        rows.append({**row, "score": score.value, "why": score.failure.message if score.failure else score.why})
+        if isinstance(row.get("equal"), bool):
+            confusion[_cell(row["equal"], score.value)] += 1
     values = [row["score"] for row in rows if row["score"] is not None]
     summary: dict[str, Any] = {
         "rows": len(rows),
@@ -299,7 +306,8 @@ def _graded_row(where: str, row: Mapping[str, Any]) -> tuple[Problem, Rollout]:
         lacks = "answer (or gold)" if reference is None else "response (or pred)"
         raise BadRow(f"{where}: no {lacks}; each row needs the reference and what was said")
     identity = str(row.get("id", where))
-    return Problem(identity, str(row.get("question", "")), str(reference)), Rollout(identity, 0, answer=str(said))
+    problem = Problem(identity, str(row.get("question", "")), str(reference), row)
+    return problem, Rollout(identity, 0, answer=str(said))
 
 
 def _cell(equal: bool, value: float | None) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from experience_db.codec import to_json
 from tfgrpo import api
 from tfgrpo.cli import options as o
+from tfgrpo.errors import NothingLearned
 
 
 def grade(
@@ -29,11 +31,17 @@ def grade(
         o.write(output, "\n".join(lines))
     if json_:
         o.print_json(summary)
-        return
-    if not output:
-        typer.echo("\n".join(lines))
-    s = summary
+    else:
+        _print(summary, "" if output else "\n".join(lines))
+    if not summary["graded"]:
+        raise NothingLearned(f"no row could be graded: {rows[0]['why']}")
+
+
+def _print(s: Mapping[str, Any], lines: str) -> None:
+    """Print the graded rows on stdout and the count on stderr."""
+    if lines:
+        typer.echo(lines)
     mean = f", {s['correct']} correct, mean {s['mean']:.3f}" if s["graded"] else ""
     typer.echo(f"{s['graded']} of {s['rows']} rows graded{mean}", err=True)
-    if summary.get("confusion"):
-        typer.echo(f"against the labels: {summary['confusion']}", err=True)
+    if s.get("confusion"):
+        typer.echo(f"against the labels: {s['confusion']}", err=True)
