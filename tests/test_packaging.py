@@ -23,6 +23,9 @@ DATA = (
     "tfgrpo/backends/tiny/weights/tokenizer.json",
     "tfgrpo/presets/*.toml",
     "tfgrpo/py.typed",
+    "tfgrpo/report/templates/*.jinja",
+    "tfgrpo/report/templates/script.js",
+    "tfgrpo/report/templates/style.css",
 )
 """What the program reads at run time beside its modules."""
 

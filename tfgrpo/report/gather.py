@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experience_db import Evidence, Lesson, Run, Store
@@ -22,12 +22,11 @@ def gather(store: Store, name: str) -> Report:
     groups = store.groups(run.id)
     points = _points(store, run, groups)
     version = _final(run, points)
-    gate = run.config.get("gate") or {}
     return Report(
         tool=__version__,
         run=run,
         version=version,
-        headline=numbers.headline(run.summary.get("heldout"), run.status, gate.get("kind", "")),
+        headline=numbers.headline(run.summary.get("heldout"), run.status, gate_kind(run)),
         points=points,
         funnel=numbers.funnel(points),
         lessons=_lessons(store, run, version),
@@ -41,12 +40,19 @@ def gather(store: Store, name: str) -> Report:
     )
 
 
+def gate_kind(run: Run) -> str:
+    """Return which gate a run had; '' for a run without one."""
+    gate = run.config.get("gate")
+    return str(gate.get("kind") or "") if isinstance(gate, Mapping) else ""
+
+
 def _points(store: Store, run: Run, groups: Sequence[dict[str, Any]]) -> tuple[Point, ...]:
     by_step: dict[int, list[dict[str, Any]]] = {}
     for group in groups:
         by_step.setdefault(group["step"], []).append(group)
-    seed = int(run.config.get("seed") or 0)
-    return tuple(numbers.point(step, by_step.get(step.step, []), seed) for step in store.steps(run.id))
+    seed = run.config.get("seed")
+    drawn = seed if isinstance(seed, int) else 0
+    return tuple(numbers.point(step, by_step.get(step.step, []), drawn) for step in store.steps(run.id))
 
 
 def _final(run: Run, points: Sequence[Point]) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from experience_db import Evaluation, Evidence, RoleUsage, RunStep
+from experience_db import Evaluation, Evidence, RoleUsage, RunStep, effect_of
 from tfgrpo import stats
 from tfgrpo.report.data import Cost, Failed, Funnel, Headline, Measured, Point
 
@@ -19,6 +19,7 @@ PARTS = {
     "consolidate": "learning",
     "gate": "proving",
     "evaluate": "proving",
+    "audit": "proving",
 }
 """What a role's calls are for; a role that serves both sides, such as a judge, is `other`."""
 NOISE = 0.05
@@ -216,9 +217,8 @@ def own_words(evidence: Evidence, changed: int) -> bool:
 
 
 def best(evidence: Sequence[Evidence], changed: int) -> Evidence | None:
-    """Return the measurement that says most about one lesson: of it alone before bundles, then the newest."""
-    told = [e for e in evidence if e.estimate is not None and own_words(e, changed)]
-    return max(enumerate(told), key=lambda at: (len(at[1].lesson_ids) == 1, at[0]))[1] if told else None
+    """Return the measurement that speaks for the words a lesson has since version `changed`."""
+    return effect_of(e for e in evidence if own_words(e, changed))
 
 
 def effect_words(evidence: Evidence | None) -> str:

@@ -16,6 +16,7 @@ from experience_db import Evidence
 from tfgrpo.report import numbers, svg, words
 from tfgrpo.report.browse import Browser, browser, places
 from tfgrpo.report.data import Report
+from tfgrpo.report.gather import gate_kind
 
 SECTIONS = (
     ("result", "Result"),
@@ -85,6 +86,7 @@ def context(report: Report, shown: Browser) -> dict[str, Any]:
         "report": report,
         "run": report.run,
         "browser": shown,
+        "gate": gate_kind(report.run),
         "sections": SECTIONS,
         "meanings": MEANINGS,
         "groups_total": sum(report.funnel.groups.values()),
