@@ -19,6 +19,7 @@ from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Metered, Tally
 from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.score import Scoring
 from tfgrpo.backends.scripted import Scripted
 from tfgrpo.backends.stack import stacked
 from tfgrpo.config import BudgetConfig, EngineConfig, LearnConfig
@@ -27,6 +28,7 @@ from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader, from_function
+from tfgrpo.likelihood import Likelihood, scores_of
 from tfgrpo.loop import Run
 from tfgrpo.pricing import Price, known_price
 from tfgrpo.prompts import Prompts
@@ -74,7 +76,7 @@ class Line:
         return (self.backend, *self.others)
 
 
-def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line:
+def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool = False) -> Line:
     """Return the bare backend for a model name.
 
     `tiny` is the embedded model; `scripted/package.module:function` asks a function; with a base URL, or as
@@ -92,13 +94,13 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line
     if model.startswith("scripted/"):
         return Line(Scripted(registry.resolve("backends", model.removeprefix("scripted/"))), model, Price(0.0, 0.0))
     if base_urls or model.startswith("openai/"):
-        return _openai(model, base_urls, engine)
+        return _openai(model, base_urls, engine, token_ids=token_ids)
     from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
 
     return Line(LiteLLM(timeout=engine.timeout), model, known_price(model))
 
 
-def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig) -> Line:
+def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool) -> Line:
     from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
 
     url = base_urls[0] if base_urls else configuration.environment("OPENAI_BASE_URL")
@@ -152,7 +154,8 @@ def gate_for(config: LearnConfig, heldout: Sequence[Problem]) -> Gate:
         raise UsageError(f"gate {kind!r} needs held-out problems; give --heldout, or choose --gate open")
     factory = registry.resolve("gates", kind)
     try:
-        gate: Gate = factory(seed=config.seed, **config.gate.options)
+        scored = {"score": config.edit_score} if configuration.needs_scores(config) else {}
+        gate: Gate = factory(seed=config.seed, **scored, **config.gate.options)
     except TypeError as error:
         raise UsageError(f"gate {kind!r} does not take these options: {error}") from error
     return gate
@@ -263,7 +266,7 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
         UsageError: a money budget for a model whose price is unknown.
     """
     engine, budget = setup.config.engine, setup.config.budget
-    line = endpoint(setup.model, setup.base_urls, engine)
+    line = endpoint(setup.model, setup.base_urls, engine, token_ids=configuration.needs_scores(setup.config))
     writer = line
     if setup.summarizer_model:
         writer = endpoint(setup.summarizer_model, setup.base_urls, engine)
@@ -299,6 +302,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     store = bench.store
     mark = fingerprint(setup, learning, heldout, bench.prompts)
     bench.run = f"{setup.run}@{mark[:8]}" if setup.run else f"learn-{mark[:8]}"
+    likelihood = _likelihood(bench, stack)
     stack.enter_context(store.claim(setup.library, f"run {bench.run}"))
     library = _base(setup, store, bench.run, bench.prompts.source("lessons"))
     store.start_run(
@@ -316,7 +320,26 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     teacher = _teacher(bench, actor)
     name = setup.run or bench.run
     learn, held = tuple(learning), tuple(heldout)
-    return Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally)
+    run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally)
+    run.likelihood, run.paraphrases = likelihood, setup.summarizer_model is not None
+    return run
+
+
+def _likelihood(bench: Bench, stack: AsyncExitStack) -> Likelihood | None:
+    """Return what scores stored rollouts, where the gate asks for it.
+
+    Raises:
+        UsageError: the model or the environment cannot be scored.
+    """
+    setup, line = bench.setup, bench.line
+    if not configuration.needs_scores(setup.config):
+        return None
+    if setup.environment is not None:
+        raise UsageError("edit scores need the prompt of a rollout, and an agent makes its own; use --gate paired")
+    scores = scores_of(line.backend, configuration.environment("OPENAI_API_KEY"), line.price)
+    stack.push_async_callback(close, scores)
+    texts = SingleTurn(line.backend, line.model, bench.prompts, setup.config.instructions)
+    return Likelihood(Scoring(bench.backend(Line(scores, line.model, line.price)), line.model), texts, Local())
 
 
 def _base(setup: Setup, store: Store, run: str, template: str) -> Library:

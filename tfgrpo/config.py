@@ -238,6 +238,11 @@ def _together(config: LearnConfig) -> LearnConfig:
     return config
 
 
+def needs_scores(config: LearnConfig) -> bool:
+    """Say whether the gate asks for log-probs of stored rollouts."""
+    return config.gate.kind == "likelihood" or bool(config.gate.options.get("prefilter"))
+
+
 def preset_path(name: str) -> Path:
     """Return the file of preset `name`; raises UsageError with the known names."""
     path = PRESETS / f"{name}.toml"

@@ -18,11 +18,13 @@ from tfgrpo.consolidate import Consolidated, consolidate
 from tfgrpo.datasets import batches
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates import Gate, OpenGate, harm_check
+from tfgrpo.likelihood import Likelihood
 from tfgrpo.method import NEW, Memory, begin, remember
 from tfgrpo.rollout import Actor, measure
 from tfgrpo.summarize import Contrast, Teacher, in_words
 from tfgrpo.teach import Conditions, teach
-from tfgrpo.types import Group, Problem, Sampling, Step, Usage, Verdict
+from tfgrpo.trial import HeldoutTrial
+from tfgrpo.types import Group, Problem, Rollout, Sampling, Step, Usage, Verdict
 
 
 @dataclass(slots=True)
@@ -46,6 +48,14 @@ class Run:
     after: tuple[float, ...] = ()
     memory: Memory = NEW
     """What the steps so far left for the method."""
+    likelihood: Likelihood | None = None
+    """Scores stored rollouts, for gates that ask for edit scores."""
+    groups: list[Group] = field(default_factory=list)
+    """All graded groups so far, oldest first; kept where there is a likelihood."""
+    stored: dict[str, Rollout] = field(default_factory=dict)
+    """A rollout of each held-out problem under the version the run started from."""
+    paraphrases: bool = False
+    """Whether the summarizer is a model of its own, able to say a lesson in other words."""
     stopped: str = ""
     """Why the run ended early: which budget; empty when it did not."""
 
@@ -73,6 +83,8 @@ async def learn(run: Run) -> AsyncIterator[Step]:
         StaleVersion: somebody else moved the library while this run was going.
     """
     library, run.memory = run.library, begin(run.config)
+    if run.likelihood is not None:
+        await run.likelihood.probe(run.learning[0])
     run.before = await _heldout(run, library)
     if run.stopped:
         return
@@ -124,7 +136,7 @@ async def _whole_epoch(run: Run, before: Library, after: Library, step: Step) ->
         return step
     try:
         found = await harm_check(
-            before, after, HeldoutTrial(run), rewards=getattr(run.gate, "rewards", None), seed=run.config.seed
+            before, after, trial_of(run), rewards=getattr(run.gate, "rewards", None), seed=run.config.seed
         )
     except BudgetReached as error:
         run.stopped = str(error)
@@ -148,6 +160,8 @@ async def _heldout(run: Run, library: Library) -> tuple[float, ...]:
     except BudgetReached as error:
         run.stopped = str(error)
         return ()
+    if not run.stored:
+        run.stored = {g.rollout.problem_id: g.rollout for g in graded}
     return tuple(g.reward for g in graded)
 
 
@@ -165,6 +179,8 @@ async def _step(
     )  # fmt: skip
     lessons = await teach(given, batch)
     taught = list(zip(lessons.groups_P, lessons.contrasts_P, strict=True))
+    if run.likelihood is not None:
+        run.groups.extend(lessons.groups_P)
     heaviest = sorted(taught, key=lambda pair: -pair[0].weight)
     proposals = [replace(p, weight=g.weight) for g, c in heaviest for p in c.proposals]
     merged = await consolidate(run.teacher, library, proposals, measured)
@@ -210,32 +226,26 @@ async def _judge(run: Run, library: Library, merged: Consolidated, rejected: Seq
     fresh = [p for p in merged.proposals if question(p.edit) not in refused]
     try:
         if fresh and not run.stopped:
-            return list(await run.gate(library, fresh, HeldoutTrial(run)))
+            return list(await run.gate(library, fresh, trial_of(run)))
     except BudgetReached as error:
         run.stopped = str(error)
     return [Verdict("undecided", (p.edit,), f"cut short: {run.stopped}") for p in fresh]
 
 
-@dataclass(frozen=True, slots=True)
-class HeldoutTrial:
-    """The gate's laboratory: real rollouts on the run's held-out problems."""
-
-    run: Run
-
-    @property
-    def problems(self) -> tuple[Problem, ...]:
-        """The gate's pool."""
-        return self.run.heldout
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run; the gate derives its problem order from it."""
-        return self.run.config.seed
-
-    async def measure(self, library: Library, cases: Sequence[tuple[Problem, int]]) -> tuple[float, ...]:
-        """Return one reward per (problem, seed index); nan where there is none."""
-        graded = await measure(self.run.actor, library, cases, evaluation_sampling(self.run.config), "gate")
-        return tuple(g.reward for g in graded)
+def trial_of(run: Run) -> HeldoutTrial:
+    """Return the gate's laboratory: real rollouts on held-out problems, and the rollouts of the run so far."""
+    drawn = run.config.rollout
+    return HeldoutTrial(
+        run.actor,
+        run.heldout,
+        evaluation_sampling(run.config),
+        run.config.seed,
+        tuple(reversed(run.groups)),
+        run.stored,
+        run.likelihood,
+        run.teacher if run.paraphrases else None,
+        on_policy=drawn.temperature in (None, 1.0) and drawn.top_p in (None, 1.0),
+    )
 
 
 def commit(run: Run, library: Library, step: Step) -> tuple[Library, Step]:

@@ -20,6 +20,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     "gates": {
         "paired": "tfgrpo.gates.factory:paired",
         "open": "tfgrpo.gates.factory:open_gate",
+        "likelihood": "tfgrpo.gates.factory:likelihood",
     },
     "environments": {
         "single_turn": "tfgrpo.environments:SingleTurn",

@@ -277,6 +277,19 @@ async def _operations(
     return replace(operations, attempts=attempts, malformed=(*found.malformed, *operations.malformed))
 
 
+async def paraphrase(teacher: Teacher, text: str) -> str | None:
+    """Return a lesson in other words, for measuring what wording alone does; None when the model gives none."""
+    prompt = teacher.prompts.render("paraphrase/lesson", lesson=text, max_words=teacher.config.max_words)
+    try:
+        reply = await teacher.backend.complete(Request("paraphrase", teacher.model, (_user(prompt),), teacher.sampling))
+    except EndpointError:
+        raise
+    except ProviderError:
+        return None
+    told = reply.text.strip()
+    return told if told and told != text and len(told.split()) <= 2 * teacher.config.max_words else None
+
+
 def numbered(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
     """Return proposals as templates see them, numbered from 1."""
     return [

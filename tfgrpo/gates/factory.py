@@ -6,8 +6,11 @@ from dataclasses import replace
 
 from tfgrpo.gates.alpha import Alpha, Rule
 from tfgrpo.gates.comparison import LITE, Design
+from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.open import OpenGate
 from tfgrpo.gates.paired import Companions, PairedGate
+from tfgrpo.gates.prefiltered import PrefilteredGate
+from tfgrpo.method_config import EditScoreConfig
 
 
 def paired(
@@ -17,8 +20,11 @@ def paired(
     alpha: float = 0.05,
     spending: Rule = "fixed",
     companions: Companions = "harmless",
+    prefilter: bool = False,
+    keep: int | None = None,
+    score: EditScoreConfig | None = None,
     **changes: float,
-) -> PairedGate:
+) -> PairedGate | PrefilteredGate:
     """Return the paired gate.
 
     Args:
@@ -27,6 +33,9 @@ def paired(
         alpha: Chance of a false accept per edit, or false discovery rate of the run.
         spending: `fixed` for alpha per edit, `e-lond` for the whole run.
         companions: Which members of an accepted bundle stay, `harmless` or `useful` ones.
+        prefilter: Prune by edit scores before any rollout is spent; needs a model that scores given tokens.
+        keep: With `prefilter`, how many of the best ranked edits go on; None lets all that are not pruned.
+        score: Which edit score.
         changes: Any field of `Design`, such as `delta`, `nmax` or `look`, where it shall differ.
 
     Raises:
@@ -34,7 +43,33 @@ def paired(
         UsageError: A value that cannot be used.
     """
     design = replace(LITE if lite else Design(), **changes)  # type: ignore[arg-type]
-    return PairedGate(seed, design, Alpha(alpha, spending), companions)
+    gate = PairedGate(seed, design, Alpha(alpha, spending), companions)
+    if not prefilter:
+        return gate
+    # A better strategy makes old right rollouts less likely too: where rollouts decide, that is no veto.
+    return PrefilteredGate(LikelihoodGate(score or EditScoreConfig(), seed, veto=False), gate, keep)
+
+
+def likelihood(
+    *,
+    seed: int = 0,
+    score: EditScoreConfig | None = None,
+    problems: int = 8,
+    rollouts: int = 4,
+    veto: bool = True,
+    prefilter: bool = True,
+) -> LikelihoodGate:
+    """Return the gate that ranks, prunes and vetoes by edit scores.
+
+    Args:
+        seed: The run's seed.
+        score: Which edit score, and its options.
+        problems: Problems an edit is scored on, at most.
+        rollouts: Rollouts of each.
+        veto: Refuse edits that make a solved problem's right rollouts less likely.
+        prefilter: Without a meaning here; it lets the options of a preset for the paired gate stand.
+    """
+    return LikelihoodGate(score or EditScoreConfig(), seed, problems, rollouts, veto)
 
 
 def open_gate(*, seed: int = 0) -> OpenGate:

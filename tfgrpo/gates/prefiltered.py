@@ -1,0 +1,72 @@
+"""The paired gate behind a likelihood filter: what is pruned or vetoed costs no rollout, the rest must prove itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from experience_db import Library
+from tfgrpo.advantages.moments import mean
+from tfgrpo.gates.base import Rewards, Trial
+from tfgrpo.gates.likelihood import LikelihoodGate, ScoringTrial
+from tfgrpo.gates.paired import PairedGate
+from tfgrpo.types import Problem, Proposal, Rollout, Verdict
+
+
+class StoredTrial(ScoringTrial):
+    """A trial that also keeps a rollout of each held-out problem."""
+
+    def stored(self, problem: Problem) -> Rollout | None:
+        """Return a rollout of a held-out problem under an earlier library, None where there is none."""
+        ...
+
+
+@dataclass(slots=True)
+class PrefilteredGate:
+    """Asks the likelihood gate first; only rollouts can accept."""
+
+    filter: LikelihoodGate
+    paired: PairedGate
+    keep: int | None = None
+    """Of those that remain, so many of the highest edit score go on; None lets all."""
+
+    @property
+    def rewards(self) -> Rewards:
+        """Rewards known in this run, for later measurements."""
+        return self.paired.rewards
+
+    async def __call__(self, library: Library, proposals: Sequence[Proposal], trial: Trial) -> tuple[Verdict, ...]:
+        """Return one verdict per proposal; the edit score is the last evidence of each."""
+        assessed = await self.filter.assess(library, [p.edit for p in proposals], trial)
+        standing = [i for i, a in enumerate(assessed) if a.decision != "rejected"]
+        standing.sort(key=lambda i: assessed[i].rank or len(assessed) + 1)
+        going = sorted(standing[: self.keep])
+        self.paired.score_changes = Changes(trial)  # type: ignore[arg-type]
+        judged = dict(zip(going, await self.paired(library, [proposals[i] for i in going], trial), strict=True))
+        verdicts = []
+        for i, a in enumerate(assessed):
+            own = self.filter.evidence(a)
+            if i in judged:
+                verdicts.append(replace(judged[i], evidence=(*judged[i].evidence, own)))
+            elif a.decision == "rejected":
+                verdicts.append(Verdict("rejected", (a.edit,), self.filter.reason(a), (own,)))
+            else:
+                said = f"ranked {a.rank or 'last'} by edit score, and {self.keep} go on to the paired gate"
+                verdicts.append(Verdict("undecided", (a.edit,), said, (own,)))
+        return tuple(verdicts)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Finds the problems an edit touches by the change of log-prob of one stored rollout of each."""
+
+    trial: StoredTrial
+
+    async def __call__(self, current: Library, candidate: Library, problems: Sequence[Problem]) -> tuple[float, ...]:
+        """Return |change| in nats per token per problem; nan where no rollout is stored."""
+        pairs = [(p, r) for p in problems if (r := self.trial.stored(p)) is not None]
+        old = await self.trial.log_probs(current, pairs)
+        new = await self.trial.log_probs(candidate, pairs)
+        moved = {p.id: abs(mean(b) - mean(a)) for (p, _), a, b in zip(pairs, old, new, strict=True) if a and b}
+        return tuple(moved.get(p.id, math.nan) for p in problems)

@@ -1,0 +1,87 @@
+"""Teacher-forced log-probs of stored rollouts under any library: the prompt is rendered anew, the reply is given.
+
+Only single-turn rollouts can be scored, since their prompt is known for every library; both sides of a comparison go
+through here. What was scored once under a version is answered from the journal afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from experience_db import Library
+from tfgrpo.backends.base import Backend
+from tfgrpo.backends.openai import OpenAI
+from tfgrpo.backends.score import Scorer, TinyScores
+from tfgrpo.backends.score_http import HttpScores
+from tfgrpo.backends.tiny.backend import Tiny
+from tfgrpo.edit_scores.tokens import LogProbs
+from tfgrpo.environments import SingleTurn
+from tfgrpo.errors import EndpointError, ProviderError, UsageError
+from tfgrpo.executors import Executor
+from tfgrpo.pricing import Price
+from tfgrpo.types import FailureKind, Problem, Rollout
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """What scores rollouts, and how their prompts are made."""
+
+    scorer: Scorer
+    environment: SingleTurn
+    executor: Executor
+
+    async def probe(self, problem: Problem) -> None:
+        """Score one token, so that an endpoint which cannot do it ends the run before it began.
+
+        Raises:
+            UsageError: the endpoint cannot score.
+        """
+        try:
+            await self.scorer.score(self.environment.messages(problem, Library("probe")), (1,))
+        except ProviderError as error:
+            if error.failure.kind in (FailureKind.TIMEOUT, FailureKind.RATE_LIMITED):
+                raise
+            raise UsageError(
+                f"this method needs log-probs of given tokens, and {error}; serve the model with vLLM, or take a "
+                "method without edit scores (--gate paired, gate.options.prefilter=false)"
+            ) from error
+
+    async def log_probs(
+        self, library: Library, pairs: Sequence[tuple[Problem, Rollout]], *, attempt: int = 0
+    ) -> LogProbs:
+        """Return one row per rollout, one natural log-prob per token; () where it cannot be scored.
+
+        Raises:
+            BudgetReached: a budget did not admit all of them.
+        """
+        jobs = [partial(self._one, library, problem, rollout, attempt) for problem, rollout in pairs]
+        return await self.executor.run(jobs, limit=64)
+
+    async def _one(self, library: Library, problem: Problem, rollout: Rollout, attempt: int) -> tuple[float, ...]:
+        ids = rollout.reply.token_ids if rollout.reply is not None else None
+        if not ids:
+            return ()
+        try:
+            return await self.scorer.score(self.environment.messages(problem, library), ids, attempt=attempt)
+        except EndpointError:
+            raise
+        except ProviderError:
+            return ()
+
+
+def scores_of(backend: Backend, key: str | None, price: Price | None) -> Backend:
+    """Return what answers scoring calls for the model behind `backend`.
+
+    Raises:
+        UsageError: such a model cannot score given tokens.
+    """
+    if isinstance(backend, Tiny):
+        return TinyScores(backend)
+    if isinstance(backend, OpenAI):
+        return HttpScores(backend.base_url, key, price=price)
+    raise UsageError(
+        f"{type(backend).__name__} models cannot score given tokens, which this method needs; serve the model with "
+        "vLLM and name it with --base-url, or take --gate paired"
+    )

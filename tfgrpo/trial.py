@@ -1,0 +1,60 @@
+"""The gate's laboratory: real rollouts on held-out problems, and log-probs of rollouts that are already there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from experience_db import Library
+from tfgrpo.edit_scores.tokens import LogProbs
+from tfgrpo.errors import UsageError
+from tfgrpo.likelihood import Likelihood
+from tfgrpo.rollout import Actor, measure
+from tfgrpo.summarize import Teacher, paraphrase
+from tfgrpo.types import Group, Problem, Rollout, Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class HeldoutTrial:
+    """What a gate may ask for during a run."""
+
+    actor: Actor
+    problems: tuple[Problem, ...]
+    """The gate's pool."""
+    sampling: Sampling
+    """How gate rollouts are drawn."""
+    seed: int
+    groups: tuple[Group, ...] = ()
+    """Graded groups of the learning problems, newest first."""
+    rollouts: Mapping[str, Rollout] | None = None
+    """A rollout of each held-out problem, by problem id."""
+    likelihood: Likelihood | None = None
+    teacher: Teacher | None = None
+    """A summarizer able to say a lesson in other words."""
+    on_policy: bool = True
+    """Whether learning rollouts were drawn as the scorer measures: temperature 1, no top-p."""
+
+    def stored(self, problem: Problem) -> Rollout | None:
+        """Return the rollout that an earlier measurement made of a held-out problem."""
+        return (self.rollouts or {}).get(problem.id)
+
+    async def log_probs(
+        self, library: Library, pairs: Sequence[tuple[Problem, Rollout]], *, attempt: int = 0
+    ) -> LogProbs:
+        """Return teacher-forced log-probs of stored rollouts; () where there are none.
+
+        Raises:
+            UsageError: the run has no scorer.
+        """
+        if self.likelihood is None:
+            raise UsageError("the gate asks for edit scores, but the run has no scorer; use --gate likelihood")
+        return await self.likelihood.log_probs(library, pairs, attempt=attempt)
+
+    async def paraphrase(self, text: str) -> str | None:
+        """Return a lesson in other words; None without a summarizer of its own."""
+        return None if self.teacher is None else await paraphrase(self.teacher, text)
+
+    async def measure(self, library: Library, cases: Sequence[tuple[Problem, int]]) -> tuple[float, ...]:
+        """Return one reward per (problem, seed index); nan where there is none."""
+        graded = await measure(self.actor, library, cases, self.sampling, "gate")
+        return tuple(g.reward for g in graded)
