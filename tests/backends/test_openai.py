@@ -215,3 +215,11 @@ def test_an_url_without_http_is_refused():
     """The mistake is named before anything is sent."""
     with pytest.raises(UsageError, match="localhost:8000"):
         OpenAI("localhost:8000/v1")
+
+
+async def test_who_waited_for_the_schema_probe_goes_on_side_by_side(backend, server):
+    """One call tries the schema; once it is answered, the others do not queue behind each other."""
+    server.delay = 0.05
+    server.reply = lambda body: '{"answer": 4}'
+    await asyncio.gather(*(backend.complete(ask(i, response_schema=SCHEMA)) for i in range(6)))
+    assert server.busiest == 5

@@ -70,12 +70,13 @@ class LiteLLM:
             EndpointError: key, model or provider is wrong, or nothing listens.
         """
         dialect = self.dialects[request.model]
-        if request.response_schema is None or dialect.schema_settled:
-            return await self._ask(request, dialect)
-        async with dialect.probe:
-            reply = await self._ask(request, dialect)
-            dialect.schema_settled = True
-            return reply
+        if request.response_schema is not None and not dialect.schema_settled:
+            async with dialect.probe:
+                if not dialect.schema_settled:
+                    reply = await self._ask(request, dialect)
+                    dialect.schema_settled = True
+                    return reply
+        return await self._ask(request, dialect)
 
     async def aclose(self) -> None:
         """Close the connections, which litellm shares between all of its users in this process."""
