@@ -18,16 +18,19 @@ from experience_db import Library, Store
 from experience_db.codec import finite
 from tfgrpo import build, loop, measure
 from tfgrpo import config as configuration
+from tfgrpo import controls as controlling
 from tfgrpo.backends.base import close
 from tfgrpo.backends.metered import total
-from tfgrpo.build import Setup
+from tfgrpo.build import Bench, Setup
 from tfgrpo.environments import Agent
 from tfgrpo.errors import BadRow, NothingLearned, TfgrpoError, UsageError
 from tfgrpo.executors import Local
 from tfgrpo.graders import grade
 from tfgrpo.loop import Run
 from tfgrpo.measure import Evaluation
+from tfgrpo.rollout import Actor
 from tfgrpo.rows import file_rows
+from tfgrpo.summarize import Teacher
 from tfgrpo.summary import recorded, summarize_run
 from tfgrpo.types import Problem, Rollout, Step
 
@@ -186,13 +189,14 @@ async def evaluate(
         problems: as in `learn`.
         library: `NAME`, `NAME@VERSION`, a Library, or '' for none at all.
         k: rollouts per problem.
-        controls: any of `empty`, `filler`, `shuffled`; each is measured with the same problems and seeds.
+        controls: any of `tfgrpo.controls.NAMES`; each is measured with the same problems and seeds.
         fields: which columns hold `question`, `answer`, `id` and `metadata`, where they are called otherwise.
         asked: the arguments of `setup`.
 
     Raises:
         NothingLearned: nothing could be measured.
     """
+    controlling.check(controls)
     wanted = setup(**asked)
     found = build.limited(build.problems_for(problems, fields), wanted.config)
     began = time.monotonic()
@@ -200,13 +204,10 @@ async def evaluate(
         bench = build.open_bench(wanted, None, stack)
         actor = bench.actor()
         shown = _library(bench.store, library, bench.prompts.source("lessons"))
-        drawn = loop.evaluation_sampling(wanted.config)
-        main = await measure.evaluate(actor, shown, found, drawn, k)
+        given = _given(bench, actor, shown, found, k)
+        main = await measure.evaluate(actor, shown, found, given.sampling, k)
         seed = wanted.config.seed
-        table: dict[str, Any] = {}
-        for name in controls:
-            other = measure.control(name, shown, bench.prompts, seed)
-            table[name] = measure.against(main, await measure.evaluate(actor, other, found, drawn, k), seed)
+        table = {name: await controlling.run(name, given, main) for name in controls}
         summary = finite(
             {
                 "dataset": str(problems) if isinstance(problems, str | Path) else f"{len(found)} problems",
@@ -219,9 +220,24 @@ async def evaluate(
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
-        if isinstance(library, str) and library:
-            _log(bench.store, wanted, summary, shown)
+        if isinstance(library, str):
+            _log(bench.store, wanted, summary, shown if library else None)
     return EvalResult(summary, main)
+
+
+def _given(bench: Bench, actor: Actor, shown: Library, found: tuple[Problem, ...], k: int) -> controlling.Given:
+    config, writer = bench.setup.config, bench.writer
+    return controlling.Given(
+        actor,
+        Teacher(bench.backend(writer), writer.model, bench.prompts, actor.executor, config.lessons),
+        shown,
+        found,
+        loop.evaluation_sampling(config),
+        k,
+        config.seed,
+        controlling.examples(bench.store, shown, found),
+        config.instructions,
+    )
 
 
 def evaluate_sync(problems: Any, **asked: Any) -> EvalResult:
@@ -229,11 +245,10 @@ def evaluate_sync(problems: Any, **asked: Any) -> EvalResult:
     return asyncio.run(evaluate(problems, **asked))
 
 
-def _log(store: Store, wanted: Setup, summary: Mapping[str, Any], shown: Library) -> None:
+def _log(store: Store, wanted: Setup, summary: Mapping[str, Any], shown: Library | None) -> None:
     """Keep every look at a dataset: a test set that is read often is no test set any more."""
-    mark = hashlib.sha256(
-        json.dumps([summary["dataset"], shown.name, shown.version, wanted.model]).encode()
-    ).hexdigest()
+    name, version = (shown.name, shown.version) if shown else (None, None)
+    mark = hashlib.sha256(json.dumps([summary["dataset"], name, version, wanted.model]).encode()).hexdigest()
     run = f"eval-{mark[:8]}"
     told = build.describe(wanted)
     store.start_run(
@@ -242,16 +257,18 @@ def _log(store: Store, wanted: Setup, summary: Mapping[str, Any], shown: Library
         kind="eval",
         fingerprint=mark,
         config=told,
-        library=shown.name,
-        base_version=shown.version,
+        library=name,
+        base_version=version,
         dataset=summary["dataset"],
     )
-    low, high = summary["ci"]
-    measured = Measured(
-        run, summary["dataset"], wanted.model, shown.name, shown.version, summary["mean"], low, high,
-        summary["problems"], summary["k"], summary=dict(summary),
-    )  # fmt: skip
-    store.record_evaluation(measured)
+    rows = {"": summary, **{control: row for control, row in summary["controls"].items() if row["mean"] is not None}}
+    for control, row in rows.items():
+        low, high = row["ci"]
+        measured = Measured(
+            run, summary["dataset"], wanted.model, name, version, row["mean"], low, high, summary["problems"],
+            summary["k"], control, dict(row),
+        )  # fmt: skip
+        store.record_evaluation(measured)
     store.finish_run(run, "finished", summary)
 
 

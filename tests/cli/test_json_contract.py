@@ -192,7 +192,9 @@ def test_grade_counts_what_it_could_not_grade(cli, parsed):
     told = parsed(result)
     assert (told["graded"], told["failures"], told["mean"]) == (0, 3, None)
     assert result.exit_code == 1
-    assert "no row could be graded: grader 'test_json_contract:refuse' raised ValueError: broken grader" in result.stderr
+    assert (
+        "no row could be graded: grader 'test_json_contract:refuse' raised ValueError: broken grader" in result.stderr
+    )
 
 
 def test_quiet_says_nothing_on_stderr(learn):
