@@ -1,0 +1,104 @@
+"""Runs, datasets, models, plugins, the environment file, and the manners of the whole."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.script import rows, write
+
+import tfgrpo
+
+
+def test_runs_can_be_listed_and_shown(learn, cli, parsed):
+    """Name, kind, end, library; then configuration, steps and summary of one run."""
+    learn("--heldout", "held.jsonl", "--run", "mine")
+    assert re.match(
+        r"mine  learn  finished  \S+ \S+ UTC  library default  held-out 0.000 -> 1.000", cli("runs", "list").stdout
+    )
+    (run,) = parsed(cli("runs", "list", "--json"))["runs"]
+    assert (run["name"], run["status"]) == ("mine", "finished")
+    told = parsed(cli("runs", "show", "mine", "--json"))
+    assert told["steps"][0]["version_after"] == 1
+    assert told["config"]["epochs"] == 1
+    shown = cli("runs", "show", run["id"]).stdout
+    assert "step 0: version 0 -> 1" in shown
+    assert cli("runs", "show", "other").exit_code == 2
+
+
+def test_runs_of_a_place_without_a_database_say_so(cli):
+    """No file is made by looking."""
+    assert cli("runs", "list").exit_code == 2
+    assert not Path("experience.db").exists()
+
+
+def test_datasets_are_named_with_what_they_need(cli, monkeypatch, tmp_path):
+    """Rows, grader, and where a copy comes from."""
+    assert "aime24  30 problems, grader math; from the hub" in cli("datasets", "list").stdout
+    write(tmp_path / "aime24.jsonl", rows(1))
+    monkeypatch.setenv("TFGRPO_DATA", str(tmp_path))
+    assert f"local copy {tmp_path / 'aime24.jsonl'}" in cli("datasets", "list").stdout
+
+
+def test_a_dataset_can_be_looked_at(cli):
+    """How many problems, how many with an answer, and the first of them."""
+    shown = cli("datasets", "show", "learn.jsonl", "--rows", 1).stdout.splitlines()
+    assert shown[0] == "learn.jsonl: 4 problems, 4 with a reference answer"
+    assert shown[1] == "  maple-200: In topic maple: what comes of 200? -> 400"
+    assert len(shown) == 2
+    assert cli("datasets", "show", "nofile").exit_code == 2
+
+
+def test_fields_can_be_mapped(cli):
+    """--field says which column is the question."""
+    write(Path("other.jsonl"), [{"text": "why?", "label": "x"}])
+    shown = cli("datasets", "show", "other.jsonl", "--field", "question=text", "--field", "answer=label").stdout
+    assert "why? -> x" in shown
+
+
+def test_models_and_plugins_are_listed(cli):
+    """What can be used without a key, and every name that an option takes."""
+    assert cli("models", "list").stdout.startswith("tiny  ")
+    assert "graders: " in cli("plugins").stdout
+    assert "exact" in cli("plugins", "--kind", "graders").stdout
+    assert cli("plugins", "--kind", "birds").exit_code == 2
+    assert cli("models", "serve", "huge").exit_code == 2
+
+
+def test_the_version_is_printed(cli):
+    """One line."""
+    assert cli("--version").stdout == f"tfgrpo {tfgrpo.__version__}\n"
+
+
+def test_the_database_is_named_by_option_then_variable_then_default(cli, monkeypatch):
+    """--db wins over TFGRPO_DB, which wins over experience.db."""
+    cli("lessons", "add", "When default, here.")
+    monkeypatch.setenv("TFGRPO_DB", "by-variable.db")
+    cli("lessons", "add", "When variable, there.")
+    cli("lessons", "add", "When option, elsewhere.", "--db", "by-option.db")
+    assert sorted(p.name for p in Path().glob("*.db")) == ["by-option.db", "by-variable.db", "experience.db"]
+
+
+def test_an_env_file_counts_for_every_command_and_for_no_library_call(cli, monkeypatch, tmp_path):
+    """The command line reads .env of the folder; variables that are set win; the Python package does not read it."""
+    monkeypatch.setenv("TFGRPO_DB", "unset-me-after")
+    monkeypatch.delenv("TFGRPO_DB")
+    Path(".env").write_text("TFGRPO_DB=from-env.db\n")
+    from tfgrpo.config import default_db
+
+    assert default_db() == Path("experience.db")
+    assert cli("lessons", "add", "When in a file, read it.").exit_code == 0
+    assert "When in a file" in cli("lessons", "list").stdout
+    assert Path("from-env.db").exists()
+    monkeypatch.delenv("TFGRPO_DB", raising=False)
+
+
+@pytest.mark.parametrize("command", ["", "learn", "eval", "grade", "lessons", "runs", "models", "datasets", "plugins"])
+def test_help_is_plain_under_no_color(cli, monkeypatch, command):
+    """NO_COLOR leaves no escape sequences."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    result = cli(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stdout
+    assert "Usage" in result.stdout
