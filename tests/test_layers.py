@@ -30,6 +30,7 @@ LAYERS = (
 
 SIDEWAYS = {
     ("consolidate", "summarize"),
+    ("controls", "measure"),
     ("credit", "gates"),
     ("errors", "types"),
     ("retry", "errors"),

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from typing import Annotated, Any
 
 import typer
 
-from tfgrpo import api
+from tfgrpo import api, transfer
 from tfgrpo.cli import options as o
-from tfgrpo.cli.show import print_evaluation
+from tfgrpo.cli.show import print_evaluation, print_matrix
+from tfgrpo.errors import UsageError
 
 
 def evaluate(
     dataset: Annotated[str, typer.Argument(help="JSONL or CSV file, hf:owner/name[:split], or a named set.")],
     grader: o.Grader,
-    model: o.Model,
+    model: Annotated[list[str], typer.Option("--model", help="As in learn; several are measured side by side.")],
     base_url: o.BaseUrl = None,
-    library: Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION; without it no lessons.")] = "",
+    library: Annotated[
+        list[str] | None,
+        typer.Option("--library", help="NAME or NAME@VERSION; several are compared; without it no lessons."),
+    ] = None,
     db: o.Db = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Rollouts per problem.")] = 1,
     control: Annotated[
-        str | None, typer.Option("--control", help="Any of empty,filler,shuffled: measured on the same problems.")
+        str | None, typer.Option("--control", help="Any of empty,filler,shuffled,tips,best-of-n, on the same problems.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems only, drawn by the seed.")] = None,
@@ -30,24 +35,29 @@ def evaluate(
     prompts: o.Prompts = None,
     json_: o.Json = False,
 ) -> None:
-    """Measure mean@k with its interval, pass@k and pass^k of a library on a dataset."""
-    result = api.evaluate_sync(
-        dataset,
-        library=library,
-        k=k,
-        controls=[name.strip() for name in control.split(",")] if control else [],
-        fields=o.fields(field),
-        model=model,
-        grader=grader,
-        base_url=base_url,
-        db=o.db_path(db),
-        prompts=prompts,
-        overrides=set_,
-        seed=seed,
-        limit=limit,
-        concurrency=concurrency,
-    )
-    if json_:
-        o.print_json(result.summary)
-    else:
-        print_evaluation(result.summary)
+    """Measure mean@k with its interval, pass@k and pass^k of a library on a dataset.
+
+    With several --library or --model every pair is measured on the same problems, also without lessons, and compared.
+    """
+    asked: dict[str, Any] = {
+        "k": k,
+        "fields": o.fields(field),
+        "grader": grader,
+        "base_url": base_url,
+        "db": o.db_path(db),
+        "prompts": prompts,
+        "overrides": set_,
+        "seed": seed,
+        "limit": limit,
+        "concurrency": concurrency,
+    }
+    controls = [name.strip() for name in control.split(",")] if control else []
+    if len(model) > 1 or len(library or ()) > 1:
+        if controls:
+            raise UsageError("--control goes with one library and one model; leave the others out")
+        found = asyncio.run(transfer.matrix(dataset, libraries=library or [], models=model, **asked))
+        (o.print_json if json_ else print_matrix)(found)
+        return
+    name = library[0] if library else ""
+    result = api.evaluate_sync(dataset, library=name, model=model[0], controls=controls, **asked)
+    (o.print_json if json_ else print_evaluation)(result.summary)

@@ -166,14 +166,41 @@ def print_evaluation(s: Mapping[str, Any]) -> None:
         typer.echo("pass@k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_at"].items()))
         typer.echo("pass^k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_hat"].items()))
     for name, c in s["controls"].items():
+        if c.get("failure"):
+            typer.echo(f"control {name}: could not be made: {c['failure']}")
+            continue
         noise = "" if _clear(c["diff_ci"]) else "; inside its noise"
         typer.echo(
             f"control {name}: {number(c['mean'])} {_span(c['ci'])}; library minus control "
             f"{number(c['diff'], '+')} {_span(c['diff_ci'], '+')}, p={_p(c['p'])}{noise}"
         )
+        if "spend" in c:
+            spent = c["spend"]
+            typer.echo(
+                f"  n={c['n']}: {spent['control']:.4g} {spent['unit']} a problem, {spent['library']:.4g} with lessons; "
+                f"the best of them, were it known: {number(c['oracle'])}"
+            )
     if s["failures"]:
         typer.echo("without a score: " + ", ".join(f"{n} {kind}" for kind, n in s["failures"].items()))
     typer.echo(stats.power_note(s["problems"]))
+
+
+def print_matrix(s: Mapping[str, Any]) -> None:
+    """Print several libraries and models side by side, and what differs."""
+    typer.echo(f"{s['dataset']}: mean@{s['k']} over {s['problems']} problems")
+    width = max(len(model) for model in s["models"]) + 2
+    typer.echo(" " * width + "".join(f"{name:26}" for name in s["libraries"]).rstrip())
+    for place, model in enumerate(s["models"]):
+        row = s["cells"][place * len(s["libraries"]) :][: len(s["libraries"])]
+        numbers = (f"{number(cell['mean'])} {_span(cell['ci'])}" for cell in row)
+        typer.echo(f"{model:{width}}" + "".join(f"{cell:26}" for cell in numbers).rstrip())
+    for c in s["comparisons"]:
+        one, other = c["after"], c["before"]
+        same = one["model"] == other["model"]
+        sides = (one["library"], other["library"]) if same else (one["model"], other["model"])
+        where = f" ({one['model']})" if same and len(s["models"]) > 1 else "" if same else f" ({one['library']})"
+        typer.echo(f"{sides[0]} minus {sides[1]}{where}: {c['said'].replace(' than before', '')}")
+    typer.echo(s["power"])
 
 
 def number(value: float | None, sign: str = "") -> str:

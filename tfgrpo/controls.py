@@ -1,0 +1,162 @@
+"""Controls: what else the same effort would have bought, measured on the same problems and seeds.
+
+empty      no lessons
+filler     as many lessons of the same length that say nothing
+shuffled   the same words in random order, so that only their meaning is gone
+tips       as many lessons, written by a model in one shot, without a single attempt
+best-of-n  no lessons, but as many rollouts as one rollout with the library costs; the commonest answer counts
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+from typing import Any
+
+from experience_db import Lesson, Library, Op, Store
+from tfgrpo import measure
+from tfgrpo.errors import EndpointError, MalformedReply, ProviderError, UsageError
+from tfgrpo.graders.extract import final_answer, normalise
+from tfgrpo.measure import Evaluation
+from tfgrpo.rollout import Actor, Graded
+from tfgrpo.summarize import Teacher, ask_edits
+from tfgrpo.types import Problem, Sampling, Usage
+
+NAMES = (*measure.CONTROLS, "tips", "best-of-n")
+MOST_ROLLOUTS = 64
+"""Largest n of best-of-n."""
+EXAMPLES = 8
+"""Problems shown to the writer of tips."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What every control is measured with."""
+
+    actor: Actor
+    teacher: Teacher
+    library: Library
+    problems: tuple[Problem, ...]
+    sampling: Sampling
+    k: int
+    seed: int
+    examples: tuple[Problem, ...] = ()
+    """Problems whose questions the writer of tips may see; best those that the library learned from."""
+    task: str = ""
+    """What the solver is for, in words."""
+
+
+def examples(store: Store, library: Library, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    """Return problems for the writer of tips: some that the library learned from, else the first evaluated ones.
+
+    Their answers are left out either way.
+    """
+    steps = sorted({(s.run, s.step) for lesson in library for s in lesson.sources if s.run})
+    taught = [group["problem"] for run, step in steps[:EXAMPLES] for group in store.groups(run, step)]
+    learned = [Problem(str(row["id"]), str(row.get("question", ""))) for row in taught]
+    return tuple(learned or (Problem(p.id, p.question) for p in problems))[:EXAMPLES]
+
+
+def check(names: Sequence[str]) -> None:
+    """Raise UsageError for a control that does not exist."""
+    for name in names:
+        if name not in NAMES:
+            raise UsageError(f"no control {name!r}; there are: {', '.join(NAMES)}")
+
+
+async def run(name: str, given: Given, main: Evaluation) -> dict[str, Any]:
+    """Measure one control beside `main`, which measured the library.
+
+    Returns mean, interval, and the library's paired difference to it; a control that could not be made has no numbers
+    but a `failure`.
+
+    Raises:
+        NothingLearned: not one rollout could be scored.
+        BudgetReached: a budget did not admit all rollouts.
+    """
+    if name == "best-of-n":
+        return await _best_of_n(given, main)
+    try:
+        other = await tips(given) if name == "tips" else _library(name, given)
+    except EndpointError:
+        raise
+    except (ProviderError, MalformedReply) as error:
+        return {"mean": None, "ci": [None, None], "diff": None, "diff_ci": [None, None], "p": None} | {
+            "failure": str(error)
+        }
+    found = await measure.evaluate(given.actor, other, given.problems, given.sampling, given.k)
+    told = measure.against(main, found, given.seed)
+    return told | {"lessons": [lesson.text for lesson in other]} if name == "tips" else told
+
+
+def _library(name: str, given: Given) -> Library:
+    return measure.control(name, given.library, given.teacher.prompts, given.seed)
+
+
+async def tips(given: Given) -> Library:
+    """Return the library that the summarizer writes in one shot: as many lessons as the real one has, no longer ones.
+
+    Raises:
+        MalformedReply: the reply cannot be read, also after it was asked for again.
+    """
+    teacher, count = given.teacher, max(len(given.library), 1)
+    prompt = teacher.prompts.render(
+        "tips/one_shot",
+        task=given.task,
+        problems=given.examples[:EXAMPLES],
+        max_edits=count,
+        max_words=teacher.config.max_words,
+    )
+    parsed = await ask_edits(teacher, "tips", prompt, max_edits=count)
+    texts = [edit.text for edit in parsed.edits if edit.op is Op.ADD and edit.text]
+    if not texts:
+        raise MalformedReply("the model wrote no tips")
+    lessons = tuple(Lesson(number, text, 1, 1) for number, text in enumerate(texts, 1))
+    return replace(given.library, lessons=lessons)
+
+
+async def _best_of_n(given: Given, main: Evaluation) -> dict[str, Any]:
+    empty = replace(given.library, lessons=())
+    first = await measure.evaluate(given.actor, empty, given.problems, given.sampling, 1)
+    unit, with_lessons, without = _spend(main, first)
+    n = min(max(round(with_lessons / without), 1), MOST_ROLLOUTS) if without else 1
+    tried = await measure.evaluate(given.actor, empty, given.problems, given.sampling, n)
+    voted = Evaluation(tried.problems, tuple((commonest(graded_K),) for graded_K in tried.graded_P_K))
+    best = [max(rewards) for graded_K in tried.graded_P_K if (rewards := _scored(graded_K))]
+    return measure.against(main, voted, given.seed) | {
+        "n": n,
+        "spend": {"unit": unit, "library": with_lessons, "control": n * without},
+        "oracle": fmean(best) if best else None,
+    }
+
+
+def commonest(graded_K: Sequence[Graded]) -> Graded:
+    """Return the first rollout whose final answer is the commonest; failed rollouts have no vote."""
+    votes = [normalise(final_answer(g.rollout.answer)) if g.rollout.failure is None else None for g in graded_K]
+    count = Counter(vote for vote in votes if vote is not None)
+    if not count:
+        return graded_K[0]
+    (winner, _), *_ = count.most_common(1)
+    return graded_K[votes.index(winner)]
+
+
+def _spend(main: Evaluation, other: Evaluation) -> tuple[str, float, float]:
+    """Return the unit, and what one rollout costs with and without lessons: money where both are known, else tokens."""
+    sides = (_per_rollout(main), _per_rollout(other))
+    if all(usd for _, usd in sides):
+        return "usd", sides[0][1] or 0.0, sides[1][1] or 0.0
+    return "tokens", sides[0][0], sides[1][0]
+
+
+def _per_rollout(found: Evaluation) -> tuple[float, float | None]:
+    rollouts = [g.rollout for graded_K in found.graded_P_K for g in graded_K]
+    usage = sum((r.usage for r in rollouts), Usage())
+    tokens = (usage.prompt_tokens + usage.completion_tokens) / len(rollouts)
+    return tokens, None if usage.usd is None else usage.usd / len(rollouts)
+
+
+def _scored(graded_K: Sequence[Graded]) -> list[float]:
+    return [g.reward for g in graded_K if not math.isnan(g.reward)]
