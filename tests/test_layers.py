@@ -8,11 +8,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"cli"},
-    {"audit", "compare"},
+    {"audit", "compare", "transfer"},
     {"api"},
     {"build"},
     {"summary"},
-    {"measure", "report"},
+    {"measure", "report", "controls"},
     {"loop"},
     {"search"},
     {"gates", "consolidate", "credit", "teach", "trial"},
