@@ -25,7 +25,7 @@ from tfgrpo.errors import TemplateError, UnknownKey
 
 SUFFIX = ".md.jinja"
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"summaries": ("never", "when-long", "always"), "consolidate": ("batch", "each")}
+    {"summaries": ("never", "when-long", "always"), "consolidate": ("batch", "each"), "schema": ("json", "none")}
 )
 
 
@@ -35,6 +35,8 @@ class PromptSettings:
 
     summaries: str = "when-long"
     """Whether rollouts are summarised before the contrast: `never`, `when-long` (over the token share) or `always`."""
+    schema: str = "json"
+    """`json`: ask endpoints to enforce the reply's schema. `none`: the model writes other lines before its JSON."""
     consolidate: str = "batch"
     """`batch`: one call sees all proposals of the step. `each`: one call per proposal, in order."""
 

@@ -58,8 +58,9 @@ def recover_json(text: str) -> Any:
     Tried in this order: the whole text; the last fenced block that parses; the last object or array in the text,
     objects before arrays of plain values, repaired where it must be; the whole text repaired.
     """
+    whole = text.strip()
     text = _THINK.sub("", text).replace("\ufeff", "").strip()
-    for candidate in (text, *reversed(_FENCE.findall(text))):
+    for candidate in (whole, text, *reversed(_FENCE.findall(text))):
         value = _loads(candidate)
         if value is not None:
             return restore_latex(value)

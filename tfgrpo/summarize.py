@@ -238,7 +238,8 @@ async def ask_edits(
         MalformedReply: the second reply cannot be read either.
     """
     messages: tuple[Message, ...] = (_user(prompt),)
-    request = Request(role, teacher.model, messages, teacher.sampling, response_schema=edits_schema(), attempt=attempt)
+    schema = edits_schema() if teacher.prompts.settings.schema == "json" else None
+    request = Request(role, teacher.model, messages, teacher.sampling, response_schema=schema, attempt=attempt)
     reply = await teacher.backend.complete(request)
     try:
         return conditioned(parse_edits(reply.text, max_edits=max_edits))
