@@ -122,10 +122,10 @@ def _long(group: int, index: int, length: int) -> dict[str, Any]:
     return {"index": index, "messages": prompt, "answer": f"{group}/{index} " + "x " * (length // 2)}
 
 
-def bare_run(db: Path, status: str = "running") -> str:
+def bare_run(db: Path, status: str = "running", kind: str = "eval") -> str:
     """Start a run that recorded nothing; returns its id."""
     with Store.open(db, clock=_clock()) as store:
-        facts = {"kind": "eval", "fingerprint": "f", "config": {}, "library": None, "base_version": None}
+        facts = {"kind": kind, "fingerprint": "f", "config": {}, "library": None, "base_version": None}
         store.start_run("bare", name="bare", dataset="d", **facts)
         if status != "running":
             store.finish_run("bare", status, {})

@@ -161,9 +161,47 @@ def test_the_best_measurement_is_of_the_lesson_alone_and_of_its_present_words():
     assert numbers.best([old, empty], changed=3) is None
 
 
+def test_an_evaluation_on_other_data_is_set_beside_the_headline():
+    """Only the final version, only against the empty library, and only on data that the gate did not use."""
+    told = {"controls": {"empty": {"mean": 0.2, "ci": [0.1, 0.3], "diff": 0.3, "diff_ci": [0.1, 0.5], "p": 0.01}}}
+
+    def made(dataset: str, version: int) -> Evaluation:
+        return Evaluation("e", dataset, "m", "web", version, 0.5, 0.4, 0.6, 30, 1, "", told)
+
+    rows = numbers.measured([made("gate.jsonl", 2), made("old.jsonl", 1), made("test.jsonl", 2)], "gate.jsonl")
+    (note,) = numbers.confirmation(rows, 2, "gate.jsonl")
+    assert "test.jsonl" in note
+    assert "+0.300 [+0.100, +0.500], n=30" in note
+    assert numbers.confirmation(rows, 2, 0.3) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "summary", "said"),
+    [
+        (
+            "eval",
+            {"mean": 0.5, "ci": [0.4, 0.6], "k": 2, "problems": 9},
+            "mean@2 is 0.500 [0.400, 0.600] on 9 problems.",
+        ),
+        ("eval", {"mean": 0.5, "k": 1, "problems": 9}, "mean@1 is 0.500 on 9 problems."),
+        ("audit", {}, "single lessons"),
+        ("eval", {}, "of kind eval"),
+    ],
+)
+def test_a_run_that_did_not_learn_has_its_own_headline(kind, summary, said):
+    """An evaluation says its mean, an audit points to the lessons."""
+    assert said in numbers.other_run(kind, summary).claim
+
+
 @pytest.mark.parametrize(
     ("low", "high", "words"),
-    [(0.1, 0.3, "helps"), (-0.3, -0.1, "harms"), (-0.1, 0.3, "unclear alone"), (None, None, "no interval")],
+    [
+        (-0.04, 0.04, "hardly any effect"),
+        (0.1, 0.3, "helps"),
+        (-0.3, -0.1, "harms"),
+        (-0.1, 0.3, "unclear alone"),
+        (None, None, "no interval"),
+    ],
 )
 def test_an_effect_is_told_in_words(low, high, words):
     """What a plot shows in colour is also said."""

@@ -144,7 +144,7 @@ def test_500_long_rollouts_stay_below_5_mb(large):
 def test_a_run_that_left_nothing_still_makes_a_page(tmp_path, status):
     """An empty run says for each part that there is nothing, and how it ended."""
     db = tmp_path / "x.db"
-    bare_run(db, status)
+    bare_run(db, status, "learn")
     with Store.open(db, readonly=True) as store:
         found = gather(store, "bare")
     parsed = Page(to_html(found))
@@ -152,6 +152,16 @@ def test_a_run_that_left_nothing_still_makes_a_page(tmp_path, status):
     assert "no held-out reward" in parsed.text()
     assert ("warning" in parsed.attributes("class")) is (status != "finished")
     assert to_markdown(found)
+
+
+def test_an_evaluation_shows_no_learning(tmp_path):
+    """A run of another kind has neither a curve nor a funnel, and no link to them."""
+    db = tmp_path / "x.db"
+    bare_run(db, "finished")
+    with Store.open(db, readonly=True) as store:
+        ids = set(Page(to_html(gather(store, "bare"))).attributes("id"))
+    assert not {"curve", "funnel", "refused", "versions", "rollouts"} & ids
+    assert {"result", "lessons", "cost", "failures", "controls", "setup"} <= ids
 
 
 def test_json_is_everything_behind_the_page(hostile, night):

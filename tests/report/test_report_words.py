@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experience_db import Evidence
+from experience_db import Edit, Evidence, Op, UnappliedEdit
 from tfgrpo.report import words
+from tfgrpo.report.data import Refused
 from tfgrpo.report.text import fenced, inline
 
 
@@ -70,6 +71,14 @@ def test_a_long_list_of_facts_is_shortened():
     (name, told), *_ = words.facts({"touched": list(range(40)), "edit": [1], "none": None})
     assert name == "touched"
     assert told.endswith("11, and 28 more")
+
+
+def test_equal_reasons_are_counted_together():
+    """Thirty edits that repeat a lesson are one line, whichever lesson it is."""
+    edit = Edit(Op.ADD, "x")
+    told = ["lesson 2 says the same", "lesson 13 says the same", "too long"]
+    refused = [Refused(UnappliedEdit(i, edit, "rejected", reason, 0), ()) for i, reason in enumerate(told)]
+    assert words.reasons(refused) == "2 × lesson N says the same; 1 × too long"
 
 
 def test_a_configuration_becomes_dotted_keys():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from experience_db import Evidence, Lesson, Run, Store
 from tfgrpo.edits import estimate_tokens
 from tfgrpo.report import numbers
-from tfgrpo.report.data import Change, LessonStory, Point, Refused, Report
+from tfgrpo.report.data import Change, Headline, LessonStory, Measured, Point, Refused, Report
 from tfgrpo.version import __version__
 
 
@@ -22,11 +23,12 @@ def gather(store: Store, name: str) -> Report:
     groups = store.groups(run.id)
     points = _points(store, run, groups)
     version = _final(run, points)
+    evaluations = numbers.measured(_evaluations(store, run), run.config.get("heldout"))
     return Report(
         tool=__version__,
         run=run,
         version=version,
-        headline=numbers.headline(run.summary.get("heldout"), run.status, gate_kind(run)),
+        headline=_headline(run, version, evaluations),
         points=points,
         funnel=numbers.funnel(points),
         lessons=_lessons(store, run, version),
@@ -35,9 +37,17 @@ def gather(store: Store, name: str) -> Report:
         changes=_changes(store, run, version),
         costs=numbers.costs(store.usage(run.id), run.summary.get("calls") or {}),
         failures=numbers.failures(points, groups),
-        evaluations=numbers.measured(_evaluations(store, run), run.config.get("heldout")),
+        evaluations=evaluations,
         groups=groups,
     )
+
+
+def _headline(run: Run, version: int | None, evaluations: Sequence[Measured]) -> Headline:
+    if run.kind != "learn":
+        return numbers.other_run(run.kind, run.summary)
+    found = numbers.headline(run.summary.get("heldout"), run.status, gate_kind(run))
+    more = numbers.confirmation(evaluations, version, run.config.get("heldout"))
+    return replace(found, notes=found.notes + more)
 
 
 def gate_kind(run: Run) -> str:

@@ -24,6 +24,8 @@ PARTS = {
 """What a role's calls are for; a role that serves both sides, such as a judge, is `other`."""
 NOISE = 0.05
 """A difference whose p is above this is inside its noise."""
+WORTH = 0.05
+"""An effect that is surely smaller than this is hardly one; the gate's own default for `not worth it`."""
 
 Group = Mapping[str, Any]
 
@@ -53,11 +55,35 @@ def headline(heldout: Mapping[str, Any] | None, status: str, gate: str) -> Headl
     if gate != "open" and verdict != "noise":
         notes.append(
             "The gate chose the edits on these same problems, so the value after learning is somewhat optimistic; "
-            "confirm it with tfgrpo eval on problems that no part of this run has seen."
+            "tfgrpo eval on problems that no part of this run has seen confirms it, or not."
         )
     intervals = (pair(heldout.get(key)) for key in ("before_ci", "after_ci", "ci"))
     before_ci, after_ci, ci = intervals
     return Headline(claim, tuple(notes), before, before_ci, after, after_ci, diff, ci, n, p, verdict)
+
+
+def other_run(kind: str, summary: Mapping[str, Any]) -> Headline:
+    """Return the headline of a run that did not learn."""
+    if kind == "eval" and summary.get("mean") is not None:
+        mean, (low, high) = summary["mean"], pair(summary.get("ci"))
+        known = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
+        return Headline(f"mean@{summary.get('k')} is {mean:.3f}{known} on {summary.get('problems')} problems.")
+    if kind == "audit":
+        return Headline("This run measured single lessons; their effects are below.")
+    return Headline(f"This run is of kind {kind}; it has no held-out reward before and after.")
+
+
+def confirmation(rows: Sequence[Measured], version: int | None, heldout: object) -> tuple[str, ...]:
+    """Return what evaluations of the final version on other data than the gate's say; files are told apart by name."""
+    if not isinstance(heldout, str) or version is None:
+        return ()
+    return tuple(
+        f"On {m.dataset}, which is not the gate's file: library minus empty library {m.diff:+.3f}"
+        f" [{m.diff_low:+.3f}, {m.diff_high:+.3f}], n={m.problems}."
+        for m in rows
+        if m.control == "empty" and m.version == version and not m.seen_by_gate
+        if m.diff is not None and m.diff_low is not None and m.diff_high is not None
+    )
 
 
 def _verdict(diff: float, low: float | None, high: float | None, p: float | None) -> str:
@@ -231,4 +257,6 @@ def effect_words(evidence: Evidence | None) -> str:
         return "helps"
     if evidence.high < 0:
         return "harms"
+    if evidence.low > -WORTH and evidence.high < WORTH:
+        return "hardly any effect"
     return "unclear alone" if len(evidence.lesson_ids) == 1 else "unclear"

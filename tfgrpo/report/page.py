@@ -31,6 +31,7 @@ SECTIONS = (
     ("controls", "Evaluations"),
     ("setup", "Configuration"),
 )
+LEARNING = {"curve", "funnel", "refused", "versions", "rollouts"}
 MEANINGS = {
     "kept": "the rewards differ, so the group can teach",
     "flat": "all rewards are the same: nothing to contrast",
@@ -63,7 +64,7 @@ def environment() -> Environment:
         for name in ("number", "signed", "money", "when", "duration", "thousands", "one_line")
     }
     made.filters |= {"p_value": words.p_value, "json": functools.partial(json.dumps, ensure_ascii=False)}
-    names = ("ends", "plural", "how", "facts", "flat", "word_diff", "rewards")
+    names = ("ends", "plural", "how", "facts", "flat", "word_diff", "rewards", "reasons")
     made.globals |= {name: getattr(words, name) for name in names}
     made.globals |= {"best": numbers.best, "effect_words": numbers.effect_words, "bar": svg.bar, "counts": counts}
     return made
@@ -87,7 +88,7 @@ def context(report: Report, shown: Browser) -> dict[str, Any]:
         "run": report.run,
         "browser": shown,
         "gate": gate_kind(report.run),
-        "sections": SECTIONS,
+        "sections": sections(report),
         "meanings": MEANINGS,
         "groups_total": sum(report.funnel.groups.values()),
         "edits_total": sum(decided),
@@ -101,6 +102,12 @@ def context(report: Report, shown: Browser) -> dict[str, Any]:
         **plots(report),
         **assets(),
     }
+
+
+def sections(report: Report) -> dict[str, str]:
+    """Return anchor -> title of the parts that this run can have: an evaluation has no learning curve."""
+    learned = report.run.kind == "learn" or report.points or report.refused
+    return {anchor: title for anchor, title in SECTIONS if learned or anchor not in LEARNING}
 
 
 def cost_parts(report: Report) -> list[tuple[str, list[Any], Any]]:
@@ -124,12 +131,12 @@ def plots(report: Report) -> dict[str, Any]:
         return svg.interval(e.estimate, e.low, e.high, effects, hollow=len(e.lesson_ids) > 1)
 
     def reward(value: float | None, ends: tuple[float | None, float | None], *, zero: bool = False) -> Markup:
-        return svg.interval(value, *ends, rewards, zero=zero, width=280)
+        return svg.interval(value, *ends, rewards, zero=zero)
 
     return {
         "curve": svg.learning_curve(report.points, h),
         "axis_head": svg.axis(effects),
-        "reward_head": svg.axis(rewards, 280),
+        "reward_head": svg.axis(rewards),
         "interval": effect,
         "reward": reward,
     }

@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from experience_db import Evidence
+from tfgrpo.report.data import Refused
 
 NONE = "–"
 _MOST_ITEMS = 12
@@ -136,6 +137,15 @@ def word_diff(old: str, new: str) -> list[tuple[str, str]]:
             continue
         pieces += [(kind, "".join(words)) for kind, words in (("del", a[i:j]), ("ins", b[k:m])) if words]
     return pieces
+
+
+def reasons(refused: Sequence[Refused]) -> str:
+    """Return why edits were refused, equal reasons counted; numbers inside a reason make no difference."""
+    table: dict[str, int] = {}
+    for item in refused:
+        reason = re.sub(r"\d+", "N", item.item.reason)
+        table[reason] = table.get(reason, 0) + 1
+    return "; ".join(f"{count} × {reason}" for reason, count in table.items())
 
 
 def one_line(text: str, most: int = 100) -> str:
