@@ -20,7 +20,7 @@ LAYERS = (
     {"rollout", "likelihood"},
     {"method"},
     {"environments", "graders"},
-    {"tools", "inject", "serve"},
+    {"tools", "inject", "serve", "watch"},
     {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "stats"},
     {"boundary", "retry", "replies", "recover", "config", "prompts", "registry", "datasets", "rows", "pricing"},
     {"method_config"},

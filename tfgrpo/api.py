@@ -138,6 +138,8 @@ async def execute(
             if not run.stopped:
                 _require_learning(steps)
             status = "budget" if run.stopped else "finished"
+            if run.watch and run.watch.stopped:
+                status = "interrupted"
         except TfgrpoError:
             status = "failed"
             raise

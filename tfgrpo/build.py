@@ -36,6 +36,7 @@ from tfgrpo.retry import RetryPolicy
 from tfgrpo.rollout import Actor
 from tfgrpo.summarize import Teacher
 from tfgrpo.types import Problem
+from tfgrpo.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ class Bench:
     """One for each endpoint, shared by all roles."""
     run: str | None = None
     tally: dict[str, Tally] = field(default_factory=dict)
+    watch: Watch | None = None
 
     def backend(self, line: Line) -> Backend:
         """Put retries, limits, journal and meter around a bare backend; all roles share them."""
@@ -254,7 +256,8 @@ class Bench:
             environment = SingleTurn(self.backend(self.line), self.line.model, self.prompts, config.instructions)
         else:
             environment = Wrapped(setup.environment, agent_name(setup), Journal(self.store), self.run, self.tally)
-        return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency)
+        seen = self.watch.saw if self.watch else None
+        return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency, seen)
 
 
 def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: str | None = None) -> Bench:
@@ -316,11 +319,13 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         dataset=datasets.content_hash(learning),
     )
     bench.ledger.calls, bench.ledger.tokens, bench.ledger.usd = _spent(store, bench.run)
+    bench.watch = Watch(bench.ledger, bench.paces, bench.tally)
     actor = bench.actor()
     teacher = _teacher(bench, actor)
     name = setup.run or bench.run
     learn, held = tuple(learning), tuple(heldout)
     run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally)
+    run.watch = bench.watch
     run.likelihood, run.paraphrases = likelihood, setup.summarizer_model is not None
     return run
 

@@ -25,6 +25,7 @@ from tfgrpo.summarize import Contrast, Teacher, in_words
 from tfgrpo.teach import Conditions, teach
 from tfgrpo.trial import HeldoutTrial
 from tfgrpo.types import Group, Problem, Rollout, Sampling, Step, Usage, Verdict
+from tfgrpo.watch import Watch
 
 
 @dataclass(slots=True)
@@ -58,6 +59,8 @@ class Run:
     """Whether the summarizer is a model of its own, able to say a lesson in other words."""
     stopped: str = ""
     """Why the run ended early: which budget; empty when it did not."""
+    watch: Watch | None = None
+    """Live numbers for displays, and the way to stop."""
 
 
 def learning_sampling(config: LearnConfig) -> Sampling:
@@ -98,6 +101,8 @@ async def learn(run: Run) -> AsyncIterator[Step]:
                 yield step
                 return
             library, step = commit(run, library, step)
+            if run.watch is not None:
+                run.watch.steps += 1
             run.memory = remember(run.memory, step.groups_P, run.config)
             refused += [Refused(v, library.version, epoch) for v in step.verdicts if v.decision != "accepted"]
             if place == len(parts):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +27,8 @@ class Actor:
     seed: int = 0
     concurrency: int = 64
     """Most rollouts at once per call of a function here; the limiter below bounds model calls over all roles."""
+    on_group: Callable[[Group], None] | None = None
+    """Told of every group as soon as it is graded."""
 
     def slot(self, role: str, index: int, sampling: Sampling) -> Slot:
         """Return the slot of one rollout under this run's seed."""
@@ -56,7 +58,10 @@ async def run_group(
     slots = [actor.slot("rollout", first + i, sampling) for i in range(size)]
     rollouts_G = await actor.executor.run([partial(roll_out, actor, problem, library, s) for s in slots])
     scores_G = await grade(actor.grader, problem, rollouts_G)
-    return make_group(problem, tuple(rollouts_G), scores_G, library.version, config, memory)
+    group = make_group(problem, tuple(rollouts_G), scores_G, library.version, config, memory)
+    if actor.on_group is not None:
+        actor.on_group(group)
+    return group
 
 
 def make_group(

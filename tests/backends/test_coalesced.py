@@ -147,14 +147,14 @@ async def test_a_passing_fault_is_retried_and_a_lasting_one_fails_each_call(make
     assert server.chats == 5
 
 
-async def test_a_joined_request_is_one_call_of_the_budget(make, server):
-    """`calls` counts requests that go out; tokens are reserved for every choice."""
-    ledger = Ledger(Budget(calls=1))
+async def test_each_choice_of_a_joined_request_counts_for_the_budget(make, server):
+    """A budget of calls means the same whether calls are joined or not, and tokens are reserved for every choice."""
+    ledger = Ledger(Budget(calls=4))
     backend = make(ledger=ledger)
     await ask(backend, [1, 2, 3])
     with pytest.raises(BudgetReached):
         await ask(backend, [4, 5])
-    assert server.chats == ledger.calls == 1
+    assert (server.chats, ledger.calls) == (1, 3)
     tight = make(ledger=Ledger(Budget(tokens=250)))
     limited = replace(ASK, sampling=Sampling(1.0, max_tokens=100))
     with pytest.raises(BudgetReached):

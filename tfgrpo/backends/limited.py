@@ -33,7 +33,7 @@ class Budget:
     """What a run may use; None sets no limit."""
 
     calls: int | None = None
-    """Requests that reach an endpoint, retries included."""
+    """Calls that reach an endpoint, retries included; a request for n choices stands for n calls."""
     tokens: int | None = None
     """Prompt and completion tokens together."""
     usd: float | None = None
@@ -57,11 +57,17 @@ class Ledger:
         self.calls = calls
         self.tokens = tokens
         self.usd = usd
+        self.stopped = ""
+        """Why nothing is admitted any more, whatever the budget; empty while it is."""
         self._clock = clock
         self._began: float | None = None
         self._under_way: list[_Entry] = []
         self._longest = 0
         self._settled = asyncio.Condition()
+
+    def stop(self, reason: str) -> None:
+        """Admit nothing from now on; calls under way may end."""
+        self.stopped = reason
 
     @asynccontextmanager
     async def admitted(self, request: Request, price: Price | None) -> AsyncIterator[_Entry]:
@@ -77,7 +83,7 @@ class Ledger:
         async with self._settled:
             await self._settled.wait_for(lambda: self._fits(entry))
             self._under_way.append(entry)
-            self.calls += 1
+            self.calls += entry.calls
         try:
             yield entry
         finally:
@@ -89,15 +95,17 @@ class Ledger:
         words = json.dumps([request.messages, request.tools], ensure_ascii=False)
         prompt = int(len(words) / CHARACTERS_PER_TOKEN)
         completion = request.sampling.max_tokens or self._longest or FIRST_GUESS
-        completion *= request.n if isinstance(request, Joined) else 1
-        return _Entry(Usage(prompt, completion), price)
+        calls = request.n if isinstance(request, Joined) else 1
+        return _Entry(Usage(prompt, completion * calls), price, calls)
 
     def _fits(self, entry: _Entry) -> bool:
         """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
+        if self.stopped:
+            raise BudgetReached(self.stopped)
         self._began = self._clock() if self._began is None else self._began
         budget, others = self.budget, self._under_way
         _check("seconds", budget.seconds, self._clock() - self._began, 0.0, 1e-9)
-        _check("calls", budget.calls, self.calls, 0, 1)
+        _check("calls", budget.calls, self.calls, 0, entry.calls)
         tokens = _check("tokens", budget.tokens, self.tokens, sum(e.tokens for e in others), entry.tokens)
         return _check("USD", budget.usd, self.usd, sum(e.usd for e in others), entry.usd) and tokens
 
@@ -114,6 +122,7 @@ class _Entry:
 
     usage: Usage
     price: Price | None
+    calls: int = 1
     answered: bool = False
 
     @property
