@@ -35,10 +35,10 @@ class PromptSettings:
 
     summaries: str = "when-long"
     """Whether rollouts are summarised before the contrast: `never`, `when-long` (over the token share) or `always`."""
-    schema: str = "json"
-    """`json`: ask endpoints to enforce the reply's schema. `none`: the model writes other lines before its JSON."""
     consolidate: str = "batch"
     """`batch`: one call sees all proposals of the step. `each`: one call per proposal, in order."""
+    schema: str = "json"
+    """`json`: ask endpoints to enforce the reply's schema. `none`: the model writes other lines before its JSON."""
 
 
 @dataclass(frozen=True, slots=True)

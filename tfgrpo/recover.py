@@ -58,18 +58,25 @@ def recover_json(text: str) -> Any:
     Tried in this order: the whole text; the last fenced block that parses; the last object or array in the text,
     objects before arrays of plain values, repaired where it must be; the whole text repaired.
     """
-    whole = text.strip()
-    text = _THINK.sub("", text).replace("\ufeff", "").strip()
-    for candidate in (whole, text, *reversed(_FENCE.findall(text))):
+    whole = text.replace("\ufeff", "").strip()
+    value = _loads(whole)
+    if value is None:
+        # Reasoning may hold drafts, so what follows it counts, unless nothing does: a mark inside a string is no mark.
+        value = next((v for v in map(_recovered, (_THINK.sub("", whole).strip(), whole)) if v is not None), None)
+    return restore_latex(value)
+
+
+def _recovered(text: str) -> Any:
+    for candidate in (text, *reversed(_FENCE.findall(text))):
         value = _loads(candidate)
         if value is not None:
-            return restore_latex(value)
+            return value
     found = [item for item in map(_read_segment, _segments(text)) if item is not None]
     if found:
         # max() keeps the first of equals, and the last one in the text is wanted.
-        return restore_latex(max(reversed(found), key=lambda item: (_holds_object(item.value), item.sound)).value)
+        return max(reversed(found), key=lambda item: (_holds_object(item.value), item.sound)).value
     value = _repaired(text) if set("[{(") & set(text) and set("\"':,") & set(text) else None
-    return restore_latex(value) if isinstance(value, dict | list) else None
+    return value if isinstance(value, dict | list) else None
 
 
 def restore_latex(value: Any) -> Any:
