@@ -1,0 +1,65 @@
+"""The benchmarks of gate and credit, run small: they end, say what they measured, and can tell good from bad."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from tfgrpo import credit
+from tfgrpo.gates import Alpha
+
+
+@pytest.fixture
+def load(monkeypatch):
+    """Return a function that imports a benchmark as its own command would."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "benchmarks"))
+
+    def by_name(name):
+        module = importlib.import_module(name)
+        assert Path(module.__file__).parent.name == "benchmarks"
+        return module
+
+    return by_name
+
+
+def test_credit_prints_bias_coverage_and_power(load, capsys):
+    """The headline is the joint regression on 48 problems, and few passes already cover about right."""
+    load("credit").main(["--seed", "5", "--runs", "8", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {"bias", "coverage", "power", "rows"} <= set(found)
+    assert 0.85 < found["coverage"] <= 1
+    assert abs(found["bias"]) < 0.3
+    assert [row["problems"] for row in found["rows"]] == [24, 48, 96] * 4
+
+
+def test_the_truth_of_the_credit_benchmark_is_what_estimators_find(load):
+    """With many problems every estimator comes near the effect that the benchmark calls true."""
+    benchmark = load("credit")
+    rng = benchmark.random.Random("truth")
+    joint = credit.joint_regression(*benchmark.one_pass(3000, rng))
+    for lesson, found in zip(benchmark.LESSONS, joint, strict=True):
+        assert abs(found.estimate - benchmark.truth(lesson, 0.75)) < 0.06, lesson
+    for lesson, found in zip(benchmark.LESSONS, benchmark.left_out(3000, 2, rng), strict=True):
+        assert abs(found.estimate - benchmark.truth(lesson, 1.0)) < 0.06, lesson
+
+
+def test_the_gate_benchmark_prints_its_contract(load, capsys):
+    """False accepts, power, harm, undecided and cost; and a row per scene and rule of whole runs."""
+    gate = load("gate")
+    gate.main(["--seed", "1", "--runs", "5", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {"false_accept", "accept_right", "accept_wrong", "undecided", "mean_rollouts"} <= set(found)
+    assert (found["accept_right"], found["accept_wrong"]) == (1, 0)
+    assert [row["rule"] for row in found["whole_runs"]] == ["fixed", "e-lond"] * len(gate.SCENES)
+
+
+async def test_right_edits_pass_and_a_strict_rule_costs_more(load):
+    """In a run of right and useless edits e-LOND accepts the right ones too, after more rollouts."""
+    gate = load("gate")
+    assert Alpha(0.05, "e-lond").level < 0.05
+    loose = await gate.whole_runs("half of the edits right", "fixed", 1, 3)
+    strict = await gate.whole_runs("half of the edits right", "e-lond", 1, 3)
+    assert loose["accept_right"] == 1
+    assert strict["accept_right"] > 0.7
+    assert strict["mean_rollouts_right"] > loose["mean_rollouts_right"]
