@@ -20,13 +20,15 @@ from tfgrpo.advantages.moments import mean
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Trial, fingerprint
-from tfgrpo.gates.edit_score import Floor, Sides, coverage_of, details, floor_of, gains, penalty, right_shift
+from tfgrpo.gates.edit_score import RIGHT, Floor, Sides, coverage_of, details, floor_of, gains, penalty, right_shift
 from tfgrpo.gates.touch import lesson_texts, words
 from tfgrpo.method_config import EditScoreConfig
 from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Rollout, Verdict
 
 Null = tuple[str, list[Sides]]
 """An edit that changes nothing that matters: its name, and the rollouts before and after it."""
+FEWEST = 4
+"""Problems to score on, also where fewer share a word with the lesson."""
 COVERAGE = 0.95
 """Share of rollouts that must be scored on both sides."""
 
@@ -78,12 +80,12 @@ class Assessment:
 
     @property
     def decision(self) -> str:
-        """`rejected` below the floor or vetoed, `accepted` above it, else `undecided`."""
+        """`rejected` when vetoed, or below the floor on problem after problem; `accepted` above it; else `undecided`."""
         if self.missing:
             return "undecided"
         if self.veto or (self.score < -self.floor and self.interval[1] < 0):
             return "rejected"
-        return "accepted" if self.score > self.floor and self.interval[0] > 0 else "undecided"
+        return "accepted" if self.score > self.floor else "undecided"
 
 
 @dataclass(slots=True)
@@ -164,7 +166,7 @@ class LikelihoodGate:
     def _vetoed(self, sides: Sequence[Sides], floor: Floor) -> str:
         if not self.veto:
             return ""
-        solved = [(right_shift(s), s.group.problem.id) for s in sides if mean(s.right_G) > 0.5]
+        solved = [(right_shift(s), s.group.problem.id) for s in sides if mean(s.right_G) > RIGHT]
         fallen = [(shift, name) for shift, name in solved if shift < -floor.worst]
         if not fallen:
             return ""
@@ -173,16 +175,17 @@ class LikelihoodGate:
         return f"right rollouts of the solved problem {name!r} lose {lost}"
 
     def eligible(self, groups: Sequence[Group], edit: Edit, library: Library) -> tuple[Group, ...]:
-        """Return the groups an edit is scored on: never those it came from, first those it speaks of, newest first."""
+        """Return the groups an edit is scored on: never those it came from, first those it speaks of."""
         barred = {s.problem_id for s in edit.sources}
         barred |= {s.problem_id for lesson in library.lessons if lesson.id in edit.ids for s in lesson.sources}
         about = frozenset[str]().union(*map(words, lesson_texts(edit, library)))
-        newest = {g.problem.id: g for g in reversed(groups) if g.problem.id not in barred and _ids(g)}
-        ranked = sorted(
-            (g for g in reversed(newest.values())),
-            key=lambda g: (not about & words(g.problem.question), g.status is not GroupStatus.KEPT),
-        )
-        return tuple(_thinned(g, self.rollouts) for g in ranked[: self.problems])
+        newest = {g.problem.id: g for g in reversed(groups) if g.problem.id not in barred and _usable(g)}
+        pool = [g for g in reversed(newest.values()) if g.status is GroupStatus.KEPT]
+        pool += [g for g in reversed(newest.values()) if g.status is not GroupStatus.KEPT]
+        touched = [g for g in pool if about & words(g.problem.question)]
+        # Where an edit reaches nothing the gain is 0; averaging over such problems would only hide the others.
+        chosen = [*touched, *(g for g in pool if g not in touched)][: max(FEWEST, min(len(touched), self.problems))]
+        return tuple(_thinned(g, self.rollouts) for g in chosen)
 
     async def _nulls(
         self, library: Library, candidate: Library, edit: Edit, groups: Sequence[Group], trial: ScoringTrial
@@ -252,11 +255,14 @@ async def _sides(
     return sides
 
 
-def _ids(group: Group) -> bool:
-    """Whether any graded rollout of a group can be scored at all."""
-    return group.status in (GroupStatus.KEPT, GroupStatus.FLAT) and any(
-        r.reply is not None and r.reply.token_ids for r in group.rollouts_G
-    )
+def _usable(group: Group) -> bool:
+    """Whether a group has a contrast, or right rollouts that should stay, and token ids to score it by.
+
+    Among rollouts that are all wrong, which one becomes likelier says nothing.
+    """
+    solved = mean(math.nan if s.value is None else s.value for s in group.scores_G) > RIGHT
+    worth = group.status is GroupStatus.KEPT or (group.status is GroupStatus.FLAT and solved)
+    return worth and any(r.reply is not None and r.reply.token_ids for r in group.rollouts_G)
 
 
 T = TypeVar("T")
@@ -265,7 +271,7 @@ T = TypeVar("T")
 def _thinned(group: Group, most: int) -> Group:
     """Keep at most so many graded rollouts, taking right and wrong ones in turn."""
     graded = [i for i, s in enumerate(group.scores_G) if s.value is not None and not math.isnan(group.rewards_G[i])]
-    right = [i for i in graded if (group.scores_G[i].value or 0.0) > 0.5]
+    right = [i for i in graded if (group.scores_G[i].value or 0.0) > RIGHT]
     wrong = [i for i in graded if i not in right]
     turns = [i for pair in zip(right, wrong, strict=False) for i in pair]
     kept = sorted([*turns, *(i for i in graded if i not in turns)][:most])

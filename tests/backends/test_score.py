@@ -1,0 +1,174 @@
+"""Scoring calls: the same numbers embedded and over HTTP, through the journal, and a clear word where it cannot be."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from experience_db import Journal, Store
+from tfgrpo.backends.openai import OpenAI
+from tfgrpo.backends.score import Scoring, TinyScores
+from tfgrpo.backends.score_http import HttpScores, logprobs_of
+from tfgrpo.backends.scripted import Scripted
+from tfgrpo.backends.stack import stacked
+from tfgrpo.backends.tiny.backend import Tiny
+from tfgrpo.backends.tiny.model import load
+from tfgrpo.errors import EndpointError, ProviderError, UsageError
+from tfgrpo.likelihood import scores_of
+from tfgrpo.serve import serve
+from tfgrpo.types import Message, Request, Sampling
+
+Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
+CHAT: tuple[Message, ...] = (
+    {"role": "system", "content": "Lessons:\n[1] Treat glorp as max."},
+    {"role": "user", "content": "Problem: Compute 3 glorp 5."},
+)
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Base URL of the served tiny model."""
+    loop, ready, at = asyncio.new_event_loop(), threading.Event(), []
+    task = loop.create_task(serve(load(), port=0, on_ready=lambda where: (at.append(where), ready.set())))
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(asyncio.wait([task]))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(30)
+    yield at[0]
+    loop.call_soon_threadsafe(task.cancel)
+    thread.join(30)
+
+
+@pytest.fixture
+async def scores() -> AsyncIterator[Callable[[str], HttpScores]]:
+    """Makes scorers for base URLs, and closes them."""
+    made: list[HttpScores] = []
+
+    def make(url: str) -> HttpScores:
+        made.append(HttpScores(url))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.aclose()
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[Callable[[Answer], Awaitable[str]]]:
+    """Opens servers that answer any path with a function of path and body, and returns their base URL."""
+    runners = []
+
+    async def start(answer: Answer) -> str:
+        async def handle(request: web.Request) -> web.Response:
+            return web.json_response(answer(request.path, await request.json()))
+
+        app = web.Application()
+        app.router.add_post("/{path:.*}", handle)
+        runners.append(web.AppRunner(app, shutdown_timeout=0.2))
+        await runners[-1].setup()
+        await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
+        return f"http://127.0.0.1:{runners[-1].addresses[0][1]}/v1"
+
+    yield start
+    for runner in runners:
+        await runner.cleanup()
+
+
+async def test_http_and_embedded_scores_agree(url, scores):
+    """The same weights give the same log-probs by either way, one for each token the endpoint generated itself."""
+    backend = OpenAI(url, token_ids=True)
+    reply = await backend.complete(Request("rollout", "tiny", CHAT, Sampling(1.0, max_tokens=20, seed=4)))
+    await backend.aclose()
+    assert reply.token_ids
+    over = await Scoring(scores(url), "tiny").score(CHAT, reply.token_ids)
+    own = await Scoring(TinyScores(Tiny()), "tiny").score(CHAT, reply.token_ids)
+    assert len(over) == len(reply.token_ids)
+    assert over == pytest.approx(own, abs=1e-4)
+    assert all(value < 0 for value in over)
+
+
+async def test_order_of_scoring_does_not_matter(url, scores):
+    """Scored together or alone, first or last, a token sequence has the same log-probs."""
+    http = Scoring(scores(url), "tiny")
+    rows = [(5, 6, 7), (9, 8), (5, 6, 7, 8)]
+    together = await asyncio.gather(*(http.score(CHAT, ids) for ids in rows))
+    alone = [await http.score(CHAT, ids) for ids in reversed(rows)]
+    for one, other in zip(together, reversed(alone), strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+
+
+async def test_a_scored_token_is_paid_for_once(tmp_path):
+    """The journal answers the same question, and another attempt is asked anew."""
+    with Store.open(tmp_path / "x.db") as store:
+        scorer = Scoring(stacked(TinyScores(Tiny()), journal=Journal(store)), "tiny")
+        first, again = [await scorer.score(CHAT, (5, 6)) for _ in range(2)]
+        await scorer.score(CHAT, (5, 6), attempt=1)
+        calls = [call for call in Journal(store).calls() if call.role == "score"]
+    assert first == again
+    assert len(calls) == 2
+    assert calls[0].prompt_tokens > 2
+
+
+def table(ids: list[int], logprob: float | None = -1.5) -> list[dict[str, Any] | None]:
+    """Prompt log-probs as vLLM writes them; None stands for a token without one."""
+    return [None, *({str(t): {"logprob": logprob, "rank": 1}} for t in ids[1:])]
+
+
+async def test_echo_is_the_fallback_and_both_sides_keep_to_it(listen, scores):
+    """An endpoint that ignores prompt_logprobs is asked with echo, and from then on only so."""
+    asked = []
+
+    def reply(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if path.endswith("/tokenize"):
+            return {"tokens": [1, 2]}
+        asked.append("echo" if body.get("echo") else "prompt_logprobs")
+        logprobs = {"token_logprobs": [None, -1.0, -2.0, None, -9.0]} if body.get("echo") else None
+        return {"choices": [{"text": "", "logprobs": logprobs}], "usage": {"prompt_tokens": 4}}
+
+    scorer = Scoring(scores(await listen(reply)), "m")
+    values = await scorer.score(CHAT, (3, 4))
+    assert values[0] == -2.0
+    assert math.isnan(values[1])
+    await scorer.score(CHAT, (3, 5))
+    assert asked == ["prompt_logprobs", "echo", "echo"]
+
+
+async def test_an_endpoint_that_cannot_score_says_so(listen, scores):
+    """Without log-probs of the prompt, or without /tokenize, the error names what is lacking."""
+
+    def silent(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return {"tokens": [1]} if path.endswith("/tokenize") else {"choices": [{"text": ""}]}
+
+    with pytest.raises(EndpointError, match="cannot score given tokens"):
+        await Scoring(scores(await listen(silent)), "m").score(CHAT, (3,))
+    with pytest.raises(EndpointError, match="/tokenize"):
+        await Scoring(scores(await listen(lambda *_: {"choices": []})), "m").score(CHAT, (3,))
+
+
+def test_missing_values_are_missing_and_shapes_are_checked():
+    """A token without a number is None; a table of the wrong length is no table."""
+    ids = [1, 2, 3]
+    assert logprobs_of({"choices": [{"prompt_logprobs": table(ids)}]}, "prompt_logprobs", ids) == [None, -1.5, -1.5]
+    assert logprobs_of({"choices": [{"prompt_logprobs": table(ids, None)}]}, "prompt_logprobs", ids) == [None] * 3
+    assert logprobs_of({"choices": [{"prompt_logprobs": table(ids)[:2]}]}, "prompt_logprobs", ids) is None
+    assert logprobs_of({"choices": []}, "echo", ids) is None
+
+
+async def test_wrong_answers_are_failures_and_not_numbers():
+    """A scorer is not asked to talk, and a backend that talks does not score."""
+    with pytest.raises(ProviderError, match="scoring calls only"):
+        await TinyScores(Tiny()).complete(Request("rollout", "tiny", CHAT))
+    with pytest.raises(ProviderError, match="gave none"):
+        await Scoring(Scripted(lambda request: "words"), "m").score(CHAT, (3,))
+    with pytest.raises(UsageError, match="Scripted models cannot score"):
+        scores_of(Scripted(lambda request: "words"), None, None)
