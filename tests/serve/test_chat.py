@@ -8,7 +8,6 @@ import httpx
 import openai
 import pytest
 
-from tfgrpo.backends.noise import call_seed
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.backends.tiny.model import Completion, TinyLM
 from tfgrpo.serve.choices import Choice, Prompt, pieces
@@ -48,14 +47,14 @@ def test_without_a_seed_requests_differ(client: openai.OpenAI) -> None:
 
 
 async def test_attempts_choices_and_the_embedded_backend_draw_the_same(client: openai.OpenAI) -> None:
-    """Attempt j sent on its own, choice j of attempt 0, and attempt j without HTTP give one text."""
+    """Seeds that count up sent one by one, choices of the first one, and the same without HTTP give one text each."""
     requests = [
-        Request("rollout", "tiny", tuple(MESSAGES), Sampling(max_tokens=12, seed=5), attempt=attempt)
+        Request("rollout", "tiny", tuple(MESSAGES), Sampling(max_tokens=12, seed=5 + attempt), attempt=attempt)
         for attempt in range(4)
     ]
     direct = [reply.text for reply in await asyncio.gather(*map(Tiny().complete, requests))]
-    joined = client.chat.completions.create(**ASK, n=4, seed=call_seed(requests[0]))
-    apart = [client.chat.completions.create(**ASK, seed=call_seed(request)) for request in requests]
+    joined = client.chat.completions.create(**ASK, n=4, seed=5)
+    apart = [client.chat.completions.create(**ASK, seed=5 + attempt) for attempt in range(4)]
     assert [choice.message.content for choice in joined.choices] == direct
     assert [found.choices[0].message.content for found in apart] == direct
     assert len(set(direct)) > 1

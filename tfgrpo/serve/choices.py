@@ -1,9 +1,9 @@
 """From prompts and options to choices: what both kinds of completion have in common.
 
 Noise: choice j of a request with `seed` s draws `hashed(s + j, problem)`, where the problem is the last user message
-(of a plain prompt: all of it). `Tiny` hashes `call_seed(request)` in the same way, and clients of ours send that as
-`seed`; so attempt j of a request, choice j of attempt 0, and the embedded backend without HTTP all give the same text.
-Counting the choices up from the seed is what vLLM does. Without a `seed` each request gets fresh entropy.
+(of a plain prompt: all of it). `Tiny` hashes the seed of a request's sampling in the same way, and clients of ours send
+just that; so a seeded request, choice j of one with a seed lower by j, and the embedded backend without HTTP all give
+the same text. Counting the choices up from the seed is what vLLM does. Without a `seed` each request gets fresh entropy.
 """
 
 from __future__ import annotations

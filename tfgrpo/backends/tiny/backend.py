@@ -3,8 +3,9 @@
 Callers, on any event loop, put jobs on one list and await their own futures. The worker waits until arrivals pause,
 takes what is there, and goes on while there is more; so a hundred concurrent requests cost a few batches.
 
-Noise: a job's 64-bit seed is `hashed(call_seed(request), problem)`. The endpoint in `tfgrpo.serve` hashes the seed it
-is sent in the same way, so `--model tiny` and `--model openai/tiny` draw the same noise for the same call.
+Noise: a job's 64-bit seed is `hashed(seed, problem)` with the seed of the sampling, or `call_seed(request)` where there
+is none. The endpoint in `tfgrpo.serve` hashes the seed it is sent in the same way, so `--model tiny` and `--model
+openai/tiny` draw the same noise for the same call.
 """
 
 from __future__ import annotations
@@ -210,7 +211,7 @@ def job_of(request: Request, prompt_ids: tuple[int, ...], max_tokens: int) -> Jo
         max_tokens=max_tokens,
         temperature=DEFAULT_TEMPERATURE if sampling.temperature is None else sampling.temperature,
         top_p=1.0 if sampling.top_p is None else sampling.top_p,
-        seed=hashed(call_seed(request), last_user_text(request.messages)),
+        seed=hashed(call_seed(request) if sampling.seed is None else sampling.seed, last_user_text(request.messages)),
         stop=sampling.stop,
     )
 
