@@ -13,7 +13,7 @@ from typing import Any
 
 from json_repair import repair_json
 
-_THINK = re.compile(r"^.*</think>", re.IGNORECASE | re.DOTALL)
+_THINK = re.compile(r"</think>", re.IGNORECASE)
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _BACKSLASH = re.compile(r"\\(?:[\"\\/bfnrt']|u[0-9a-fA-F]{4})|\\")
 _BRACKET = re.compile(r"[{\[]")
@@ -61,9 +61,15 @@ def recover_json(text: str) -> Any:
     whole = text.replace("\ufeff", "").strip()
     value = _loads(whole)
     if value is None:
-        # Reasoning may hold drafts, so what follows it counts, unless nothing does: a mark inside a string is no mark.
-        value = next((v for v in map(_recovered, (_THINK.sub("", whole).strip(), whole)) if v is not None), None)
+        value = _recovered(_said(whole))
     return restore_latex(value)
+
+
+def _said(text: str) -> str:
+    """What follows the last mark that ends reasoning: drafts before it do not count. A mark inside a string is none."""
+    before = ((m, text[text.rfind("\n", 0, m.start()) + 1 : m.start()]) for m in _THINK.finditer(text))
+    ends = [m.end() for m, line in before if line.count('"') % 2 == 0]
+    return text[ends[-1] :].strip() if ends else text
 
 
 def _recovered(text: str) -> Any:
