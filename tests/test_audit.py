@@ -22,6 +22,17 @@ def solver(request):
     return f"\\boxed{{{int(a) + int(b) if right else 99}}}"
 
 
+def changeable(request):
+    """As `solver`, but when the gate asks, the wrong lesson misleads nobody."""
+    return solver(request) if request.role == "audit" else solver_without(request)
+
+
+def solver_without(request):
+    """Right about everything."""
+    a, b = re.findall(r"\d+", request.messages[-1]["content"])[-2:]
+    return f"\\boxed{{{int(a) + int(b)}}}"
+
+
 @pytest.fixture
 def place(tmp_path):
     """A database with three lessons, and 48 problems of which each operator has a quarter."""
@@ -35,10 +46,10 @@ def place(tmp_path):
     return tmp_path
 
 
-def audit(place, *options):
+def audit(place, *options, model=MODEL):
     """Run the command; returns what it printed."""
     command = ["lessons", "audit", str(place / "problems.jsonl"), "--library", "w", "--db", str(place / "x.db")]
-    result = CliRunner().invoke(app, [*command, "--model", MODEL, "--grader", "exact", *options])
+    result = CliRunner().invoke(app, [*command, "--model", model, "--grader", "exact", *options])
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -81,6 +92,17 @@ def test_the_gate_confirms_a_deletion(place):
     with Store.open(place / "x.db", readonly=True) as store:
         assert [lesson.text for lesson in store.library("w")] == [RIGHT, IDLE]
         assert [e.kind for e in store.evidence("w", 2)] == ["leave-one-out", "gate"]
+
+
+def test_a_nomination_that_fresh_rollouts_do_not_confirm_deletes_nothing(place):
+    """The gate rolls out anew; what it does not accept is set aside with its reason, and the lesson stays."""
+    said = audit(place, "--confirm", model="scripted/tests.test_audit:changeable")
+    assert re.search("gate on deleting 2: (rejected|undecided)", said)
+    with Store.open(place / "x.db", readonly=True) as store:
+        assert store.library("w").version == 1
+        (kept,) = store.unapplied("w")
+        assert (kept.edit.op, kept.edit.ids) == (Op.DELETE, (2,))
+        assert kept.reason
 
 
 def test_the_table_names_what_it_nominates(place):
