@@ -45,14 +45,14 @@ class Wrapped:
             "attempt": slot.index,
         }
         key = Journal.key(question)
-        if self.journal and (found := self.journal.get(key)) is not None:
+        if self.journal is not None and (found := self.journal.get(key)) is not None:
             revived = _revive(found, problem, slot)
             count(self.tally, slot.role, revived.usage, replayed=True)
             return revived
         rollout = await self._attempt(problem, library, slot)
         if rollout.failure is None:
             count(self.tally, slot.role, rollout.usage, replayed=False)
-            if self.journal:
+            if self.journal is not None:
                 self._record(key, question, rollout)
         return rollout
 

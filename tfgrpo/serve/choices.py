@@ -3,7 +3,7 @@
 Noise: choice j of a request with `seed` s draws `hashed(s + j, problem)`, where the problem is the last user message
 (of a plain prompt: all of it). `Tiny` hashes the seed of a request's sampling in the same way, and clients of ours send
 just that; so a seeded request, choice j of one with a seed lower by j, and the embedded backend without HTTP all give
-the same text. Counting the choices up from the seed is what vLLM does. Without a `seed` each request gets fresh entropy.
+the same text. Counting the choices up from the seed is what vLLM does. Without a `seed` a request gets fresh entropy.
 """
 
 from __future__ import annotations
