@@ -99,13 +99,27 @@ def test_tips_that_cannot_be_read_cost_the_control_alone(db):
         assert [(e.control, e.mean) for e in store.evaluations("w")] == [("", 1.0), ("empty", 0.0)]
 
 
+def test_the_same_library_on_other_seeds_shows_what_nothing_looks_like(db):
+    """A/A: new seed indices behind those of the evaluation, and a difference inside its noise."""
+
+    def lucky(request):
+        return solve(request) if request.sampling.seed % 3 else "Answer: 0"
+
+    model = Model(evaluate=lucky)
+    control = measured(db, model, "same", k=2)["controls"]["same"]
+    assert len({r.sampling.seed for r in model.requests}) == 16 * 4
+    assert {r.attempt for r in model.requests} == {0, 1, 2, 3}
+    assert control["diff_ci"][0] <= 0 <= control["diff_ci"][1]
+    assert 0.3 < control["mean"] < 1
+
+
 def test_an_unknown_control_is_refused_before_any_call(db):
     """The message names those there are."""
     model = Model()
     with pytest.raises(UsageError, match="best-of-n"):
         measured(db, model, "placebo")
     assert not model.requests
-    assert len(NAMES) == 5
+    assert len(NAMES) == 6
 
 
 def test_every_reading_is_logged_that_without_lessons_too(db):

@@ -1,5 +1,6 @@
 """Controls: what else the same effort would have bought, measured on the same problems and seeds.
 
+same       the same library on other seeds: what a difference of nothing looks like (A/A)
 empty      no lessons
 filler     as many lessons of the same length that say nothing
 shuffled   the same words in random order, so that only their meaning is gone
@@ -25,7 +26,7 @@ from tfgrpo.rollout import Actor, Graded
 from tfgrpo.summarize import Teacher, ask_edits
 from tfgrpo.types import Problem, Sampling, Usage
 
-NAMES = (*measure.CONTROLS, "tips", "best-of-n")
+NAMES = ("same", *measure.CONTROLS, "tips", "best-of-n")
 MOST_ROLLOUTS = 64
 """Largest n of best-of-n."""
 EXAMPLES = 8
@@ -87,12 +88,15 @@ async def run(name: str, given: Given, main: Evaluation) -> dict[str, Any]:
         return {"mean": None, "ci": [None, None], "diff": None, "diff_ci": [None, None], "p": None} | {
             "failure": str(error)
         }
-    found = await measure.evaluate(given.actor, other, given.problems, given.sampling, given.k)
+    first = given.k if name == "same" else 0
+    found = await measure.evaluate(given.actor, other, given.problems, given.sampling, given.k, first=first)
     told = measure.against(main, found, given.seed)
     return told | {"lessons": [lesson.text for lesson in other]} if name == "tips" else told
 
 
 def _library(name: str, given: Given) -> Library:
+    if name == "same":
+        return given.library
     return measure.control(name, given.library, given.teacher.prompts, given.seed)
 
 

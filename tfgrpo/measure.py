@@ -46,15 +46,15 @@ class Evaluation:
 
 
 async def evaluate(
-    actor: Actor, library: Library, problems: Sequence[Problem], sampling: Sampling, k: int = 1
+    actor: Actor, library: Library, problems: Sequence[Problem], sampling: Sampling, k: int = 1, *, first: int = 0
 ) -> Evaluation:
-    """Roll out every problem k times under `library`.
+    """Roll out every problem k times under `library`, with the seed indices from `first` on.
 
     Raises:
         NothingLearned: not one rollout could be scored; the message names the commonest failure.
         BudgetReached: a budget did not admit all rollouts.
     """
-    cases = [(problem, index) for problem in problems for index in range(k)]
+    cases = [(problem, index) for problem in problems for index in range(first, first + k)]
     graded = await measure(actor, library, cases, sampling, "evaluate")
     found = Evaluation(tuple(problems), tuple(graded[i : i + k] for i in range(0, len(graded), k)))
     if all(math.isnan(m) for m in found.means_P):

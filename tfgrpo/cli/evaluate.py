@@ -25,7 +25,7 @@ def evaluate(
     db: o.Db = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Rollouts per problem.")] = 1,
     control: Annotated[
-        str | None, typer.Option("--control", help="Any of empty,filler,shuffled,tips,best-of-n, on the same problems.")
+        str | None, typer.Option("--control", help="Any of same,empty,filler,shuffled,tips,best-of-n.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems only, drawn by the seed.")] = None,
