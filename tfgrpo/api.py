@@ -138,7 +138,7 @@ async def execute(
             if not run.stopped:
                 _require_learning(steps)
             status = "budget" if run.stopped else "finished"
-            if run.watch and run.watch.stopped:
+            if run.stopped and run.watch and run.watch.stopped:
                 status = "interrupted"
         except TfgrpoError:
             status = "failed"
@@ -249,7 +249,7 @@ def evaluate_sync(problems: Any, **asked: Any) -> EvalResult:
 
 def _log(store: Store, wanted: Setup, summary: Mapping[str, Any], shown: Library | None) -> None:
     """Keep every look at a dataset: a test set that is read often is no test set any more."""
-    name, version = (shown.name, shown.version) if shown else (None, None)
+    name, version = (shown.name, shown.version) if shown is not None else (None, None)
     mark = hashlib.sha256(json.dumps([summary["dataset"], name, version, wanted.model]).encode()).hexdigest()
     run = f"eval-{mark[:8]}"
     told = build.describe(wanted)
