@@ -41,12 +41,16 @@ class Watch:
     """Groups graded so far, by status."""
     steps: int = 0
     """Steps committed so far."""
+    on_group: Callable[[], None] | None = None
+    """Called after each group that was graded."""
     clock: Callable[[], float] = time.monotonic
     _began: float | None = None
 
     def saw(self, group: Group) -> None:
         """Count a group that was just graded."""
         self.groups[group.status.value] += 1
+        if self.on_group is not None:
+            self.on_group()
 
     def stop(self, reason: str) -> None:
         """Let calls in flight end and start no other; the run then ends as if a budget were used up."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +14,9 @@ from tfgrpo import api
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
 from tfgrpo.cli import options as o
-from tfgrpo.cli.show import Progress, print_learned
+from tfgrpo.cli.live import progress
+from tfgrpo.cli.progress import Progress
+from tfgrpo.cli.show import print_learned
 from tfgrpo.loop import Run
 
 
@@ -81,7 +85,10 @@ def learn(
         prompts_dir=prompts,
         config=settings,
     )
-    result = asyncio.run(_learn(wanted, dataset, o.fields(field), Progress(quiet=quiet)))
+    with progress(quiet=quiet) as display:
+        result = asyncio.run(_learn(wanted, dataset, o.fields(field), display))
+    if display.interrupted:
+        raise KeyboardInterrupt
     if json_:
         o.print_json(result.summary)
     else:
@@ -91,12 +98,15 @@ def learn(
         raise typer.Exit(3)
 
 
-async def _learn(wanted: Setup, dataset: str, fields: dict[str, str], progress: Progress) -> LearnResult:
+async def _learn(wanted: Setup, dataset: str, fields: dict[str, str], display: Progress) -> LearnResult:
     ended: list[LearnResult] = []
 
     def start(run: Run) -> None:
-        progress.start(run)
+        display.start(run)
+        # Not every thread may listen to signals; there an interrupt ends the run at once.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, display.interrupt)
 
     async for step in api.execute(wanted, dataset, fields=fields, on_start=start, on_end=ended.append):
-        progress.step(step)
+        display.step(step)
     return ended[0]

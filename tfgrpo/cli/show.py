@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,47 +13,11 @@ from experience_db import Evidence, Lesson, Store, effect_of
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
-from tfgrpo.loop import Run, count, step_summary
-from tfgrpo.summary import warnings
+from tfgrpo.loop import count
 from tfgrpo.types import Step
 
 MOST_REASONS = 8
 """Refused edits that are listed one by one at the end of a run."""
-
-
-class Progress:
-    """Plain lines on stderr, one per step, so that logs and terminals read the same."""
-
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._quiet = quiet
-        self._began = time.monotonic()
-
-    def start(self, run: Run) -> None:
-        """Say what is about to happen."""
-        size = run.config.rollout.group_size
-        self._say(
-            f"run {run.name}: {len(run.learning)} problems to learn from, {len(run.heldout)} held out, "
-            f"{size} rollouts each, {run.config.epochs} epochs, library {run.library.name!r} from version "
-            f"{run.library.version}"
-        )
-
-    def step(self, step: Step) -> None:
-        """Report one committed step."""
-        s = step_summary(step)
-        groups = ", ".join(f"{n} {name}" for name, n in s["groups"].items())
-        edits = ", ".join(f"{n} {name}" for name, n in s["edits"].items())
-        failed = ", ".join(f"{n} {name}" for name, n in s["failures"].items())
-        reward = "-" if s["reward"] is None else f"{s['reward']:.3f}"
-        self._say(
-            f"step {step.index + 1} (epoch {step.epoch + 1}): reward {reward}; groups: {groups}; edits: {edits}; "
-            f"version {step.version_before} -> {step.version_after}" + (f"; failures: {failed}" if failed else "")
-        )
-        for warning in warnings([step]):
-            self._say(f"warning: {warning}")
-
-    def _say(self, text: str) -> None:
-        if not self._quiet:
-            typer.echo(f"[{time.monotonic() - self._began:6.1f}s] {text}", err=True)
 
 
 def print_learned(result: LearnResult, setup: Setup) -> None:

@@ -1,0 +1,145 @@
+"""Progress of a run as plain lines on stderr, so that logs and terminals read the same."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+import typer
+
+from tfgrpo.loop import Run, step_summary
+from tfgrpo.summary import warnings
+from tfgrpo.types import Step, Usage
+
+FEW = 5
+"""Groups after which the first estimate is made."""
+
+
+class Progress:
+    """One line when a run starts, one with an estimate after its first groups, one per step."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._began = time.monotonic()
+        self._run: Run | None = None
+        self._estimated = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start(self, run: Run) -> None:
+        """Say what is about to happen."""
+        self._run = run
+        if run.watch is not None:
+            run.watch.on_group = self._group
+        size = run.config.rollout.group_size
+        self.say(
+            f"run {run.name}: {len(run.learning)} problems to learn from, {len(run.heldout)} held out, "
+            f"{size} rollouts each, {run.config.epochs} epochs, library {run.library.name!r} from version "
+            f"{run.library.version}"
+        )
+
+    def step(self, step: Step) -> None:
+        """Report one committed step."""
+        s = step_summary(step)
+        groups = ", ".join(f"{n} {name}" for name, n in s["groups"].items())
+        edits = ", ".join(f"{n} {name}" for name, n in s["edits"].items())
+        failed = ", ".join(f"{n} {name}" for name, n in s["failures"].items())
+        reward = "-" if s["reward"] is None else f"{s['reward']:.3f}"
+        self.say(
+            f"step {step.index + 1} (epoch {step.epoch + 1}): reward {reward}; groups: {groups}; edits: {edits}; "
+            f"version {step.version_before} -> {step.version_after}" + (f"; failures: {failed}" if failed else "")
+        )
+        for warning in warnings([step]):
+            self.say(f"warning: {warning}")
+        if step.index == 0 and self._run and self._run.watch and not self._run.stopped:
+            self._estimate()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether an interrupt cut the run short."""
+        run = self._run
+        return bool(run and run.stopped and run.watch and run.watch.stopped)
+
+    def interrupt(self) -> None:
+        """Let calls in flight end; the second time raise KeyboardInterrupt."""
+        watch = self._run.watch if self._run else None
+        if watch is None or watch.stopped:
+            raise KeyboardInterrupt
+        watch.stop("interrupted")
+        self.say(f"interrupted: {watch.in_flight} calls in flight may end; interrupt again to stop now")
+
+    def close(self) -> None:
+        """End the display."""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        if not self._quiet:
+            typer.echo(self.timed(text), err=True)
+
+    def timed(self, text: str) -> str:
+        """Return a line with the time since the start."""
+        return f"[{time.monotonic() - self._began:6.1f}s] {text}"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what a live display shows, as names and values."""
+        run = self._run
+        if run is None or run.watch is None:
+            return []
+        watch, (groups, steps, heldout) = run.watch, planned(run)
+        done = watch.groups
+        ahead = watch.estimate(groups, steps, heldout)
+        left = "unknown" if ahead is None or ahead.seconds is None else duration(ahead.seconds)
+        return [
+            ("problems", f"{done.total()} of {groups}, step {min(watch.steps + 1, steps)} of {steps}"),
+            ("groups", f"{done['kept']} kept, {done['flat']} flat, {done['failed']} failed"),
+            ("calls", f"{watch.calls} answered, {watch.in_flight} in flight of {watch.limit} allowed"),
+            ("tokens", tokens(watch.usage)),
+            ("time", f"{duration(time.monotonic() - self._began)}, about {left} left"),
+        ]
+
+    def _group(self) -> None:
+        run = self._run
+        if run and run.watch and not self._estimated:
+            enough = min(FEW, run.config.batch_size, len(run.learning))
+            self._estimated = run.watch.groups.total() >= enough
+            if self._estimated:
+                self._estimate()
+
+    def _estimate(self) -> None:
+        assert self._run is not None
+        assert self._run.watch is not None
+        ahead = self._run.watch.estimate(*planned(self._run))
+        if ahead is not None and ahead.seconds is not None:
+            beside = "" if ahead.with_gate else ", without gates"
+            self.say(
+                f"estimate: about {ahead.calls} calls in all{beside}; {tokens(ahead.usage)}; "
+                f"{duration(ahead.seconds)} left"
+            )
+
+
+def planned(run: Run) -> tuple[int, int, int]:
+    """Return how many groups, steps and held-out problems a run has ahead of it in all."""
+    batches = -(-len(run.learning) // run.config.batch_size)
+    return len(run.learning) * run.config.epochs, batches * run.config.epochs, len(run.heldout)
+
+
+def tokens(usage: Usage) -> str:
+    """Return usage in words."""
+    usd = "price unknown" if usage.usd is None else f"{usage.usd:.2f} USD"
+    return f"{usage.prompt_tokens:,} prompt and {usage.completion_tokens:,} completion tokens, {usd}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
