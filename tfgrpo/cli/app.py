@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 import typer
 
 from experience_db.errors import StoreError
-from tfgrpo.cli import datasets, evaluate, grade, learn, lessons, models, plugins, report, runs
+from tfgrpo.cli import compare, datasets, evaluate, grade, learn, lessons, models, plugins, report, runs
 from tfgrpo.cli.options import read_dotenv
 from tfgrpo.errors import BudgetReached, TfgrpoError, UsageError
 from tfgrpo.version import __version__
@@ -67,6 +67,7 @@ def exit_code(error: Exception) -> int:
 
 app.command("learn")(guarded(learn.learn))
 app.command("eval")(guarded(evaluate.evaluate))
+app.command("compare")(guarded(compare.compare))
 app.command("grade")(guarded(grade.grade))
 app.command("report")(guarded(report.report))
 app.command("plugins")(guarded(plugins.plugins))

@@ -1,0 +1,175 @@
+"""Methods side by side: equal problems, seeds and budgets, and differences that are called noise when they are."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from support.script import Model, play, rows, write
+from typer.testing import CliRunner
+
+from experience_db import Store
+from tfgrpo import config
+from tfgrpo.cli.app import app
+from tfgrpo.compare import NONE, Cell, Comparison, Plan, compare, difference, preset_list, row_of, table
+from tfgrpo.errors import UsageError
+from tfgrpo.report.methods import methods_svg
+
+OPEN = ["gate.kind=open", "rollout.group_size=4", "epochs=1"]
+
+
+def silent(request: Any) -> str:
+    """Propose nothing."""
+    return '{"edits": []}'
+
+
+async def run(model: Model, folder: Path, methods: tuple[str, ...], **asked: Any) -> Comparison:
+    """Compare on twelve problems, a third of which are the test."""
+    changed = {"seeds": (0, 1, 2), "test": 0.34, "heldout": 0, **asked.pop("plan", {})}
+    options = {"grader": "exact", "model": play(model, "compared"), "overrides": OPEN, **asked}
+    return await compare(rows(12), Plan(methods, folder=folder, **changed), **options)
+
+
+async def test_a_method_that_learns_exceeds_the_noise_and_one_that_does_not_is_level(tmp_path):
+    """With an able summarizer every seed gains, so the difference to no lessons is beyond its noise."""
+    found = await run(Model(), tmp_path / "a", ("default", "gfpo"))
+    none, default, gfpo = found.rows
+    assert none.reward == 0.0
+    assert default.reward > 0.5
+    assert default.against_none is not None
+    assert default.against_none.exceeds
+    assert default.lessons > 0
+    assert gfpo.against_first is not None
+    idle = await run(Model(contrast=silent), tmp_path / "b", ("default",))
+    assert idle.rows[1].reward == idle.rows[0].reward
+    assert idle.rows[1].against_none is not None
+    assert not idle.rows[1].against_none.exceeds
+
+
+async def test_all_methods_get_the_same_problems_and_pay_for_themselves(tmp_path):
+    """Each method and seed has its own database; learning problems are the same, and none of them is a test problem."""
+    await run(Model(), tmp_path, ("default", "grpo"), plan={"seeds": (0,)})
+    learned = []
+    for name in ("default-0", "grpo-0"):
+        with Store.open(tmp_path / f"{name}.db", readonly=True) as store:
+            (own,) = [r for r in store.runs() if r.kind == "learn"]
+            learned.append({g["problem"]["id"] for g in store.groups(own.id)})
+            assert store.usage(own.id)["rollout"].calls == 32
+    assert learned[0] == learned[1]
+    assert len(learned[0]) == 8
+
+
+async def test_a_budget_is_kept_by_every_method(tmp_path):
+    """No method sends more calls for learning than were allowed, and the result says that it was stopped."""
+    found = await run(Model(), tmp_path, ("default", "gfpo"), budget_calls=30, batch_size=2, plan={"seeds": (0,)})
+    for cell in found.cells:
+        assert cell.calls <= 30
+        assert bool(cell.stopped) is (cell.method != NONE)
+    assert found.summary["budget"] == {"calls": 30}
+
+
+async def test_running_again_pays_nothing_and_says_the_same(tmp_path):
+    """The same comparison goes on from its folder: no call is made twice."""
+    model = Model()
+    first = await run(model, tmp_path, ("default", "ppo"), plan={"seeds": (0, 1)})
+    asked = len(model.requests)
+    again = await run(model, tmp_path, ("default", "ppo"), plan={"seeds": (0, 1)})
+    assert len(model.requests) == asked
+    assert {**again.summary, "seconds": 0} == {**first.summary, "seconds": 0}
+
+
+async def test_a_method_that_the_model_cannot_serve_is_named_and_the_others_go_on(tmp_path):
+    """A likelihood method on an endpoint without scores has no result and says why."""
+    found = await run(
+        Model(), tmp_path, ("default", "gspo"), overrides=["epochs=1"], plan={"seeds": (0,), "heldout": 0.3}
+    )
+    default, gspo = found.rows[1:]
+    assert not math.isnan(default.reward)
+    assert math.isnan(gspo.reward)
+    assert "cannot score" in gspo.failed
+    assert "no result: Scripted models cannot score" in table(found.rows, "default")
+
+
+def cells(method: str, *rewards: float) -> list[Cell]:
+    """One cell per seed with a single test problem."""
+    return [Cell(method, seed, (reward,)) for seed, reward in enumerate(rewards)]
+
+
+def test_differences_are_paired_by_seed_and_widened_for_many_methods():
+    """The same differences have a wider interval among more methods; two seeds never exceed the noise."""
+    both = cells("a", 0.1, 0.5, 0.9, 0.4) + cells("b", 0.2, 0.58, 1.0, 0.52)
+    few, many = difference("b", "a", both, 2), difference("b", "a", both, 14)
+    assert few is not None
+    assert many is not None
+    assert few.diff == pytest.approx(0.1)
+    assert few.exceeds
+    assert many.low < few.low < few.high < many.high
+    two = difference("b", "a", cells("a", 0.1, 0.1) + cells("b", 0.5, 0.5), 2)
+    assert two is not None
+    assert not two.exceeds
+    assert difference("a", "a", both, 2) is None
+    assert difference("b", "a", cells("b", 0.5), 2) is None
+
+
+def test_missing_seeds_are_left_out_and_not_zero():
+    """A seed without a result neither counts as reward 0 nor pairs."""
+    known = [*cells("a", 0.5, 0.7), Cell("a", 2, (), failed="no")]
+    row = row_of("a", known, Plan(("a",)))
+    assert row.reward == pytest.approx(0.6)
+    assert row.failed == "no"
+
+
+def test_unknown_or_repeated_methods_are_refused():
+    """A name that is no preset lists those that are; `all` is every preset, ours first."""
+    with pytest.raises(UsageError, match="no method 'nope'"):
+        preset_list("default,nope")
+    everything = preset_list("all")
+    assert everything[0] == "default"
+    assert set(everything) == set(config.preset_names())
+
+
+def test_the_command_prints_one_object_and_draws_a_picture(tmp_path):
+    """With --json stdout is one JSON object; the plot is SVG with a line per method."""
+    data, plot = write(tmp_path / "data.jsonl", rows(12)), tmp_path / "p.svg"
+    command = [
+        *("compare", str(data), "--grader", "exact", "--model", play(Model(), "told"), "--methods", "default,grpo"),
+        *("--seeds", "1", "--heldout", "0", "-s", "gate.kind=open", "--epochs", "1", "-o", str(tmp_path / "runs")),
+    ]
+    done = CliRunner().invoke(app, [*command, "--json", "--plot", str(plot)])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [m["method"] for m in found["methods"]] == ["none", "default", "grpo"]
+    labels = [element.text for element in ElementTree.parse(plot).iter() if element.tag.endswith("text")]
+    assert {"none", "default", "grpo"} <= set(labels)
+    plain = CliRunner().invoke(app, command)
+    assert "| default |" in plain.stdout
+    assert "No budget was set" in plain.stdout
+
+
+def test_the_picture_shows_every_seed():
+    """Each seed is a dot beside the mean."""
+    drawn = methods_svg([("a", 0.5, (0.4, 0.6), (0.45, 0.55)), ("b", 0.2, (math.nan, math.nan), (0.2,))])
+    assert drawn.count("<circle") == 5
+
+
+@pytest.mark.slow
+def test_methods_compare_on_the_embedded_model(tmp_path):
+    """The whole way with tiny: two presets, one of which needs scores, at equal budget."""
+    import subprocess
+    import sys
+
+    worlds = Path(__file__).parents[1] / "examples" / "tiny_model" / "worlds.py"
+    sizes = ("--seed", "5", "--problems", "60", "--heldout", "2", "-o", str(tmp_path))
+    subprocess.run([sys.executable, str(worlds), *sizes], check=True, stdout=subprocess.DEVNULL)
+    command = [
+        *("compare", str(tmp_path / "problems.jsonl"), "--grader", "exact", "--model", "tiny", "--seeds", "1"),
+        *("--methods", "default,gvpo", "--epochs", "1", "--batch-size", "20", "--budget-calls", "900"),
+        *("-o", str(tmp_path / "runs"), "--json"),
+    ]
+    found = json.loads(CliRunner().invoke(app, command).stdout)
+    assert all(row["reward"] is not None for row in found["methods"])
+    assert all(cell["calls"] <= 900 for cell in found["cells"])

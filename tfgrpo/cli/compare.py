@@ -1,0 +1,103 @@
+"""`tfgrpo compare`: methods side by side at equal budget."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfgrpo import compare as comparing
+from tfgrpo.cli import options as o
+from tfgrpo.errors import UsageError
+
+
+def compare(
+    dataset: Annotated[str, typer.Argument(help="JSONL or CSV file, hf:owner/name[:split], or a named set.")],
+    grader: o.Grader,
+    model: o.Model,
+    methods: Annotated[
+        str, typer.Option("--methods", help="Presets such as default,grpo,dapo, or all; the first is the reference.")
+    ] = "all",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each method, with seeds 0, 1, ...")] = 5,
+    test: Annotated[
+        str, typer.Option("--test", help="File, or fraction of the dataset, that only the comparison sees.")
+    ] = "0.3",
+    heldout: Annotated[
+        str | None, typer.Option("--heldout", help="File, or fraction of the rest, for the gates.")
+    ] = None,
+    base_url: o.BaseUrl = None,
+    summarizer_model: Annotated[
+        str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Rollouts per test problem.")] = 1,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the dataset; default: as each preset says.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Problems per step; a budget keeps whole steps.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Learn from so many problems only, drawn by the seed.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Model calls in flight, at most; default 64.")] = None,
+    budget_calls: Annotated[int | None, typer.Option(help="Calls that each run may spend on learning.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Tokens that each run may spend on learning.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the databases; again goes on.")] = Path("compare"),
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write an SVG here.")] = None,
+    set_: o.Set = None,
+    field: o.Field = None,
+    prompts: o.Prompts = None,
+    json_: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Learn with several methods and seeds at equal budget, and say which differences exceed the noise.
+
+    Every method gets the same problems, seeds and budget, and is measured on the same test problems.
+    """
+    o.read_dotenv()
+    wanted = comparing.Plan(comparing.preset_list(methods), tuple(range(seeds)), out, test, heldout, k)
+    if plot is not None and not plot.parent.is_dir():
+        raise UsageError(f"--plot {plot}: there is no folder {plot.parent}")
+
+    def tell(cell: comparing.Cell) -> None:
+        if not quiet:
+            said = cell.failed or f"reward {cell.reward:.3f}, {cell.lessons} lessons, {cell.calls} calls"
+            typer.echo(f"seed {cell.seed} {cell.method}: {said}", err=True)
+
+    result = asyncio.run(
+        comparing.compare(
+            dataset,
+            wanted,
+            fields=o.fields(field),
+            on_cell=tell,
+            model=model,
+            grader=grader,
+            base_url=base_url,
+            summarizer_model=summarizer_model,
+            prompts=prompts,
+            overrides=set_,
+            epochs=epochs,
+            batch_size=batch_size,
+            limit=limit,
+            concurrency=concurrency,
+            budget_calls=budget_calls,
+            budget_tokens=budget_tokens,
+        )
+    )
+    if plot is not None:
+        plot.write_text(picture(result), encoding="utf-8")
+    if json_:
+        typer.echo(json.dumps(result.summary, ensure_ascii=False))
+    else:
+        typer.echo(comparing.table(result.rows, wanted.methods[0]))
+        if not result.summary["budget"]:
+            typer.echo("No budget was set: the methods spent what they spent; --budget-tokens makes them equal.")
+
+
+def picture(result: comparing.Comparison) -> str:
+    """Return the plot of a comparison."""
+    from tfgrpo.report.methods import methods_svg
+
+    dots = {row.method: [c.reward for c in result.cells if c.method == row.method] for row in result.rows}
+    known = [row for row in result.rows if not math.isnan(row.reward)]
+    return methods_svg(
+        [(row.method, row.reward, row.ci, [d for d in dots[row.method] if not math.isnan(d)]) for row in known]
+    )
