@@ -29,8 +29,12 @@ VARIANTS = {
     "harmless": {"gate__options": {"companions": "harmless"}},
     "useful": {"gate__options": {"companions": "useful"}},
     "training-free-grpo": {"method": "training-free-grpo"},
+    "single": {"gate": "variants:single"},
+    "mean": {"gate": "variants:mean"},
 }
 """What is compared: options of `tfgrpo.learn`."""
+POISON = {"model": "scripted/variants:poisoned", "overrides": ["prompts=tiny"]}
+VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in ("default", "open", "single", "mean")}
 
 
 def one_world(seed: int, variant: str, sizes: argparse.Namespace) -> dict:
