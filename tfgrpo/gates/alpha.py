@@ -9,6 +9,12 @@ the expected share of useless edits among the accepted ones, by alpha:
 It needs e-values and nothing else, however much the tests depend on each other; here they share problems, seeds and
 baselines, which rules out the rules for independent p-values. Any gammas that sum to 1 will do, these are simple.
 
+Measured by tests/benchmarks/gate.py on 200 simulated runs of 25 useless edits over one pool: with fresh noise the fixed
+rule accepted one or more in 6% of the runs of 8 gates, 10% of 16 and 15% of 25, with the same seeds on both sides in
+none, and in 29% where edits shift single problems by .3 and only 16 problems are visited, four times each. e-LOND
+stayed at 2% or less everywhere; of edits that help it accepts 98% instead of 100%, at 39 rollouts instead of 23. A pool
+that served many gates was not worse than a new one: .4% of the gates 18 to 25 erred, .7% of the first 8.
+
 Source: Xu and Ramdas, "Online multiple testing with e-values", AISTATS 2024.
 """
 
