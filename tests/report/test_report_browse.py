@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experience_db import Source
@@ -26,6 +26,7 @@ def test_the_shared_prompt_ends_where_rollouts_part():
     assert browse.shared_prompt([]) == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 50)), max_size=30), st.sets(st.integers(0, 29)))
 def test_chosen_groups_fit_and_wanted_ones_come_first(made, wanted):
     """The room is kept unless one group alone exceeds it, and a wanted group is not dropped for another."""

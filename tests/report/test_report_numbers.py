@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experience_db import Evaluation, Evidence, RoleUsage, RunStep
@@ -78,6 +78,7 @@ def test_a_step_without_rewards_is_a_gap():
     assert (found.reward, found.low, found.high, found.problems) == (None, None, None, 0)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=1, max_size=4), min_size=2, max_size=6))
 def test_the_interval_holds_the_mean(rewards):
     """The interval of a step lies around its mean and inside the range of rewards."""

@@ -6,7 +6,7 @@ import math
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_stores import ATTACKS
 
@@ -22,6 +22,7 @@ def point(step: int, reward: float | None, *, epoch: int = 0, after: int = 0) ->
     return Point(step, epoch, reward, *ends, 3, 0, after, {}, {}, {})
 
 
+@settings(deadline=None)
 @given(FINITE, FINITE, st.integers(4, 10))
 def test_ticks_are_few_and_inside(low, high, most):
     """Every tick lies in the range, in order, and there are no more than asked for."""
@@ -39,6 +40,7 @@ def test_ticks_are_round():
     assert [math.copysign(1, t) for t in svg.ticks(-0.05, 0.05, 3)][1:] == [1, 1]
 
 
+@settings(deadline=None)
 @given(FINITE, FINITE, FINITE)
 def test_a_scale_maps_ends_to_ends(low, high, value):
     """Both ends of the range land on both ends of the axis; an empty range lands in the middle."""

@@ -52,10 +52,10 @@ def ends(low: float | None, high: float | None, *, sign: bool = False) -> str:
 
 
 def p_value(p: float | None) -> str:
-    """Return `p = 0.012`, `p < 0.001` or `p unknown`."""
+    """Return `p = 0.012`, `p < 0.001` or `p unknown`, in one piece."""
     if p is None or not math.isfinite(p):
         return "p unknown"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "p\u00a0<\u00a00.001" if p < 0.001 else f"p\u00a0=\u00a0{p:.3f}"
 
 
 def thousands(value: int | None) -> str:
