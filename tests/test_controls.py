@@ -10,7 +10,7 @@ from support.script import TOPICS, Model, edits, lesson, play, rows, solve, writ
 from typer.testing import CliRunner
 
 import tfgrpo
-from experience_db import Edit, Op, Store
+from experience_db import Edit, Op, Source, Store
 from tfgrpo import transfer
 from tfgrpo.cli.app import app
 from tfgrpo.controls import NAMES, commonest
@@ -130,6 +130,21 @@ def test_every_reading_is_logged_that_without_lessons_too(db):
     with Store.open(db, readonly=True) as store:
         found = [(e.library, e.version, e.mean) for e in store.evaluations()]
     assert found == [(None, None, 0.0), ("w", 1, 0.5), ("w", 2, 1.0)]
+
+
+def test_an_evaluation_says_what_makes_its_figures_too_good(db, tmp_path):
+    """Problems that taught the library are named, and so is a set that many libraries were measured on."""
+    with Store.open(db) as store:
+        sources = (Source("maple-200", (0,)), Source("granite-201", (1,)))
+        store.commit("w", [Edit(Op.ADD, "Mind the gap.", sources=sources)], parent=2)
+    file = write(tmp_path / "p.jsonl", rows(8))
+    common = (file, "--grader", "exact", "--db", db, "--model", play(Model(), "noted"), "--library")
+    first = run(*common, "w")
+    assert "note: 2 of the 8 problems taught lessons of this library" in first.stderr
+    assert "measured on" not in first.stderr
+    assert "note" not in run(*common, "w@1").stderr
+    run(*common, "w@2")
+    assert "3 libraries and models were measured on" in run(*common, "w@2", "--json").stderr
 
 
 async def test_the_matrix_compares_what_can_be_compared(db):

@@ -54,6 +54,8 @@ class EvalResult:
     summary: dict[str, Any]
     """The fields of `eval --json`."""
     evaluation: Evaluation
+    notes: tuple[str, ...] = ()
+    """What a reader of the figures should know: problems that taught the library, earlier looks at the same dataset."""
 
 
 def setup(  # noqa: PLR0913 - the options of the command line
@@ -222,9 +224,25 @@ async def evaluate(
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
+        notes = _notes(bench.store, shown, found, summary["dataset"])
         if isinstance(library, str):
             _log(bench.store, wanted, summary, shown if library else None)
-    return EvalResult(summary, main)
+    return EvalResult(summary, main, notes)
+
+
+def _notes(store: Store, shown: Library, found: Sequence[Problem], dataset: str) -> tuple[str, ...]:
+    sources = {source.problem_id for lesson in shown for source in lesson.sources}
+    taught = sum(problem.id in sources for problem in found)
+    others = {(e.library, e.version, e.model) for e in store.evaluations() if e.dataset == dataset and not e.control}
+    notes = []
+    if taught:
+        notes.append(f"{taught} of the {len(found)} problems taught lessons of this library; its figures look too good")
+    if len(others) > 2:
+        notes.append(
+            f"{len(others)} libraries and models were measured on {dataset} before; whoever picks the best of many on "
+            "one set needs another set to say how good it is"
+        )
+    return tuple(notes)
 
 
 def _given(bench: Bench, actor: Actor, shown: Library, found: tuple[Problem, ...], k: int) -> controlling.Given:

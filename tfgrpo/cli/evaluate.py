@@ -61,3 +61,5 @@ def evaluate(
     name = library[0] if library else ""
     result = api.evaluate_sync(dataset, library=name, model=model[0], controls=controls, **asked)
     (o.print_json if json_ else print_evaluation)(result.summary)
+    for note in result.notes:
+        typer.echo(f"note: {note}", err=True)
