@@ -1,0 +1,140 @@
+"""Whole runs with edit scores: on the embedded model, on the same model over HTTP, and on models that cannot score."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.script import Model, play, rows
+
+import tfgrpo
+from experience_db import Evidence, Store
+from tfgrpo import datasets
+from tfgrpo.backends.tiny.model import load
+from tfgrpo.errors import UsageError
+from tfgrpo.serve import serve
+
+WORLDS = Path(__file__).parents[1] / "examples" / "tiny_model" / "worlds.py"
+SMALL: dict[str, Any] = {"grader": "exact", "epochs": 1, "seed": 1, "overrides": ["rollout.max_tokens=48"]}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    """Learning and held-out problems of a small world."""
+    folder = tmp_path_factory.mktemp("world")
+    sizes = ("--seed", "21", "--problems", "24", "--heldout", "8", "--operators", "3")
+    subprocess.run([sys.executable, WORLDS, *sizes, "-o", folder], check=True, stdout=subprocess.DEVNULL)
+    return datasets.load(str(folder / "problems.jsonl")), datasets.load(str(folder / "heldout.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """Base URL of the served tiny model."""
+    loop, ready, at = asyncio.new_event_loop(), threading.Event(), []
+    task = loop.create_task(serve(load(), port=0, on_ready=lambda where: (at.append(where), ready.set())))
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(asyncio.wait([task]))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert ready.wait(30)
+    yield at[0]
+    loop.call_soon_threadsafe(task.cancel)
+    thread.join(30)
+
+
+def edit_scores(db: Path) -> list[Evidence]:
+    """The edit scores of a database, in order."""
+    with Store.open(db, readonly=True) as store:
+        return [e for e in store.evidence("default") if e.kind == "edit-score"]
+
+
+def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_over_http(world, url, tmp_path):
+    """Embedded and served, the edits, their scores and the verdicts are those of one model."""
+    learning, held = world
+    found = {}
+    for name, model in (("own", {"model": "tiny"}), ("http", {"model": "openai/tiny", "base_url": url})):
+        db = tmp_path / f"{name}.db"
+        result = tfgrpo.learn_sync(learning, heldout=held, db=db, gate="likelihood", **model, **SMALL)
+        # All that is rolled out is the look for harm at the end of the epoch.
+        assert result.summary["calls"].get("gate", {"new": 0})["new"] <= 2 * len(held)
+        assert result.summary["calls"]["score"]["new"] > 0
+        found[name] = edit_scores(db)
+    assert found["own"]
+    assert [e.verdict for e in found["own"]] == [e.verdict for e in found["http"]]
+    for own, http in zip(found["own"], found["http"], strict=True):
+        assert own.detail["edit_score"] == pytest.approx(http.detail["edit_score"], abs=1e-4)
+        assert own.detail["edit"] == http.detail["edit"]
+    scored = [e for e in found["own"] if e.detail["edit_score"] is not None]
+    assert scored
+    assert all(e.estimate is None and "noise floor" in e.reason for e in scored)
+
+
+def test_the_prefilter_scores_first_and_a_repeated_run_pays_nothing(world, tmp_path):
+    """A preset of the likelihood side has an edit score beside each verdict of rollouts, and is replayed whole."""
+    learning, held = world
+    asked = {"heldout": held, "db": tmp_path / "x.db", "model": "tiny", "method": "gspo", **SMALL}
+    first = tfgrpo.learn_sync(learning, **asked)
+    scores = edit_scores(tmp_path / "x.db")
+    assert scores
+    assert {e.detail["score"] for e in scores} == {"gspo"}
+    again = tfgrpo.learn_sync(learning, **asked)
+    assert sum(role["new"] for role in again.summary["calls"].values()) == 0
+    assert [x.text for x in again.library] == [x.text for x in first.library]
+    assert edit_scores(tmp_path / "x.db") == scores
+
+
+@pytest.mark.parametrize("method", ["gspo", "gvpo", "disco", "disco-b"])
+def test_a_model_that_cannot_score_ends_a_likelihood_method_before_it_began(method, tmp_path):
+    """Nothing is asked and nothing is stored; the message says what to do instead."""
+    model, db = Model(), tmp_path / "x.db"
+    with pytest.raises(UsageError, match="cannot score given tokens"):
+        tfgrpo.learn_sync(rows(6), heldout=0.5, db=db, model=play(model, method), grader="exact", method=method)
+    assert model.requests == []
+    with Store.open(db) as store:
+        assert store.runs() == ()
+
+
+def test_an_endpoint_without_prompt_logprobs_ends_the_run_at_its_start(server, tmp_path):
+    """A server that chats but neither tokenizes nor scores is found out before the first rollout."""
+    asked = {"model": "openai/test-model", "base_url": server.url, "grader": "exact", "db": tmp_path / "x.db"}
+    with pytest.raises(UsageError, match="log-probs of given tokens"):
+        tfgrpo.learn_sync(rows(6), heldout=0.5, gate="likelihood", **asked)
+    assert server.chats == 0
+
+
+async def agent(problem: tfgrpo.Problem, lessons: str) -> str:
+    """Anybody's agent."""
+    return "Answer: 1"
+
+
+def test_an_agent_cannot_be_scored_because_its_prompt_is_its_own(tmp_path):
+    """A wrapped agent with a likelihood gate is refused."""
+    with pytest.raises(UsageError, match="an agent makes its own"):
+        tfgrpo.learn_sync(
+            rows(6),
+            heldout=0.5,
+            db=tmp_path / "x.db",
+            model="tiny",
+            grader="exact",
+            environment=agent,
+            gate="likelihood",
+        )
+
+
+def test_hicra_scores_with_the_grams_of_its_run(world, tmp_path):
+    """The preset's own edit score works where the gate asks for it."""
+    learning, held = world
+    asked = {"model": "tiny", "db": tmp_path / "x.db", "method": "hicra", "gate": "likelihood", **SMALL}
+    tfgrpo.learn_sync(learning, heldout=held, **asked)
+    found = edit_scores(tmp_path / "x.db")
+    assert found
+    assert {e.detail["score"] for e in found} == {"hicra"}
