@@ -13,6 +13,7 @@ from experience_db import Edit, Library, Op
 from tfgrpo.boundary import failure_of
 from tfgrpo.edits import check_edits, compose, fit_budget, join_duplicates, normalise
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
+from tfgrpo.replies import ParsedEdits
 from tfgrpo.summarize import NO_EFFECTS, Effects, Teacher, ask_edits, numbered, shown
 from tfgrpo.types import Failure, Proposal, Verdict
 
@@ -76,15 +77,14 @@ async def _each(teacher: Teacher, library: Library, joined: tuple[Proposal, ...]
             proposal=proposal.edit,
             max_words=teacher.config.max_words,
         )
+        origin = proposal.edit
         try:
             parsed = await ask_edits(teacher, "consolidate", prompt, max_edits=1)
         except EndpointError:
             raise
         except (ProviderError, MalformedReply, BudgetReached) as error:
-            failures.append(failure_of(error))
-            continue
+            parsed = ParsedEdits((origin,), (failure_of(error),))
         failures.extend(parsed.malformed)
-        origin = proposal.edit
         edits = [replace(e, sources=origin.sources, tainted=origin.tainted, reason=origin.reason) for e in parsed.edits]
         checked = check_edits(edits, working.lessons, max_words=teacher.config.max_words)
         dropped.extend(Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped)

@@ -1,0 +1,173 @@
+"""From the proposals of a batch to one consistent list: joined, credited, checked, and within the token budget."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from support.script import edits, text_of
+
+from experience_db import Edit, Evidence, Lesson, Library, Op, Source
+from tfgrpo import prompts
+from tfgrpo.backends import Scripted
+from tfgrpo.config import LessonsConfig
+from tfgrpo.consolidate import consolidate, within_budget
+from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
+from tfgrpo.executors import Local
+from tfgrpo.summarize import Teacher
+from tfgrpo.types import FailureKind, Proposal
+
+A, B, C = "When adding, go slowly.", "When dividing, check for zero.", "When stuck, draw it."
+TAUGHT = Library("x", 1, (Lesson(1, A, 1, 1), Lesson(2, B, 1, 1)))
+EMPTY = Library("x")
+
+
+def proposal(
+    text: str | None, op: Op = Op.ADD, ids: tuple[int, ...] = (), problem: str = "p", **more: object
+) -> Proposal:
+    """A proposal from one problem."""
+    return Proposal(Edit(op, text, ids, "seen", (Source(problem),), **more))  # type: ignore[arg-type]
+
+
+def teacher(*lines: object, **config: object) -> tuple[Teacher, Scripted]:
+    """A teacher that plays a script."""
+    script = Scripted(list(lines))
+    return Teacher(script, "m", prompts.load(), Local(), LessonsConfig(**config)), script  # type: ignore[arg-type]
+
+
+async def test_nothing_proposed_asks_nobody():
+    """No call without a question."""
+    asked, script = teacher()
+    assert (await consolidate(asked, TAUGHT, [])).proposals == ()
+    assert script.requests == []
+
+
+async def test_one_proposal_for_an_empty_library_needs_no_call():
+    """There is nothing to reconcile it with."""
+    asked, script = teacher()
+    found = await consolidate(asked, EMPTY, [proposal(A), proposal(A, problem="q")])
+    assert [(p.edit.text, p.support) for p in found.proposals] == [(A, 2)]
+    assert script.requests == []
+
+
+async def test_an_edit_is_credited_with_the_proposals_it_names():
+    """Sources and support of the named proposals, no others."""
+    asked, _ = teacher(edits({"op": "ADD", "text": C, "attempts": [1, 2]}, {"op": "ADD", "text": B, "attempts": [3]}))
+    given = [proposal(C, problem="p"), proposal("When lost, draw.", problem="q"), proposal(B, problem="r")]
+    found = await consolidate(asked, EMPTY, given)
+    assert [sorted(s.problem_id for s in p.edit.sources) for p in found.proposals] == [["p", "q"], ["r"]]
+    assert [p.support for p in found.proposals] == [2, 1]
+    assert found.dropped == ()
+
+
+async def test_an_edit_that_names_nobody_is_matched_by_its_words():
+    """The same words or lessons; failing that it rests on the whole batch."""
+    said = [
+        {"op": "ADD", "text": B.upper(), "attempts": []},
+        {"op": "ADD", "text": "When new, be new.", "attempts": []},
+    ]
+    asked, _ = teacher(edits(*said))
+    found = await consolidate(asked, EMPTY, [proposal(C, problem="p"), proposal(B, problem="q")])
+    sources = [sorted(s.problem_id for s in p.edit.sources) for p in found.proposals]
+    assert sources == [["q"], ["p", "q"]]
+
+
+async def test_taint_goes_along_with_the_words():
+    """An edit is tainted when any proposal behind it is."""
+    asked, _ = teacher(edits({"op": "ADD", "text": C, "attempts": [1]}, {"op": "ADD", "text": B, "attempts": [2]}))
+    found = await consolidate(asked, EMPTY, [proposal(C, tainted=True), proposal(B)])
+    assert [p.edit.tainted for p in found.proposals] == [True, False]
+
+
+async def test_each_lesson_is_touched_once():
+    """Of two edits of one lesson the first stands, the other is dropped with the reason."""
+    said = [{"op": "UPDATE", "ids": [1], "text": C}, {"op": "DELETE", "ids": [1]}]
+    asked, _ = teacher(edits(*said))
+    found = await consolidate(asked, TAUGHT, [proposal(C, Op.UPDATE, (1,)), proposal(None, Op.DELETE, (1,))])
+    assert [p.edit.op for p in found.proposals] == [Op.UPDATE]
+    assert [v.reason for v in found.dropped] == ["lesson 1 is touched by an earlier edit of this batch"]
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (ProviderError("gone"), FailureKind.PROVIDER),
+        (BudgetReached("spent"), FailureKind.BUDGET),
+    ],
+)
+@pytest.mark.parametrize("mode", ["batch", "each"])
+async def test_a_failed_call_is_recorded(mode, line, kind):
+    """The failure costs the judgement alone: the proposals go on as they are."""
+    asked, _ = teacher(line, line, consolidate=mode)
+    found = await consolidate(asked, TAUGHT, [proposal(C)])
+    assert [f.kind for f in found.failures] == [kind]
+    assert [p.edit.text for p in found.proposals] == [C]
+    assert found.dropped == ()
+
+
+@pytest.mark.parametrize("mode", ["batch", "each"])
+async def test_a_dead_endpoint_ends_the_run(mode):
+    """Going on is pointless."""
+    asked, _ = teacher(EndpointError("dead"), consolidate=mode)
+    with pytest.raises(EndpointError):
+        await consolidate(asked, TAUGHT, [proposal(C)])
+
+
+async def test_one_by_one_each_sees_what_the_last_one_did():
+    """Weakest support first; the second prompt holds the library after the first; the net edits are given."""
+    asked, script = teacher(
+        edits({"op": "ADD", "text": C}),
+        edits({"op": "UPDATE", "ids": [1], "text": "When adding, go slowly and aloud."}),
+        consolidate="each",
+    )
+    strong = proposal("When adding, speak.", problem="q")
+    found = await consolidate(asked, TAUGHT, [strong, strong, proposal(C)])
+    assert C not in text_of(script.requests[0]).partition("The library now")[2].partition("The proposal")[0]
+    assert re.search(rf"\[3\] .*{re.escape(C)}", text_of(script.requests[1]))
+    assert [(p.edit.op, p.edit.ids, p.edit.text) for p in found.proposals] == [
+        (Op.UPDATE, (1,), "When adding, go slowly and aloud."),
+        (Op.ADD, (), C),
+    ]
+
+
+async def test_one_by_one_an_edit_keeps_the_sources_of_its_proposal():
+    """The model that decides how it enters is not where it comes from."""
+    asked, _ = teacher(edits({"op": "ADD", "text": C}), consolidate="each")
+    found = await consolidate(asked, TAUGHT, [proposal("When at a loss, draw.", problem="origin")])
+    assert [s.problem_id for s in found.proposals[0].edit.sources] == ["origin"]
+
+
+async def test_what_is_left_out_on_purpose_is_named():
+    """A proposal in no edit is a rejected one, in either mode."""
+    for mode in ("batch", "each"):
+        asked, _ = teacher(edits(), consolidate=mode)
+        found = await consolidate(asked, TAUGHT, [proposal(C)])
+        assert [(v.decision, v.edits[0].text) for v in found.dropped] == [("rejected", C)]
+
+
+def effect(value: float) -> Evidence:
+    """A measured effect."""
+    return Evidence("gate", value)
+
+
+def test_a_full_library_gives_up_what_is_worth_least_per_token():
+    """The lesson with the lowest measured effect leaves by a DELETE that says why."""
+    room = sum(len(t) // 4 + 1 for t in (B, C))
+    kept, refused = within_budget(TAUGHT, [proposal(C)], room, {1: effect(-0.2), 2: effect(0.4), 3: effect(0.1)})
+    assert [(p.edit.op, p.edit.ids) for p in kept] == [(Op.ADD, ()), (Op.DELETE, (1,))]
+    assert "lowest measured effect per token" in kept[1].edit.reason
+    assert refused == ()
+
+
+def test_what_does_not_fit_is_refused():
+    """A new lesson worth less than all that is there stays out."""
+    room = sum(len(t) // 4 + 1 for t in (A, B))
+    kept, refused = within_budget(TAUGHT, [proposal(C)], room, {1: effect(0.2), 2: effect(0.4)})
+    assert kept == ()
+    assert [v.reason for v in refused] == [f"the library is full at {room} tokens"]
+
+
+def test_a_library_with_room_is_left_alone():
+    """Nothing leaves without need."""
+    kept, refused = within_budget(TAUGHT, [proposal(C)], 2000, {})
+    assert ([p.edit.text for p in kept], refused) == ([C], ())
