@@ -37,6 +37,10 @@ from tfgrpo.types import Problem, Rollout, Step
 GRADED_AT_ONCE = 16
 
 
+ENOUGH_FAILED = 8
+"""After so many groups, all of them failed, a run ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class LearnResult:
     """What a finished run left behind."""
@@ -137,6 +141,8 @@ async def execute(
             async for step in loop.learn(run):
                 steps.append(step)
                 yield step
+                if not run.stopped:
+                    _require_grades(steps, min(ENOUGH_FAILED, len(learning)))
             if not run.stopped:
                 _require_learning(steps)
             status = "budget" if run.stopped else "finished"
@@ -152,14 +158,19 @@ async def execute(
             on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))
 
 
-def _require_learning(steps: Sequence[Step]) -> None:
-    """A run that learned nothing because nothing worked must not look like one that found nothing to learn."""
+def _require_grades(steps: Sequence[Step], enough: int) -> None:
+    """End a run in which every group so far has failed, once there are `enough`: going on only costs more."""
     groups = [g for s in steps for g in s.groups_P]
-    if groups and all(g.status == "failed" for g in groups):
+    if len(groups) >= enough and all(g.status == "failed" for g in groups):
         failed = [s.failure for g in groups for s in g.scores_G if s.failure]
         graded = [s.value is not None for g in groups for s in g.scores_G]
         many = "no group has two graded rollouts" if any(graded) else "not one rollout could be graded"
         raise NothingLearned(f"{many}: {failed[0].message if failed else 'the grader gave no scores'}")
+
+
+def _require_learning(steps: Sequence[Step]) -> None:
+    """A run that learned nothing because nothing worked must not look like one that found nothing to learn."""
+    groups = [g for s in steps for g in s.groups_P]
     taught = [g for g in groups if g.status == "kept"]
     lost = [f for s in steps for f in s.failures if f.kind != "budget"]
     if taught and len(lost) >= len(taught) and not any(s.proposals for s in steps):

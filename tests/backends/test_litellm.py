@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -65,3 +66,23 @@ def test_importing_the_backends_loads_no_client():
     code = f"import sys, tfgrpo.backends; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_a_missing_key_ends_the_run_in_one_sentence():
+    """Without a key nothing is sent, whatever litellm calls that; going on would fail the same way every time."""
+    env = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
+    code = (
+        "import asyncio\n"
+        "from tfgrpo.backends.litellm import LiteLLM\n"
+        "from tfgrpo.errors import EndpointError\n"
+        "from tfgrpo.types import Request\n"
+        "for model in ('gpt-5', 'anthropic/claude-sonnet-4-5', 'gemini/gemini-2.5-flash'):\n"
+        "    try:\n"
+        "        asyncio.run(LiteLLM().complete(Request('rollout', model, ({'role': 'user', 'content': 'x'},))))\n"
+        "    except EndpointError as error:\n"
+        "        print(error)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    told = run.stdout.splitlines()
+    assert len(told) == 3, run.stdout + run.stderr[-500:]
+    assert all("no key for" in line for line in told), told

@@ -48,6 +48,7 @@ class Dialect:
     """True once a call with a schema was answered."""
     dropped: set[str] = field(default_factory=set)
     limit_name: str = "max_tokens"
+    told: set[str] = field(default_factory=set)
     probe: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one call that tries a schema while nothing is settled, so that one 400 decides for all."""
 
@@ -70,6 +71,12 @@ class Dialect:
                 self.dropped.add(name)
                 return f"{name} is not sent"
         return ""
+
+    def is_news(self, lesson: str) -> bool:
+        """Whether this conclusion is drawn for the first time; the calls that were under way draw it again."""
+        first = lesson not in self.told
+        self.told.add(lesson)
+        return first
 
     def _step_down(self, refused: SchemaMode) -> str:
         if refused is self.schema_mode:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from types import ModuleType
@@ -22,6 +23,11 @@ from tfgrpo.pricing import Price, known_price
 from tfgrpo.retry import Renegotiated, Transient
 from tfgrpo.types import FailureKind, Reply, Request
 
+NO_KEY = re.compile(
+    r"missing credentials|(no|missing|invalid)[^.]{0,20} api.?key|api.?key[^.]{0,40}(not set|not found|must be set)",
+    re.IGNORECASE,
+)
+"""What clients say before anything is sent; litellm passes it on as if a server had failed."""
 log = logging.getLogger(__name__)
 
 
@@ -114,8 +120,11 @@ class LiteLLM:
         status, said = int(getattr(error, "status_code", None) or 500), str(error)
         if "LLM Provider NOT provided" in said:
             return EndpointError(f"litellm knows no provider for the model {where.model!r}; write provider/model")
+        if NO_KEY.search(said):
+            return EndpointError(f"no key for {where.model}: set the variable of its provider, such as OPENAI_API_KEY")
         if status in {400, 422} and (lesson := dialect.learn(body, said)):
-            log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(said))
+            if dialect.is_news(lesson):
+                log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(said))
             return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
         if isinstance(found := disconnected(where, error), EndpointError):
             return found

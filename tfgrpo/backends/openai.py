@@ -129,7 +129,8 @@ class OpenAI:
     ) -> ProviderError:
         self._has_answered = True
         if status in {400, 422} and (lesson := dialect.learn(body, detail_of(text))):
-            log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(detail_of(text)))
+            if dialect.is_news(lesson):
+                log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(detail_of(text)))
             return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
         return from_status(where, status, text, pause)
 
