@@ -72,6 +72,19 @@ async def test_overload_halves_the_width_and_answers_grow_it_back():
     assert slots.width == 8
 
 
+async def test_a_refusal_now_and_then_costs_little():
+    """One 429 in twenty leaves most of the width; when all calls are refused it halves again each time."""
+    slots, clock = pace(64)
+    for number in range(400):
+        clock.now += 1
+        await (fail(slots, Transient("x", status=429)) if number % 20 == 0 else call(slots))
+    assert slots.width > 40
+    for _ in range(40):
+        clock.now += 1
+        await fail(slots, Transient("x", status=429))
+    assert slots.width == 1
+
+
 async def test_calls_that_fail_together_halve_it_once():
     """Eight calls under way meet the same overload: that is one piece of news."""
     slots, clock = pace(8)

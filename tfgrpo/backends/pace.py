@@ -1,4 +1,7 @@
-"""How fast one endpoint is asked. Concurrency halves when the endpoint is overloaded and grows back by one per round.
+"""How fast one endpoint is asked: fewer calls at once when it is overloaded, and more again when it answers.
+
+The cut is in proportion to the share of recent calls that met overload (as in DCTCP, Alizadeh et al. 2010): where all
+do, concurrency halves; a refusal now and then, which says little about load, costs a few per cent.
 
 One Pace is shared by all roles that talk to the same endpoint: a Retry-After pauses every one of them, and an endpoint
 found dead is not asked again for a while.
@@ -17,6 +20,10 @@ from tfgrpo.retry import Transient, Unreachable
 
 OVERLOADED = {429, 503, 529}
 MINUTE = 60.0
+RECENT = 16
+"""The share of overload is an exponential mean over about so many calls."""
+RARE = 0.1
+"""Up to this share of overload the width grows by a quarter per round of answers, above it by one."""
 
 
 class Pace:
@@ -61,6 +68,8 @@ class Pace:
         self._epitaph = ""
         self._unreachable = 0
         self._cut_at = -1.0
+        # Nothing is known yet, so the first refusal counts in full.
+        self._overload = 1.0
         self._started: deque[float] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
@@ -93,7 +102,9 @@ class Pace:
             raise
         else:
             self._unreachable = 0
-            self.width = min(self._widest, self.width + 1 / self.width)
+            self._overload -= self._overload / RECENT
+            growth = 0.25 if self._overload < RARE else 0.0
+            self.width = min(self._widest, self.width + max(growth, 1 / self.width))
         finally:
             self.in_flight -= 1
             self._wake()
@@ -139,9 +150,11 @@ class Pace:
         now = self._clock()
         if isinstance(error, Transient):
             self._free_at = max(self._free_at, now + (error.retry_after or 0.0))
-            # Calls already under way when the width was cut tell nothing new.
-            if error.status in OVERLOADED and started > self._cut_at:
-                self.width, self._cut_at = max(1.0, self.width / 2), now
+            if error.status in OVERLOADED:
+                self._overload += (1 - self._overload) / RECENT
+                # Calls already under way when the width was cut tell nothing new.
+                if started > self._cut_at:
+                    self.width, self._cut_at = max(1.0, self.width * (1 - self._overload / 2)), now
         self._unreachable = self._unreachable + 1 if isinstance(error, Unreachable) else 0
         closed = isinstance(error, EndpointError) and not isinstance(error, Transient)
         if now >= self._dead_until and (closed or self._unreachable >= self._dead_after):
