@@ -111,8 +111,8 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
     # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
     price = known_price(model) if url is None else None
     urls: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
-    how: Any = engine.transport
-    first, *others = (OpenAI(url, key, price=price, timeout=engine.timeout, transport=how) for url in urls)
+    how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
+    first, *others = (OpenAI(url, key, price=price, **how) for url in urls)
     joining = ", ".join([first.base_url, *(other.base_url for other in others)]) if engine.join else None
     return Line(first, model.removeprefix("openai/"), price, tuple(others), joining)
 
