@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,7 @@ def setup(  # noqa: PLR0913 - the options of the command line
     )
 
 
-async def learn(problems: Any, *, heldout: Any = None, **asked: Any) -> AsyncIterator[Step]:
+async def learn(problems: Any, *, heldout: Any = None, **asked: Any) -> AsyncGenerator[Step, None]:
     """Learn from `problems` and yield each step once it is committed; see `setup` for the arguments.
 
     Args:
@@ -116,8 +116,10 @@ async def learn(problems: Any, *, heldout: Any = None, **asked: Any) -> AsyncIte
         EndpointError: the endpoint refuses every call.
         NothingLearned: not one group could be graded, or every contrast failed.
     """
-    async for step in execute(setup(**asked), problems, heldout):
-        yield step
+    # Closed at once when the caller stops early, so that the run is recorded as interrupted and its file given back.
+    async with aclosing(execute(setup(**asked), problems, heldout)) as steps:
+        async for step in steps:
+            yield step
 
 
 async def execute(
@@ -128,7 +130,7 @@ async def execute(
     fields: Mapping[str, str] | None = None,
     on_start: Callable[[Run], None] | None = None,
     on_end: Callable[[LearnResult], None] | None = None,
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step, None]:
     """Run `wanted` from beginning to end, record how it ended, and yield its steps."""
     learning, kept = build.split(wanted, build.problems_for(problems, fields), heldout)
     began, steps = time.monotonic(), []
