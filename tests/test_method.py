@@ -358,3 +358,25 @@ def test_every_preset_names_a_source_for_every_choice():
             if "=" in line.partition("#")[0] and name not in ("default", "training-free-grpo"):
                 assert line.partition("#")[2].strip(), f"{name}: {line}"
         assert preset(name).method == name
+
+
+def test_presets_are_listed_with_what_they_say_of_themselves():
+    """`tfgrpo plugins --kind presets` has a line per preset, with its source."""
+    from typer.testing import CliRunner
+
+    from tfgrpo.cli.app import app
+
+    shown = CliRunner().invoke(app, ["plugins", "--kind", "presets"]).stdout.splitlines()
+    assert [line.split()[0] for line in shown] == list(config.preset_names())
+    assert any(line.startswith("gdpo") and "arXiv 2601.05242" in line for line in shown)
+
+
+def test_progress_says_what_the_method_watches(tmp_path, capsys):
+    """A step of HICRA reports its semantic entropy, a step of DAPO its rounds."""
+    from tfgrpo.cli.progress import Progress
+
+    for name, word in (("hicra", "semantic_entropy"), ("dapo", "rounds 1")):
+        result = learn(Model(), rows(2), tmp_path / f"{name}.db", method=name, group_size=4)
+        with Progress() as progress:
+            progress.step(result.steps[0])
+        assert word in capsys.readouterr().err

@@ -256,6 +256,11 @@ def preset_names() -> tuple[str, ...]:
     return tuple(sorted(p.stem for p in PRESETS.glob("*.toml")))
 
 
+def preset_about(name: str) -> str:
+    """What a preset says of itself: its first line."""
+    return preset_path(name).read_text(encoding="utf-8").partition("\n")[0].removeprefix("#").strip()
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises UsageError naming the file and the fault."""
     try:

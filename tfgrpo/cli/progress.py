@@ -56,6 +56,8 @@ class Progress:
             f"step {step.index + 1} (epoch {step.epoch + 1}): reward {reward}; groups: {groups}; edits: {edits}; "
             f"version {step.version_before} -> {step.version_after}" + (f"; failures: {failed}" if failed else "")
         )
+        if step.monitor:
+            self.say("  watched: " + ", ".join(f"{name} {shown(value)}" for name, value in step.monitor.items()))
         for warning in warnings([step]):
             self.say(f"warning: {warning}")
         if step.index == 0 and self._run and self._run.watch and not self._run.stopped:
@@ -122,6 +124,11 @@ class Progress:
                 f"estimate: about {ahead.calls} calls in all{beside}; {tokens(ahead.usage)}; "
                 f"{duration(ahead.seconds)} left"
             )
+
+
+def shown(value: object) -> str:
+    """Return what a method watches as words."""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
 def planned(run: Run) -> tuple[int, int, int]:
