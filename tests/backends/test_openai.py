@@ -223,3 +223,12 @@ async def test_who_waited_for_the_schema_probe_goes_on_side_by_side(backend, ser
     server.reply = lambda body: '{"answer": 4}'
     await asyncio.gather(*(backend.complete(ask(i, response_schema=SCHEMA)) for i in range(6)))
     assert server.busiest == 5
+
+
+async def test_half_a_character_does_not_reach_the_store(server):
+    """A lone surrogate, which JSON can spell but no file can hold, arrives as a question mark."""
+    server.reply = lambda request: "ok \ud83d end"
+    backend = OpenAI(server.url)
+    reply = await backend.complete(Request("rollout", "m", ({"role": "user", "content": "x"},)))
+    await backend.aclose()
+    assert reply.text == "ok ? end"

@@ -91,8 +91,9 @@ def _reply_of_choice(choice: Mapping[str, Any], request: Request, usage: Usage) 
 
 def _text_of(content: Any) -> str:
     if isinstance(content, list):
-        return "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
-    return content or ""
+        content = "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
+    # Half a surrogate pair can be written in JSON, but neither stored nor sent on.
+    return (content or "").encode("utf-8", "replace").decode()
 
 
 def unique_calls(calls: Sequence[Mapping[str, Any]], before: Sequence[Message]) -> tuple[Mapping[str, Any], ...]:
