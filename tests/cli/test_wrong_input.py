@@ -56,7 +56,7 @@ WRONG = {
     "folder that is not there": (("learn", "learn.jsonl", "--db", "no/where.db"), "no"),
     "unknown library": (("eval", "learn.jsonl", "--library", "nope"), "has no library 'nope'"),
     "unknown version": (("eval", "learn.jsonl", "--library", "default@x"), "NAME or NAME@VERSION with a whole number"),
-    "unknown control": (("eval", "learn.jsonl", "--control", "none"), "no control 'none'; there are: same, empty, filler"),
+    "unknown control": (("eval", "learn.jsonl", "--control", "none"), "no control 'none'; there are: same, empty"),
     "nothing to grade": (("grade", "nofile.jsonl"), "no file 'nofile.jsonl'; give a .jsonl or .csv file of answers"),
     "no rows to grade": (("grade", "none.jsonl"), "none.jsonl holds no rows"),
     "row without answer": (("grade", "learn.jsonl"), "learn.jsonl:1: no response (or pred); each row needs"),

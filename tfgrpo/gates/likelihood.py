@@ -80,7 +80,7 @@ class Assessment:
 
     @property
     def decision(self) -> str:
-        """`rejected` when vetoed, or below the floor on problem after problem; `accepted` above it; else `undecided`."""
+        """`rejected` when vetoed, or mostly below the floor; `accepted` above it; else `undecided`."""
         if self.missing:
             return "undecided"
         if self.veto or (self.score < -self.floor and self.interval[1] < 0):
