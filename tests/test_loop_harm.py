@@ -91,3 +91,30 @@ def test_harm_holds_for_the_epoch_and_other_refusals_for_the_version():
     assert loop.standing(given, Library("l", 4), 0) == (harmful,)
     assert loop.standing(given, Library("l", 3), 1) == (harmful, useless)
     assert loop.standing(given, Library("l", 4), 1) == ()
+
+
+def test_the_check_of_a_repeated_run_is_kept_once_and_paid_once(db):
+    """The same command again asks nothing and adds no evidence."""
+    model = Model()
+    learn(model, rows(4), db, heldout=rows(40, 100), gate="paired")
+    asked = len(model.requests)
+    learn(model, rows(4), db, heldout=rows(40, 100), gate="paired")
+    assert len(model.requests) == asked
+    with Store.open(db, readonly=True) as store:
+        assert [e.kind for e in store.evidence("default")].count("harm-check") == 1
+
+
+def test_a_budget_that_ends_in_the_check_ends_the_run_after_its_last_step(db):
+    """The step is kept, the check is not half done, and a larger budget makes it whole."""
+    model = Model()
+    learn(model, rows(4), db, heldout=rows(40, 100), gate="paired")
+    whole = len(model.requests) - 40
+    cut = db.with_name("cut.db")
+    result = learn(Model(), rows(4), cut, heldout=rows(40, 100), gate="paired", budget_calls=whole - 5)
+    assert result.summary["stopped"]
+    assert len(result.library) == 4
+    with Store.open(cut, readonly=True) as store:
+        assert "harm-check" not in [e.kind for e in store.evidence("default")]
+    learn(Model(), rows(4), cut, heldout=rows(40, 100), gate="paired")
+    with Store.open(cut, readonly=True) as store:
+        assert "harm-check" in [e.kind for e in store.evidence("default")]
