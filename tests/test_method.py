@@ -14,6 +14,7 @@ from support.script import Model, learn, rows, text_of
 from experience_db import Store
 from tfgrpo import config
 from tfgrpo.config import LearnConfig
+from tfgrpo.datasets import batches, from_rows
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.base import as_score
 from tfgrpo.method import RETRY, begin, choose, form, per_batch, remember
@@ -254,6 +255,33 @@ def test_an_unsolved_problem_waits_for_a_later_step_and_a_budget(tmp_path):
     assert sum(n for *_, n in tries) == 8
     assert [s["sampling"] for s in (step.monitor for step in result.steps)].count("enough") == 2
     assert {s.monitor["sampling"] for s in result.steps} <= {"enough", "empty", "partial"}
+
+
+def test_an_unsolved_problem_is_tried_again_under_a_later_library(tmp_path):
+    """A step that needs a contrast takes the problem that has waited longest, with fresh rollouts."""
+
+    def easy_but_maple(request: Request) -> str:
+        figure = int(text_of(request).rpartition("comes of ")[2].split("?")[0])
+        return unlucky(request) if "maple" in text_of(request) else f"Answer: {2 * figure}"
+
+    problems, db = from_rows(rows(2)), tmp_path / "a.db"
+    seed = next(s for s in range(9) if "maple" in batches(problems, 1, s, 0)[0][0].id)
+    few = ["selection.rounds=2"]
+    options: dict[str, Any] = {"method": "dapo", "group_size": 4, "batch_size": 1, "seed": seed}
+    learn(Model(rollout=easy_but_maple), problems, db, overrides=few, **options)
+    first, second = statuses(db)
+    assert first == [("maple-200", "flat", 8)]
+    assert second == [("granite-201", "flat", 4), ("maple-200", "kept", 4)]
+
+
+def test_what_was_expected_stops_teaching_in_later_steps(tmp_path):
+    """A critic that has seen three wins is not surprised by the fourth."""
+
+    def right(request: Request) -> str:
+        return f"Answer: {2 * int(text_of(request).rpartition('comes of ')[2].split('?')[0])}"
+
+    learn(Model(rollout=right), rows(1), tmp_path / "a.db", method="ppo", group_size=1, epochs=4)
+    assert [step[0][1] for step in statuses(tmp_path / "a.db")] == ["kept", "kept", "kept", "flat"]
 
 
 def test_methods_resume_to_the_same_library(tmp_path):
