@@ -92,9 +92,9 @@ class Runs(EvidenceTable):
             run, index, epoch, version_before, version_after, to_json(summary), self.clock(),
         )  # fmt: skip
 
-    def steps(self, run: str) -> tuple[RunStep, ...]:
-        """The recorded steps of a run, in order."""
-        rows = self._rows("SELECT * FROM steps WHERE run = ? ORDER BY step", run)
+    def steps(self, run: str, step: int | None = None) -> tuple[RunStep, ...]:
+        """The recorded steps of a run, in order; of one step when named."""
+        rows = self._rows("SELECT * FROM steps WHERE run = ?1 AND (?2 IS NULL OR step = ?2) ORDER BY step", run, step)
         names = [name for name in RunStep.__dataclass_fields__ if name != "summary"]
         return tuple(RunStep(**{name: r[name] for name in names}, summary=json.loads(r["summary"])) for r in rows)
 

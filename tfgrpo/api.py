@@ -31,7 +31,7 @@ from tfgrpo.measure import Evaluation
 from tfgrpo.rollout import Actor
 from tfgrpo.rows import file_rows
 from tfgrpo.summarize import Teacher
-from tfgrpo.summary import recorded, summarize_run
+from tfgrpo.summary import recorded, shed, summarize_run
 from tfgrpo.types import Problem, Rollout, Step
 
 GRADED_AT_ONCE = 16
@@ -41,12 +41,17 @@ ENOUGH_FAILED = 8
 """After so many groups, all of them failed, a run ends."""
 
 
+KEPT_WHOLE = 10_000
+"""Rollouts of one run whose content is kept in memory; that of later ones is in the store alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class LearnResult:
     """What a finished run left behind."""
 
     library: Library
     steps: tuple[Step, ...]
+    """All steps; after 10,000 rollouts without the rollouts' content, which is in the store."""
     summary: dict[str, Any]
     """The fields of `learn --json`."""
 
@@ -133,7 +138,7 @@ async def execute(
 ) -> AsyncGenerator[Step, None]:
     """Run `wanted` from beginning to end, record how it ended, and yield its steps."""
     learning, kept = build.split(wanted, build.problems_for(problems, fields), heldout)
-    began, steps = time.monotonic(), []
+    began, steps, rollouts = time.monotonic(), [], 0
     async with AsyncExitStack() as stack:
         run = build.open_run(wanted, learning, kept, stack)
         if on_start:
@@ -141,7 +146,8 @@ async def execute(
         status = "interrupted"
         try:
             async for step in loop.learn(run):
-                steps.append(step)
+                rollouts += sum(len(g.rollouts_G) for g in step.groups_P)
+                steps.append(step if rollouts <= KEPT_WHOLE else shed(step))
                 yield step
                 if not run.stopped:
                     _require_grades(steps, min(ENOUGH_FAILED, len(learning)))

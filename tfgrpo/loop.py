@@ -259,9 +259,8 @@ def commit(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
     A step that is stored already is not stored again; the library it led to is returned.
     """
     store = run.store
-    for row in store.steps(run.id):
-        if row.step == step.index:
-            return store.library(library.name, row.version_after), replace(step, version_after=row.version_after)
+    for row in store.steps(run.id, step.index):
+        return store.library(library.name, row.version_after), replace(step, version_after=row.version_after)
     edits = [edit for verdict in step.verdicts if verdict.decision == "accepted" for edit in verdict.edits]
     with store.atomic():
         for group in step.groups_P:

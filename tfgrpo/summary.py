@@ -11,7 +11,11 @@ from experience_db.codec import finite
 from tfgrpo import stats
 from tfgrpo.backends.metered import total
 from tfgrpo.loop import Run, count, failures, step_summary
-from tfgrpo.types import Step
+from tfgrpo.types import Group, Rollout, Score, Step
+
+NOT_KEPT = Rollout("", 0)
+"""Stands in a step that was shed for each of its rollouts."""
+NO_SCORE = Score(None)
 
 
 def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, Any]:
@@ -48,6 +52,25 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),
     }
+
+
+def shed(step: Step) -> Step:
+    """Return a step without what its rollouts said, for runs so long that this would fill the memory.
+
+    Numbers, statuses, verdicts and failures stay as they are; the rollouts are in the store.
+    """
+    return dataclasses.replace(step, groups_P=tuple(map(_numbers, step.groups_P)))
+
+
+def _numbers(group: Group) -> Group:
+    return dataclasses.replace(
+        group,
+        rollouts_G=(NOT_KEPT,) * len(group.rollouts_G),
+        scores_G=tuple(score if score.failure else NO_SCORE for score in group.scores_G),
+        advantages_G=(),
+        grader_advantages_G=(),
+        grams=(),
+    )
 
 
 def warnings(steps: Sequence[Step]) -> list[str]:
