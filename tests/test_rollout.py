@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 
@@ -91,6 +92,19 @@ async def test_a_grader_that_raises_costs_its_rollout_alone():
     assert [None if math.isnan(r) else r for r in group.rewards_G] == [0.0, None, 2.0]
     assert group.scores_G[1].failure is not None
     assert group.status == "kept"
+
+
+async def test_a_group_grader_that_raises_scores_nobody():
+    """Without a judgement there is no reward, for nobody in the group, and no 0."""
+
+    async def jury(problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
+        raise ValueError("no quorum")
+
+    acting, _ = actor(lambda r: "4", jury)
+    group = await run_group(acting, PROBLEM, LIBRARY, 3, Sampling())
+    assert all(math.isnan(r) for r in group.rewards_G)
+    assert {s.failure.kind for s in group.scores_G if s.failure} == {FailureKind.GRADER}
+    assert group.status == "failed"
 
 
 async def test_a_measurement_comes_in_the_order_of_its_cases():

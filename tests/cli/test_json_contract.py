@@ -180,6 +180,14 @@ def test_grade_gives_each_row_back_with_score_and_reason(cli):
     assert [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()] == back
 
 
+def test_nan_in_a_row_is_refused(cli):
+    """NaN is no JSON: the row is named, and nothing passes it on."""
+    Path("g.jsonl").write_text('{"answer": "1", "response": "1", "logprob": NaN}\n')
+    result = cli("grade", "g.jsonl", "--grader", "exact")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "g.jsonl:1: not JSON" in result.stderr
+
+
 def refuse(problem: object, rollout: object) -> float:
     """A grader that fails."""
     raise ValueError("broken grader")
