@@ -274,6 +274,24 @@ def test_an_unsolved_problem_is_tried_again_under_a_later_library(tmp_path):
     assert second == [("granite-201", "flat", 4), ("maple-200", "kept", 4)]
 
 
+def test_proposals_of_heavier_groups_come_first(tmp_path):
+    """With Dr.GRPO the even group's proposal stands before the lopsided one's, by default they keep their order."""
+
+    def uneven(request: Request) -> str:
+        figure = int(text_of(request).rpartition("comes of ")[2].split("?")[0])
+        right = request.attempt == 0 or (request.attempt == 1 and "granite" in text_of(request))
+        return f"Answer: {2 * figure if right else figure}"
+
+    problems = from_rows(rows(2))
+    seed = next(s for s in range(9) if "maple" in batches(problems, 2, s, 0)[0][0].id)
+    for method, first in (("default", "maple"), ("dr-grpo", "granite")):
+        model = Model(rollout=uneven)
+        learn(model, problems, tmp_path / f"{method}.db", method=method, group_size=4, seed=seed)
+        (prompt,) = model.asked("consolidate")
+        (other,) = {"maple", "granite"} - {first}
+        assert prompt.index(f"topic is {first}") < prompt.index(f"topic is {other}")
+
+
 def test_what_was_expected_stops_teaching_in_later_steps(tmp_path):
     """A critic that has seen three wins is not surprised by the fourth."""
 
