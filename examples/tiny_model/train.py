@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ from torch.nn import functional
 
 LONGEST = 1024
 """Positions promised to the outside, in tokens; documents stay below."""
+STARTS = 3
+"""Starts that may be tried; how fast look-up is learnt differs between initial weights, and shows early."""
+JUST = 0.25
+"""Million tokens, a little more than between two reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Phase:
     least: float = 0.0
     learnt: Mapping[str, float] = field(default_factory=dict)
     """Drill -> loss below which it counts as learnt; the phase ends when all are."""
+    slow: Mapping[str, float] = field(default_factory=dict)
+    """Drill -> loss that after `least` million tokens means a bad start: such a run would stay behind to its end."""
 
 
 PHASES = (
@@ -68,6 +75,7 @@ PHASES = (
         most=5.0,
         least=2.0,
         learnt={"topics": 0.1, "quote": 0.1},
+        slow={"topics": 0.4},
     ),
     Phase(
         {
@@ -248,13 +256,13 @@ def write_model(network: Network, tokenizer: Tokenizer, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def train(options: argparse.Namespace, tokenizer: Tokenizer) -> Network:
-    """Train to the end and return the network; every 400 steps a checkpoint is written."""
-    torch.manual_seed(options.seed)
+def train(options: argparse.Namespace, tokenizer: Tokenizer, seed: int) -> Network | None:
+    """Train to the end and return the network, or None after a bad start; every 400 steps a checkpoint is written."""
+    torch.manual_seed(seed)
     network = Network(Shape(tokenizer.get_vocab_size(), options.width, options.layers, options.heads, options.hidden))
     place_circuits(network, landmarks(tokenizer))
     print(f"{sum(p.numel() for p in network.parameters())} parameters, {network.shape}", flush=True)
-    reader = Reader(tokenizer, options.seed + 10, options.batch)
+    reader = Reader(tokenizer, seed + 10, options.batch)
     optims = optimizers(network, options.muon, options.adam)
     groups = [group for optim in optims for group in optim.param_groups]
     full_rates = [group["lr"] for group in groups]
@@ -273,12 +281,12 @@ def train(options: argparse.Namespace, tokenizer: Tokenizer) -> Network:
             seconds = time.monotonic() - began
             means = losses.means()
             losses = Losses()
-            print(
-                f"step {step + 1} phase {reader.phase} {tokens / 1e6:.2f} Mtok {seconds:.0f} s "
-                f"{tokens / seconds:.0f} tok/s {means}",
-                flush=True,
-            )
-            if phase_is_over(PHASES[reader.phase], (tokens - phase_start) / 1e6, means):
+            head = f"step {step + 1} phase {reader.phase} {tokens / 1e6:.2f} Mtok {seconds:.0f} s"
+            print(f"{head} {tokens / seconds:.0f} tok/s {means}", flush=True)
+            millions = (tokens - phase_start) / 1e6
+            if is_slow(PHASES[reader.phase], millions, means):
+                return None
+            if phase_is_over(PHASES[reader.phase], millions, means):
                 reader.phase += 1
                 phase_start = tokens
         if step % 400 == 399:
@@ -293,6 +301,12 @@ def phase_is_over(phase: Phase, millions: float, means: Mapping[str, float]) -> 
         return False
     learnt = all(means.get(kind, math.inf) < bound for kind, bound in phase.learnt.items())
     return millions >= phase.most or (millions >= phase.least and learnt)
+
+
+def is_slow(phase: Phase, millions: float, means: Mapping[str, float]) -> bool:
+    """Whether a phase has just lasted `least` million tokens and what it drills is far from learnt."""
+    just = phase.least <= millions < phase.least + JUST
+    return just and any(means.get(kind, 0.0) > bound for kind, bound in phase.slow.items())
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -318,8 +332,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     tokenizer = build()
     save(tokenizer, options.out, LONGEST)
-    network = train(options, tokenizer)
-    write_model(network, tokenizer, options.out)
+    for start in range(STARTS):
+        network = train(options, tokenizer, options.seed + 1000 * start)
+        if network is not None:
+            write_model(network, tokenizer, options.out)
+            return
+        print(f"start {start + 1} is slow", flush=True)
+    sys.exit(f"none of {STARTS} starts learnt to look lines up; try another --seed")
 
 
 if __name__ == "__main__":
