@@ -292,6 +292,14 @@ def test_proposals_of_heavier_groups_come_first(tmp_path):
         assert prompt.index(f"topic is {first}") < prompt.index(f"topic is {other}")
 
 
+def test_waves_stop_once_a_group_has_its_contrast(tmp_path):
+    """Two rollouts that differ are enough; a group without contrast is drawn to its full size."""
+    model, flat = Model(), {"id": "flat", "question": "In topic maple: what comes of 7?", "answer": "none of it"}
+    learn(model, [*rows(1), flat], tmp_path / "a.db", group_size=5, overrides=["selection.wave=2"])
+    assert sorted(statuses(tmp_path / "a.db")[0]) == [("flat", "flat", 5), ("maple-200", "kept", 2)]
+    assert sorted(r.attempt for r in model.requests if r.role == "rollout") == [0, 0, 1, 1, 2, 3, 4]
+
+
 def test_what_was_expected_stops_teaching_in_later_steps(tmp_path):
     """A critic that has seen three wins is not surprised by the fourth."""
 

@@ -169,6 +169,7 @@ LEAST: Mapping[str, float] = {
     "rollout.group_size": 1,
     "selection.k": 1,
     "selection.rounds": 1,
+    "selection.wave": 1,
     "selection.wanted": 1,
     "selection.retries": 0,
     "selection.groups": 1,

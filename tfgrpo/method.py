@@ -299,7 +299,7 @@ def remember(memory: Memory, groups: Sequence[Group], config: LearnConfig) -> Me
     for g in groups:
         critic = observe(critic, g.problem.id, g.rewards_G)
     size = config.rollout.group_size
-    again = {g.problem.id: sum(r.index >= RETRY for r in g.rollouts_G) // size for g in groups}
+    again = {g.problem.id: len({(r.index - RETRY) // size for r in g.rollouts_G if r.index >= RETRY}) for g in groups}
     tries = dict(memory.tries) | {i: memory.tries.get(i, 0) + n for i, n in again.items() if n}
     met = {g.problem.id for g in groups}
     waiting = [p for p in memory.unsolved if p.id not in met] + [g.problem for g in unsolved(groups)]

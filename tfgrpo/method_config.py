@@ -52,6 +52,8 @@ class SelectionConfig:
     """dynamic: groups with contrast per step; None is the batch size."""
     retries: int = 4
     """dynamic: further groups one unsolved problem may cost in a run."""
+    wave: int | None = None
+    """Draw rollouts so many at a time, and stop once the group has a contrast; None draws all at once. Ours."""
     weighting: str = "equal"
     """Which proposals count more: those of `equal` groups, or by the group's weight in `grpo` or `dr_grpo`."""
     groups: int | None = None

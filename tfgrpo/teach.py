@@ -14,9 +14,9 @@ from typing import Any
 
 from experience_db import Library
 from tfgrpo.config import LearnConfig
-from tfgrpo.method import RETRY, Memory, choose, form, per_batch, unsolved
+from tfgrpo.method import RETRY, Memory, accuracy, choose, form, per_batch, unsolved
 from tfgrpo.rollout import Actor, run_group
-from tfgrpo.selection import Action, sampling_action
+from tfgrpo.selection import Action, next_wave, sampling_action
 from tfgrpo.summarize import Contrast, Effects, Teacher, contrast
 from tfgrpo.types import Group, GroupStatus, Problem, Sampling, Verdict
 
@@ -69,15 +69,26 @@ async def _alone(given: Conditions, problem: Problem) -> tuple[Group, Contrast]:
 
 
 async def _attempt(given: Conditions, problem: Problem, first: int | None = None) -> Group:
-    size = given.config.rollout.group_size
+    """Roll out one group, whole or in waves that end with its first contrast."""
+    size, wave = given.config.rollout.group_size, given.config.selection.wave
     start = given.epoch * size if first is None else first
+    group = await _rolled(given, problem, min(wave or size, size), start)
+    while wave is not None:
+        more = next_wave(accuracy(group), group_size=size, wave=wave).size
+        if not more:
+            break
+        group = _grown(given, group, await _rolled(given, problem, more, start + len(group.rollouts_G)))
+    return group
+
+
+async def _rolled(given: Conditions, problem: Problem, size: int, first: int) -> Group:
     return await run_group(
         given.actor,
         problem,
         given.library,
         size,
         given.sampling,
-        first=start,
+        first=first,
         config=given.config,
         memory=given.memory,
     )
