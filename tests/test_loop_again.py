@@ -210,3 +210,19 @@ def test_token_budget_counts_what_endpoints_report(db):
     result = learn(model, rows(4), db, budget_tokens=1000, rollout__max_tokens=50)
     assert 2 <= len(model.requests) < 9
     assert "tokens is reached" in result.summary["stopped"]
+
+
+def test_what_a_budget_paid_for_is_kept(db):
+    """Calls under way when the budget ends are waited for and recorded: none of them is ever sent again."""
+
+    async def slowly(request: Request) -> str:
+        await asyncio.sleep(0.001 * (request.sampling.seed % 7))
+        return solve(request)
+
+    held = {"heldout": rows(32, 100), "gate": "paired"}
+    cut, rest, whole = Model(evaluate=slowly, gate=slowly), Model(), Model()
+    learn(cut, rows(4), db, budget_calls=70, **held)
+    learn(rest, rows(4), db, budget_calls=10_000, **held)
+    learn(whole, rows(4), db.with_name("whole.db"), **held)
+    assert len(cut.requests) == 70
+    assert len(cut.requests) + len(rest.requests) == len(whole.requests)

@@ -64,6 +64,36 @@ async def run_group(
     return group
 
 
+PASSING = frozenset({FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.PROVIDER})
+"""Failures that a while later may not happen again."""
+
+
+def incomplete(group: Group) -> bool:
+    """Whether some rollouts of a group failed for reasons that may have passed by now."""
+    return any(r.failure and r.failure.kind in PASSING for r in group.rollouts_G)
+
+
+async def complete(
+    actor: Actor,
+    group: Group,
+    library: Library,
+    sampling: Sampling,
+    *,
+    config: LearnConfig = LearnConfig(),
+    memory: Memory = NEW,
+) -> Group:
+    """Run the rollouts of `group` again that failed for passing reasons, and grade the whole group anew."""
+
+    async def once_more(rollout: Rollout) -> Rollout:
+        if not (rollout.failure and rollout.failure.kind in PASSING):
+            return rollout
+        return await roll_out(actor, group.problem, library, actor.slot("rollout", rollout.index, sampling))
+
+    rollouts_G = tuple(await actor.executor.run([partial(once_more, r) for r in group.rollouts_G]))
+    scores_G = await grade(actor.grader, group.problem, rollouts_G)
+    return make_group(group.problem, rollouts_G, scores_G, group.version, config, memory)
+
+
 def make_group(
     problem: Problem,
     rollouts_G: tuple[Rollout, ...],
@@ -95,14 +125,17 @@ async def measure(
     """Run and grade one rollout per (problem, seed index), in input order.
 
     Raises:
-        BudgetReached: a budget did not admit all of them; half a measurement would be a wrong one.
+        BudgetReached: a budget did not admit all of them; half a measurement would be a wrong one. Calls that were
+            under way have ended and are in the journal: they were paid for.
     """
 
     async def one(problem: Problem, index: int) -> Graded:
-        rollout = await actor.environment(problem, library, actor.slot(role, index, sampling))
+        rollout = await roll_out(actor, problem, library, actor.slot(role, index, sampling))
         (score,) = await grade(actor.grader, problem, (rollout,))
-        if score.failure and score.failure.kind is FailureKind.BUDGET:
-            raise BudgetReached(score.failure.message)
         return Graded(rollout, score)
 
-    return tuple(await actor.executor.run([partial(one, p, i) for p, i in cases], limit=actor.concurrency))
+    graded = tuple(await actor.executor.run([partial(one, p, i) for p, i in cases], limit=actor.concurrency))
+    for failure in (g.score.failure for g in graded):
+        if failure and failure.kind is FailureKind.BUDGET:
+            raise BudgetReached(failure.message)
+    return graded
