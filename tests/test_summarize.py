@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from dataclasses import replace
 
@@ -16,7 +17,7 @@ from tfgrpo.errors import EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Local
 from tfgrpo.rollout import make_group
 from tfgrpo.summarize import Teacher, ask_edits, contrast, in_words, shorten, transcript
-from tfgrpo.types import Failure, FailureKind, Group, Problem, Rollout, Score, Usage
+from tfgrpo.types import Failure, FailureKind, Group, Problem, Request, Rollout, Score, Usage
 
 PROBLEM = Problem("p1", "How many birds?", "seventeen")
 EMPTY = Library("x")
@@ -215,3 +216,20 @@ async def test_the_hash_of_the_template_is_on_every_source():
     (source,) = found.proposals[0].edit.sources
     assert source.template == prompts.load().hash("contrast/group")
     assert source.model == "other"
+
+
+async def test_a_summary_that_fails_does_not_cut_its_siblings_short():
+    """Calls under way end and are paid for once; then the failure counts, and costs the group."""
+    ended = []
+
+    async def say(request: Request) -> str:
+        if "I say 0" in str(request.messages[0]["content"]):
+            raise ProviderError("too long", FailureKind.REFUSED_REQUEST)
+        await asyncio.sleep(0.01)
+        ended.append(request)
+        return "brief"
+
+    asked = replace(teacher(summaries="always")[0], backend=Scripted(say))
+    found = await contrast(asked, group(1.0, 0.0, 1.0), EMPTY)
+    assert [f.kind for f in found.failures] == [FailureKind.REFUSED_REQUEST]
+    assert len(ended) == 2

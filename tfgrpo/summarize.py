@@ -18,7 +18,7 @@ from tfgrpo.boundary import failure_of
 from tfgrpo.config import LessonsConfig
 from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.edits import check_edits
-from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
+from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
 from tfgrpo.executors import Executor
 from tfgrpo.leakage import leaks
 from tfgrpo.prompts import Prompts
@@ -141,11 +141,14 @@ async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
         why, named = group.scores_G[i].why, named_scores(group, i)
         attempts.append(Attempt(number, group.rewards_G[i], group.advantages_G[i], text, why, named, tokens=cost))
     if not teacher.config.contrast:
-        attempts = [replace(a, reward=0.0, advantage=0.0, feedback="") for a in attempts]
+        attempts = [replace(a, reward=0.0, advantage=0.0, feedback="", scores=()) for a in attempts]
     long = any(len(a.text) > share * CHARS_PER_TOKEN for a in attempts)
     if teacher.summaries == "always" or (teacher.summaries == "when-long" and long):
         jobs = [partial(_summary, teacher, group, attempt) for attempt in attempts]
-        attempts = await teacher.executor.run(jobs)
+        told = await teacher.executor.run(jobs)
+        if failed := next((each for each in told if isinstance(each, TfgrpoError)), None):
+            raise failed
+        attempts = [each for each in told if isinstance(each, Attempt)]
     return tuple(replace(a, text=shorten(a.text, share)) for a in attempts)
 
 
@@ -181,7 +184,8 @@ def plan_first(text: str, advantage: float, grams: Sequence[str], alpha: float) 
     return "\n".join([*plans, *(said for said, plan in marked if not plan)]) if plans else text
 
 
-async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt:
+async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt | TfgrpoError:
+    """Return the attempt retold, or what went wrong: the calls of its siblings are paid for and shall end first."""
     prompt = teacher.prompts.render(
         "summarize/rollout",
         problem=group.problem,
@@ -189,9 +193,11 @@ async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt:
         reference=group.problem.answer if teacher.config.ground_truth else None,
         max_words=150,
     )
-    reply = await teacher.backend.complete(
-        Request("summarize", teacher.model, (_user(prompt),), teacher.sampling, attempt=0)
-    )
+    request = Request("summarize", teacher.model, (_user(prompt),), teacher.sampling, attempt=0)
+    try:
+        reply = await teacher.backend.complete(request)
+    except (ProviderError, BudgetReached) as error:
+        return error
     summary = reply.text.strip()
     return replace(attempt, summary=summary, text=summary)
 
