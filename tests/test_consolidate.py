@@ -171,3 +171,11 @@ def test_a_library_with_room_is_left_alone():
     """Nothing leaves without need."""
     kept, refused = within_budget(TAUGHT, [proposal(C)], 2000, {})
     assert ([p.edit.text for p in kept], refused) == ([C], ())
+
+
+@pytest.mark.parametrize("mode", ["batch", "each"])
+async def test_a_refused_edit_is_refused_once(mode):
+    """What the checks turn down is not also counted as left out."""
+    asked, _ = teacher(edits({"op": "ADD", "text": A, "attempts": [1]}), consolidate=mode)
+    found = await consolidate(asked, TAUGHT, [proposal("When you add, take your time.")])
+    assert [v.reason for v in found.dropped] == ["lesson 1 says the same"]

@@ -70,6 +70,7 @@ async def _each(teacher: Teacher, library: Library, joined: tuple[Proposal, ...]
     working = library
     failures: list[Failure] = []
     dropped: list[Verdict] = []
+    named: set[int] = set()
     for proposal in sorted(joined, key=lambda p: p.support * p.weight):
         prompt = teacher.prompts.render(
             "consolidate/each",
@@ -88,12 +89,13 @@ async def _each(teacher: Teacher, library: Library, joined: tuple[Proposal, ...]
         edits = [replace(e, sources=origin.sources, tainted=origin.tainted, reason=origin.reason) for e in parsed.edits]
         checked = check_edits(edits, working.lessons, max_words=teacher.config.max_words)
         dropped.extend(Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped)
+        named |= {joined.index(proposal)} if checked.dropped else set()
         working = working.with_edits(checked.kept)
     support = {normalise(p.edit.text or ""): p.support for p in joined}
     net = [
         Proposal(edit, support.get(normalise(edit.text or ""), 1)) for edit in compose(library.lessons, working.lessons)
     ]
-    return Consolidated(tuple(net), (*dropped, *_left_out(joined, net, set())), tuple(failures))
+    return Consolidated(tuple(net), (*dropped, *_left_out(joined, net, named)), tuple(failures))
 
 
 def _left_out(joined: Sequence[Proposal], merged: Sequence[Proposal], taken: Collection[int]) -> list[Verdict]:
