@@ -153,7 +153,7 @@ def test_the_timeout_setting_reaches_the_call(db, server, monkeypatch):
     """`engine.timeout` bounds a call at the socket; what runs into it is a timeout, not a wrong answer."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     server.reply = lambda body: "Answer: 400"
-    server.faults = [None, Fault.HANG]
+    server.faults = lambda index, body: Fault.HANG if index else None
     asked = {"base_url": server.url, "engine__timeout": 0.4, "engine__attempts": 1, "concurrency": 1}
     result = tfgrpo.learn_sync(rows(2), model="openai/test-model", db=db, **SMALL | asked)
     assert result.summary["failures"] == {"timeout": 4}

@@ -15,7 +15,7 @@ from typing import Any
 from experience_db import Library
 from tfgrpo.config import LearnConfig
 from tfgrpo.method import RETRY, Memory, accuracy, choose, form, per_batch, unsolved
-from tfgrpo.rollout import Actor, run_group
+from tfgrpo.rollout import Actor, complete, incomplete, run_group
 from tfgrpo.selection import Action, next_wave, sampling_action
 from tfgrpo.summarize import Contrast, Effects, Teacher, contrast
 from tfgrpo.types import Group, GroupStatus, Problem, Sampling, Verdict
@@ -51,9 +51,12 @@ async def teach(given: Conditions, batch: Sequence[Problem]) -> Taught:
     """Roll out, select and contrast one batch of problems."""
     run = given.actor.executor.run
     if not per_batch(given.config):
-        pairs = await run([partial(_alone, given, problem) for problem in batch])
+        early = await run([partial(_alone, given, problem) for problem in batch])
+        answered = _answered([group for group, _ in early])
+        pairs = await run([partial(_late, given, group, told, answered) for group, told in early])
         return Taught(tuple(g for g, _ in pairs), tuple(c for _, c in pairs), {})
     groups = tuple(await run([partial(_attempt, given, problem) for problem in batch]))
+    groups = tuple(await run([partial(_completed, given, group, _answered(groups)) for group in groups]))
     monitor: dict[str, Any] = {}
     if given.config.selection.kind == "dynamic":
         groups, monitor = await _resampled(given, groups)
@@ -62,10 +65,31 @@ async def teach(given: Conditions, batch: Sequence[Problem]) -> Taught:
     return Taught(groups, tuple(contrasts), monitor | watched)
 
 
-async def _alone(given: Conditions, problem: Problem) -> tuple[Group, Contrast]:
-    """One problem's whole way: no other problem is waited for."""
-    (group,), _ = choose([await _attempt(given, problem)], given.config, given.memory)
+async def _alone(given: Conditions, problem: Problem) -> tuple[Group, Contrast | None]:
+    """One problem's whole way: no other problem is waited for; a group that an outage hit is left for later."""
+    group = await _attempt(given, problem)
+    return (group, None) if incomplete(group) else await _taught(given, group)
+
+
+async def _late(given: Conditions, group: Group, told: Contrast | None, answered: bool) -> tuple[Group, Contrast]:
+    """Give a group that an outage hit its second chance, once all others are done."""
+    return (group, told) if told is not None else await _taught(given, await _completed(given, group, answered))
+
+
+async def _taught(given: Conditions, group: Group) -> tuple[Group, Contrast]:
+    (group,), _ = choose([group], given.config, given.memory)
     return group, await _contrast(given, group)
+
+
+async def _completed(given: Conditions, group: Group, answered: bool) -> Group:
+    if not (answered and incomplete(group)):
+        return group
+    return await complete(given.actor, group, given.library, given.sampling, config=given.config, memory=given.memory)
+
+
+def _answered(groups: Sequence[Group]) -> bool:
+    """Whether anything was answered; when nothing was, the endpoint is down and asking again would only take longer."""
+    return any(rollout.failure is None for group in groups for rollout in group.rollouts_G)
 
 
 async def _attempt(given: Conditions, problem: Problem, first: int | None = None) -> Group:
