@@ -341,7 +341,9 @@ def _likelihood(bench: Bench, stack: AsyncExitStack) -> Likelihood | None:
         return None
     if setup.environment is not None:
         raise UsageError("edit scores need the prompt of a rollout, and an agent makes its own; use --gate paired")
-    scores = scores_of(line.backend, configuration.environment("OPENAI_API_KEY"), line.price)
+    scores = scores_of(
+        line.backend, configuration.environment("OPENAI_API_KEY"), line.price, setup.config.engine.timeout
+    )
     stack.push_async_callback(close, scores)
     texts = SingleTurn(line.backend, line.model, bench.prompts, setup.config.instructions)
     return Likelihood(Scoring(bench.backend(Line(scores, line.model, line.price)), line.model), texts, Local())

@@ -71,7 +71,7 @@ class Likelihood:
             return ()
 
 
-def scores_of(backend: Backend, key: str | None, price: Price | None) -> Backend:
+def scores_of(backend: Backend, key: str | None, price: Price | None, timeout: float = 600.0) -> Backend:
     """Return what answers scoring calls for the model behind `backend`.
 
     Raises:
@@ -80,7 +80,7 @@ def scores_of(backend: Backend, key: str | None, price: Price | None) -> Backend
     if isinstance(backend, Tiny):
         return TinyScores(backend)
     if isinstance(backend, OpenAI):
-        return HttpScores(backend.base_url, key, price=price)
+        return HttpScores(backend.base_url, key, price=price, timeout=timeout)
     raise UsageError(
         f"{type(backend).__name__} models cannot score given tokens, which this method needs; serve the model with "
         "vLLM and name it with --base-url, or take --gate paired"
