@@ -255,7 +255,7 @@ class Bench:
         if setup.environment is None:
             environment = SingleTurn(self.backend(self.line), self.line.model, self.prompts, config.instructions)
         else:
-            environment = Wrapped(setup.environment, agent_name(setup), Journal(self.store), self.run, self.tally)
+            environment = Wrapped(setup.environment, agent_name(setup), Journal(self.store), self.run, self.tally, self.ledger)
         seen = self.watch.saw if self.watch else None
         return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency, seen)
 
