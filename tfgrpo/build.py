@@ -23,6 +23,7 @@ from tfgrpo.backends.score import Scoring
 from tfgrpo.backends.scripted import Scripted
 from tfgrpo.backends.stack import stacked
 from tfgrpo.config import BudgetConfig, EngineConfig, LearnConfig
+from tfgrpo.continuation import continuation
 from tfgrpo.environments import Agent, Environment, SingleTurn, Wrapped
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
@@ -255,7 +256,9 @@ class Bench:
         if setup.environment is None:
             environment = SingleTurn(self.backend(self.line), self.line.model, self.prompts, config.instructions)
         else:
-            environment = Wrapped(setup.environment, agent_name(setup), Journal(self.store), self.run, self.tally, self.ledger)
+            environment = Wrapped(
+                setup.environment, agent_name(setup), Journal(self.store), self.run, self.tally, self.ledger
+            )
         seen = self.watch.saw if self.watch else None
         return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency, seen)
 
@@ -307,8 +310,9 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     bench.run = f"{setup.run}@{mark[:8]}" if setup.run else f"learn-{mark[:8]}"
     likelihood = _likelihood(bench, stack)
     stack.enter_context(store.claim(setup.library, f"run {bench.run}"))
+    resumed = any(run.id == bench.run for run in store.runs())
     library = _base(setup, store, bench.run, bench.prompts.source("lessons"))
-    store.start_run(
+    started = store.start_run(
         bench.run,
         name=setup.run or bench.run,
         kind="learn",
@@ -324,8 +328,9 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     teacher = _teacher(bench, actor)
     name = setup.run or bench.run
     learn, held = tuple(learning), tuple(heldout)
-    run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally)
+    run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally, bench.ledger)
     run.watch = bench.watch
+    run.continuation = continuation(store, started, resumed=resumed, named=setup.run is not None)
     run.likelihood, run.paraphrases = likelihood, setup.summarizer_model is not None
     return run
 

@@ -59,6 +59,8 @@ class Run:
     """Whether the summarizer is a model of its own, able to say a lesson in other words."""
     stopped: str = ""
     """Why the run ended early: which budget; empty when it did not."""
+    continuation: str = ""
+    """What the run goes on from, or why it starts anew; empty when there is nothing to say."""
     watch: Watch | None = None
     """Live numbers for displays, and the way to stop."""
 

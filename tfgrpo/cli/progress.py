@@ -44,6 +44,8 @@ class Progress:
             f"{size} rollouts each, {run.config.epochs} epochs, library {run.library.name!r} from version "
             f"{run.library.version}"
         )
+        if run.continuation:
+            self.say(run.continuation)
 
     def step(self, step: Step) -> None:
         """Report one committed step."""
