@@ -112,6 +112,19 @@ def test_the_edit_that_changes_nothing_scores_zero(kind):
     assert gains([sides], EditScoreConfig(kind), Floor()) == pytest.approx((0.0,), abs=1e-12)
 
 
+def test_tau_as_wide_as_the_wrong_scores_weighs_the_hardest_wrong_rollout():
+    """A lesson that pulls up the likeliest wrong rollout loses more than the plain mean says; tau 10 is that mean."""
+    old = [(-1.0,), (-1.0,), (-0.5,), (-2.0,)]
+    sides = Sides(group(1, "glorp"), old, [(-1.0,), (-1.0,), (-0.3,), (-2.0,)])
+    options: list[dict[str, Any]] = [{}, {"tau": 10}, {"tau": "spread"}]
+    plain, wide, near = (gains([sides], EditScoreConfig("disco", each), Floor())[0] for each in options)
+    assert plain == pytest.approx(-0.1)
+    assert wide == pytest.approx(plain, abs=0.01)
+    assert near < plain - 0.02
+    with pytest.raises(UsageError, match="'spread'"):
+        gains([sides], EditScoreConfig("disco", {"tau": "wide"}), Floor())
+
+
 async def test_a_problem_that_a_lesson_came_from_never_scores_it():
     """Cross-fitting is built in: source problems of the edit, and of the lesson it changes, are not asked."""
     trial = laboratory()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from tfgrpo.advantages.moments import mean
+from tfgrpo.advantages.moments import mean, std
 from tfgrpo.edit_scores import (
     CLIPS,
     Clip,
@@ -172,10 +172,23 @@ def _gvpo(sides: Sides, floor: Floor, *, beta: float = 0.1, per_token: bool = Fa
 
 
 def _disco(
-    sides: Sides, floor: Floor, *, score: str = "log_likelihood", tau: float | None = None, beta: float = 1.0
+    sides: Sides, floor: Floor, *, score: str = "log_likelihood", tau: float | str | None = None, beta: float = 1.0
 ) -> float:
-    found = disco_gain(sides.new_G, sides.old_G, sides.right_G, score=score, tau=tau)  # type: ignore[arg-type]
+    width = wrong_spread(sides) if tau == "spread" else tau
+    if isinstance(width, str):
+        raise UsageError(f"tau is a number or 'spread', not {width!r}")
+    found = disco_gain(sides.new_G, sides.old_G, sides.right_G, score=score, tau=width)  # type: ignore[arg-type]
     return found.gain if found.valid else math.nan
+
+
+def wrong_spread(sides: Sides) -> float | None:
+    """Deviation of the wrong rollouts' mean log-probs under the current library; None where there is none.
+
+    The published tau of 10 is sized for other scores: where these differ by a tenth of a nat it is the plain mean.
+    """
+    scored = zip(sides.old_G, sides.right_G, strict=True)
+    spread = std(mean(row) for row, right in scored if row and right == 0.0)
+    return spread if spread > 0 else None
 
 
 def _hicra(sides: Sides, floor: Floor, *, alpha: float = 0.2, recentre: bool = True) -> float:
