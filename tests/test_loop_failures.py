@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 import pytest
-from support.script import TOPICS, Model, edits, learn, lesson, propose, rows, solve, text_of
+from support.script import TOPICS, Model, agree, edits, learn, lesson, propose, rows, solve, text_of
 
 from experience_db import Store
 from tfgrpo.errors import NothingLearned, ProviderError
@@ -119,3 +119,24 @@ def test_a_failing_consolidation_costs_its_judgement_alone(db):
     result = learn(Model(consolidate=lambda _: ProviderError("gone")), rows(4), db)
     assert len(result.library) == 4
     assert result.summary["failures"] == {"provider": 1}
+
+
+@pytest.mark.parametrize("role", ["rollout", "contrast", "consolidate"])
+def test_a_finished_run_stays_as_it_is_where_calls_had_failed(db, role):
+    """Repeated, it asks nothing again and says the same; a run of another name tries the failed calls once more."""
+    answer = {"rollout": solve, "contrast": propose, "consolidate": agree}[role]
+
+    def moody(request: Request) -> object:
+        ill = role == "consolidate" or ("topic maple" in text_of(request) and request.attempt in (0, 1))
+        return ProviderError("down") if ill else answer(request)
+
+    first = learn(Model(**{role: moody}), rows(4), db)
+    healthy = Model()
+    again = learn(healthy, rows(4), db)
+    assert healthy.requests == []
+    assert again.library == first.library
+    for part in ("groups", "edits", "lessons", "reward", "failures"):
+        assert again.summary[part] == first.summary[part]
+    repaired = learn(healthy, rows(4), db, run="again", library="other")
+    assert 0 < len(healthy.requests) <= 4
+    assert len(repaired.library) == 4

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from experience_db import Edit, Evidence, Library, Store, effect_of
+from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally, total
 from tfgrpo.config import LearnConfig
 from tfgrpo.consolidate import Consolidated, consolidate
@@ -44,6 +45,8 @@ class Run:
     learning: tuple[Problem, ...]
     heldout: tuple[Problem, ...]
     tally: dict[str, Tally] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    """What admits calls; closed while a stored step is repeated."""
     before: tuple[float, ...] = ()
     """Held-out reward per problem under the version the run started from; nan where it failed."""
     after: tuple[float, ...] = ()
@@ -94,11 +97,14 @@ async def learn(run: Run) -> AsyncIterator[Step]:
     if run.stopped:
         return
     refused: list[Refused] = []
+    done = {row.step for row in run.store.steps(run.id)}
     index = 0
     for epoch in range(run.config.epochs):
         start, parts = library, batches(run.learning, run.config.batch_size, run.config.seed, epoch)
         for place, batch in enumerate(parts, 1):
+            run.ledger.closed = index in done
             step = await _step(run, library, batch, epoch, index, standing(refused, library, epoch))
+            run.ledger.closed = False
             if run.stopped:
                 yield step
                 return

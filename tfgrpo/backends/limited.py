@@ -27,6 +27,8 @@ CHARACTERS_PER_TOKEN = 3.0
 FIRST_GUESS = 1024
 """Completion tokens reserved while nothing is known."""
 
+REPEATED = "it failed when this step was made, and the step stands; a new --run tries it again"
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -59,6 +61,8 @@ class Ledger:
         self.usd = usd
         self.stopped = ""
         """Why nothing is admitted any more, whatever the budget; empty while it is."""
+        self.closed = False
+        """Whether the journal alone answers: a stored step is being repeated, and what failed in it stays failed."""
         self._clock = clock
         self._began: float | None = None
         self._under_way: list[_Entry] = []
@@ -75,8 +79,11 @@ class Ledger:
 
         Raises:
             BudgetReached: it does not fit any more.
+            ProviderError: the ledger is closed.
             UsageError: there is a budget for money, but no price.
         """
+        if self.closed:
+            raise ProviderError(REPEATED)
         if self.budget.usd is not None and price is None:
             raise UsageError(f"a budget in USD needs a price, and that of {request.model} is unknown; set a price")
         entry = self._reserve(request, price)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from experience_db import Journal, Library
+from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
-from tfgrpo.types import Message, Problem, Rollout, Usage
+from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]]
 """`async def agent(problem, lessons) -> str | Rollout`; lessons is '' while the library is empty."""
@@ -34,6 +35,8 @@ class Wrapped:
     run: str | None = None
     tally: dict[str, Tally] = field(default_factory=dict)
     """Where rollouts are counted as calls of their role, new and replayed."""
+    ledger: Ledger | None = None
+    """When it is closed, only the journal answers."""
 
     async def __call__(self, problem: Problem, library: Library, slot: Slot) -> Rollout:
         """Return the agent's rollout; what it raises becomes a failure of kind `environment`."""
@@ -49,6 +52,8 @@ class Wrapped:
             revived = _revive(found, problem, slot)
             count(self.tally, slot.role, revived.usage, replayed=True)
             return revived
+        if self.ledger is not None and self.ledger.closed:
+            return Rollout(problem.id, slot.index, failure=Failure(FailureKind.ENVIRONMENT, REPEATED))
         rollout = await self._attempt(problem, library, slot)
         if rollout.failure is None:
             count(self.tally, slot.role, rollout.usage, replayed=False)
