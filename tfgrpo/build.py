@@ -286,7 +286,8 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
     store = store or stack.enter_context(Store.open(setup.db))
     endpoints = max(len(line.backends), len(writer.backends))
-    paces = tuple(Pace(-(-engine.concurrency // endpoints)) for _ in range(endpoints))
+    each, calls, tokens = -(-engine.concurrency // endpoints), engine.requests_per_minute, engine.tokens_per_minute
+    paces = tuple(Pace(each, per_minute=calls, tokens_per_minute=tokens) for _ in range(endpoints))
     return Bench(setup, store, line, writer, texts, grader, ledger, paces, run)
 
 

@@ -100,6 +100,10 @@ class EngineConfig:
     """Seconds one call may take."""
     attempts: int = 5
     """Tries per call before it counts as failed."""
+    requests_per_minute: int | None = None
+    """Requests that may start within any minute, at each endpoint; None sets no limit."""
+    tokens_per_minute: int | None = None
+    """Tokens that they may take together."""
     join: bool = True
     """Send identical calls as one request with `n`, where the endpoint honours it."""
     transport: str = "aiohttp"
@@ -184,6 +188,8 @@ LEAST: Mapping[str, float] = {
     "lessons.attempt_tokens": 1,
     "engine.concurrency": 1,
     "engine.attempts": 1,
+    "engine.requests_per_minute": 1,
+    "engine.tokens_per_minute": 1,
     "budget.calls": 0,
     "budget.tokens": 0,
     "budget.usd": 0,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from tfgrpo.backends import Ledger, Limited, OpenAI, Pace, Scripted
 from tfgrpo.errors import EndpointError, UsageError
 from tfgrpo.retry import Transient, Unreachable
-from tfgrpo.types import Request
+from tfgrpo.types import Reply, Request, Sampling, Usage
 
 ASK = Request("rollout", "m", ({"role": "user", "content": "hi"},))
 
@@ -126,6 +127,37 @@ async def test_calls_per_minute_are_kept():
     slots, clock = pace(per_minute=2)
     for _ in range(3):
         await call(slots)
+    assert clock.now == 1060
+
+
+async def test_tokens_per_minute_are_kept():
+    """Calls count by estimate while they run and by what they took afterwards."""
+    slots, clock = pace(tokens_per_minute=100)
+    async with slots.slot(60) as took:
+        took(90)
+    await call(slots)  # Calls without tokens are free.
+    async with slots.slot(10):
+        assert clock.now == 1000
+    async with slots.slot(10):
+        assert clock.now == 1060
+
+
+async def test_a_call_larger_than_a_minute_starts_alone():
+    """It would never start otherwise."""
+    slots, clock = pace(tokens_per_minute=100)
+    for wanted in (1000, 1060):
+        async with slots.slot(500):
+            assert clock.now == wanted
+
+
+async def test_a_limited_backend_counts_the_tokens_of_its_replies():
+    """The second call waits because of what the first one took, though it had been expected to take more."""
+    slots, clock = pace(tokens_per_minute=1000)
+    backend = Limited(Scripted([Reply("a", usage=Usage(500, 480)), "b"]), Ledger(), slots)
+    short = replace(ASK, sampling=Sampling(max_tokens=50))
+    await backend.complete(short)
+    assert clock.now == 1000
+    await backend.complete(short)
     assert clock.now == 1060
 
 

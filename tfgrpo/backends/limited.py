@@ -74,8 +74,10 @@ class Ledger:
         self.stopped = reason
 
     @asynccontextmanager
-    async def admitted(self, request: Request, price: Price | None) -> AsyncIterator[_Entry]:
-        """Reserve what `request` may use and settle what it did use.
+    async def admitted(
+        self, request: Request, price: Price | None, may_take: Usage | None = None
+    ) -> AsyncIterator[_Entry]:
+        """Reserve what `request` may use (`estimate` of it, when not given) and settle what it did use.
 
         Raises:
             BudgetReached: it does not fit any more.
@@ -86,7 +88,8 @@ class Ledger:
             raise ProviderError(REPEATED)
         if self.budget.usd is not None and price is None:
             raise UsageError(f"a budget in USD needs a price, and that of {request.model} is unknown; set a price")
-        entry = self._reserve(request, price)
+        calls = request.n if isinstance(request, Joined) else 1
+        entry = _Entry(may_take or self.estimate(request), price, calls)
         async with self._settled:
             await self._settled.wait_for(lambda: self._fits(entry))
             self._under_way.append(entry)
@@ -98,12 +101,12 @@ class Ledger:
             async with self._settled:
                 self._settled.notify_all()
 
-    def _reserve(self, request: Request, price: Price | None) -> _Entry:
+    def estimate(self, request: Request) -> Usage:
+        """Return the most that `request` is expected to use."""
         words = json.dumps([request.messages, request.tools], ensure_ascii=False)
-        prompt = int(len(words) / CHARACTERS_PER_TOKEN)
         completion = request.sampling.max_tokens or self._longest or FIRST_GUESS
-        calls = request.n if isinstance(request, Joined) else 1
-        return _Entry(Usage(prompt, completion * calls), price, calls)
+        choices = request.n if isinstance(request, Joined) else 1
+        return Usage(int(len(words) / CHARACTERS_PER_TOKEN), completion * choices)
 
     def _fits(self, entry: _Entry) -> bool:
         """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
@@ -178,13 +181,20 @@ class Limited:
         Raises:
             BudgetReached: the call does not fit any more; nothing was sent.
         """
-        async with self._pace.slot(), self._ledger.admitted(request, self._price) as entry:
+        may_take = self._ledger.estimate(request)
+        async with (
+            self._pace.slot(may_take.prompt_tokens + may_take.completion_tokens) as took,
+            self._ledger.admitted(request, self._price, may_take) as entry,
+        ):
             try:
                 reply = await self.backend.complete(request)
             except ProviderError as error:
                 entry.settle(error.usage if isinstance(error, Transient) else Usage())
                 raise
-            entry.settle(reply.usage, reply.text)
+            else:
+                entry.settle(reply.usage, reply.text)
+            finally:
+                took(entry.tokens)
             return reply
 
     async def aclose(self) -> None:

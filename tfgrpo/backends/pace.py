@@ -14,12 +14,13 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
+from tfgrpo.backends.minute import Minute, Turn
 from tfgrpo.errors import EndpointError, UsageError
 from tfgrpo.retry import Transient, Unreachable
 
 OVERLOADED = {429, 503, 529}
-MINUTE = 60.0
 RECENT = 16
 """The share of overload is an exponential mean over about so many calls."""
 RARE = 0.1
@@ -34,6 +35,7 @@ class Pace:
         concurrency: int = 64,
         *,
         per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
         dead_after: int = 8,
         dead_seconds: float = 30.0,
         clock: Callable[[], float] = time.monotonic,
@@ -44,6 +46,7 @@ class Pace:
         Args:
             concurrency: calls at once, at most.
             per_minute: calls that may start within any minute; None for no such limit.
+            tokens_per_minute: tokens they may take together; a call counts by estimate until it has ended.
             dead_after: so many connections refused in a row close the endpoint, as one EndpointError does.
             dead_seconds: how long it then stays closed.
             clock: seconds, for tests.
@@ -52,13 +55,13 @@ class Pace:
         Raises:
             UsageError: a limit below 1.
         """
-        if concurrency < 1 or (per_minute is not None and per_minute < 1):
-            raise UsageError("concurrency and calls per minute must be at least 1")
+        if concurrency < 1:
+            raise UsageError("concurrency must be at least 1")
         self.width = float(concurrency)
         """Calls allowed at once now, between 1 and the concurrency asked for."""
         self.in_flight = 0
         self._widest = concurrency
-        self._per_minute = per_minute
+        self._minute = Minute(per_minute, tokens_per_minute, clock)
         self._dead_after = dead_after
         self._dead_seconds = dead_seconds
         self._clock = clock
@@ -70,7 +73,6 @@ class Pace:
         self._cut_at = -1.0
         # Nothing is known yet, so the first refusal counts in full.
         self._overload = 1.0
-        self._started: deque[float] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -84,8 +86,11 @@ class Pace:
         return self._clock() < self._dead_until
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
+    async def slot(self, tokens: int = 0) -> AsyncIterator[Callable[[int], None]]:
         """Hold one slot while a call runs; what the call raises sets the pace.
+
+        Args:
+            tokens: what the call may take; call what this yields with what it did take.
 
         Raises:
             EndpointError: the endpoint was found dead a moment ago.
@@ -93,10 +98,10 @@ class Pace:
         await self._take()
         started = self._clock()
         try:
-            await self._pause()
+            turn = await self._pause(tokens)
             self._check_alive()
             started = self._clock()
-            yield
+            yield partial(self._minute.settle, turn)
         except (Transient, EndpointError) as error:
             self._note(error, started)
             raise
@@ -130,17 +135,10 @@ class Pace:
                 self.in_flight += 1
                 turn.set_result(None)
 
-    async def _pause(self) -> None:
-        while (wait := self._wait()) > 0:
+    async def _pause(self, tokens: int) -> Turn:
+        while (wait := max(self._free_at - self._clock(), self._minute.wait(tokens))) > 0:
             await self._sleep(wait)
-        self._started.append(self._clock())
-
-    def _wait(self) -> float:
-        now = self._clock()
-        while self._started and self._started[0] <= now - MINUTE:
-            self._started.popleft()
-        full = self._per_minute is not None and len(self._started) >= self._per_minute
-        return max(self._free_at - now, self._started[0] + MINUTE - now if full else 0.0)
+        return self._minute.enter(tokens)
 
     def _check_alive(self) -> None:
         if self.closed:
