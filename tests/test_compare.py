@@ -43,6 +43,7 @@ async def test_a_method_that_learns_exceeds_the_noise_and_one_that_does_not_is_l
     assert default.against_none is not None
     assert default.against_none.exceeds
     assert default.lessons > 0
+    assert all(len(cell.curve) == (cell.method != NONE) for cell in found.cells)
     assert gfpo.against_first is not None
     idle = await run(Model(contrast=silent), tmp_path / "b", ("default",))
     assert idle.rows[1].reward == idle.rows[0].reward

@@ -19,7 +19,8 @@ from experience_db import Store
 from tfgrpo import api, build, datasets, stats
 from tfgrpo import config as configuration
 from tfgrpo.api import LearnResult
-from tfgrpo.errors import EndpointError, ProviderError, TfgrpoError, UsageError
+from tfgrpo.errors import EndpointError, TfgrpoError, UsageError
+from tfgrpo.loop import step_summary
 from tfgrpo.types import Problem
 
 NONE = "none"
@@ -39,6 +40,8 @@ class Cell:
     tokens: int = 0
     lessons: int = 0
     version: int = 0
+    curve: tuple[float | None, ...] = ()
+    """Mean reward of the learning rollouts, step by step."""
     stopped: str = ""
     """Which budget ended learning."""
     failed: str = ""
@@ -181,7 +184,7 @@ async def _cell(
         found = await api.evaluate(test, k=plan.k, **measured)
     except EndpointError:
         raise
-    except (UsageError, ProviderError, TfgrpoError) as error:
+    except TfgrpoError as error:
         return replace(cell, failed=str(error))
     return replace(cell, rewards_P=found.evaluation.means_P)
 
@@ -199,6 +202,7 @@ async def _learned(learning: Sequence[Problem], cell: Cell, plan: Plan, options:
         tokens=sum(role.prompt_tokens + role.completion_tokens for role in paid),
         lessons=len(result.library),
         version=result.library.version,
+        curve=tuple(step_summary(step)["reward"] for step in result.steps),
         stopped=result.summary["stopped"] or "",
     )
 
