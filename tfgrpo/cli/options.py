@@ -20,7 +20,10 @@ Name = Annotated[str, typer.Option("--library", help="Name of the library.")]
 Grader = Annotated[str, typer.Option("--grader", help="exact, numeric, choice, math, or package.module:function.")]
 Model = Annotated[str, typer.Option("--model", help="tiny, openai/NAME, or any provider/model that litellm knows.")]
 BaseUrl = Annotated[
-    list[str] | None, typer.Option("--base-url", help="URL of an OpenAI-compatible endpoint, for instance vLLM's.")
+    list[str] | None,
+    typer.Option(
+        "--base-url", help="URL of an OpenAI-compatible endpoint, for instance vLLM's; repeat it to share the load."
+    ),
 ]
 Field = Annotated[
     list[str] | None, typer.Option("--field", help="Where a column is called otherwise: question=prompt_text.")
