@@ -90,3 +90,17 @@ async def test_only_when_all_are_dead_the_run_ends(pair):
     with pytest.raises(EndpointError, match="answered 401"):
         await backend.complete(ASK)
     assert (one.chats, two.chats) == (1, 1)
+
+
+async def test_the_faster_endpoint_gets_more(pair):
+    """A call goes where there is room, so a slow endpoint holds nobody up."""
+    one, two, backend = pair
+    one.delay = 0.3
+    left = iter(range(40))
+
+    async def worker() -> None:
+        for i in left:
+            await backend.complete(replace(ASK, attempt=i))
+
+    await asyncio.gather(*(worker() for _ in range(6)))
+    assert two.chats > 2 * one.chats
