@@ -34,7 +34,8 @@ VARIANTS = {
 }
 """What is compared: options of `tfgrpo.learn`."""
 POISON = {"model": "scripted/variants:poisoned", "overrides": ["prompts=tiny"]}
-VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in ("default", "open", "single", "mean")}
+POISONED = ("default", "open", "single", "mean", "useful")
+VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in POISONED}
 
 
 def one_world(seed: int, variant: str, sizes: argparse.Namespace) -> dict:
