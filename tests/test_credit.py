@@ -81,15 +81,22 @@ def test_the_two_estimators_agree_within_their_noise(seed):
 
 
 def test_joint_interval_is_the_textbook_one():
-    """One lesson, one column: CR1 of the slope, worked out by hand on ten problems."""
+    """One lesson, one column: CR1 of the slope and the pseudo contrasts' share, by hand on ten problems."""
     rewards = [[1.0, 0.0] if i < 7 else [0.0, 1.0] for i in range(10)]
     shown = [[(True, False)]] * 10
     (found,) = credit.joint_regression(rewards, shown, [[True]] * 10)
     # x = +-1/2 and y = +-1/2: b = .4, residual pull .3 for seven problems and -.7 for three.
     pulls = 7 * (0.5 * (1 - 0.4)) ** 2 + 3 * (0.5 * (-1 - 0.4)) ** 2
-    variance = 10 / 9 * 19 / 9 * pulls / 25
+    variance = 10 / 9 * 19 / 9 * pulls / 25 + (1 + 0.4**2) / (8 * 10**2)
     assert found.estimate == pytest.approx(0.4)
     assert found.high - found.estimate == pytest.approx(2.2622 * math.sqrt(variance), rel=1e-4)
+
+
+def test_a_lesson_that_always_works_is_not_certain():
+    """Equal contrasts leave no residual, and still the interval has a width that shrinks with their number."""
+    few, many = (credit.joint_regression([[1.0, 0.0]] * n, [[(True, False)]] * n, [[True]] * n)[0] for n in (8, 80))
+    assert few.low < 0.9
+    assert 0.95 < many.low < 1
 
 
 def test_a_lesson_counts_only_where_it_acts():

@@ -135,7 +135,12 @@ def joint_regression(
     With X_igj = t_ij (m_igj - mean_g m_igj) and y_ig = r_ig - mean_g r_ig over the scored rollouts of problem i:
 
         b = (X'X)^-1 X'y,   u_i = sum_g X_ig e_ig,   V = c (X'X)^-1 (sum_i u_i u_i') (X'X)^-1
-        c = n / (n - 1) * (N - 1) / (N - n - L),   interval b_j +- t(.975, n_j - 1) sqrt(V_jj)
+        c = n / (n - 1) * (N - 1) / (N - n - L)
+        interval b_j +- t(.975, n_j - 1) sqrt(V_jj + (1 + b_j^2) / (8 n_j^2))
+
+    The last term is an eighth of the pseudo contrasts of `from_contrasts`: without it a lesson that nearly always works
+    (.05 without, 1.0 with it) was covered in 60% of passes with 8 touching problems, for what never varies looks
+    certain; other intervals grow by some 4%.
 
     n problems, N rows, L lessons, n_j touching problems with both arms; CR1 of Cameron and Miller (2015), "A
     practitioner's guide to cluster-robust inference", J. Human Resources 50(2). A lesson that no problem tells apart
@@ -176,7 +181,7 @@ def _credit(estimate: float, variance: float, n: int) -> Credit:
         return Credit(math.nan, math.nan, math.nan, 0)
     if n < FEWEST:
         return Credit(estimate, math.nan, math.nan, n)
-    half = t_quantile(0.975, n - 1) * math.sqrt(max(variance, 0.0))
+    half = t_quantile(0.975, n - 1) * math.sqrt(max(variance, 0.0) + (1.0 + estimate * estimate) / (8 * n * n))
     return Credit(estimate, estimate - half, estimate + half, n)
 
 
