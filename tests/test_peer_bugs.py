@@ -70,13 +70,9 @@ def test_every_version_is_measured_anew(db):
     learn(Model(), rows(4), db)
     model = Model()
     name = play(model)
-    means = [
-        tfgrpo.evaluate_sync(rows(8, 50), model=name, grader="exact", db=db, library=f"default@{version}").summary[
-            "mean"
-        ]
-        for version in (0, 1)
-    ]
-    assert means == [0.0, 1.0]
+    asked = {"model": name, "grader": "exact", "db": db}
+    results = [tfgrpo.evaluate_sync(rows(8, 50), library=f"default@{version}", **asked) for version in (0, 1)]
+    assert [result.summary["mean"] for result in results] == [0.0, 1.0]
     assert model.calls["evaluate"] == 16
 
 
