@@ -325,8 +325,9 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     )
     bench.ledger.calls, bench.ledger.tokens, bench.ledger.usd = _spent(store, bench.run)
     bench.watch = Watch(bench.ledger, bench.paces, bench.tally)
-    actor = bench.actor()
-    teacher = _teacher(bench, actor)
+    actor, writer = bench.actor(), bench.writer
+    way = bench.backend(writer)
+    teacher = Teacher(way, writer.model, bench.prompts, actor.executor, config.lessons, bench.run)
     name = setup.run or bench.run
     learn, held = tuple(learning), tuple(heldout)
     run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally, bench.ledger)
@@ -368,11 +369,6 @@ def _spent(store: Store, run: str) -> tuple[int, int, float]:
     paid = [call for call in Journal(store).calls(run) if not call.model.startswith("agent:")]
     tokens = sum(call.prompt_tokens + call.completion_tokens for call in paid)
     return len(paid), tokens, sum(call.usd or 0.0 for call in paid)
-
-
-def _teacher(bench: Bench, actor: Actor) -> Teacher:
-    line, config = bench.writer, bench.setup.config.lessons
-    return Teacher(bench.backend(line), line.model, bench.prompts, actor.executor, config, bench.run or "")
 
 
 def describe(setup: Setup) -> dict[str, Any]:
