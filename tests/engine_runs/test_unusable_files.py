@@ -18,6 +18,7 @@ from support.server import Server
 from typer.testing import CliRunner
 
 from experience_db import Edit, Op, Store
+from tfgrpo.cli import app as app_module
 from tfgrpo.cli.app import app
 
 
@@ -80,6 +81,8 @@ def test_a_read_only_database_says_so(folder):
     if root:
         os.seteuid(65534)
     try:
+        if not os.access(app_module.__file__, os.R_OK, effective_ids=True):
+            pytest.skip("this checkout is closed to users whom file rights bind")
         assert "cannot be written" in refused(learn(folder, db))
     finally:
         if root:
