@@ -21,7 +21,10 @@ from tfgrpo.errors import UsageError
 from tfgrpo.serve import serve
 
 WORLDS = Path(__file__).parents[1] / "examples" / "tiny_model" / "worlds.py"
-SMALL: dict[str, Any] = {"grader": "exact", "epochs": 1, "seed": 1, "overrides": ["rollout.max_tokens=48"]}
+SMALL: dict[str, Any] = {
+    **{"grader": "exact", "epochs": 1, "seed": 1, "group_size": 4, "limit": 14},
+    "overrides": ["rollout.max_tokens=40", "evaluation.max_tokens=40", "lessons.max_tokens=60"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,8 @@ def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_ov
     found = {}
     for name, model in (("own", {"model": "tiny"}), ("http", {"model": "openai/tiny", "base_url": url})):
         db = tmp_path / f"{name}.db"
-        result = tfgrpo.learn_sync(learning, heldout=held, db=db, gate="likelihood", **model, **SMALL)
+        asked = {**SMALL, **model, "limit": 12, "gate": "likelihood", "gate__options": {"rollouts": 2}}
+        result = tfgrpo.learn_sync(learning, heldout=held, db=db, **asked)
         # All that is rolled out is the look for harm at the end of the epoch.
         assert result.summary["calls"].get("gate", {"new": 0})["new"] <= 2 * len(held)
         assert result.summary["calls"]["score"]["new"] > 0
@@ -130,6 +134,7 @@ def test_an_agent_cannot_be_scored_because_its_prompt_is_its_own(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_hicra_scores_with_the_grams_of_its_run(world, tmp_path):
     """The preset's own edit score works where the gate asks for it."""
     learning, held = world

@@ -105,13 +105,19 @@ async def contrast(
             template, **variables(teacher.config, group, attempts, library, rejected, effects)
         )
         parsed = await ask_edits(teacher, "contrast", prompt, max_edits=teacher.config.per_group)
-        if teacher.config.stages == "four" and parsed.edits and teacher.prompts.has("operations/group"):
+        if parsed.edits and asks_operations(teacher):
             parsed = await _operations(teacher, group, library, parsed, effects)
     except EndpointError:
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:
         return Contrast(failures=(failure_of(error),))
     return _checked(teacher, group, library, parsed, teacher.prompts.hash(template), step)
+
+
+def asks_operations(teacher: Teacher) -> bool:
+    """Whether the published operations stage follows; a set that consolidates one by one does the same job there."""
+    own = teacher.prompts.has("operations/group") and teacher.prompts.settings.consolidate == "batch"
+    return teacher.config.stages == "four" and own
 
 
 def template_for(config: LessonsConfig, group: Group) -> str | None:
