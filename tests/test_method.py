@@ -310,6 +310,23 @@ def test_what_was_expected_stops_teaching_in_later_steps(tmp_path):
     assert [step[0][1] for step in statuses(tmp_path / "a.db")] == ["kept", "kept", "kept", "flat"]
 
 
+def test_a_critic_shows_the_earlier_tries_that_its_expectation_rests_on(tmp_path):
+    """A win after a loss is contrasted with it, and the group that is stored holds the new rollout alone."""
+
+    def second_time(request: Request) -> str:
+        figure = int(text_of(request).rpartition("comes of ")[2].split("?")[0])
+        return f"Answer: {2 * figure if request.attempt else figure}"
+
+    model = Model(rollout=second_time, contrast=lambda request: '{"edits": []}')
+    learn(model, rows(1), tmp_path / "a.db", method="ppo", group_size=1, epochs=2)
+    alone, beside = model.asked("contrast")
+    assert alone.count("### Attempt") == 1
+    assert beside.count("### Attempt") == 2
+    assert "reward 1.00, advantage +0.67" in beside
+    assert "reward 0.00, advantage -0.33" in beside
+    assert statuses(tmp_path / "a.db") == [[("maple-200", "kept", 1)], [("maple-200", "kept", 1)]]
+
+
 def test_methods_resume_to_the_same_library(tmp_path):
     """Running again from the journal calls nobody and ends in the same steps, also where the method remembers."""
     for name in ("dapo", "ppo", "gfpo-adaptive", "hicra"):

@@ -171,6 +171,7 @@ LEAST: Mapping[str, float] = {
     "batch_size": 1,
     "limit": 1,
     "rollout.group_size": 1,
+    "advantage.earlier": 0,
     "selection.k": 1,
     "selection.rounds": 1,
     "selection.wave": 1,

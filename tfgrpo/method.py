@@ -55,6 +55,8 @@ class Memory:
     """Problems that nobody solved, longest waiting first (DAPO's retry queue)."""
     tries: Mapping[str, int] = field(default_factory=dict)
     """Further groups each problem has cost."""
+    earlier: Mapping[str, tuple[tuple[Rollout, Score], ...]] = field(default_factory=dict)
+    """The newest graded rollouts of each problem, oldest first, for a critic that has no siblings to show."""
 
 
 NEW = Memory()
@@ -309,6 +311,38 @@ def remember(memory: Memory, groups: Sequence[Group], config: LearnConfig) -> Me
         (*memory.correct, *correct_answers(groups))[-MOST_TEXTS:] if config.lessons.focus == "planning" else (),
         tuple(p for p in waiting if tries.get(p.id, 0) < config.selection.retries),
         tries,
+        _earlier(memory, groups, config) if config.advantage.kind == "critic" else {},
+    )
+
+
+def _earlier(
+    memory: Memory, groups: Sequence[Group], config: LearnConfig
+) -> dict[str, tuple[tuple[Rollout, Score], ...]]:
+    kept = dict(memory.earlier)
+    for g in groups:
+        new = [(r, s) for r, s in zip(g.rollouts_G, g.scores_G, strict=True) if s.value is not None]
+        known = (*kept.get(g.problem.id, ()), *new)
+        kept[g.problem.id] = known[max(len(known) - config.advantage.earlier, 0) :]
+    return kept
+
+
+def with_earlier(group: Group, config: LearnConfig, memory: Memory) -> Group:
+    """Put earlier rollouts of the problem beside a critic's group, for the contrast alone.
+
+    They are what V(x) rests on; they saw earlier versions of the library.
+    """
+    past = memory.earlier.get(group.problem.id, ())
+    if group.status is not GroupStatus.KEPT or not past:
+        return group
+    rollouts, scores = tuple(r for r, _ in past), tuple(s for _, s in past)
+    rewards = shaped(rollouts, scores, config)
+    advantages = critic_advantages(memory.critic, group.problem.id, rewards)
+    return replace(
+        group,
+        rollouts_G=(*group.rollouts_G, *rollouts),
+        scores_G=(*group.scores_G, *scores),
+        rewards_G=(*group.rewards_G, *rewards),
+        advantages_G=(*group.advantages_G, *advantages),
     )
 
 

@@ -30,6 +30,8 @@ class AdvantageConfig:
     """critic: how many rollouts that belief is worth."""
     surprise: float = 0.25
     """critic: a group teaches when some |advantage| reaches this."""
+    earlier: int = 3
+    """critic: so many earlier rollouts of the problem, which V rests on, are shown beside the new one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from experience_db import Library
 from tfgrpo.config import LearnConfig
-from tfgrpo.method import RETRY, Memory, accuracy, choose, form, per_batch, unsolved
+from tfgrpo.method import RETRY, Memory, accuracy, choose, form, per_batch, unsolved, with_earlier
 from tfgrpo.rollout import Actor, complete, incomplete, run_group
 from tfgrpo.selection import Action, next_wave, sampling_action
 from tfgrpo.summarize import Contrast, Effects, Teacher, contrast
@@ -119,8 +119,9 @@ async def _rolled(given: Conditions, problem: Problem, size: int, first: int) ->
 
 
 async def _contrast(given: Conditions, group: Group) -> Contrast:
+    shown = with_earlier(group, given.config, given.memory)
     return await contrast(
-        given.teacher, group, given.library, step=given.step, rejected=given.told, effects=given.effects
+        given.teacher, shown, given.library, step=given.step, rejected=given.told, effects=given.effects
     )
 
 
