@@ -2,7 +2,7 @@
 
     python examples/tiny_model/evaluate.py --seed 1 [--model DIR] [--json FILE]
 
-Seeds 0 to 8 are for development. Seed 9 is for the figures in the README and was looked at once.
+Seeds 0 to 8 are for development. Seed 9 is for the figures in the README, which two finished runs were compared by.
 """
 
 from __future__ import annotations
