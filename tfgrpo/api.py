@@ -41,7 +41,7 @@ ENOUGH_FAILED = 8
 """After so many groups, all of them failed, a run ends."""
 
 
-KEPT_WHOLE = 10_000
+KEPT_WHOLE = 5_000
 """Rollouts of one run whose content is kept in memory; that of later ones is in the store alone."""
 
 
@@ -51,7 +51,7 @@ class LearnResult:
 
     library: Library
     steps: tuple[Step, ...]
-    """All steps; after 10,000 rollouts without the rollouts' content, which is in the store."""
+    """All steps; after 5,000 rollouts without the rollouts' content, which is in the store."""
     summary: dict[str, Any]
     """The fields of `learn --json`."""
 
