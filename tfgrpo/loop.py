@@ -29,6 +29,10 @@ from tfgrpo.types import Group, Problem, Rollout, Sampling, Step, Usage, Verdict
 from tfgrpo.watch import Watch
 
 
+MOST_GROUPS = 512
+"""Groups whose rollouts are kept for edit scores."""
+
+
 @dataclass(slots=True)
 class Run:
     """Everything one execution of `learn` works with. Built by `tfgrpo.build`."""
@@ -55,7 +59,7 @@ class Run:
     likelihood: Likelihood | None = None
     """Scores stored rollouts, for gates that ask for edit scores."""
     groups: list[Group] = field(default_factory=list)
-    """All graded groups so far, oldest first; kept where there is a likelihood."""
+    """The newest graded groups, oldest first; kept where there is a likelihood."""
     stored: dict[str, Rollout] = field(default_factory=dict)
     """A rollout of each held-out problem under the version the run started from."""
     paraphrases: bool = False
@@ -193,7 +197,7 @@ async def _step(
     lessons = await teach(given, batch)
     taught = list(zip(lessons.groups_P, lessons.contrasts_P, strict=True))
     if run.likelihood is not None:
-        run.groups.extend(lessons.groups_P)
+        run.groups[:] = [*run.groups, *lessons.groups_P][-MOST_GROUPS:]
     heaviest = sorted(taught, key=lambda pair: -pair[0].weight)
     proposals = [replace(p, weight=g.weight) for g, c in heaviest for p in c.proposals]
     merged = await consolidate(run.teacher, library, proposals, measured)
