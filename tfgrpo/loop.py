@@ -28,7 +28,6 @@ from tfgrpo.trial import HeldoutTrial
 from tfgrpo.types import Group, Problem, Rollout, Sampling, Step, Usage, Verdict
 from tfgrpo.watch import Watch
 
-
 MOST_GROUPS = 512
 """Groups whose rollouts are kept for edit scores."""
 
