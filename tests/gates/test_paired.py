@@ -146,7 +146,8 @@ async def test_order_is_reproducible_and_differs_by_edit_seed_and_version():
 
 async def test_bundle_is_accepted_whole_and_each_member_must_not_be_missed():
     """Members of an accepted bundle get their leave-one-out effect and the bundle's own evidence."""
-    verdicts, _ = await ask(add(RIGHT), add(FILLER))
+    trial = Table(world)
+    verdicts = await PairedGate(companions="harmless")(LIBRARY, [add(RIGHT), add(FILLER)], trial)
     assert [verdict.decision for verdict in verdicts] == ["accepted", "accepted"]
     own, bundle = verdicts[0].evidence
     assert (own.kind, own.estimate, own.verdict) == ("leave-one-out", 1.0, "accepted")
@@ -155,6 +156,17 @@ async def test_bundle_is_accepted_whole_and_each_member_must_not_be_missed():
     assert verdicts[1].evidence[0].estimate == 0.0
     assert verdicts[1].evidence[1] == bundle
     assert verdicts[0].reason.startswith("part of an accepted bundle")
+
+
+async def test_by_default_a_member_that_nobody_misses_leaves():
+    """Filler in an accepted bundle is refused with its effect of zero; a deletion may have none."""
+    verdicts, _ = await ask(add(RIGHT), add(FILLER))
+    assert [verdict.decision for verdict in verdicts] == ["accepted", "rejected"]
+    assert verdicts[1].reason.startswith("not missed: leaving it out changes the bundle by +0.000")
+    assert verdicts[1].evidence[0].verdict == "rejected"
+    cluttered = library_of("Treat dax as sum.", "Treat wug as min.", FILLER)
+    verdicts = await PairedGate()(cluttered, [add(RIGHT), Proposal(Edit(Op.DELETE, None, (3,)))], Table(world))
+    assert [verdict.decision for verdict in verdicts] == ["accepted", "accepted"]
 
 
 async def test_member_whose_check_fails_says_so():

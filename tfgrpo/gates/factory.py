@@ -19,7 +19,7 @@ def paired(
     lite: bool = False,
     alpha: float = 0.05,
     spending: Rule = "fixed",
-    companions: Companions = "harmless",
+    companions: Companions = "useful",
     prefilter: bool = False,
     keep: int | None = None,
     score: EditScoreConfig | None = None,

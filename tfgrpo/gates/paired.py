@@ -1,8 +1,8 @@
 """The default gate: an edit enters when paired held-out rollouts show that the library is better with it.
 
 A batch of edits is tested as a whole first, on the problems that any of them touches. If the whole is accepted, each
-member must not be missed: it leaves when the rest is better without it, so that weak right lessons stay and a bad
-companion does not ride in. If the whole is not accepted, the edits are tested one at a time, each accepted one
+member must be missed: it stays when the rest is worse without it, so that weak right lessons need not prove themselves
+alone and no companion rides in. If the whole is not accepted, the edits are tested one at a time, each accepted one
 becoming part of the baseline of the next.
 """
 
@@ -51,7 +51,7 @@ class PairedGate:
     """The run's seed; with library, version and edits it fixes the order of the problems."""
     design: Design = field(default_factory=Design)
     alpha: Alpha = field(default_factory=Alpha)
-    companions: Companions = "harmless"
+    companions: Companions = "useful"
     """Which members of an accepted bundle stay: those not shown to harm, or only those with a measured effect above 0.
 
     A wrong lesson about something the model gets wrong anyway harms nothing that a test could see, but it keeps every
