@@ -79,10 +79,12 @@ def test_n_choices_come_from_one_request(engine: Engine, chats: list[Chat]) -> N
 def test_choice_j_of_a_request_draws_like_a_request_with_seed_plus_j(engine: Engine, chats: list[Chat]) -> None:
     """One request with n and n requests with counted-up seeds give the same texts, and other seeds give others."""
     same = {"max_tokens": 24, "temperature": 1.5}
-    joined = texts(engine.chat(chats[0], n=4, seed=100, **same))
-    apart = [texts(engine.chat(chats[0], seed=100 + j, **same))[0] for j in range(4)]
+    # Without lessons the model has to guess, so draws differ.
+    bare = [message for message in chats[0] if message["role"] != "system"]
+    joined = texts(engine.chat(bare, n=4, seed=100, **same))
+    apart = [texts(engine.chat(bare, seed=100 + j, **same))[0] for j in range(4)]
     assert joined == apart
-    assert joined == texts(engine.chat(chats[0], n=4, seed=100, **same))
+    assert joined == texts(engine.chat(bare, n=4, seed=100, **same))
     assert len(set(joined)) > 1
 
 

@@ -25,9 +25,11 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
     s = result.summary
     _heldout(s["heldout"])
     edits = s["edits"]
+    twins = edits["proposed"] - edits["accepted"] - edits["rejected"] - edits["undecided"]
     typer.echo(
         f"edits: {edits['proposed']} proposed, {edits['accepted']} accepted, {edits['rejected']} rejected, "
         f"{edits['undecided']} undecided, {edits['malformed']} malformed"
+        + (f"; {twins} joined with the same edit of another group" if twins > 0 else "")
     )
     _reasons(result.steps)
     for warning in s["warnings"]:
