@@ -20,7 +20,7 @@ LAYERS = (
     {"rollout", "likelihood"},
     {"method"},
     {"environments", "graders"},
-    {"tools", "inject", "serve", "watch"},
+    {"tools", "inject", "serve", "watch", "lines"},
     {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "stats"},
     {
         "boundary",

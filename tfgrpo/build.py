@@ -20,7 +20,6 @@ from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Metered, Tally
 from tfgrpo.backends.pace import Pace
 from tfgrpo.backends.score import Scoring
-from tfgrpo.backends.scripted import Scripted
 from tfgrpo.backends.stack import stacked
 from tfgrpo.config import BudgetConfig, EngineConfig, LearnConfig
 from tfgrpo.continuation import continuation
@@ -30,8 +29,8 @@ from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader, from_function
 from tfgrpo.likelihood import Likelihood, scores_of
+from tfgrpo.lines import Line, endpoint
 from tfgrpo.loop import Run
-from tfgrpo.pricing import Price, known_price
 from tfgrpo.prompts import Prompts
 from tfgrpo.retry import RetryPolicy
 from tfgrpo.rollout import Actor
@@ -58,64 +57,6 @@ class Setup:
     prompts_dir: Path | None = None
     """A folder whose templates replace single ones of the set."""
     config: LearnConfig = LearnConfig()
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One way to a model: the backend, and what the endpoint calls the model."""
-
-    backend: Backend
-    model: str
-    price: Price | None = None
-    others: tuple[Backend, ...] = ()
-    """Further endpoints of the same model, which share the load."""
-    joining: str | None = None
-    """The address of an endpoint that may take several choices in one request."""
-
-    @property
-    def backends(self) -> tuple[Backend, ...]:
-        """All endpoints."""
-        return (self.backend, *self.others)
-
-
-def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool = False) -> Line:
-    """Return the bare backend for a model name.
-
-    `tiny` is the embedded model; `scripted/package.module:function` asks a function; with a base URL, or as
-    `openai/NAME`, the OpenAI protocol is spoken; everything else goes through litellm.
-
-    Raises:
-        UsageError: the name cannot be understood.
-    """
-    if not model:
-        raise UsageError("no model named; use --model tiny, openai/NAME or any provider/model that litellm knows")
-    if model == "tiny" and not base_urls:
-        from tfgrpo.backends.tiny.backend import Tiny  # noqa: PLC0415 - loads numpy
-
-        return Line(Tiny(), model, Price(0.0, 0.0))
-    if model.startswith("scripted/"):
-        return Line(Scripted(registry.resolve("backends", model.removeprefix("scripted/"))), model, Price(0.0, 0.0))
-    if base_urls or model.startswith("openai/"):
-        return _openai(model, base_urls, engine, token_ids=token_ids)
-    from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
-
-    return Line(LiteLLM(timeout=engine.timeout), model, known_price(model))
-
-
-def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool) -> Line:
-    from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
-
-    url = base_urls[0] if base_urls else configuration.environment("OPENAI_BASE_URL")
-    key = configuration.environment("OPENAI_API_KEY")
-    if key is None and url is None:
-        raise UsageError("OPENAI_API_KEY is not set; export it, or name your own endpoint with --base-url")
-    # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
-    price = known_price(model) if url is None else None
-    urls: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
-    how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
-    first, *others = (OpenAI(url, key, price=price, **how) for url in urls)
-    joining = ", ".join([first.base_url, *(other.base_url for other in others)]) if engine.join else None
-    return Line(first, model.removeprefix("openai/"), price, tuple(others), joining)
 
 
 def grader_for(given: Any) -> tuple[Grader, str]:
