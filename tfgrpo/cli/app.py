@@ -4,45 +4,49 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
 import typer
 
-from experience_db.errors import StoreError
-from tfgrpo.cli import compare, datasets, evaluate, grade, learn, lessons, models, plugins, report, runs
-from tfgrpo.cli.options import read_dotenv
-from tfgrpo.errors import BudgetReached, TfgrpoError, UsageError
+from tfgrpo.cli.lazy import LOOKS, lazy_group
 from tfgrpo.version import __version__
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-app = typer.Typer(
-    name="tfgrpo",
-    help="Training-Free GRPO: the experience library whose every lesson carries its evidence.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"tfgrpo {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-) -> None:
-    read_dotenv()
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "learn": (
+        "tfgrpo.cli.learn:learn",
+        "Distil lessons from a dataset into a library, prove them on held-out problems, and say what it cost.",
+    ),
+    "eval": (
+        "tfgrpo.cli.evaluate:evaluate",
+        "Measure mean@k with its interval, pass@k and pass^k of a library on a dataset.",
+    ),
+    "compare": (
+        "tfgrpo.cli.compare:compare",
+        "Learn with several methods and seeds at equal budget, and say which differences exceed the noise.",
+    ),
+    "grade": ("tfgrpo.cli.grade:grade", "Grade a file of answers: no model is needed for graders that compare."),
+    "report": (
+        "tfgrpo.cli.report:report",
+        "Write a run as one self-contained page: result, lessons with their evidence, rollouts, cost.",
+    ),
+    "plugins": ("tfgrpo.cli.plugins:plugins", "List graders, gates, environments and presets, built-in and installed."),
+    "lessons": ("tfgrpo.cli.lessons:COMMANDS", "Read and edit the lessons of a library."),
+    "runs": ("tfgrpo.cli.runs:COMMANDS", "What was run, and how it ended."),
+    "models": ("tfgrpo.cli.models:COMMANDS", "The embedded model, and what an endpoint can do."),
+    "datasets": ("tfgrpo.cli.datasets:COMMANDS", "Named benchmark sets, and what a file holds."),
+}
+"""Name -> (`module:function`, or `module:COMMANDS` for a group; the first line of its help). A module here is imported
+when its command is used, so it may import at its top whatever it needs."""
 
 
 def guarded(command: Callable[P, R]) -> Callable[P, R]:
     """Turn errors into one sentence on stderr and the exit codes of the documentation."""
+    from experience_db.errors import StoreError
+    from tfgrpo.errors import TfgrpoError
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -60,27 +64,38 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 
 def exit_code(error: Exception) -> int:
     """Return 3 for a used-up budget, 2 for wrong usage or an unusable database, 1 for everything else."""
+    from experience_db.errors import StoreError
+    from tfgrpo.errors import BudgetReached, UsageError
+
     if isinstance(error, BudgetReached):
         return 3
     return 2 if isinstance(error, UsageError | StoreError) else 1
 
 
-app.command("learn")(guarded(learn.learn))
-app.command("eval")(guarded(evaluate.evaluate))
-app.command("compare")(guarded(compare.compare))
-app.command("grade")(guarded(grade.grade))
-app.command("report")(guarded(report.report))
-app.command("plugins")(guarded(plugins.plugins))
-for name, group, doc in (
-    ("lessons", lessons.COMMANDS, "Read and edit the lessons of a library."),
-    ("runs", runs.COMMANDS, "What was run, and how it ended."),
-    ("models", models.COMMANDS, "The embedded model, and what an endpoint can do."),
-    ("datasets", datasets.COMMANDS, "Named benchmark sets, and what a file holds."),
-):
-    sub = typer.Typer(help=doc, no_args_is_help=True)
-    for verb, function in group.items():
-        sub.command(verb)(guarded(function))
-    app.add_typer(sub, name=name)
+app = typer.Typer(
+    name="tfgrpo",
+    help="Training-Free GRPO: the experience library whose every lesson carries its evidence.",
+    cls=lazy_group(COMMANDS, guarded),
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    **LOOKS,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tfgrpo {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    from tfgrpo.cli.options import read_dotenv
+
+    read_dotenv()
+
 
 if __name__ == "__main__":
     sys.exit(app())
