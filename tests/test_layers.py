@@ -17,10 +17,11 @@ LAYERS = (
     {"search"},
     {"gates", "consolidate", "credit", "teach", "trial"},
     {"summarize"},
-    {"rollout", "likelihood"},
+    {"rollout", "likelihood", "grading"},
     {"method"},
+    {"step_credit"},
     {"environments", "graders"},
-    {"tools", "inject", "serve", "watch", "lines"},
+    {"tools", "inject", "serve", "corpus", "watch", "lines"},
     {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "stats"},
     {
         "boundary",
@@ -30,12 +31,13 @@ LAYERS = (
         "config",
         "prompts",
         "registry",
+        "listen",
         "datasets",
         "rows",
         "pricing",
         "continuation",
     },
-    {"method_config"},
+    {"method_config", "engine_config", "grader_config"},
     {"errors", "types", "version"},
 )
 """From the top down. A module may import from lower layers and from its own folder, and from nothing else."""

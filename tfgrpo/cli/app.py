@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "runs": ("tfgrpo.cli.runs:COMMANDS", "What was run, and how it ended."),
     "models": ("tfgrpo.cli.models:COMMANDS", "The embedded model, and what an endpoint can do."),
     "datasets": ("tfgrpo.cli.datasets:COMMANDS", "Named benchmark sets, and what a file holds."),
+    "corpus": ("tfgrpo.cli.corpus:COMMANDS", "A file of pages as a small web of its own."),
 }
 """Name -> (`module:function`, or `module:COMMANDS` for a group; the first line of its help). A module here is imported
 when its command is used, so it may import at its top whatever it needs."""

@@ -5,16 +5,12 @@ Everything about models and shapes is in the modules beside this one; they know 
 
 from __future__ import annotations
 
-import asyncio
 import json
-import signal
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from tfgrpo.backends.tiny.backend import batcher_of
-from tfgrpo.errors import UsageError
+from tfgrpo.listen import until_stopped
 from tfgrpo.serve.chat import chat
 from tfgrpo.serve.choices import MODEL_NAME, Service, Stream, check_model
 from tfgrpo.serve.completions import completions
@@ -45,37 +41,7 @@ async def serve(
     Raises:
         UsageError: the address cannot be bound.
     """
-    from aiohttp import web  # noqa: PLC0415
-
-    # Without handler_cancellation a request whose client has gone would still be decoded.
-    runner = web.AppRunner(build_app(model), access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            message = f"cannot listen on {host}:{port}: {error.strerror}; choose another port (0 takes a free one)"
-            raise UsageError(message) from error
-        with _stop_signals() as stop:
-            if on_ready is not None:
-                on_ready(f"http://{host}:{runner.addresses[0][1]}/v1")
-            await stop.wait()
-    finally:
-        await runner.cleanup()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; only the main thread may listen to signals."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    mine = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    for number in mine:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in mine:
-            loop.remove_signal_handler(number)
+    await until_stopped(build_app(model), host, port, lambda url: on_ready(f"{url}/v1") if on_ready else None)
 
 
 def build_app(model: TinyLM) -> web.Application:

@@ -1,0 +1,7 @@
+"""A file of pages served as if it were the whole web: search and pages over real HTTP, the same on every machine."""
+
+from tfgrpo.corpus.index import Hit, Index
+from tfgrpo.corpus.pages import Page, load
+from tfgrpo.corpus.server import build_app, serve, serving
+
+__all__ = ["Hit", "Index", "Page", "build_app", "load", "serve", "serving"]

@@ -1,0 +1,97 @@
+"""An aiohttp application on a port: until a signal comes, or for as long as a block of code runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+from tfgrpo.errors import UsageError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve `app` while the block runs, and yield its URL without a path; running requests get two seconds to end.
+
+    Raises:
+        UsageError: the address cannot be bound.
+    """
+    from aiohttp import web  # noqa: PLC0415
+
+    # Without handler_cancellation a request whose client has gone would still be worked on.
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            message = f"cannot listen on {host}:{port}: {error.strerror}; choose another port (0 takes a free one)"
+            raise UsageError(message) from error
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def until_stopped(app: web.Application, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve `app` until SIGINT or SIGTERM, or until the task is cancelled; `on_ready` gets the URL once.
+
+    Raises:
+        UsageError: the address cannot be bound.
+    """
+    async with listening(app, host, port) as url:
+        with _stop_signals() as stop:
+            on_ready(url)
+            await stop.wait()
+
+
+@contextmanager
+def in_background(make: Callable[[], web.Application], host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serve what `make` returns from a thread of this process while the block runs, and yield its URL.
+
+    Raises:
+        UsageError: the address cannot be bound.
+    """
+    ready: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        async with listening(make(), host, port) as url:
+            ready.set_result((url, asyncio.get_running_loop(), stop))
+            await stop.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except UsageError as error:
+            ready.set_exception(error)
+
+    thread = threading.Thread(target=run, name="tfgrpo-listen", daemon=True)
+    thread.start()
+    url, loop, stop = ready.result()
+    try:
+        yield url
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+
+
+@contextmanager
+def _stop_signals() -> Iterator[asyncio.Event]:
+    """An event that SIGINT and SIGTERM set; only the main thread may listen to signals."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    mine = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    for number in mine:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:
+        for number in mine:
+            loop.remove_signal_handler(number)
