@@ -1,0 +1,264 @@
+"""Runs Python code of unknown origin: one process per call, shut in by bubblewrap, held to limits from both sides.
+
+    ran = await run_python("print(input())", stdin="hello", limits=Limits(seconds=5))
+    ran.stdout, ran.exit, ran.stopped, ran.isolation
+
+The child limits itself before the code starts and cannot go back; this side watches the whole tree of processes and
+ends it. `isolation = "limits"` has no walls: the code can read and write what this process can. It is not a sandbox.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from tfgrpo import config as configuration
+from tfgrpo.errors import UsageError
+from tfgrpo.tools import sandbox_bubblewrap as bubblewrap
+from tfgrpo.tools.sandbox_process import Bounds, Watched, now, start
+from tfgrpo.tools.sandbox_wire import CHILD, framed
+
+HANDED_ON = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "CONTAINER_HOST")
+"""What a command prefix finds in its environment; it decides itself what the code finds in its own."""
+LATE = 2.0
+"""Seconds that a container's own watch waits beyond the time limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one run may use."""
+
+    seconds: float = 30.0
+    """Wall time."""
+    memory_mb: int = 1024
+    """Address space of each process, and resident memory of all together."""
+    output_bytes: int = 1_000_000
+    """stdout and stderr together; more ends the run."""
+    processes: int = 32
+    """At once, threads included where the kernel counts them."""
+    files_mb: int = 64
+    """Size of /tmp, and of the largest file."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing could run under."""
+        for name, least in (
+            ("seconds", 0.01),
+            ("memory_mb", 32),
+            ("output_bytes", 1),
+            ("processes", 1),
+            ("files_mb", 1),
+        ):
+            if not getattr(self, name) >= least:
+                raise UsageError(f"the limit {name} is {getattr(self, name)}; give at least {least}")
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What stands between the code and this machine."""
+
+    kind: str = "bubblewrap"
+    """`bubblewrap`, `limits` or `command`."""
+    command: tuple[str, ...] = ()
+    """The prefix of kind `command`, for instance of docker, up to and with the image."""
+    python: str = "python3"
+    """The interpreter behind a prefix; everywhere else it is the one that runs this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a run gave."""
+
+    stdout: str
+    stderr: str
+    exit: int | None
+    """Exit status; above 128 it was a signal. None when the run was stopped."""
+    stopped: str = ""
+    """Why it was stopped: `time`, `output`, `memory` or `processes`; empty when it ended by itself."""
+    isolation: str = ""
+    """What was really used."""
+    seconds: float = 0.0
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the time limit ended it."""
+        return self.stopped == "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """How a child is started, and what it is told about itself."""
+
+    command: tuple[str, ...]
+    name: str
+    env: Mapping[str, str]
+    scratch: bool = False
+    """Whether it needs a folder made for it."""
+    orders: Mapping[str, Any] = field(default_factory=dict)
+
+
+def isolation(wanted: str | Isolation, *, python: str = "python3") -> Isolation:
+    """Read an isolation: `bubblewrap`, `limits`, or a command prefix such as `docker run --rm -i --network none IMAGE`.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    if isinstance(wanted, Isolation):
+        return wanted
+    try:
+        words = tuple(shlex.split(wanted))
+    except ValueError as error:
+        raise UsageError(f"isolation {wanted!r} cannot be read as a command: {error}") from error
+    if wanted in {"bubblewrap", "limits"}:
+        return Isolation(wanted)
+    if len(words) < 2:
+        raise UsageError(
+            f"isolation {wanted!r} is unknown; use bubblewrap, limits, or a command prefix (docker run ...)"
+        )
+    return Isolation("command", words, python)
+
+
+def usable(isolated: Isolation) -> str:
+    """Try it with a small program and return what it is called in records; the answer is kept.
+
+    Raises:
+        UsageError: it does not work here; the message says how to get it, or what else there is.
+    """
+    return _inside(isolated, Limits()).name
+
+
+async def run_python(
+    code: str,
+    *,
+    stdin: str = "",
+    limits: Limits = Limits(),
+    isolation: Isolation = Isolation(),
+    files: Mapping[str, str] | None = None,
+    notebook: bool = False,
+) -> Ran:
+    """Run `code` as a script in a fresh process, in an empty folder that is gone afterwards.
+
+    Args:
+        code: Python source.
+        stdin: what the code reads.
+        limits: reaching one ends the run and is told in `stopped`.
+        isolation: refused where it does not work.
+        files: further files beside the script, by relative path; they can be imported.
+        notebook: print the value of a last expression, as notebooks do.
+
+    Raises:
+        UsageError: the isolation does not work here.
+    """
+    began = now()
+    order = {"code": code, "notebook": notebook, "files": dict(files or {})}
+    with ExitStack() as stack:
+        child, inside = await launch(isolation, limits, order, stack)
+        child.write(stdin.encode("utf-8", "surrogateescape"), last=True)
+        await child.gone(limits.seconds)
+    status = None if child.stopped else _status(child.returncode)
+    return Ran(_text(child.stdout), _text(child.stderr), status, child.stopped, inside.name, now() - began)
+
+
+async def launch(
+    isolated: Isolation, limits: Limits, order: Mapping[str, Any], stack: ExitStack, **how: Any
+) -> tuple[Watched, Inside]:
+    """Start a child and give it its orders; `stack` removes its folder. `how` goes to `start`.
+
+    Raises:
+        UsageError: the isolation does not work here.
+    """
+    inside = _inside(isolated, limits)
+    cwd = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfgrpo-")) if inside.scratch else None
+    bounds = Bounds(limits.output_bytes, limits.memory_mb * 2**20 * 5 // 4, limits.processes + 4)
+    env = {**inside.env, "HOME": cwd} if isolated.kind == "limits" and cwd else inside.env
+    child = await start(inside.command, bounds, env=env, cwd=cwd, **how)
+    child.write(framed({**order, **_orders(inside, limits, session=bool(order.get("session")))}))
+    return child, inside
+
+
+def _inside(isolated: Isolation, limits: Limits) -> Inside:
+    if isolated.kind == "bubblewrap":
+        as_root, name = _bubblewrap()
+        command = (*bubblewrap.command(files_mb=limits.files_mb, as_root=as_root), *_interpreter(sys.executable))
+        # A user id of its own for each run: the kernel counts processes by it.
+        orders = {"uid": random.randrange(2**30, 2**31 - 2**20)} if as_root else {}
+        return Inside(command, name, {}, orders=orders)
+    if isolated.kind == "limits":
+        here = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+        return Inside(_interpreter(sys.executable), "limits", here, scratch=True)
+    env = {name: value for name in HANDED_ON if (value := configuration.environment(name))}
+    command = (*isolated.command, *_interpreter(isolated.python))
+    name = f"command: {' '.join(isolated.command)}"
+    _command_works(isolated)
+    return Inside(command, name, env, scratch=True, orders={"watch": limits.seconds + LATE})
+
+
+def _interpreter(python: str) -> tuple[str, ...]:
+    return (python, "-I", "-B", "-c", CHILD)
+
+
+def _orders(inside: Inside, limits: Limits, *, session: bool) -> dict[str, Any]:
+    cpu, memory, size = (
+        math.ceil(limits.seconds) * (10 if session else 1),
+        limits.memory_mb * 2**20,
+        limits.files_mb * 2**20,
+    )
+    most = {"AS": memory, "FSIZE": size, "CORE": 0, "NOFILE": 256}
+    if inside.name.startswith("bubblewrap"):
+        # Outside of a namespace it would count everything that this user runs.
+        most["NPROC"] = limits.processes
+    return {**inside.orders, "rlimits": {**{name: (n, n) for name, n in most.items()}, "CPU": (cpu, cpu + 1)}}
+
+
+@cache
+def _bubblewrap() -> tuple[bool, str]:
+    """Return whether root can become somebody else inside, and the name of what works."""
+    tried = ""
+    for as_root in (True, False):
+        command = [*bubblewrap.command(files_mb=1, as_root=as_root), *_interpreter(sys.executable)]
+        order = {"code": "print(6 * 7)", "notebook": False, "rlimits": {}, "uid": 2**30 if as_root else 0}
+        works, tried = _probe(command, order, {})
+        if works:
+            who = "as a user of its own" if as_root else "in a user namespace"
+            return as_root, f"{bubblewrap.version()}, {who}"
+    raise UsageError(bubblewrap.missing(tried))
+
+
+@cache
+def _command_works(isolated: Isolation) -> None:
+    first = isolated.command[0]
+    if shutil.which(first) is None:
+        raise UsageError(f"the isolation command {first!r} is not here; install it, or choose another isolation")
+    env = {name: value for name in HANDED_ON if (value := configuration.environment(name))}
+    order = {"code": "print(6 * 7)", "notebook": False, "rlimits": {}}
+    works, tried = _probe([*isolated.command, *_interpreter(isolated.python)], order, env)
+    if not works:
+        raise UsageError(
+            f"the isolation {' '.join(isolated.command)!r} does not run Python: {' '.join(tried.split())[-300:]}"
+        )
+
+
+def _probe(command: list[str], order: Mapping[str, Any], env: Mapping[str, str]) -> tuple[bool, str]:
+    try:
+        told = subprocess.run(command, input=framed(order), capture_output=True, env=dict(env), timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return False, str(error)
+    return told.stdout.split() == [b"42"], told.stderr.decode("utf-8", "replace") or f"exit status {told.returncode}"
+
+
+def _status(returncode: int | None) -> int | None:
+    """Return a shell's exit status: a signal is 128 and its number."""
+    return 128 - returncode if returncode is not None and returncode < 0 else returncode
+
+
+def _text(data: bytearray) -> str:
+    return data.decode("utf-8", "replace")

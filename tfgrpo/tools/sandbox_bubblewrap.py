@@ -1,0 +1,93 @@
+"""The bubblewrap command line: which of the machine is seen inside, and that it is what it claims to be.
+
+Inside there are the system's libraries and this interpreter, read-only, a small /tmp in memory, and nothing else: no
+home, no network, no other process, no environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
+FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+SCRATCH, SHARED = "/tmp", "/dev/shm"  # noqa: S108  (they are made inside, in memory)
+INSTALL = "install it (apt-get install bubblewrap)"
+OTHERWISE = (
+    "or choose tools.python.isolation: a command prefix such as 'docker run --rm -i --network none python:3.12', or "
+    "'limits', which limits time and memory but keeps nothing out"
+)
+
+
+def command(*, files_mb: int, as_root: bool) -> list[str]:
+    """Return bubblewrap with its options, ready for the command to run inside.
+
+    Args:
+        files_mb: size of /tmp and of /dev/shm, in MiB each.
+        as_root: keep the two capabilities with which root can become somebody else inside; without it a namespace of
+            users is used wherever there can be one.
+    """
+    size = str(files_mb * 2**20)
+    users = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [
+        _program(),
+        *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *(users if as_root else ("--unshare-user-try", "--cap-drop", "ALL")),
+        *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
+        *("--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", SCRATCH, "--setenv", "LANG", "C.UTF-8"),
+        *_mounts(),
+        *("--proc", "/proc", "--dev", "/dev"),
+        *("--perms", "1777", "--size", size, "--tmpfs", SHARED, "--remount-ro", "/dev"),
+        *("--perms", "1777", "--size", size, "--tmpfs", SCRATCH, "--chdir", SCRATCH, "--remount-ro", "/"),
+        "--",
+    ]
+
+
+def _mounts() -> Iterator[str]:
+    for place in SYSTEM:
+        if os.path.islink(place):
+            yield from ("--symlink", os.readlink(place), place)
+        elif os.path.isdir(place):
+            yield from ("--ro-bind", place, place)
+    for place in FILES:
+        yield from ("--ro-bind-try", place, place)
+    for place in interpreter_folders():
+        yield from ("--ro-bind", place, place)
+
+
+def interpreter_folders() -> list[str]:
+    """Return the folders of this interpreter and its packages that the system's folders do not hold already."""
+    real = os.path.realpath(sys.executable)
+    wanted = dict.fromkeys([sys.base_prefix, sys.prefix, os.path.dirname(os.path.dirname(real))])
+    return [place for place in wanted if place != "/" and not any(_inside(place, known) for known in SYSTEM)]
+
+
+def _inside(place: str, folder: str) -> bool:
+    return Path(place).is_relative_to(folder)
+
+
+def _program() -> str:
+    return shutil.which("bwrap") or "bwrap"
+
+
+@cache
+def version() -> str:
+    """Return what `bwrap --version` says; '' where there is none."""
+    try:
+        told = subprocess.run([_program(), "--version"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return told.stdout.strip()
+
+
+def missing(tried: str) -> str:
+    """Return the sentence for a machine where it does not work."""
+    if not version():
+        return f"the python tool runs in bubblewrap, which is not here; {INSTALL}, {OTHERWISE}"
+    why = " ".join(tried.split())[-200:] or "it gave no reason"
+    return f"the python tool runs in bubblewrap, which does not work here ({why}); {OTHERWISE}"
