@@ -199,7 +199,7 @@ LEAST: Mapping[str, float] = {
 """Smallest value of the keys that have one."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "advantage.kind": ("grpo", "dr_grpo", "rloo", "gdpo", "critic"),
+    "advantage.kind": ("grpo", "dr_grpo", "rloo", "gdpo", "critic", "process", "gae"),
     "selection.kind": ("informative", "dynamic", "gfpo", "gfpo-efficiency", "gfpo-adaptive"),
     "selection.weighting": ("equal", "grpo", "dr_grpo"),
     "engine.transport": ("aiohttp", "sdk"),
@@ -239,8 +239,10 @@ def load(
 def _together(config: LearnConfig) -> LearnConfig:
     """Refuse settings that are fine alone and make no sense together."""
     size, share = config.rollout.group_size, config.shaping.overlong
-    if size < 2 and config.advantage.kind != "critic":
+    if size < 2 and config.advantage.kind not in ("critic", "gae"):
         raise UsageError(f"rollout.group_size is {size}; give at least 2, or --method ppo, whose critic needs no group")
+    if not (0 <= config.advantage.gamma <= 1 and 0 <= config.advantage.lam <= 1):
+        raise UsageError("advantage.gamma and advantage.lam are discounts; give numbers from 0 to 1")
     if share is not None and share > 1:
         raise UsageError(f"shaping.overlong is {share:g}; it is a share of the length limit, at most 1")
     return config

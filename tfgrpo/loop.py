@@ -7,6 +7,7 @@ running the same command again continues an interrupted run and repeats a finish
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -320,11 +321,21 @@ def _record_group(run: Run, step: Step, group: Group) -> None:
         problem=asdict(group.problem),
         status=group.status.value,
         version=group.version,
-        rollouts=[{k: v for k, v in asdict(r).items() if k != "reply"} for r in group.rollouts_G],
+        rollouts=[_stored(group, i) for i in range(len(group.rollouts_G))],
         scores=[[asdict(part) for part in (score, *score.parts)] for score in group.scores_G],
         rewards=group.rewards_G,
         advantages=group.advantages_G,
     )
+
+
+def _stored(group: Group, i: int) -> dict[str, Any]:
+    """Return a rollout as it is stored, with the rewards and advantages of its steps where there are any."""
+    kept = {key: value for key, value in asdict(group.rollouts_G[i]).items() if key != "reply"}
+    if group.scores_G[i].steps:
+        kept["step_rewards"] = [None if math.isnan(r) else r for r in group.scores_G[i].steps]
+    if group.step_advantages_G:
+        kept["step_advantages"] = list(group.step_advantages_G[i])
+    return kept
 
 
 def step_summary(step: Step) -> dict[str, Any]:

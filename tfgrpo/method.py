@@ -15,6 +15,7 @@ from tfgrpo.advantages import (
     Advantages,
     Critic,
     critic_advantages,
+    critic_value,
     dr_grpo,
     gdpo,
     grpo,
@@ -23,6 +24,7 @@ from tfgrpo.advantages import (
     rloo,
     scale_batch,
     soft_overlong,
+    value_loss,
 )
 from tfgrpo.advantages import condition as conditioned
 from tfgrpo.advantages.gdpo import GdpoAdvantages
@@ -31,6 +33,8 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.strategic_grams import StrategicGrams, mine, semantic_entropy, words
 from tfgrpo.errors import UsageError
 from tfgrpo.selection import AdaptiveK, adaptive_k, gfpo, group_weights, keep_informative
+from tfgrpo.step_credit import STEPWISE, StepwiseAdvantages, observe_steps, stepwise, whitened
+from tfgrpo.step_credit import watched as watched_steps
 from tfgrpo.types import Group, GroupStatus, Problem, Rollout, Score
 
 CORRECT = 0.5
@@ -40,6 +44,8 @@ RETRY = 500_000
 MOST_TEXTS = 1000
 """Correct rollouts that strategic grams are mined from, the newest."""
 CHARS_PER_TOKEN = 4
+CRITICS = ("critic", "gae")
+"""Kinds of advantage that compare with earlier rollouts of the problem, so that one rollout is a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class Memory:
     """What the steps so far left for the method."""
 
     critic: Critic = Critic()  # noqa: RUF009 - frozen
+    steps: Critic = Critic()  # noqa: RUF009 - frozen
+    """What was earned from each step of a problem on (GAE)."""
     means: tuple[float, ...] = ()
     """Mean reward of each group so far (GFPO's difficulty)."""
     correct: tuple[str, ...] = ()
@@ -64,7 +72,8 @@ NEW = Memory()
 
 def begin(config: LearnConfig) -> Memory:
     """Return the memory before the first step."""
-    return Memory(Critic(config.advantage.prior_mean, config.advantage.prior_strength))
+    untaught = Critic(config.advantage.prior_mean, config.advantage.prior_strength)
+    return Memory(untaught, untaught)
 
 
 def per_batch(config: LearnConfig) -> bool:
@@ -124,20 +133,27 @@ def accuracy(group: Group) -> tuple[float, ...]:
 def _judged(group: Group, rewards_G: Sequence[float], config: LearnConfig, memory: Memory) -> Group:
     """Fill in advantages and status from the rewards that take part; nan takes a rollout out."""
     advantages = _advantages(group, rewards_G, config, memory)
-    critic = config.advantage.kind == "critic"
+    critic = config.advantage.kind in CRITICS
     if len(present(group.rewards_G)) < (1 if critic else 2):
         status = GroupStatus.FAILED
     elif config.selection.kind == "dynamic" and not critic:
         (status,) = keep_informative([accuracy(group)]).status_P
     elif critic:
-        surprised = max((abs(a) for a in advantages), default=0.0) >= config.advantage.surprise
+        steps = [a for row in getattr(advantages, "steps_G", ()) for a in row]
+        surprised = max((abs(a) for a in (*advantages, *steps)), default=0.0) >= config.advantage.surprise
         status = GroupStatus.KEPT if surprised else GroupStatus.FLAT
     elif not advantages.degenerate:
         status = GroupStatus.KEPT
     else:
         status = GroupStatus.FLAT if is_flat(group.rewards_G) else GroupStatus.FILTERED
-    values = tuple(advantages) if status is GroupStatus.KEPT else (0.0,) * len(rewards_G)
-    return replace(group, advantages_G=values, status=status, grader_advantages_G=_by_grader(advantages, group))
+    kept = status is GroupStatus.KEPT
+    return replace(
+        group,
+        advantages_G=tuple(advantages) if kept else (0.0,) * len(rewards_G),
+        status=status,
+        grader_advantages_G=_by_grader(advantages, group),
+        step_advantages_G=advantages.steps_G if kept and isinstance(advantages, StepwiseAdvantages) else (),
+    )
 
 
 def _advantages(group: Group, rewards_G: Sequence[float], config: LearnConfig, memory: Memory) -> Advantages:
@@ -146,6 +162,8 @@ def _advantages(group: Group, rewards_G: Sequence[float], config: LearnConfig, m
         return _gdpo(group, rewards_G, config)
     if wanted.kind == "critic":
         return critic_advantages(memory.critic, group.problem.id, rewards_G)
+    if wanted.kind in STEPWISE:
+        return stepwise(group.problem.id, group.rollouts_G, group.scores_G, rewards_G, wanted, memory.steps)
     plain: dict[str, Callable[[Sequence[float]], Advantages]] = {"dr_grpo": dr_grpo, "rloo": rloo}
     if wanted.kind in plain:
         return plain[wanted.kind](rewards_G)
@@ -219,6 +237,8 @@ def choose(groups_P: Sequence[Group], config: LearnConfig, memory: Memory) -> tu
         groups = _adaptive(groups, config, memory)
     if config.advantage.kind == "gdpo" and config.advantage.batch_scale:
         groups = _scaled(groups, config)
+    if config.advantage.kind == "gae" and config.advantage.batch_scale:
+        groups = whitened(groups, config.advantage)
     groups = tuple(replace(g, weight=weight(g, config)) for g in groups)
     if config.selection.groups is not None:
         groups = _heaviest(groups, config.selection.groups)
@@ -297,9 +317,11 @@ def _frequencies(found: StrategicGrams, answers: Sequence[str]) -> list[int]:
 
 def remember(memory: Memory, groups: Sequence[Group], config: LearnConfig) -> Memory:
     """Return the memory after a step with these groups."""
-    critic = memory.critic
+    critic, steps = memory.critic, memory.steps
     for g in groups:
         critic = observe(critic, g.problem.id, g.rewards_G)
+        if config.advantage.kind == "gae":
+            steps = observe_steps(steps, g, config.advantage)
     size = config.rollout.group_size
     again = {g.problem.id: len({(r.index - RETRY) // size for r in g.rollouts_G if r.index >= RETRY}) for g in groups}
     tries = dict(memory.tries) | {i: memory.tries.get(i, 0) + n for i, n in again.items() if n}
@@ -307,11 +329,12 @@ def remember(memory: Memory, groups: Sequence[Group], config: LearnConfig) -> Me
     waiting = [p for p in memory.unsolved if p.id not in met] + [g.problem for g in unsolved(groups)]
     return Memory(
         critic,
+        steps,
         (*memory.means, *(mean(g.rewards_G) for g in groups)),
         (*memory.correct, *correct_answers(groups))[-MOST_TEXTS:] if config.lessons.focus == "planning" else (),
         tuple(p for p in waiting if tries.get(p.id, 0) < config.selection.retries),
         tries,
-        _earlier(memory, groups, config) if config.advantage.kind == "critic" else {},
+        _earlier(memory, groups, config) if config.advantage.kind in CRITICS else {},
     )
 
 
@@ -336,14 +359,25 @@ def with_earlier(group: Group, config: LearnConfig, memory: Memory) -> Group:
         return group
     rollouts, scores = tuple(r for r, _ in past), tuple(s for _, s in past)
     rewards = shaped(rollouts, scores, config)
-    advantages = critic_advantages(memory.critic, group.problem.id, rewards)
+    past_group = replace(group, rollouts_G=rollouts, scores_G=scores, rewards_G=rewards)
+    advantages = _advantages(past_group, rewards, config, memory)
     return replace(
         group,
         rollouts_G=(*group.rollouts_G, *rollouts),
         scores_G=(*group.scores_G, *scores),
         rewards_G=(*group.rewards_G, *rewards),
         advantages_G=(*group.advantages_G, *advantages),
+        step_advantages_G=(*group.step_advantages_G, *getattr(advantages, "steps_G", ())),
     )
+
+
+def monitored(groups: Sequence[Group], config: LearnConfig, memory: Memory) -> dict[str, Any]:
+    """What is watched over a batch whatever else the method does: a critic's error, and who gave step rewards."""
+    watched: dict[str, Any] = {}
+    if config.advantage.kind in CRITICS:
+        pairs = [(critic_value(memory.critic, g.problem.id), r) for g in groups for r in present(g.rewards_G)]
+        watched["value_loss"] = value_loss([v for v, _ in pairs], [r for _, r in pairs])
+    return watched | (watched_steps(groups) if config.advantage.kind in STEPWISE else {})
 
 
 def unsolved(groups: Sequence[Group]) -> tuple[Group, ...]:

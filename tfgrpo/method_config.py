@@ -12,7 +12,8 @@ class AdvantageConfig:
     """How rewards become advantages. `advantage = "gdpo"` is short for `advantage.kind`."""
 
     kind: str = "grpo"
-    """`grpo`, `dr_grpo`, `rloo`, `gdpo` (each grader on its own) or `critic` (PPO's baseline; one rollout suffices)."""
+    """`grpo`, `dr_grpo`, `rloo`, `gdpo` (each grader on its own), `critic` (PPO's baseline; one rollout suffices),
+    or, from rewards of single steps, `process` (GRPO's process supervision) and `gae` (PPO's estimator)."""
     ddof: int = 1
     """1 divides by the sample deviation, 0 by the population's."""
     eps: float = 1e-6
@@ -23,15 +24,21 @@ class AdvantageConfig:
     """gdpo: the other graders pay only where this one reaches `threshold` (GDPO, Eq. 8)."""
     threshold: float = 1.0
     batch_scale: bool = False
-    """gdpo: rescale over the whole step, so that groups can be compared (GDPO, Eq. 6)."""
+    """gdpo: rescale over the whole batch, so that groups can be compared (GDPO, Eq. 6). gae: whiten, as PPO code does."""
     prior_mean: float = 0.5
-    """critic: believed reward of a problem never tried."""
+    """critic, gae: believed reward of a problem never tried."""
     prior_strength: float = 2.0
-    """critic: how many rollouts that belief is worth."""
+    """critic, gae: how many rollouts that belief is worth."""
     surprise: float = 0.25
-    """critic: a group teaches when some |advantage| reaches this."""
+    """critic, gae: a group teaches when some |advantage| reaches this."""
     earlier: int = 3
-    """critic: so many earlier rollouts of the problem, which V rests on, are shown beside the new one."""
+    """critic, gae: so many earlier rollouts of the problem, which V rests on, are shown beside the new one."""
+    gamma: float = 1.0
+    """gae: discount of later steps, 1 as in RLHF (MuJoCo took 0.99)."""
+    lam: float = 0.95
+    """gae: 0 credits a step by what the next state is worth, 1 by all that followed."""
+    outcome: float = 1.0
+    """gae: weight of the rollout's own reward, which joins its last step; 0 leaves the step rewards alone."""
 
 
 @dataclass(frozen=True, slots=True)

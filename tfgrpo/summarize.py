@@ -6,6 +6,7 @@ the published stages: a summary of each rollout, the contrast, then operations a
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -70,6 +71,8 @@ class Attempt:
     summary: str = ""
     tokens: int = 0
     """What the rollout cost in completion tokens."""
+    steps: tuple[tuple[int, float | None, float], ...] = ()
+    """Number, reward (None where there is none) and advantage of each step, where the method credits steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,7 @@ def asks_operations(teacher: Teacher) -> bool:
 def template_for(config: LessonsConfig, group: Group) -> str | None:
     """Name of the template this group is asked with; None when it has nothing to teach."""
     if group.status is GroupStatus.KEPT:
-        signs = {group.advantages_G[i] > 0 for i in teaching(group)}
+        signs = _signs(group)
         # A critic's group may be all better, or all worse, than was expected of the problem.
         return "contrast/group" if len(signs) > 1 else f"contrast/all_{'right' if True in signs else 'wrong'}"
     if group.status is not GroupStatus.FLAT:
@@ -134,6 +137,14 @@ def template_for(config: LessonsConfig, group: Group) -> str | None:
     return "contrast/all_wrong" if config.all_wrong else None
 
 
+def _signs(group: Group) -> set[bool]:
+    """Whether something better than expected teaches, or something worse; of several rollouts each step counts."""
+    shown = teaching(group)
+    if group.step_advantages_G and len(shown) > 1:
+        return {a > 0 for i in shown for a in group.step_advantages_G[i]}
+    return {group.advantages_G[i] > 0 for i in shown}
+
+
 async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
     """Return the graded rollouts as attempts, numbered from 1, each within its equal share of tokens."""
     graded = teaching(group)
@@ -141,13 +152,15 @@ async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
     attempts = []
     for number, i in enumerate(graded, 1):
         cost = group.rollouts_G[i].usage.completion_tokens
-        text = transcript(group.rollouts_G[i].messages) or group.rollouts_G[i].answer
+        steps = steps_of(group, i)
+        text = transcript(group.rollouts_G[i].messages, numbered=bool(steps)) or group.rollouts_G[i].answer
         if group.grams:
             text = plan_first(text, group.advantages_G[i], group.grams, teacher.config.alpha)
         why, named = group.scores_G[i].why, named_scores(group, i)
-        attempts.append(Attempt(number, group.rewards_G[i], group.advantages_G[i], text, why, named, tokens=cost))
+        reward, advantage = group.rewards_G[i], group.advantages_G[i]
+        attempts.append(Attempt(number, reward, advantage, text, why, named, tokens=cost, steps=steps))
     if not teacher.config.contrast:
-        attempts = [replace(a, reward=0.0, advantage=0.0, feedback="", scores=()) for a in attempts]
+        attempts = [replace(a, reward=0.0, advantage=0.0, feedback="", scores=(), steps=()) for a in attempts]
     long = any(len(a.text) > share * CHARS_PER_TOKEN for a in attempts)
     if teacher.summaries == "always" or (teacher.summaries == "when-long" and long):
         jobs = [partial(_summary, teacher, group, attempt) for attempt in attempts]
@@ -177,6 +190,16 @@ def named_scores(group: Group, i: int) -> tuple[tuple[str, float | None], ...]:
         if part.name in own:
             named.append((f"{part.name}, advantage", own[part.name]))
     return tuple(named)
+
+
+def steps_of(group: Group, i: int) -> tuple[tuple[int, float | None, float], ...]:
+    """Return number, reward and advantage of each step of a rollout; () for a single step, which is the whole."""
+    advantages = group.step_advantages_G[i] if group.step_advantages_G else ()
+    if len(advantages) < 2:
+        return ()
+    rewards = group.scores_G[i].steps or (math.nan,) * len(advantages)
+    pairs = zip(rewards, advantages, strict=True)
+    return tuple((t, None if math.isnan(r) else r, a) for t, (r, a) in enumerate(pairs, 1))
 
 
 def plan_first(text: str, advantage: float, grams: Sequence[str], alpha: float) -> str:
@@ -345,12 +368,14 @@ def _checked(
     return Contrast(tuple(kept), tuple(dropped), parsed.malformed)
 
 
-def transcript(messages: Sequence[Message]) -> str:
-    """Return what happened after the prompt, one turn a paragraph; '' for a single-turn rollout."""
+def transcript(messages: Sequence[Message], *, numbered: bool = False) -> str:
+    """Return what happened after the prompt, one turn a paragraph, steps numbered on wish; '' for a single turn."""
     turns = [m for m in messages if m.get("role") in ("assistant", "tool")]
     if len(turns) < 2:
         return ""
-    return "\n\n".join(f"{m['role']}: {m.get('content') or _calls(m)}" for m in turns)
+    steps = itertools.count(1)
+    names = [f"step {next(steps)}" if numbered and m["role"] == "assistant" else m["role"] for m in turns]
+    return "\n\n".join(f"{name}: {m.get('content') or _calls(m)}" for name, m in zip(names, turns, strict=True))
 
 
 def _calls(message: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from experience_db import Library
 from tfgrpo.config import LearnConfig
-from tfgrpo.method import RETRY, Memory, accuracy, choose, form, per_batch, unsolved, with_earlier
+from tfgrpo.method import RETRY, Memory, accuracy, choose, form, monitored, per_batch, unsolved, with_earlier
 from tfgrpo.rollout import Actor, complete, incomplete, run_group
 from tfgrpo.selection import Action, next_wave, sampling_action
 from tfgrpo.summarize import Contrast, Effects, Teacher, contrast
@@ -54,7 +54,8 @@ async def teach(given: Conditions, batch: Sequence[Problem]) -> Taught:
         early = await run([partial(_alone, given, problem) for problem in batch])
         answered = _answered([group for group, _ in early])
         pairs = await run([partial(_late, given, group, told, answered) for group, told in early])
-        return Taught(tuple(g for g, _ in pairs), tuple(c for _, c in pairs), {})
+        groups = tuple(g for g, _ in pairs)
+        return Taught(groups, tuple(c for _, c in pairs), monitored(groups, given.config, given.memory))
     groups = tuple(await run([partial(_attempt, given, problem) for problem in batch]))
     groups = tuple(await run([partial(_completed, given, group, _answered(groups)) for group in groups]))
     monitor: dict[str, Any] = {}
@@ -62,7 +63,7 @@ async def teach(given: Conditions, batch: Sequence[Problem]) -> Taught:
         groups, monitor = await _resampled(given, groups)
     groups, watched = choose(groups, given.config, given.memory)
     contrasts = await run([partial(_contrast, given, group) for group in groups])
-    return Taught(groups, tuple(contrasts), monitor | watched)
+    return Taught(groups, tuple(contrasts), monitor | watched | monitored(groups, given.config, given.memory))
 
 
 async def _alone(given: Conditions, problem: Problem) -> tuple[Group, Contrast | None]:

@@ -168,6 +168,11 @@ class Rollout:
     reply: Reply | None = None
     """The last model reply, for its token ids and reasoning."""
 
+    @property
+    def turns(self) -> int:
+        """How many assistant messages it has; its steps, where a grader rewards steps. At least 1."""
+        return max(sum(m.get("role") == "assistant" for m in self.messages), 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -183,6 +188,8 @@ class Score:
     """Why there is no value."""
     parts: tuple[Score, ...] = ()
     """The named scores that `value` combines, where there are several; GDPO normalizes each on its own."""
+    steps: tuple[float, ...] = ()
+    """A value for each assistant message, in order, nan where there is none; () from graders of outcomes alone."""
 
 
 class GroupStatus(StrEnum):
@@ -220,6 +227,8 @@ class Group:
     """What each grader contributes to each advantage, by grader (GDPO)."""
     grams: tuple[str, ...] = ()
     """Strategic grams; the summarizer reads sentences that hold one first (HICRA)."""
+    step_advantages_G: tuple[tuple[float, ...], ...] = ()
+    """An advantage for each assistant message of each rollout, where the method credits steps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ class Grader(Protocol):
         ...
 
 
-Returned = float | bool | Score | Mapping[str, float | None] | None
+Returned = float | bool | Score | Mapping[str, float | Sequence[float | None] | None] | None
 UserGrader = Callable[[Problem, Rollout], Returned | Awaitable[Returned]]
 
 
@@ -58,7 +58,8 @@ def from_function(function: UserGrader, name: str | None = None) -> FunctionGrad
     """Make a grader of `def my_grader(problem, rollout) -> float | Score | dict`, sync or async.
 
     A dict of named values is their mean, and `advantage = "gdpo"` keeps them apart; one that is missing leaves the
-    rollout unscored.
+    rollout unscored. Its key `steps` may hold a value for each assistant message, None where there is none: they are no
+    part of the mean, and `advantage = "process"` or `"gae"` credits steps by them.
 
     True and False count 1 and 0, nan and None leave the rollout unscored, and an exception becomes a failure.
     """
@@ -80,6 +81,7 @@ async def grade(grader: Grader, problem: Problem, rollouts: Sequence[Rollout], n
             if live:
                 scored = [as_score(score, name) for score in await grader(problem, live)]
             _check_count(name, scored, live)
+            scored = [_with_steps(name, score, rollout) for score, rollout in zip(scored, live, strict=True)]
     except EndpointError:
         raise
     except (GraderError, ProviderError, MalformedReply, BudgetReached) as error:
@@ -97,7 +99,9 @@ def as_score(returned: object, name: str) -> Score:
     if returned is None:
         return Score(None, why="the grader gave no score")
     if isinstance(returned, Mapping):
-        return _combined(tuple(replace(as_score(value, name), name=str(key)) for key, value in returned.items()))
+        named = {str(key): value for key, value in returned.items() if key != "steps"}
+        parts = tuple(replace(as_score(value, name), name=key) for key, value in named.items())
+        return _stepped(_combined(parts), returned.get("steps"), name)
     try:
         with boundary(GraderError, f"grader {name!r}"):
             value = float(returned)  # type: ignore[arg-type]
@@ -115,6 +119,27 @@ def _combined(parts: tuple[Score, ...]) -> Score:
         return Score(None, why="a named score is missing", failure=failed, parts=parts)
     said = ", ".join(f"{part.name} {part.value:g}" for part in parts)
     return Score(math.fsum(values) / len(values), said, parts=parts)
+
+
+def _stepped(score: Score, steps: object, name: str) -> Score:
+    """Put a score for each step beside the whole; a step without a finite number is nan."""
+    if steps is None:
+        return score
+    try:
+        with boundary(GraderError, f"grader {name!r}"):
+            values = tuple(math.nan if v is None else float(v) for v in steps)  # type: ignore[attr-defined]
+    except GraderError:
+        words = f"grader {name!r} returned steps that are no list of numbers; give one for each assistant message"
+        return replace(score, value=None, failure=Failure(FailureKind.GRADER, words))
+    return replace(score, steps=tuple(v if math.isfinite(v) else math.nan for v in values))
+
+
+def _with_steps(name: str, score: Score, rollout: Rollout) -> Score:
+    """Refuse step rewards that cannot be matched to the assistant messages of their rollout."""
+    if not score.steps or len(score.steps) == rollout.turns:
+        return score
+    words = f"grader {name!r} rewarded {len(score.steps)} steps of a rollout with {rollout.turns} assistant messages"
+    return replace(score, value=None, steps=(), failure=score.failure or Failure(FailureKind.GRADER, words))
 
 
 def unscored(message: str, kind: FailureKind = FailureKind.GRADER) -> Score:
