@@ -37,6 +37,7 @@ from experience_db.records import (
     Evidence,
     Lesson,
     Op,
+    Origin,
     RoleUsage,
     Run,
     RunStep,
@@ -44,6 +45,7 @@ from experience_db.records import (
     UnappliedEdit,
     Version,
     effect_of,
+    own_words,
 )
 from experience_db.store import Store, open_library
 
@@ -70,6 +72,7 @@ __all__ = [
     "NewerSchema",
     "NotAStore",
     "Op",
+    "Origin",
     "RoleUsage",
     "Run",
     "RunConflict",
@@ -93,4 +96,5 @@ __all__ = [
     "effect_of",
     "lesson_texts",
     "open_library",
+    "own_words",
 ]

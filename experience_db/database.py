@@ -30,7 +30,7 @@ from experience_db.errors import (
 
 APPLICATION_ID = 0x7F6AE0DB
 """Marks a SQLite file as ours (`PRAGMA application_id`)."""
-SCHEMA = 2
+SCHEMA = 3
 """How many migrations this release knows (`PRAGMA user_version`)."""
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one."""

@@ -305,9 +305,35 @@ def m002_endpoint_facts(db: Database) -> None:
     )
 
 
+def m003_lineage(db: Database) -> None:
+    """Keep what candidate versions come from."""
+    db.execute(
+        """
+        CREATE TABLE lineage (
+            library TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            origin INTEGER NOT NULL CHECK (origin < version),
+            kind TEXT NOT NULL,
+            run TEXT,
+            step INTEGER,
+            PRIMARY KEY (library, version, position),
+            FOREIGN KEY (library, version) REFERENCES versions(library, version),
+            FOREIGN KEY (library, origin) REFERENCES versions(library, version)
+        ) STRICT
+        """
+    )
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(
+            f"CREATE TRIGGER lineage_refuse_{verb.lower()} BEFORE {verb} ON lineage BEGIN "
+            "SELECT RAISE(ABORT, 'lineage is append-only'); END"
+        )
+
+
 migrations = Migrations("experience_db")
 migrations()(m001_first_schema)
 migrations()(m002_endpoint_facts)
+migrations()(m003_lineage)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = migrations) -> None:

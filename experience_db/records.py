@@ -112,6 +112,11 @@ def effect_of(evidence: Iterable[Evidence]) -> Evidence | None:
     return best[-1] if best else None
 
 
+def own_words(evidence: Iterable[Evidence], changed: int) -> tuple[Evidence, ...]:
+    """Return what was measured about a lesson's present words, which it has since version `changed`."""
+    return tuple(e for e in evidence if e.version is None or e.version >= changed)
+
+
 @dataclass(frozen=True, slots=True)
 class Version:
     """One point in a library's history."""
@@ -128,6 +133,19 @@ class Version:
     """Why the version exists, in a few words: `learn`, `add`, `rollback to 3`, `import`."""
     digest: str = ""
     """SHA-256 of its lessons and template: equal digests mean byte-equal versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a candidate version comes from."""
+
+    version: int
+    origins: tuple[int, ...]
+    """The versions it was made from: one for a mutation, two for a merge."""
+    kind: str
+    """`mutation`, `pooled`, `merge`, `subset`, `best`, ..."""
+    run: str = ""
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

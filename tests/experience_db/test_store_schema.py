@@ -28,10 +28,11 @@ COLUMNS = {
     "lesson_uses": "library lesson_id run step shown",
     "evaluations": "id run library version dataset model control k problems mean low high summary created",
     "endpoint_facts": "endpoint model name value created",
+    "lineage": "library version position origin kind run step",
 }
 
 
-RELEASED = (migrations.m001_first_schema, migrations.m002_endpoint_facts)
+RELEASED = (migrations.m001_first_schema, migrations.m002_endpoint_facts, migrations.m003_lineage)
 
 
 @pytest.fixture
