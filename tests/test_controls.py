@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import tfgrpo
 from experience_db import Edit, Op, Source, Store
-from tfgrpo import transfer
+from tfgrpo import prompts, transfer
 from tfgrpo.cli.app import app
 from tfgrpo.controls import NAMES, commonest
 from tfgrpo.errors import UsageError
@@ -97,6 +97,40 @@ def test_tips_that_cannot_be_read_cost_the_control_alone(db):
     assert summary["controls"]["tips"]["failure"]
     with Store.open(db, readonly=True) as store:
         assert [(e.control, e.mean) for e in store.evaluations("w")] == [("", 1.0), ("empty", 0.0)]
+
+
+def test_tips_are_asked_for_one_by_one_where_a_prompt_set_wants_it(db):
+    """Each call sees the tips so far; repetitions and unreadable replies are passed over, and the calls are bounded."""
+    said = [edits({"op": "ADD", "text": lesson("maple")}), "no", edits({"op": "ADD", "text": lesson("maple")}), "no"]
+    model = Model(tips=lambda r: said[r.attempt] if r.attempt < 4 else edits({"op": "ADD", "text": lesson("velvet")}))
+    asked = {"library": "w", "model": play(model), "grader": "exact", "db": db, "overrides": ["prompts=tiny"]}
+    control = tfgrpo.evaluate_sync(rows(16), controls=("tips",), **asked).summary["controls"]["tips"]
+    assert control["lessons"] == [lesson("maple"), lesson("velvet")]
+    assert control["mean"] == 0.5
+    assert {r.attempt for r in model.requests if r.role == "tips"} == set(range(8))
+    first, *_, last = model.asked("tips")
+    assert "[1]" not in first
+    assert f"[2] {lesson('velvet')}" in last
+
+
+def test_the_embedded_model_writes_tips_that_are_measured(tmp_path):
+    """What it writes without attempts is advice without a meaning for the operators, and it does not help."""
+    with Store.open(tmp_path / "t.db") as store:
+        store.create_library("w", prompts.load("tiny").source("lessons"))
+        store.commit("w", [Edit(Op.ADD, "Treat glorp as max."), Edit(Op.ADD, "Treat zib as min.")], parent=0)
+    problems = [
+        {"question": f"Compute {i} {word} {j}.", "answer": str(f(i, j))}
+        for word, f in (("glorp", max), ("zib", min))
+        for i in range(1, 7)
+        for j in range(1, 7)
+        if i != j
+    ]
+    found = tfgrpo.evaluate_sync(
+        problems, library="w", model="tiny", grader="exact", db=tmp_path / "t.db", controls=("tips",)
+    )
+    control = found.summary["controls"]["tips"]
+    assert control["lessons"]
+    assert control["diff_ci"][0] > 0.3
 
 
 def test_the_same_library_on_other_seeds_shows_what_nothing_looks_like(db):
@@ -215,3 +249,6 @@ def test_the_command_tells_what_a_control_spent(db, tmp_path):
     )
     assert "n=8: 480 tokens a problem, 460 with lessons" in found.stdout
     assert "control tips: could not be made" in found.stdout
+    teller = play(Model(evaluate=costly, tips=lambda _: edits({"op": "ADD", "text": lesson("maple")})), "teller")
+    told = run(file, "--grader", "exact", "--db", db, "--model", teller, "--library", "w", "--control", "tips").stdout
+    assert f"160 tokens a problem, 460 with lessons, each rollout; the tips: {lesson('maple')}" in told

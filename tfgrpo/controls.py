@@ -4,7 +4,7 @@ same       the same library on other seeds: what a difference of nothing looks l
 empty      no lessons
 filler     as many lessons of the same length that say nothing
 shuffled   the same words in random order, so that only their meaning is gone
-tips       as many lessons, written by a model in one shot, without a single attempt
+tips       as many lessons, written by a model from questions alone, without a single attempt
 best-of-n  no lessons, but as many rollouts as one rollout with the library costs; the commonest answer counts
 """
 
@@ -22,6 +22,7 @@ from tfgrpo import measure
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError, UsageError
 from tfgrpo.graders.extract import final_answer, normalise
 from tfgrpo.measure import Evaluation
+from tfgrpo.replies import ParsedEdits
 from tfgrpo.rollout import Actor, Graded
 from tfgrpo.summarize import Teacher, ask_edits
 from tfgrpo.types import Problem, Sampling, Usage
@@ -91,7 +92,11 @@ async def run(name: str, given: Given, main: Evaluation) -> dict[str, Any]:
     first = given.k if name == "same" else 0
     found = await measure.evaluate(given.actor, other, given.problems, given.sampling, given.k, first=first)
     told = measure.against(main, found, given.seed)
-    return told | {"lessons": [lesson.text for lesson in other]} if name == "tips" else told
+    if name != "tips":
+        return told
+    unit, with_lessons, with_tips = _spend(main, found)
+    spend = {"unit": unit, "library": with_lessons, "control": with_tips}
+    return told | {"lessons": [lesson.text for lesson in other], "spend": spend}
 
 
 def _library(name: str, given: Given) -> Library:
@@ -101,12 +106,23 @@ def _library(name: str, given: Given) -> Library:
 
 
 async def tips(given: Given) -> Library:
-    """Return the library that the summarizer writes in one shot: as many lessons as the real one has, no longer ones.
+    """Return the library that the summarizer writes without attempts: as many lessons as the real one has, at most.
+
+    One call writes them all; a prompt set with a template `tips/each` takes one lesson a call, the earlier ones shown.
 
     Raises:
-        MalformedReply: the reply cannot be read, also after it was asked for again.
+        MalformedReply: no reply can be read, also after it was asked for again, or none holds a lesson.
     """
-    teacher, count = given.teacher, max(len(given.library), 1)
+    count = max(len(given.library), 1)
+    alone = given.teacher.prompts.has("tips/each")
+    texts = await (_tips_each if alone else _tips_at_once)(given, count)
+    if not texts:
+        raise MalformedReply("the model wrote no tips")
+    return replace(given.library, lessons=_numbered(texts))
+
+
+async def _tips_at_once(given: Given, count: int) -> list[str]:
+    teacher = given.teacher
     prompt = teacher.prompts.render(
         "tips/one_shot",
         task=given.task,
@@ -114,12 +130,30 @@ async def tips(given: Given) -> Library:
         max_edits=count,
         max_words=teacher.config.max_words,
     )
-    parsed = await ask_edits(teacher, "tips", prompt, max_edits=count)
-    texts = [edit.text for edit in parsed.edits if edit.op is Op.ADD and edit.text]
-    if not texts:
-        raise MalformedReply("the model wrote no tips")
-    lessons = tuple(Lesson(number, text, 1, 1) for number, text in enumerate(texts, 1))
-    return replace(given.library, lessons=lessons)
+    return _added(await ask_edits(teacher, "tips", prompt, max_edits=count))
+
+
+async def _tips_each(given: Given, count: int) -> list[str]:
+    """Ask for a tip at a time, twice as often as tips are wanted: some replies repeat, and some cannot be read."""
+    teacher, texts = given.teacher, list[str]()
+    for attempt in range(2 * count):
+        if len(texts) == count:
+            break
+        prompt = teacher.prompts.render("tips/each", lessons=_numbered(texts))
+        try:
+            found = _added(await ask_edits(teacher, "tips", prompt, max_edits=1, attempt=attempt))
+        except MalformedReply:
+            continue
+        texts += [text for text in found if text not in texts]
+    return texts
+
+
+def _added(parsed: ParsedEdits) -> list[str]:
+    return [edit.text for edit in parsed.edits if edit.op is Op.ADD and edit.text]
+
+
+def _numbered(texts: Sequence[str]) -> tuple[Lesson, ...]:
+    return tuple(Lesson(number, text, 1, 1) for number, text in enumerate(texts, 1))
 
 
 async def _best_of_n(given: Given, main: Evaluation) -> dict[str, Any]:
@@ -148,7 +182,7 @@ def commonest(graded_K: Sequence[Graded]) -> Graded:
 
 
 def _spend(main: Evaluation, other: Evaluation) -> tuple[str, float, float]:
-    """Return the unit, and what one rollout costs with and without lessons: money where both are known, else tokens."""
+    """Return the unit, and what one rollout costs on either side: money where both are known, else tokens."""
     sides = (_per_rollout(main), _per_rollout(other))
     if all(usd for _, usd in sides):
         return "usd", sides[0][1] or 0.0, sides[1][1] or 0.0

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from experience_db import Edit, Evidence, Library, Store, effect_of
+from experience_db import Edit, Evidence, Library, Store, effect_of, own_words
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally, total
 from tfgrpo.config import LearnConfig
@@ -233,7 +233,8 @@ def effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
         for found in run.store.evidence(library.name)
         if ((found.step or 0) < index if found.run == run.id else found.created < started)
     ]
-    known = {lesson.id: effect_of(e for e in earlier if lesson.id in e.lesson_ids) for lesson in library}
+    about = {lesson: [e for e in earlier if lesson.id in e.lesson_ids] for lesson in library}
+    known = {lesson.id: effect_of(own_words(found, lesson.changed)) for lesson, found in about.items()}
     return {lesson_id: found for lesson_id, found in known.items() if found is not None}
 
 

@@ -109,7 +109,8 @@ def paired_difference(
     The interval comes from `bootstrap_mean` of the differences. p is two-sided from flipping signs (Fisher's
     randomisation): exact when there are few different sums, as with 0/1 scores, else from 10,000 random flips.
     Differences that are all the same d leave nothing to resample; then one end of the interval is d and the other is
-    where it would be if the share of pairs with -d were as large as Wilson's bound allows.
+    where it would be if the share of pairs with -d were as large as Wilson's bound allows. Where all of them are 0, that
+    share of pairs may differ by 1 in either direction.
 
     Raises:
         UsageError: the two sides have not the same length, so nothing can be paired.
@@ -123,10 +124,17 @@ def paired_difference(
     if len(set(differences)) > 1:
         low, high = bootstrap_mean(differences, seed, level=level, resamples=resamples)
     else:
-        other_end = differences[0] * (2 * wilson(n, n, level=level)[0] - 1)
-        low, high = sorted((other_end, differences[0]))
+        low, high = _all_alike(differences[0], n, level)
     p = _sign_flip(differences, seed)
     return Difference(fmean(differences), low, high, n, p, dropped, level)
+
+
+def _all_alike(d: float, n: int, level: float) -> tuple[float, float]:
+    unseen = 1 - wilson(n, n, level=level)[0]
+    if d == 0.0:
+        return -unseen, unseen
+    low, high = sorted((d * (1 - 2 * unseen), d))
+    return low, high
 
 
 def visible_difference(n: int, sd: float = 0.5, *, power: float = 0.8, level: float = 0.95) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from experience_db import Evidence, Lesson, Store, effect_of
+from experience_db import Evidence, Lesson, RoleUsage, Store, effect_of, own_words
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
@@ -17,7 +17,7 @@ from tfgrpo.loop import count
 from tfgrpo.types import Step
 
 MOST_REASONS = 8
-"""Refused edits that are listed one by one at the end of a run."""
+"""Edits of each decision that are listed one by one at the end of a run."""
 
 
 def print_learned(result: LearnResult, setup: Setup) -> None:
@@ -38,8 +38,10 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
         found = store.library(s["library"], s["version"]).lessons
         typer.echo(f"\nlibrary {s['library']!r}, version {s['version']}: {lessons(len(found))}")
         for lesson in found:
-            typer.echo(lesson_line(lesson, store.evidence(s["library"], lesson.id)))
-    _bill(s)
+            known = own_words(store.evidence(s["library"], lesson.id), lesson.changed)
+            typer.echo(lesson_line(lesson, known))
+        used = store.usage(next((run.id for run in [store.find_run(s["run"])] if run), s["run"]))
+    _bill(s, used)
     _next(s, setup)
 
 
@@ -86,30 +88,41 @@ def _clear(ends: Sequence[float | None]) -> bool:
 
 
 def _reasons(steps: Sequence[Step]) -> None:
-    """Print what the gate refused, edit by edit, and what the checks in code refused in one line."""
-    refused = [v for step in steps for v in step.verdicts if v.decision != "accepted"]
-    proved = [v for v in refused if v.evidence and v.edits]
-    for verdict in proved[-MOST_REASONS:]:
-        for edit in verdict.edits:
-            what = edit.text or f"lesson {', '.join(map(str, edit.ids))}"
-            typer.echo(f"  {verdict.decision}: {edit.op.value} {what!r}: {verdict.reason}")
-    if len(proved) > MOST_REASONS:
-        typer.echo(f"  ... and {len(proved) - MOST_REASONS} more by the gate")
-    unseen = count(re.sub(r"\d+", "N", v.reason) for v in refused if not v.evidence)
+    """Print what the gate decided, edit by edit, and what the checks in code refused in one line."""
+    decided = [v for step in steps for v in step.verdicts if v.evidence and v.edits]
+    for decision in ("accepted", "rejected", "undecided"):
+        those = [v for v in decided if v.decision == decision]
+        for verdict in those[-MOST_REASONS:]:
+            for edit in verdict.edits:
+                what = edit.text or f"lesson {', '.join(map(str, edit.ids))}"
+                typer.echo(f"  {decision}: {edit.op.value} {what!r}: {verdict.reason}")
+        if len(those) > MOST_REASONS:
+            typer.echo(f"  ... and {len(those) - MOST_REASONS} more {decision}")
+    refused = [v for step in steps for v in step.verdicts if v.decision != "accepted" and not v.evidence]
+    unseen = count(re.sub(r"\d+", "N", v.reason) for v in refused)
     if unseen:
         typer.echo("  without a trial: " + "; ".join(f"{n} x {why}" for why, n in unseen.items()))
 
 
-def _bill(s: Mapping[str, Any]) -> None:
-    usage, calls = s["usage"], s["calls"]
-    parts = ", ".join(
-        f"{role} {c['new']}" + (f" (+{c['replayed']} replayed)" if c["replayed"] else "") for role, c in calls.items()
-    )
-    usd = "price unknown" if usage["usd"] is None else f"{usage['usd']:.2f} USD"
-    typer.echo(
-        f"\ncost: {sum(c['new'] for c in calls.values())} calls ({parts}); {usage['prompt_tokens']:,} prompt and "
-        f"{usage['completion_tokens']:,} completion tokens; {usd}; {s['seconds']:.1f} s"
-    )
+def _bill(s: Mapping[str, Any], used: Mapping[str, RoleUsage]) -> None:
+    """Print what the run cost, then what of it went into learning and what into proof."""
+    from tfgrpo.report import numbers
+
+    usage, calls = s["usage"], sum(c["new"] for c in s["calls"].values())
+    money = "price unknown" if usage["usd"] is None else f"{usage['usd']:.2f} USD"
+    tokens = f"{usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion tokens"
+    typer.echo(f"\ncost: {calls} calls; {tokens}; {money}; {s['seconds']:.1f} s")
+    rows = numbers.costs(used, s["calls"])
+    for part in numbers.ORDER:
+        those = [row for row in rows if row.part == part]
+        if those:
+            roles = ", ".join(
+                f"{c.role} {c.calls}" + (f" (+{c.replayed} replayed)" if c.replayed else "") for c in those
+            )
+            cost = numbers.subtotal(those)
+            usd = "" if not cost.usd else f"; {cost.usd:.2f} USD"
+            tokens = f"{cost.prompt_tokens:,} + {cost.completion_tokens:,} tokens"
+            typer.echo(f"  {part}: {cost.calls} calls ({roles}); {tokens}{usd}")
 
 
 def _next(s: Mapping[str, Any], setup: Setup) -> None:
@@ -140,14 +153,20 @@ def print_evaluation(s: Mapping[str, Any]) -> None:
             f"{number(c['diff'], '+')} {_span(c['diff_ci'], '+')}, p={_p(c['p'])}{noise}"
         )
         if "spend" in c:
-            spent = c["spend"]
-            typer.echo(
-                f"  n={c['n']}: {spent['control']:.4g} {spent['unit']} a problem, {spent['library']:.4g} with lessons; "
-                f"the best of them, were it known: {number(c['oracle'])}"
-            )
+            _spend(c)
     if s["failures"]:
         typer.echo("without a score: " + ", ".join(f"{n} {kind}" for kind, n in s["failures"].items()))
     typer.echo(stats.power_note(s["problems"]))
+
+
+def _spend(c: Mapping[str, Any]) -> None:
+    """Print what a control cost beside the library, and what it was."""
+    spent = c["spend"]
+    sides = f"{spent['control']:.4g} {spent['unit']} a problem, {spent['library']:.4g} with lessons"
+    if "n" in c:
+        typer.echo(f"  n={c['n']}: {sides}; the best of them, were it known: {number(c['oracle'])}")
+    else:
+        typer.echo(f"  {sides}, each rollout; the tips: {' | '.join(c['lessons'])}")
 
 
 def print_matrix(s: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store, effect_of
+from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store, effect_of, own_words
 from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import effect, lesson_line, lessons, number
@@ -65,12 +65,7 @@ class Row:
 def rows(store: Store, name: str, found: Sequence[Lesson]) -> list[Row]:
     """Read what is known about lessons."""
     shown = store.uses(name)
-    return [Row(x, own_words(store.evidence(name, x.id), x), shown.get(x.id, 0)) for x in found]
-
-
-def own_words(evidence: Sequence[Evidence], lesson: Lesson) -> tuple[Evidence, ...]:
-    """Leave out what was measured before the lesson got its present words."""
-    return tuple(e for e in evidence if e.version is None or e.version >= lesson.changed)
+    return [Row(x, own_words(store.evidence(name, x.id), x.changed), shown.get(x.id, 0)) for x in found]
 
 
 def chosen(found: Sequence[Row], order: Order, min_effect: float | None, kind: str | None) -> list[Row]:
@@ -189,7 +184,7 @@ def _print_story(story: Blame, behind: Sequence[Origin], most: int | None) -> No
     lesson = story.lesson
     typer.echo(f"[{story.lesson_id}] {lesson.text if lesson else '(deleted)'}")
     if lesson:
-        told = own_words(story.evidence, lesson)
+        told = own_words(story.evidence, lesson.changed)
         size = f"{estimate_tokens(lesson.text)} tokens"
         typer.echo(f"  {effect(told)}; shown {story.shown} times; born in version {lesson.born}; {size}")
     for applied in story.edits:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from experience_db import Evaluation, Evidence, RoleUsage, RunStep, effect_of
+from experience_db import Evaluation, Evidence, RoleUsage, RunStep, effect_of, own_words
 from tfgrpo import stats
 from tfgrpo.report.data import Cost, Failed, Funnel, Headline, Measured, Point
 
@@ -20,8 +20,14 @@ PARTS = {
     "gate": "proving",
     "evaluate": "proving",
     "audit": "proving",
+    "score": "proving",
+    "paraphrase": "proving",
+    "tips": "proving",
+    "operations": "learning",
+    "reflect": "learning",
 }
 """What a role's calls are for; a role that serves both sides, such as a judge, is `other`."""
+ORDER = ("learning", "proving", "other")
 NOISE = 0.05
 """A difference whose p is above this is inside its noise."""
 WORTH = 0.05
@@ -167,8 +173,7 @@ def costs(usage: Mapping[str, RoleUsage], calls: Mapping[str, Mapping[str, int]]
                 used.usd, used.seconds,
             )
         )  # fmt: skip
-    order = ["learning", "proving", "other"]
-    return tuple(sorted(rows, key=lambda row: (order.index(row.part), row.role)))
+    return tuple(sorted(rows, key=lambda row: (ORDER.index(row.part), row.role)))
 
 
 def subtotal(rows: Sequence[Cost], part: str = "") -> Cost:
@@ -237,14 +242,9 @@ def _seen(row: Measured) -> Measured:
     return Measured(*fields, seen_by_gate=True)
 
 
-def own_words(evidence: Evidence, changed: int) -> bool:
-    """Return whether a measurement speaks of the lesson's present words, which it has since version `changed`."""
-    return evidence.version is None or evidence.version >= changed
-
-
 def best(evidence: Sequence[Evidence], changed: int) -> Evidence | None:
     """Return the measurement that speaks for the words a lesson has since version `changed`."""
-    return effect_of(e for e in evidence if own_words(e, changed))
+    return effect_of(own_words(evidence, changed))
 
 
 def effect_words(evidence: Evidence | None) -> str:
