@@ -32,12 +32,13 @@ LAYERS = (
         "prompts",
         "registry",
         "listen",
+        "workers",
         "datasets",
         "rows",
         "pricing",
         "continuation",
     },
-    {"method_config", "engine_config", "grader_config"},
+    {"method_config", "search_config", "engine_config", "grader_config"},
     {"errors", "types", "version"},
 )
 """From the top down. A module may import from lower layers and from its own folder, and from nothing else."""
