@@ -1,5 +1,5 @@
 """What rollouts may call besides the model."""
 
-from tfgrpo.tools.base import SessionTool, Tool, ToolResult, ToolSpec
+from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult, ToolSpec
 
-__all__ = ["SessionTool", "Tool", "ToolResult", "ToolSpec"]
+__all__ = ["Restorable", "SessionTool", "Tool", "ToolResult", "ToolSpec"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,4 +68,13 @@ class SessionTool(Protocol):
 
     async def end(self, session: str) -> None:
         """Give back what the session holds; unknown sessions are fine."""
+        ...
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """A tool whose sessions hold what earlier calls left behind."""
+
+    async def restore(self, session: str, earlier: Sequence[Mapping[str, Any]]) -> None:
+        """Bring a session back to where the calls with these arguments left it, before the next one is made."""
         ...

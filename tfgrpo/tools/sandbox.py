@@ -33,6 +33,11 @@ HANDED_ON = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONFIG", 
 LATE = 2.0
 """Seconds that a container's own watch waits beyond the time limit."""
 
+PROBE = "import fractions, subprocess\nprint(fractions.Fraction(42))"
+"""Says 42 where Python and its library can be read."""
+SESSION = 3600.0
+"""Seconds that a session in a container may last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -44,7 +49,7 @@ class Limits:
     """Address space of each process, and resident memory of all together."""
     output_bytes: int = 1_000_000
     """stdout and stderr together; more ends the run."""
-    processes: int = 32
+    processes: int = 64
     """At once, threads included where the kernel counts them."""
     files_mb: int = 64
     """Size of /tmp, and of the largest file."""
@@ -216,7 +221,8 @@ def _orders(inside: Inside, limits: Limits, *, session: bool) -> dict[str, Any]:
     if inside.name.startswith("bubblewrap"):
         # Outside of a namespace it would count everything that this user runs.
         most["NPROC"] = limits.processes
-    return {**inside.orders, "rlimits": {**{name: (n, n) for name, n in most.items()}, "CPU": (cpu, cpu + 1)}}
+    watch = {"watch": SESSION} if session and "watch" in inside.orders else {}
+    return {**inside.orders, **watch, "rlimits": {**{name: (n, n) for name, n in most.items()}, "CPU": (cpu, cpu + 1)}}
 
 
 @cache
@@ -225,7 +231,7 @@ def _bubblewrap() -> tuple[bool, str]:
     tried = ""
     for as_root in (True, False):
         command = [*bubblewrap.command(files_mb=1, as_root=as_root), *_interpreter(sys.executable)]
-        order = {"code": "print(6 * 7)", "notebook": False, "rlimits": {}, "uid": 2**30 if as_root else 0}
+        order = {"code": PROBE, "notebook": False, "rlimits": {}, "uid": 2**30 if as_root else 0}
         works, tried = _probe(command, order, {})
         if works:
             who = "as a user of its own" if as_root else "in a user namespace"
@@ -239,7 +245,7 @@ def _command_works(isolated: Isolation) -> None:
     if shutil.which(first) is None:
         raise UsageError(f"the isolation command {first!r} is not here; install it, or choose another isolation")
     env = {name: value for name in HANDED_ON if (value := configuration.environment(name))}
-    order = {"code": "print(6 * 7)", "notebook": False, "rlimits": {}}
+    order = {"code": PROBE, "notebook": False, "rlimits": {}}
     works, tried = _probe([*isolated.command, *_interpreter(isolated.python)], order, env)
     if not works:
         raise UsageError(

@@ -40,6 +40,8 @@ def command(*, files_mb: int, as_root: bool) -> list[str]:
         *(users if as_root else ("--unshare-user-try", "--cap-drop", "ALL")),
         *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
         *("--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", SCRATCH, "--setenv", "LANG", "C.UTF-8"),
+        # Numeric libraries start a thread per core otherwise, and threads count as processes.
+        *("--setenv", "OMP_NUM_THREADS", "1", "--setenv", "OPENBLAS_NUM_THREADS", "1"),
         *_mounts(),
         *("--proc", "/proc", "--dev", "/dev"),
         *("--perms", "1777", "--size", size, "--tmpfs", SHARED, "--remount-ro", "/dev"),
@@ -54,10 +56,12 @@ def _mounts() -> Iterator[str]:
             yield from ("--symlink", os.readlink(place), place)
         elif os.path.isdir(place):
             yield from ("--ro-bind", place, place)
-    for place in FILES:
+    shown = [*FILES, *interpreter_folders()]
+    # Left to itself it makes them for root alone.
+    for parent in dict.fromkeys(str(up) for place in shown for up in reversed(Path(place).parents[:-1])):
+        yield from ("--perms", "0755", "--dir", parent)
+    for place in shown:
         yield from ("--ro-bind-try", place, place)
-    for place in interpreter_folders():
-        yield from ("--ro-bind", place, place)
 
 
 def interpreter_folders() -> list[str]:

@@ -69,6 +69,8 @@ class Watched(asyncio.SubprocessProtocol):
             self._poll.cancel()
         if not self.ended.done():
             self.ended.set_result(None)
+        if self._heard:
+            self._heard()
 
     def write(self, data: bytes, *, last: bool = False) -> None:
         """Send something to its stdin; `last` closes it."""
