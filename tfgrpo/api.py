@@ -243,7 +243,7 @@ async def evaluate(
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
-        notes = _notes(bench.store, shown, found, summary["dataset"])
+        notes = (*bench.moved(), *_notes(bench.store, shown, found, summary["dataset"]))
         if isinstance(library, str):
             _log(bench.store, wanted, summary, shown if library else None)
     return EvalResult(summary, main, notes)

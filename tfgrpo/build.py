@@ -21,15 +21,16 @@ from tfgrpo.backends.metered import Metered, Tally
 from tfgrpo.backends.pace import Pace
 from tfgrpo.backends.score import Scoring
 from tfgrpo.backends.stack import stacked
-from tfgrpo.config import BudgetConfig, EngineConfig, LearnConfig
-from tfgrpo.continuation import continuation
+from tfgrpo.config import BudgetConfig, LearnConfig
+from tfgrpo.continuation import continuation, moved
+from tfgrpo.engine_config import EngineConfig
 from tfgrpo.environments import Agent, Environment, SingleTurn, Wrapped
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader, from_function
 from tfgrpo.likelihood import Likelihood, scores_of
-from tfgrpo.lines import Line, endpoint
+from tfgrpo.lines import Line, endpoint, paces
 from tfgrpo.loop import Run
 from tfgrpo.prompts import Prompts
 from tfgrpo.retry import RetryPolicy
@@ -182,6 +183,7 @@ class Bench:
             policy=RetryPolicy(attempts=self.setup.config.engine.attempts),
             ledger=self.ledger,
             pace=self.paces[: len(line.backends)],
+            weights=line.weights,
             price=line.price,
             journal=Journal(self.store),
             run=self.run,
@@ -189,6 +191,11 @@ class Bench:
             memory=self.store,
         )
         return Metered(stack, self.tally)
+
+    def moved(self) -> list[str]:
+        """Return a sentence for each model that was asked at another address the last time."""
+        ways = {way.model: way.urls for way in (self.writer, self.line)}
+        return [said for model, urls in ways.items() if (said := moved(self.store, model, urls))]
 
     def actor(self) -> Actor:
         """Return what attempts problems and judges the attempts."""
@@ -226,10 +233,7 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds))
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
     store = store or stack.enter_context(Store.open(setup.db))
-    endpoints = max(len(line.backends), len(writer.backends))
-    each, calls, tokens = -(-engine.concurrency // endpoints), engine.requests_per_minute, engine.tokens_per_minute
-    paces = tuple(Pace(each, per_minute=calls, tokens_per_minute=tokens) for _ in range(endpoints))
-    return Bench(setup, store, line, writer, texts, grader, ledger, paces, run)
+    return Bench(setup, store, line, writer, texts, grader, ledger, paces((line, writer), engine, ledger), run)
 
 
 def agent_name(setup: Setup) -> str:
@@ -273,7 +277,8 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     learn, held = tuple(learning), tuple(heldout)
     run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally, bench.ledger)
     run.watch = bench.watch
-    run.continuation = continuation(store, started, resumed=resumed, named=setup.run is not None)
+    told = continuation(store, started, resumed=resumed, named=setup.run is not None)
+    run.continuation = "; ".join(filter(None, [told, *bench.moved()]))
     run.likelihood, run.paraphrases = likelihood, setup.summarizer_model is not None
     return run
 
@@ -326,7 +331,8 @@ def describe(setup: Setup) -> dict[str, Any]:
 
 def fingerprint(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Problem], texts: Prompts) -> str:
     """Return the identity of a run: everything that decides what is asked, nothing that only decides how fast."""
-    told = describe(replace(setup, config=replace(setup.config, engine=EngineConfig(), budget=BudgetConfig())))
+    engine = EngineConfig(overlap=setup.config.engine.overlap)
+    told = describe(replace(setup, config=replace(setup.config, engine=engine, budget=BudgetConfig())))
     told["templates"] = {name: texts.hash(name) for name in texts.names}
     told["datasets"] = [datasets.content_hash(learning), datasets.content_hash(heldout)]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tfgrpo.engine_config import EngineConfig
 from tfgrpo.errors import UnknownKey, UsageError
 from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
 
@@ -88,26 +89,6 @@ class GateConfig:
     """`paired`, `open`, `likelihood`, or `package.module:attr`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Passed to the gate: delta, nmax, look, ..."""
-
-
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """How calls are made. Nothing here changes what is learned."""
-
-    concurrency: int = 64
-    """Most model calls in flight."""
-    timeout: float = 600.0
-    """Seconds one call may take."""
-    attempts: int = 5
-    """Tries per call before it counts as failed."""
-    requests_per_minute: int | None = None
-    """Requests that may start within any minute, at each endpoint; None sets no limit."""
-    tokens_per_minute: int | None = None
-    """Tokens that they may take together."""
-    join: bool = True
-    """Send identical calls as one request with `n`, where the endpoint honours it."""
-    transport: str = "aiohttp"
-    """How OpenAI-compatible endpoints are reached: `aiohttp`, or `sdk` for the openai client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +169,7 @@ LEAST: Mapping[str, float] = {
     "lessons.budget_tokens": 1,
     "lessons.attempt_tokens": 1,
     "engine.concurrency": 1,
+    "engine.overlap": 0,
     "engine.attempts": 1,
     "engine.requests_per_minute": 1,
     "engine.tokens_per_minute": 1,
@@ -245,6 +227,8 @@ def _together(config: LearnConfig) -> LearnConfig:
         raise UsageError("advantage.gamma and advantage.lam are discounts; give numbers from 0 to 1")
     if share is not None and share > 1:
         raise UsageError(f"shaping.overlong is {share:g}; it is a share of the length limit, at most 1")
+    if config.engine.overlap > 1:
+        raise UsageError(f"engine.overlap is {config.engine.overlap}; 1 is the most, one batch ahead of the library")
     return config
 
 
@@ -321,6 +305,10 @@ def _value(hint: Any, value: Any, path: str) -> Any:
         return from_table(typing.cast("type[Any]", hint), value, f"{path}.")
     if typing.get_origin(hint) is Mapping:
         return value
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise UsageError(f"{path} is a list, not {value!r}")
+        return tuple(_value(typing.get_args(hint)[0], item, f"{path}[{i}]") for i, item in enumerate(value))
     options = typing.get_args(hint) or (hint,)
     if type(None) in options and value in (None, "none"):
         return None

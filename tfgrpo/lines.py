@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from tfgrpo import config as configuration
 from tfgrpo import registry
 from tfgrpo.backends.base import Backend
+from tfgrpo.backends.faults import public
+from tfgrpo.backends.limited import Ledger
+from tfgrpo.backends.pace import Pace
 from tfgrpo.backends.scripted import Scripted
-from tfgrpo.config import EngineConfig
+from tfgrpo.engine_config import EndpointConfig, EngineConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.pricing import Price, known_price
 
@@ -22,28 +28,44 @@ class Line:
     backend: Backend
     model: str
     price: Price | None = None
+    """What a call may cost at most, for reservations; None where any endpoint's price is unknown."""
     others: tuple[Backend, ...] = ()
     """Further endpoints of the same model, which share the load."""
     joining: str | None = None
     """The address of an endpoint that may take several choices in one request."""
+    weights: tuple[float, ...] = ()
+    """Shares of the load; empty is equal ones."""
+    urls: tuple[str, ...] = ()
+    """Where it leads, for people; empty for a model inside this process."""
 
     @property
     def backends(self) -> tuple[Backend, ...]:
         """All endpoints."""
         return (self.backend, *self.others)
 
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The part of the load that each endpoint gets; they sum up to 1."""
+        weights = self.weights or (1.0,) * len(self.backends)
+        return tuple(weight / sum(weights) for weight in weights)
+
 
 def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool = False) -> Line:
-    """Return the bare backend for a model name.
+    """Return the bare backends for a model name.
 
-    `tiny` is the embedded model; `scripted/package.module:function` asks a function; with a base URL, or as
-    `openai/NAME`, the OpenAI protocol is spoken; everything else goes through litellm.
+    Those of `engine.endpoints` that serve it come first. Without any, `tiny` is the embedded model;
+    `scripted/package.module:function` asks a function; with a base URL, or as `openai/NAME`, the OpenAI protocol is
+    spoken; everything else goes through litellm.
 
     Raises:
-        UsageError: the name cannot be understood.
+        UsageError: the name cannot be understood, or an endpoint of the configuration cannot be used.
     """
     if not model:
         raise UsageError("no model named; use --model tiny, openai/NAME or any provider/model that litellm knows")
+    if engine.endpoints and base_urls:
+        raise UsageError("--base-url and engine.endpoints both say where the model is; give one of them")
+    if serving := [way for way in engine.endpoints if way.serves in ("", model)]:
+        return _listed(model, serving, engine, token_ids=token_ids)
     if model == "tiny" and not base_urls:
         from tfgrpo.backends.tiny.backend import Tiny  # noqa: PLC0415 - loads numpy
 
@@ -66,8 +88,94 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
         raise UsageError("OPENAI_API_KEY is not set; export it, or name your own endpoint with --base-url")
     # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
     price = known_price(model) if url is None else None
-    urls: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
+    asked: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
     how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
-    first, *others = (OpenAI(url, key, price=price, **how) for url in urls)
-    joining = ", ".join([first.base_url, *(other.base_url for other in others)]) if engine.join else None
-    return Line(first, model.removeprefix("openai/"), price, tuple(others), joining)
+    first, *others = (OpenAI(url, key, price=price, **how) for url in asked)
+    urls = tuple(public(backend.base_url) for backend in (first, *others))
+    joining = ", ".join(urls) if engine.join else None
+    return Line(first, model.removeprefix("openai/"), price, tuple(others), joining, urls=urls)
+
+
+def _listed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig, *, token_ids: bool) -> Line:
+    """Return the line over endpoints of the configuration."""
+    found = [_one(model, way, engine, token_ids=token_ids) for way in ways]
+    spoken = [client_of(way) == "openai" for way in ways]
+    urls = tuple(way.url or way.model or model for way in ways)
+    prices = [line.price for line in found]
+    return replace(
+        found[0],
+        # Without a litellm endpoint among them the name is as the OpenAI protocol has it.
+        model=model.removeprefix("openai/") if all(spoken) else model,
+        price=None if None in prices else _dearest([p for p in prices if p is not None]),
+        others=tuple(line.backend for line in found[1:]),
+        joining=", ".join(urls) if engine.join and all(spoken) else None,
+        weights=tuple(way.weight for way in ways),
+        urls=urls,
+    )
+
+
+def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bool) -> Line:
+    """Return one endpoint of the configuration."""
+    _check(way)
+    key = configuration.environment(way.key) if way.key else None
+    if way.key and key is None:
+        raise UsageError(
+            f"engine.endpoints: the environment variable that `key` names for {way.url or way.model or model} is not "
+            "set; export it. A configuration is stored with the run, so write the variable's name, never the key"
+        )
+    name = way.model or model
+    if client_of(way) == "litellm":
+        from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
+
+        price = None if way.url else known_price(name)
+        return Line(LiteLLM(way.url or None, key, model=name, price=price, timeout=engine.timeout), model, price)
+    from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
+
+    key = key or configuration.environment("OPENAI_API_KEY")
+    if key is None and not way.url:
+        raise UsageError(f"OPENAI_API_KEY is not set, and the endpoint of {name} has neither `url` nor `key`")
+    price = None if way.url else known_price(name)
+    how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
+    return Line(OpenAI(way.url or None, key, model=name.removeprefix("openai/"), price=price, **how), model, price)
+
+
+def client_of(way: EndpointConfig) -> str:
+    """Return what an endpoint is asked through."""
+    return way.client or ("openai" if way.url else "litellm")
+
+
+def _check(way: EndpointConfig) -> None:
+    """Refuse an endpoint that cannot be asked or that holds a secret; the configuration is stored with the run."""
+    if not (math.isfinite(way.weight) and way.weight > 0):
+        raise UsageError(f"engine.endpoints: weight is {way.weight:g}; give a number above 0")
+    if way.client not in ("", "openai", "litellm"):
+        raise UsageError(f"engine.endpoints: client is {way.client!r}; there are: openai, litellm")
+    if way.key and not re.fullmatch(r"[A-Za-z_]\w*", way.key):
+        raise UsageError("engine.endpoints: `key` is the name of an environment variable, never the key itself")
+    parts = urlsplit(way.url)
+    if parts.username or parts.password or parts.query:
+        raise UsageError(
+            f"engine.endpoints: the URL of {parts.hostname} holds a user, a password or a query; put the key into an "
+            "environment variable and its name into `key`"
+        )
+
+
+def _dearest(prices: Sequence[Price]) -> Price:
+    """Return a price that none of `prices` exceeds."""
+    cached = [p.prompt if p.cached is None else p.cached for p in prices]
+    return Price(max(p.prompt for p in prices), max(p.completion for p in prices), max(cached))
+
+
+def paces(lines: Sequence[Line], engine: EngineConfig, ledger: Ledger) -> tuple[Pace, ...]:
+    """Return a pace for each endpoint of the longest line, which all lines share; it gets its share of the slots."""
+    longest = max(lines, key=lambda line: len(line.backends))
+    calls, tokens = engine.requests_per_minute, engine.tokens_per_minute
+    return tuple(
+        Pace(
+            math.ceil(engine.concurrency * share - 1e-9),
+            per_minute=calls,
+            tokens_per_minute=tokens,
+            sleep=ledger.sleep,
+        )
+        for share in longest.shares
+    )

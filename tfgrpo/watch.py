@@ -44,7 +44,10 @@ class Watch:
     on_group: Callable[[], None] | None = None
     """Called after each group that was graded."""
     clock: Callable[[], float] = time.monotonic
-    _began: float | None = None
+    _began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
 
     def saw(self, group: Group) -> None:
         """Count a group that was just graded."""
@@ -86,7 +89,6 @@ class Watch:
 
         Calls of a problem grow with the groups, those of a step with the steps; None before the first group.
         """
-        self._began = self.clock() if self._began is None else self._began
         seen = self.groups.total()
         if not seen:
             return None

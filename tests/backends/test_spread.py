@@ -104,3 +104,38 @@ async def test_the_faster_endpoint_gets_more(pair):
 
     await asyncio.gather(*(worker() for _ in range(6)))
     assert two.chats > 2 * one.chats
+
+
+@pytest.fixture
+async def uneven(clock: Clock) -> AsyncIterator[tuple[Server, Server, Backend]]:
+    """Two servers, the first of which counts three times as much as the second."""
+    with Server() as one, Server() as two:
+        ways, paces = [OpenAI(one.url), OpenAI(two.url)], [Pace(6, clock=clock), Pace(2, clock=clock)]
+        backend = stacked(ways, policy=NO_WAIT, pace=paces, weights=[3, 1])
+        yield one, two, backend
+        await close(backend)
+
+
+async def test_a_full_load_is_shared_by_weight(uneven):
+    """With more calls than slots each endpoint takes its share of them."""
+    one, two, backend = uneven
+    one.delay = two.delay = 0.02
+    await ask(backend, 64)
+    assert one.chats == pytest.approx(48, abs=5)
+    assert one.chats + two.chats == 64
+
+
+async def test_single_calls_are_shared_by_weight(uneven, clock):
+    """One call at a time goes round by weight; an endpoint that was away gets its share again and no backlog."""
+    one, two, backend = uneven
+    for _ in range(20):
+        await ask(backend, 1)
+    assert (one.chats, two.chats) == (15, 5)
+    two.faults = lambda index, body: Fault.UNAUTHORIZED
+    for _ in range(20):
+        await ask(backend, 1)
+    two.faults, clock.now = (), 31.0
+    before = two.chats
+    for _ in range(20):
+        await ask(backend, 1)
+    assert two.chats - before == pytest.approx(5, abs=1)

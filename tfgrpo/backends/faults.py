@@ -44,7 +44,7 @@ class Where:
     """What no message may hold."""
 
     def __str__(self) -> str:
-        return f"{URL_SECRETS.sub('', self.url)} (model {self.model})"
+        return f"{public(self.url)} (model {self.model})"
 
     def quote(self, text: str) -> str:
         """Return `text` on one line, shortened, without keys."""
@@ -52,6 +52,11 @@ class Where:
             text = text.replace(secret, "***")
         text = " ".join(KEY_LIKE.sub("***", text).split())
         return text if len(text) <= LONGEST_DETAIL else text[: LONGEST_DETAIL - 3] + "..."
+
+
+def public(url: str) -> str:
+    """Return a URL without user, password and query, any of which may be a key."""
+    return URL_SECRETS.sub("", url)
 
 
 def from_status(where: Where, status: int, body: str, retry_after: float | None = None) -> ProviderError:

@@ -8,6 +8,7 @@ for them; when it does not fit at all, the budget is reached. Replayed calls nev
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -68,10 +69,25 @@ class Ledger:
         self._under_way: list[_Entry] = []
         self._longest = 0
         self._settled = asyncio.Condition()
+        self._stopping = asyncio.Event()
 
     def stop(self, reason: str) -> None:
-        """Admit nothing from now on; calls under way may end."""
+        """Admit nothing from now on; calls under way may end, and those that wait for another try give up."""
         self.stopped = reason
+        self._stopping.set()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait before a call, in vain when none will be admitted afterwards.
+
+        Raises:
+            BudgetReached: somebody said stop, or the time that is left ends before the wait.
+        """
+        if self.budget.seconds is not None and self._began is not None:
+            _check("seconds", self.budget.seconds, self._clock() - self._began, 0.0, seconds)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        if self.stopped:
+            raise BudgetReached(self.stopped)
 
     @asynccontextmanager
     async def admitted(

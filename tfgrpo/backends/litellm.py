@@ -39,6 +39,7 @@ class LiteLLM:
         base_url: str | None = None,
         api_key: str | None = None,
         *,
+        model: str | None = None,
         price: Price | None = None,
         timeout: float = 600.0,
         extra_body: Mapping[str, Any] | None = None,
@@ -48,6 +49,7 @@ class LiteLLM:
         Args:
             base_url: None is the provider's own.
             api_key: None leaves it to litellm, which reads each provider's usual variable.
+            model: the `provider/model` to ask; None asks `Request.model`.
             price: None takes the list price, unless there is a `base_url`: a name says nothing about a local server.
             timeout: seconds for one request, from start to the last byte.
             extra_body: vendor fields, added to every body.
@@ -56,6 +58,7 @@ class LiteLLM:
         """What each model turned out to accept."""
         self._base_url = base_url
         self._api_key = api_key
+        self._model = model
         self._set_price = price
         self._timeout = timeout
         self._extra = dict(extra_body or {})
@@ -91,9 +94,10 @@ class LiteLLM:
         litellm.in_memory_llm_clients_cache.flush_cache()  # else it hands out the closed ones
 
     async def _ask(self, request: Request, dialect: Dialect) -> Reply:
-        where = Where(self._base_url or "litellm", request.model, (self._api_key,) if self._api_key else ())
+        model = self._model or request.model
+        where = Where(self._base_url or "litellm", model, (self._api_key,) if self._api_key else ())
         payload = await self._post(where, body_of(request, dialect), dialect)
-        return reply_of(payload, request, where, self.price(request.model))
+        return reply_of(payload, request, where, self.price(model))
 
     async def _post(self, where: Where, body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
         litellm = _litellm()

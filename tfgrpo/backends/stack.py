@@ -28,6 +28,7 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008
     ledger: Ledger | None = None,
     pace: Pace | Sequence[Pace] | None = None,
+    weights: Sequence[float] | None = None,
     price: Price | None = None,
     journal: Journal | None = None,
     run: str | None = None,
@@ -41,6 +42,7 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
         policy: how often and how patiently to try again.
         ledger: the budgets of the run, shared by all its backends; None has no budgets.
         pace: shared by all backends of the same endpoint, one for each; None is a pace of its own.
+        weights: of several backends, how much of the load each takes compared with the others; None is the same.
         price: for a budget in USD.
         journal: where finished calls are kept.
         run: the run that new records belong to.
@@ -51,6 +53,6 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
     paces = pace if isinstance(pace, Sequence) else [pace or Pace() for _ in backends]
     ledger = ledger or Ledger()
     ways = [Limited(one, ledger, its, price) for one, its in zip(backends, paces, strict=True)]
-    asked: Backend = Retried(ways[0] if len(ways) == 1 else Spread(ways, paces), policy)
+    asked: Backend = Retried(ways[0] if len(ways) == 1 else Spread(ways, paces, weights), policy, ledger.sleep)
     asked = asked if joining is None else Coalesced(asked, joining, memory)
     return asked if journal is None else Journaled(asked, journal, run)

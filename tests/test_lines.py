@@ -1,0 +1,166 @@
+"""From a model's name and the configured endpoints to the backends behind it, without a key in any configuration."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from support import world
+from support.server import Fault, Server
+
+import tfgrpo
+from experience_db import Journal, Store
+from tfgrpo import config
+from tfgrpo.backends import LiteLLM, OpenAI
+from tfgrpo.backends.limited import Ledger
+from tfgrpo.build import Setup, open_run, problems_for
+from tfgrpo.continuation import moved
+from tfgrpo.errors import UsageError
+from tfgrpo.lines import Line, endpoint, paces
+
+SECRET = "sk-very-secret-value"
+
+
+def line(model: str, *endpoints: dict[str, Any], urls: tuple[str, ...] = ()) -> Line:
+    """Return the way to a model under `engine.endpoints`."""
+    written = "[" + ", ".join("{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in e.items()) + "}" for e in endpoints)
+    return endpoint(model, urls, config.load(overrides=[f"engine.endpoints={written}]"]).engine)
+
+
+def learn(db: Any, **more: Any) -> dict[str, Any]:
+    """Learn from 8 problems; returns the summary."""
+    return tfgrpo.learn_sync(
+        world.rows(8), heldout=0, gate="open", grader="exact", db=db, epochs=1, group_size=3, **more
+    ).summary  # fmt: skip
+
+
+def test_endpoints_share_the_slots_by_weight():
+    """A list in the configuration becomes backends whose paces divide the concurrency."""
+    found = line("openai/m", {"url": "http://a/v1", "weight": 3}, {"url": "http://b/v1", "model": "other"})
+    engine = config.load(overrides=["engine.concurrency=8"]).engine
+    assert found.model == "m"
+    assert found.shares == (0.75, 0.25)
+    assert [pace.width for pace in paces([found], engine, Ledger())] == [6, 2]
+    assert found.urls == ("http://a/v1", "http://b/v1")
+    assert found.joining == "http://a/v1, http://b/v1"
+
+
+def test_an_endpoint_without_a_url_goes_through_litellm():
+    """Hosted providers are named by their litellm names; what joins identical calls is left out then."""
+    found = line("openai/gpt-4o", {"model": "azure/gpt-4o"}, {"url": "http://b/v1", "client": "litellm"})
+    assert [type(backend) for backend in found.backends] == [LiteLLM, LiteLLM]
+    assert (found.model, found.joining, found.price) == ("openai/gpt-4o", None, None)
+
+
+def test_an_endpoint_serves_whom_it_says():
+    """With `serves` the summarizer goes its own way."""
+    mine = {"url": "http://a/v1", "serves": "openai/m"}
+    assert [backend.base_url for backend in line("openai/m", mine).backends] == ["http://a/v1"]
+    assert isinstance(line("anthropic/claude-sonnet-4-5", mine).backend, LiteLLM)
+    assert isinstance(line("openai/m", mine).backend, OpenAI)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"url": "http://a/v1", "weight": 0}, "weight is 0"),
+        ({"url": "http://a/v1", "client": "curl"}, "there are: openai, litellm"),
+        ({"url": "http://a/v1", "key": SECRET}, "never the key itself"),
+        ({"url": "http://a/v1", "key": SECRET.replace("-", "_")}, "is not set"),
+        ({"url": f"http://me:{SECRET}@a/v1"}, "holds a user, a password or a query"),
+        ({"url": f"http://a/v1?key={SECRET}"}, "holds a user, a password or a query"),
+        ({"url": "a/v1"}, "must begin with http"),
+        ({"adress": "http://a/v1"}, "unknown configuration key"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_used_is_refused(entry, said):
+    """One sentence says why, and never repeats what may be a key."""
+    with pytest.raises(UsageError, match=said) as raised:
+        line("openai/m", entry)
+    assert SECRET not in str(raised.value)
+    assert SECRET.replace("-", "_") not in str(raised.value)
+
+
+def test_two_places_for_endpoints_are_one_too_many():
+    """A base URL beside configured endpoints is ambiguous."""
+    with pytest.raises(UsageError, match="give one of them"):
+        line("openai/m", {"url": "http://a/v1"}, urls=("http://b/v1",))
+
+
+@pytest.mark.parametrize("client", ["openai", "litellm"])
+def test_a_run_goes_on_without_a_dead_endpoint(tmp_path, monkeypatch, client):
+    """A key that is refused costs one request; keys come from the variables that are named, and none is stored."""
+    monkeypatch.setenv("FIRST_KEY", "sk-first-key")
+    monkeypatch.setenv("SECOND_KEY", "sk-second-key")
+    with Server(reply=world.reply) as one, Server(reply=world.reply) as two:
+        one.faults = lambda index, body: Fault.UNAUTHORIZED
+        ways = [
+            {"url": one.url, "key": "FIRST_KEY", "model": "openai/one", "client": client, "weight": 2.0},
+            {"url": two.url, "key": "SECOND_KEY", "model": "openai/two", "client": client},
+        ]
+        told = learn(tmp_path / "x.db", model="openai/m", engine__endpoints=ways, engine__join=False)
+    assert told["failures"] == {}
+    assert told["rollouts"] == 24
+    assert {headers["Authorization"] for headers in two.headers} == {"Bearer sk-second-key"}
+    assert {body["model"] for body in two.bodies} == {"two"}
+    questions = [json.dumps([body["messages"], body.get("seed")]) for body in two.bodies]
+    assert len(set(questions)) == len(questions)
+    assert two.chats == sum(role["new"] for role in told["calls"].values())
+    stored = (tmp_path / "x.db").read_bytes()
+    assert b"sk-first" not in stored
+    assert b"sk-second" not in stored
+    assert b"FIRST_KEY" in stored
+
+
+def test_hosted_endpoints_share_the_load_without_litellms_retries(tmp_path, monkeypatch):
+    """Through litellm a refusal costs one request, our own policy tries again, and weights hold."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with Server(reply=world.reply) as one, Server(reply=world.reply) as two:
+        one.faults = [Fault.SERVER_ERROR]
+        ways = [
+            {"url": one.url, "weight": 3, "client": "litellm", "model": "openai/m"},
+            {"url": two.url, "weight": 1, "client": "litellm", "model": "openai/m"},
+        ]
+        told = learn(tmp_path / "x.db", model="openai/m", engine__endpoints=ways, engine__concurrency=4)
+    assert one.chats + two.chats == sum(role["new"] for role in told["calls"].values()) + 1
+    assert one.chats > 2 * two.chats
+
+
+async def continued(db: Any, *urls: str) -> str:
+    """Return what a run says when it starts."""
+    async with AsyncExitStack() as stack:
+        wanted = Setup("openai/m", "exact", base_urls=urls, db=db, config=config.load(overrides=["gate=open"]))
+        return open_run(wanted, problems_for(world.rows(4)), (), stack).continuation
+
+
+async def test_a_run_at_another_address_goes_on_and_says_so(tmp_path):
+    """The journal knows models by name, so another port pays nothing again; who answers there is said, not guessed."""
+    db = tmp_path / "x.db"
+    assert await continued(db, "http://127.0.0.1:1/v1") == ""
+    assert "goes on with" in await continued(db, "http://127.0.0.1:1/v1")
+    assert "asked at" not in await continued(db, "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
+    assert "asked at" not in await continued(db, "http://127.0.0.1:2/v1")
+    said = await continued(db, "http://127.0.0.1:3/v1")
+    assert "goes on with" in said
+    assert (
+        "was asked at http://127.0.0.1:1/v1, http://127.0.0.1:2/v1 before and is asked at http://127.0.0.1:3/v1" in said
+    )
+    assert 'engine.endpoints=[{url="http://127.0.0.1:3/v1", model="m"}]' in said
+    assert "asked at" not in await continued(db, "http://127.0.0.1:3/v1")
+
+
+def test_a_name_of_its_own_keeps_two_models_apart(tmp_path):
+    """Two servers that call different models the same share no record when --model tells them apart."""
+    with Server(reply=world.reply) as one, Server(reply=world.reply) as two:
+        first = learn(tmp_path / "x.db", model="openai/m", base_url=one.url)
+        again = learn(tmp_path / "x.db", model="openai/m", base_url=two.url, library="b")
+        assert two.chats == 0
+        there = [{"url": two.url, "model": "m"}]
+        other = learn(tmp_path / "x.db", model="openai/m-tuned", library="c", engine__endpoints=there)
+    assert first["calls"]["rollout"]["new"] == again["calls"]["rollout"]["replayed"] == 24
+    assert other["calls"]["rollout"] == {"new": 24, "replayed": 0}
+    with Store.open(tmp_path / "x.db") as store:
+        assert {call.model for call in Journal(store).calls()} == {"m", "m-tuned"}
+        assert moved(store, "m", ()) == ""

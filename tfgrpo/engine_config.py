@@ -1,0 +1,47 @@
+"""How calls are made and where they go, as configuration tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """One of several ways to the same model. `url` alone is an OpenAI-compatible server, `model` alone a provider."""
+
+    url: str = ""
+    """Where its API begins, mostly ending in `/v1`; empty is the provider's own."""
+    weight: float = 1.0
+    """Its share of the load, compared with the weights of the others."""
+    model: str = ""
+    """What the model is called there; empty is the name given by --model. The journal knows the latter alone."""
+    key: str = ""
+    """Name of the environment variable that holds its key, never the key itself; empty is the usual one."""
+    client: str = ""
+    """`openai` or `litellm`; empty is `openai` with a `url`, `litellm` without."""
+    serves: str = ""
+    """The --model or --summarizer-model that it answers for; empty is any."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How calls are made. Nothing here changes what is learned, but `overlap`."""
+
+    concurrency: int = 64
+    """Most model calls in flight."""
+    timeout: float = 600.0
+    """Seconds one call may take."""
+    attempts: int = 5
+    """Tries per call before it counts as failed."""
+    requests_per_minute: int | None = None
+    """Requests that may start within any minute, at each endpoint; None sets no limit."""
+    tokens_per_minute: int | None = None
+    """Tokens that they may take together."""
+    join: bool = True
+    """Send identical calls as one request with `n`, where the endpoint honours it."""
+    transport: str = "aiohttp"
+    """How OpenAI-compatible endpoints are reached: `aiohttp`, or `sdk` for the openai client."""
+    endpoints: tuple[EndpointConfig, ...] = ()
+    """Several ways to the model, which share the load by weight; a dead one is set aside and tried again later."""
+    overlap: int = 0
+    """1 starts the next batch under the present library while a batch consolidates and gates."""
