@@ -1,0 +1,63 @@
+"""Orders: to the agent, its harness, its graders or its reviewers. A lesson says how to solve problems, no more.
+
+A lesson that gives one fixed answer for everything is an order too: it helps nobody and wins where a grader is weak.
+The patterns read the text as a person would (`characters.folded`): look-alike letters, letters set apart and figures
+in place of letters make no difference, and what base64 or tag characters spell is read as well.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+
+from tfgrpo.scanners.base import Finding, Kind
+from tfgrpo.scanners.characters import tagged
+from tfgrpo.scanners.signs import first, reasons
+
+SPACED = re.compile(r"(?<!\w)(?:\w[ .·_-]){4,}\w(?!\w)")
+APART = re.compile(r"[ .·_-]")
+LEET = str.maketrans("013457@$!", "oieastasi")
+FIGURES = re.compile(r"(?<![\w$])(?=\w*[a-zA-Z])(?=[\w@$!]*[\d@$!][\w@$!])[\w@$!]+")
+BLOB = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
+
+
+def instructions(text: str, plain: str) -> tuple[Finding, ...]:
+    """Return findings for orders.
+
+    Args:
+        text: as it was given.
+        plain: as a person reads it, see `characters.folded`.
+    """
+    open_ = reasons(Kind.INSTRUCTION, plain)
+    disguised = [
+        Finding(Kind.INSTRUCTION, f"{why}, {how}")
+        for how, said in (
+            ("spelled in characters nobody sees", tagged(text)),
+            ("hidden in base64", _decoded(plain)),
+            ("in disguised letters", _undone(plain)),
+        )
+        for why in (reasons(Kind.INSTRUCTION, said) if said else ())
+        if why not in open_
+    ]
+    return (*first(Kind.INSTRUCTION, plain), *disguised)
+
+
+def _undone(plain: str) -> str:
+    """Return the text with spaced letters joined and figures inside words read as letters; '' if nothing changed."""
+    joined = SPACED.sub(lambda m: APART.sub("", m[0]), plain)
+    read = FIGURES.sub(lambda m: m[0].lower().translate(LEET), joined)
+    return read if read != plain else ""
+
+
+def _decoded(plain: str) -> str:
+    """Return what base64 in the text says, where it says something."""
+    said = []
+    for blob in BLOB.findall(plain):
+        try:
+            text = base64.b64decode(blob + "=" * (-len(blob) % 4), validate=True).decode("ascii")
+        except (binascii.Error, UnicodeDecodeError):
+            continue
+        if text.isprintable() and " " in text:
+            said.append(text)
+    return ". ".join(said)

@@ -1,0 +1,89 @@
+"""Keys and passwords: by the shapes that vendors give them, by the words around them, by sheer randomness."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from tfgrpo.scanners.base import Finding, Kind
+
+SHAPES = (
+    ("an OpenAI-style key", r"\bsk-[A-Za-z0-9_*-]{8,}"),
+    ("a provider's key", r"\b(?:gsk|hf|xai|pplx|tvly|nvapi|r8|glpat|dop_v1|npm|pypi)[-_][A-Za-z0-9_-]{10,}"),
+    ("a Google key", r"\bAIza[\w-]{20,}"),
+    ("an AWS key", r"\b(?:AKIA|ASIA)[0-9A-Z]{12,}"),
+    ("a GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,})"),
+    ("a Slack token", r"\bxox[abeoprs]-[\w-]{8,}"),
+    ("a signed token", r"\beyJ[\w-]{8,}\.[\w-]{8,}"),
+    ("a private key", r"-----BEGIN [A-Z ]*(?:PRIVATE KEY|CERTIFICATE)|\bssh-(?:rsa|ed25519) AAAA\S+"),
+    ("a bearer token", r"\bBearer\s+[\w.~+/=-]{12,}"),
+    ("a login inside an address", r"\b[a-z][a-z0-9+.-]*://[^\s/@:]+:[^\s/@]+@"),
+)
+NAMED = re.compile(
+    r"(?:pass(?:word|wd|phrase|code)|secret|(?:api|access|auth|private|secret)[\s_-]*(?:key|token)|credentials?|PIN)"
+    r"\s*(?:is|are|was|:=|=|:)\s*['\"`]?(?P<value>[^\s'\"`,;]{4,})",
+    re.IGNORECASE,
+)
+RUN = re.compile(r"[A-Za-z0-9]{20,}|[A-Za-z0-9+/_-]{36,}={0,2}")
+HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{32,}")
+RANDOM_BITS = 3.6
+"""Bits per character from which a run of letters and digits counts as random; English words stay below 3.3."""
+
+_COMPILED = tuple((name, re.compile(shape)) for name, shape in SHAPES)
+
+
+def secrets(text: str, known: Sequence[str] = ()) -> tuple[Finding, ...]:
+    """Return findings for what looks like a secret, or is one of the `known` ones; no reason repeats it."""
+    if any(secret in text for secret in known):
+        return (Finding(Kind.SECRET, "it holds a key of this very environment"),)
+    return tuple(dict.fromkeys([*_shaped(text), *_named(text), *_random(text)]))
+
+
+def mask(text: str, known: Sequence[str] = ()) -> str:
+    """Return `text` with everything that `secrets` finds written as `[secret]`."""
+    for secret in sorted(known, key=len, reverse=True):
+        text = text.replace(secret, "[secret]")
+    for _, shape in _COMPILED:
+        text = shape.sub("[secret]", text)
+    text = NAMED.sub(lambda m: m[0].replace(m["value"], "[secret]") if _is_value(m["value"]) else m[0], text)
+    return RUN.sub(lambda m: "[secret]" if is_random(m[0]) else m[0], text)
+
+
+def is_random(run: str) -> bool:
+    """Tell whether letters and digits without a space look drawn rather than written."""
+    if HEX.fullmatch(run):
+        return len(set(run.lower())) > 6
+    digits = sum(map(str.isdigit, run))
+    mixed = any(map(str.islower, run)) and any(map(str.isupper, run)) and digits > 1
+    longest = max(map(len, re.split(r"[-_/]", run)))
+    return mixed and longest >= 16 and bits(run) >= RANDOM_BITS
+
+
+def bits(run: str) -> float:
+    """Return the Shannon entropy of a run in bits per character."""
+    return -sum(n / len(run) * math.log2(n / len(run)) for n in Counter(run).values())
+
+
+def _shaped(text: str) -> Iterator[Finding]:
+    for name, shape in _COMPILED:
+        if shape.search(text):
+            yield Finding(Kind.SECRET, f"it holds what looks like {name}")
+
+
+def _named(text: str) -> Iterator[Finding]:
+    if any(_is_value(found["value"]) for found in NAMED.finditer(text)):
+        yield Finding(Kind.SECRET, "it gives a password or key")
+
+
+def _is_value(value: str) -> bool:
+    """A word of the language follows `the password is` in plain advice; a password has other signs in it."""
+    if value.startswith("["):
+        return False
+    return not value.rstrip(".").replace("-", "").isalpha() or (value.upper() == value and len(value) > 5)
+
+
+def _random(text: str) -> Iterator[Finding]:
+    if any(is_random(found) for found in RUN.findall(text)):
+        yield Finding(Kind.SECRET, "it holds a run of letters and digits as random as a key")
