@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from support.server import Fault
 
-from tfgrpo.backends import Budget, Journaled, Ledger, Limited, OpenAI, Retried, Scripted, stacked
+from tfgrpo.backends import Budget, Journaled, Ledger, Limited, OpenAI, Pace, Retried, Scripted, stacked
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
 from tfgrpo.pricing import Price
 from tfgrpo.retry import RetryPolicy, Transient
@@ -155,3 +155,35 @@ async def test_without_max_tokens_the_longest_reply_so_far_is_reserved():
     while ledger.tokens < 1000:
         await backend.complete(ask(max_tokens=None))
     assert len(model.requests) == 20
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(9, wait_initial=3600, wait_max=3600), RetryPolicy(9)])
+async def test_a_stop_ends_every_wait_for_another_try(policy):
+    """A call that waits for its next try, by our policy or by the endpoint's word, gives up when nothing is admitted."""
+    ledger, tried = Ledger(), asyncio.Event()
+
+    async def busy(request: Request) -> Reply:
+        tried.set()
+        raise Transient("busy", status=429, retry_after=None if policy.wait_initial > 1 else 500.0)
+
+    backend = stacked(Scripted(busy), policy=policy, ledger=ledger, pace=Pace(2, sleep=ledger.sleep))
+    waiting = asyncio.gather(*[backend.complete(ask(i)) for i in range(6)], return_exceptions=True)
+    await tried.wait()
+    await asyncio.sleep(0)
+    ledger.stop("interrupted")
+    async with asyncio.timeout(30):
+        outcomes = await waiting
+    assert {str(outcome) for outcome in outcomes} == {"interrupted"}
+    assert {type(outcome) for outcome in outcomes} == {BudgetReached}
+
+
+async def test_no_wait_is_begun_that_ends_after_the_last_second():
+    """With ten seconds left a call that is told to come back in a minute ends at once."""
+    ledger = Ledger(Budget(seconds=10))
+
+    async def busy(request: Request) -> Reply:
+        raise Transient("busy", status=429, retry_after=60.0)
+
+    async with asyncio.timeout(30):
+        with pytest.raises(BudgetReached, match="budget of 10 seconds"):
+            await stacked(Scripted(busy), ledger=ledger).complete(ask())

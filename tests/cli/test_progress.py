@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import world
-from support.server import Server
+from support.server import Raw, Server
 
 from experience_db import Journal, Store
 from tfgrpo.backends import Ledger, Pace
@@ -127,6 +127,25 @@ def test_the_first_interrupt_lets_calls_in_flight_end(ask, server, tmp_path):
     assert sum(body.get("n", 1) for body in server.bodies[server.chats :]) == 0
 
 
+def test_an_interrupt_does_not_wait_for_another_try(ask, server, tmp_path):
+    """Calls that were told to come back in an hour give up at once, and the same command goes on."""
+    arrived = threading.Event()
+
+    def busy(body):
+        arrived.set()
+        return Raw(429, "{}", {"Retry-After": "3600"})
+
+    server.reply = busy
+    with subprocess.Popen([*ask, "-s", "engine.attempts=9"], stderr=subprocess.PIPE, text=True) as process:
+        assert arrived.wait(60)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert told.splitlines()[-1] == "interrupted; the same command goes on from here"
+    server.reply = world.reply
+    assert subprocess.run(ask, capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.slow
 def test_the_second_interrupt_stops_now(ask, server, tmp_path):
     """Without waiting for the calls in flight; the database is whole and the same command goes on."""
@@ -146,7 +165,7 @@ def test_an_estimate_scales_what_was_seen():
         "evaluate": Tally(5, 0, Usage(50, 5, 0, 0.5)),
         "gate": Tally(8, 0, Usage(80, 8, 0, 0.0)),
     }
-    time = iter([0.0, 10.0, 10.0, 10.0])
+    time = iter([0.0, 10.0])
     watch = Watch(Ledger(), (Pace(4),), tally, clock=lambda: next(time))
     assert watch.estimate(20, 4, 5) is None
     watch.saw(KEPT)
