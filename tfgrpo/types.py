@@ -148,6 +148,27 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool in a rollout, as it went."""
+
+    id: str
+    """Unique within the rollout."""
+    name: str
+    arguments: str
+    """JSON text, as the model wrote it."""
+    text: str
+    """What came back, whole; the conversation may hold less of it."""
+    turn: int
+    """Which reply asked for it, from 0."""
+    failure: Failure | None = None
+    """Why there is no result; the model was told."""
+    seconds: float = 0.0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+    """How it came about: isolation, provider, pages. No secrets."""
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """One attempt at a problem, or the failure that took its place."""
 
@@ -167,6 +188,10 @@ class Rollout:
     """True when tool output took part."""
     reply: Reply | None = None
     """The last model reply, for its token ids and reasoning."""
+    tool_calls: tuple[ToolCall, ...] = ()
+    """In the order of the conversation."""
+    notes: tuple[str, ...] = ()
+    """What was done to the conversation on the way: results shortened, protocol changed."""
 
     @property
     def turns(self) -> int:
