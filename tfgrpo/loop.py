@@ -217,7 +217,7 @@ async def _step(
         library.version,
         library.version,
         sum(len(c.dropped) for _, c in taught),
-        _minus(total(run.tally), used),
+        minus(total(run.tally), used),
         lessons.monitor,
     )
 
@@ -277,7 +277,7 @@ def commit(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
     edits = [edit for verdict in step.verdicts if verdict.decision == "accepted" for edit in verdict.edits]
     with store.atomic():
         for group in step.groups_P:
-            _record_group(run, step, group)
+            record_group(run, step, group)
         after = store.commit(library.name, edits, parent=library.version, run=run.id, step=step.index, note="learn")
         ids = [row.lesson_id for row in store.log(after.name) if row.version == after.version] if edits else []
         _record_verdicts(run, step, after, dict(zip(map(id, edits), ids, strict=True)))
@@ -315,7 +315,8 @@ def _record_verdicts(run: Run, step: Step, after: Library, ids: Mapping[int, int
             run.store.add_evidence(after.name, [named], version=after.version, run=run.id, step=step.index)
 
 
-def _record_group(run: Run, step: Step, group: Group) -> None:
+def record_group(run: Run, step: Step, group: Group) -> None:
+    """Store a group of a step with its rollouts, scores, rewards and advantages."""
     run.store.record_group(
         run.id,
         step.index,
@@ -382,7 +383,8 @@ def _failures(taught: Sequence[tuple[Group, Contrast]], merged: Consolidated) ->
     return [*found, *(f for _, c in taught for f in c.failures), *merged.failures]
 
 
-def _minus(a: Usage, b: Usage) -> Usage:
+def minus(a: Usage, b: Usage) -> Usage:
+    """Return what `a` has more than `b`; unknown money stays unknown."""
     usd = None if a.usd is None or b.usd is None else a.usd - b.usd
     return Usage(
         a.prompt_tokens - b.prompt_tokens,

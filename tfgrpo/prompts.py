@@ -25,7 +25,12 @@ from tfgrpo.errors import TemplateError, UnknownKey
 
 SUFFIX = ".md.jinja"
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"summaries": ("never", "when-long", "always"), "consolidate": ("batch", "each"), "schema": ("json", "none")}
+    {
+        "summaries": ("never", "when-long", "always"),
+        "consolidate": ("batch", "each"),
+        "schema": ("json", "none"),
+        "reflect": ("reflect", "groups"),
+    }
 )
 
 
@@ -39,6 +44,8 @@ class PromptSettings:
     """`batch`: one call sees all proposals of the step. `each`: one call per proposal, in order."""
     schema: str = "json"
     """`json`: ask endpoints to enforce the reply's schema. `none`: the model writes other lines before its JSON."""
+    reflect: str = "reflect"
+    """How a search mutates: `reflect` on one rollout of each problem of a minibatch, or contrast `groups`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,51 @@
+"""Names of a search's rules become functions: selector, sampler, acceptance; own ones come in as `package.module:attr`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from tfgrpo import registry
+from tfgrpo.errors import UsageError
+from tfgrpo.search import accept, pareto, sampler
+from tfgrpo.search_config import SearchConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The parts of a search that can be exchanged."""
+
+    select: pareto.Selector
+    sample: sampler.Sampler
+    accept: accept.Acceptance
+
+
+def rules_of(config: SearchConfig) -> Rules:
+    """Return the rules of a configuration.
+
+    Raises:
+        UnknownPlugin: no rule of that name.
+        UsageError: a rule that is not callable.
+    """
+    return Rules(_selector(config), _sampler(config.sampler), _acceptance(config.acceptance))
+
+
+def _selector(config: SearchConfig) -> pareto.Selector:
+    if config.selector in pareto.BUILTIN:
+        return pareto.BUILTIN[config.selector](config.epsilon, config.top_k)
+    return cast("pareto.Selector", _plugin("selectors", config.selector))
+
+
+def _sampler(name: str) -> sampler.Sampler:
+    return cast("sampler.Sampler", _plugin("samplers", name))
+
+
+def _acceptance(name: str) -> accept.Acceptance:
+    return cast("accept.Acceptance", _plugin("acceptances", name))
+
+
+def _plugin(kind: str, name: str) -> object:
+    found = registry.resolve(kind, name)
+    if not callable(found):
+        raise UsageError(f"{kind.removesuffix('s')} {name!r} is not callable; see docs/search.md for what it is given")
+    return found
