@@ -96,6 +96,33 @@ def test_the_prefilter_scores_first_and_a_repeated_run_pays_nothing(world, tmp_p
     assert edit_scores(tmp_path / "x.db") == scores
 
 
+def touches(db: Path) -> list[tuple[Any, str]]:
+    """How each edit that rollouts decided on found its problems, in the order of the verdicts."""
+    with Store.open(db, readonly=True) as store:
+        found = [e for e in store.evidence("default") if e.kind in ("gate", "leave-one-out")]
+    return [(e.detail["edit"], e.detail["touch"]) for e in found]
+
+
+def test_the_paired_gate_looks_where_likelihood_moves_when_no_word_names_the_problems(world, url, tmp_path):
+    """The embedded model is scored without being told to, an endpoint when it is told to, and only words never."""
+    learning, held = world
+    ways: dict[str, dict[str, Any]] = {
+        "own": {"model": "tiny"},
+        "http": {"model": "openai/tiny", "base_url": url, "gate__options": {"touch": "likelihood"}},
+        "words": {"model": "tiny", "gate__options": {"touch": "word"}},
+    }
+    found, calls = {}, {}
+    for name, way in ways.items():
+        # Every operator is common among so few problems, so that no word names any.
+        asked = {**SMALL, "heldout": held[:8], "db": tmp_path / f"{name}.db", **way}
+        calls[name] = tfgrpo.learn_sync(learning, **asked).summary["calls"]
+        found[name] = touches(tmp_path / f"{name}.db")
+    assert found["own"] == found["http"]
+    assert {how for _, how in found["own"]} == {"likelihood"}
+    assert {how for _, how in found["words"]} == {"all"}
+    assert "score" not in calls["words"]
+
+
 @pytest.mark.parametrize("method", ["gspo", "gvpo", "disco", "disco-b"])
 def test_a_model_that_cannot_score_ends_a_likelihood_method_before_it_began(method, tmp_path):
     """Nothing is asked and nothing is stored; the message says what to do instead."""

@@ -29,7 +29,7 @@ from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader, from_function
-from tfgrpo.likelihood import Likelihood, scores_of
+from tfgrpo.likelihood import Likelihood, free_touch, scores_of
 from tfgrpo.lines import Line, endpoint, paces
 from tfgrpo.loop import Run
 from tfgrpo.prompts import Prompts
@@ -290,7 +290,8 @@ def _likelihood(bench: Bench, stack: AsyncExitStack) -> Likelihood | None:
         UsageError: the model or the environment cannot be scored.
     """
     setup, line = bench.setup, bench.line
-    if not configuration.needs_scores(setup.config):
+    touch = free_touch(setup.config, line.backend, own_prompt=setup.environment is None)
+    if not touch and not configuration.needs_scores(setup.config):
         return None
     if setup.environment is not None:
         raise UsageError("edit scores need the prompt of a rollout, and an agent makes its own; use --gate paired")

@@ -234,7 +234,8 @@ def _together(config: LearnConfig) -> LearnConfig:
 
 def needs_scores(config: LearnConfig) -> bool:
     """Say whether the gate asks for log-probs of stored rollouts."""
-    return config.gate.kind == "likelihood" or bool(config.gate.options.get("prefilter"))
+    options = config.gate.options
+    return config.gate.kind == "likelihood" or bool(options.get("prefilter")) or options.get("touch") == "likelihood"
 
 
 def preset_path(name: str) -> Path:

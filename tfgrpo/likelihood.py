@@ -16,6 +16,7 @@ from tfgrpo.backends.openai import OpenAI
 from tfgrpo.backends.score import Scorer, TinyScores
 from tfgrpo.backends.score_http import HttpScores
 from tfgrpo.backends.tiny.backend import Tiny
+from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.environments import SingleTurn
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
@@ -69,6 +70,18 @@ class Likelihood:
             raise
         except ProviderError:
             return ()
+
+
+def free_touch(config: LearnConfig, backend: Backend, *, own_prompt: bool) -> bool:
+    """Say whether the paired gate finds problems by likelihood without being told to: a score costs no request.
+
+    Args:
+        config: whose gate; its `touch` option must leave it open.
+        backend: the model of the rollouts.
+        own_prompt: whether the prompts of rollouts are ours, so that they can be rendered under any library.
+    """
+    left_open = config.gate.kind == "paired" and config.gate.options.get("touch", "auto") == "auto"
+    return left_open and own_prompt and isinstance(backend, Tiny)
 
 
 def scores_of(backend: Backend, key: str | None, price: Price | None, timeout: float = 600.0) -> Backend:

@@ -109,8 +109,8 @@ def paired_difference(
     The interval comes from `bootstrap_mean` of the differences. p is two-sided from flipping signs (Fisher's
     randomisation): exact when there are few different sums, as with 0/1 scores, else from 10,000 random flips.
     Differences that are all the same d leave nothing to resample; then one end of the interval is d and the other is
-    where it would be if the share of pairs with -d were as large as Wilson's bound allows. Where all of them are 0, that
-    share of pairs may differ by 1 in either direction.
+    where it would be if the share of pairs with -d were as large as Wilson's bound allows. Where all of them are 0, a
+    share as large may differ by 1 in either direction.
 
     Raises:
         UsageError: the two sides have not the same length, so nothing can be paired.

@@ -34,6 +34,11 @@ class HeldoutTrial:
     on_policy: bool = True
     """Whether learning rollouts were drawn as the scorer measures: temperature 1, no top-p."""
 
+    @property
+    def can_score(self) -> bool:
+        """Whether log-probs of stored rollouts can be had."""
+        return self.likelihood is not None
+
     def stored(self, problem: Problem) -> Rollout | None:
         """Return the rollout that an earlier measurement made of a held-out problem."""
         return (self.rollouts or {}).get(problem.id)

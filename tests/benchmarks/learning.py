@@ -29,12 +29,14 @@ VARIANTS = {
     "harmless": {"gate__options": {"companions": "harmless"}},
     "useful": {"gate__options": {"companions": "useful"}},
     "training-free-grpo": {"method": "training-free-grpo"},
+    "word": {"gate__options": {"touch": "word"}},
+    "e-lond": {"gate__options": {"spending": "e-lond"}},
     "single": {"gate": "variants:single"},
     "mean": {"gate": "variants:mean"},
 }
 """What is compared: options of `tfgrpo.learn`."""
 POISON = {"model": "scripted/variants:poisoned", "overrides": ["prompts=tiny"]}
-POISONED = ("default", "open", "single", "mean", "useful")
+POISONED = ("default", "open", "single", "mean", "useful", "word", "e-lond")
 VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in POISONED}
 
 
@@ -80,11 +82,12 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--variants", default="default,open,no-contrast")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     sizes = parser.parse_args()
     table = {}
     seeds = range(sizes.first, sizes.first + sizes.worlds)
-    with ProcessPoolExecutor(2) as pool:
+    with ProcessPoolExecutor(sizes.processes) as pool:
         for variant in sizes.variants.split(","):
             worlds = list(pool.map(partial(one_world, variant=variant, sizes=sizes), seeds))
             columns = list(zip(*(w["curve"] for w in worlds), strict=True))

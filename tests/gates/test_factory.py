@@ -28,6 +28,8 @@ def test_wrong_options_are_refused():
         paired(nmaxx=3)
     with pytest.raises(UsageError, match="spending"):
         paired(spending="none")
+    with pytest.raises(UsageError, match="likelihood"):
+        paired(touch="feel")
 
 
 def test_open_gate_takes_a_seed_and_needs_none():

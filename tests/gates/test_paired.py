@@ -9,7 +9,7 @@ import pytest
 from experience_db import Edit, Op
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import LITE, Alpha, Design, PairedGate, Rewards
-from tfgrpo.types import Problem, Proposal
+from tfgrpo.types import Problem, Proposal, Rollout
 
 from .tables import Table, add, library_of, solves, worded_pool
 
@@ -266,6 +266,30 @@ async def test_score_changes_find_problems_that_no_word_names():
     (verdict,), trial = await ask(add("Start left."), gate=gate, reward=solves("wug", "Start left."))
     assert (verdict.decision, verdict.evidence[0].detail["touch"]) == ("accepted", "likelihood")
     assert {int(problem[1:]) % 4 for _, problem, _ in trial.rollouts} == {2}
+
+
+class Scored(Table):
+    """A trial that scores: a lesson moves the log-prob of the stored rollouts that name wug."""
+
+    can_score = True
+
+    def stored(self, problem):
+        """A rollout of each problem but the first."""
+        return None if problem.id == "p0" else Rollout(problem.id, 0)
+
+    async def log_probs(self, library, pairs, *, attempt=0):
+        """Two tokens each; those of the second problem cannot be scored."""
+        moved = 0.5 * len(library.lessons)
+        return tuple(() if p.id == "p1" else (-1.0, -1.0 - (moved if "wug" in p.question else 0.0)) for p, _ in pairs)
+
+
+async def test_a_trial_that_scores_finds_the_problems_that_no_word_names():
+    """Words come first; without one, stored rollouts whose log-prob moves name the problems, and reward has no say."""
+    trial = Scored(solves("wug", "Start left."))
+    named, moved = [(await PairedGate()(LIBRARY, [add(text)], trial))[0] for text in (RIGHT, "Start left.")]
+    assert named.evidence[0].detail["touch"] == "word"
+    assert (moved.decision, moved.evidence[0].detail["touch"]) == ("accepted", "likelihood")
+    assert {int(problem[1:]) % 4 for problem in moved.evidence[0].detail["touched"]} == {2}
 
 
 async def test_e_lond_asks_for_more_evidence_as_tests_go_by_in_vain():

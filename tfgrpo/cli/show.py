@@ -108,11 +108,11 @@ def _bill(s: Mapping[str, Any], used: Mapping[str, RoleUsage]) -> None:
     """Print what the run cost, then what of it went into learning and what into proof."""
     from tfgrpo.report import numbers
 
-    usage, calls = s["usage"], sum(c["new"] for c in s["calls"].values())
-    money = "price unknown" if usage["usd"] is None else f"{usage['usd']:.2f} USD"
-    tokens = f"{usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion tokens"
-    typer.echo(f"\ncost: {calls} calls; {tokens}; {money}; {s['seconds']:.1f} s")
     rows = numbers.costs(used, s["calls"])
+    bill = numbers.subtotal(rows)
+    money = "price unknown" if bill.usd is None else f"{bill.usd:.2f} USD"
+    tokens = f"{bill.prompt_tokens:,} prompt and {bill.completion_tokens:,} completion tokens"
+    typer.echo(f"\ncost: {bill.calls} calls; {tokens}; {money}; {s['seconds']:.1f} s")
     for part in numbers.ORDER:
         those = [row for row in rows if row.part == part]
         if those:

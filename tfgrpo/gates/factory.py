@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal, get_args
 
+from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha, Rule
 from tfgrpo.gates.comparison import LITE, Design
+from tfgrpo.gates.edit_score import check
 from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.open import OpenGate
 from tfgrpo.gates.paired import Companions, PairedGate
 from tfgrpo.gates.prefiltered import PrefilteredGate
 from tfgrpo.method_config import EditScoreConfig
 
+TouchBy = Literal["auto", "word", "likelihood"]
 
-def paired(
+
+def paired(  # noqa: PLR0913 - options by name, each with a default
     *,
     seed: int = 0,
     lite: bool = False,
@@ -23,6 +28,7 @@ def paired(
     prefilter: bool = False,
     keep: int | None = None,
     score: EditScoreConfig | None = None,
+    touch: TouchBy = "auto",
     **changes: float,
 ) -> PairedGate | PrefilteredGate:
     """Return the paired gate.
@@ -36,18 +42,22 @@ def paired(
         prefilter: Prune by edit scores before any rollout is spent; needs a model that scores given tokens.
         keep: With `prefilter`, how many of the best ranked edits go on; None lets all that are not pruned.
         score: Which edit score.
+        touch: How to find the problems of an edit that names none of their words: by `likelihood`, which needs a model
+            that scores given tokens; `auto`, where the model scores for nothing; `word`, so not at all.
         changes: Any field of `Design`, such as `delta`, `nmax` or `look`, where it shall differ.
 
     Raises:
         TypeError: An option that does not exist.
         UsageError: A value that cannot be used.
     """
+    if touch not in get_args(TouchBy):
+        raise UsageError(f"gate.options.touch is {touch!r}; there are: {', '.join(get_args(TouchBy))}")
     design = replace(LITE if lite else Design(), **changes)  # type: ignore[arg-type]
     gate = PairedGate(seed, design, Alpha(alpha, spending), companions)
     if not prefilter:
         return gate
     # A better strategy makes old right rollouts less likely too: where rollouts decide, that is no veto.
-    return PrefilteredGate(LikelihoodGate(score or EditScoreConfig(), seed, veto=False), gate, keep)
+    return PrefilteredGate(LikelihoodGate(check(score or EditScoreConfig()), seed, veto=False), gate, keep)
 
 
 def likelihood(
@@ -69,7 +79,7 @@ def likelihood(
         veto: Refuse edits that make a solved problem's right rollouts less likely.
         prefilter: Without a meaning here; it lets the options of a preset for the paired gate stand.
     """
-    return LikelihoodGate(score or EditScoreConfig(), seed, problems, rollouts, veto)
+    return LikelihoodGate(check(score or EditScoreConfig()), seed, problems, rollouts, veto)
 
 
 def open_gate(*, seed: int = 0) -> OpenGate:

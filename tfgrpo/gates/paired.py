@@ -16,6 +16,7 @@ from experience_db import Edit, Evidence, Library, Op
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.gates.base import Rewards, Trial, fingerprint
+from tfgrpo.gates.changes import changes_of
 from tfgrpo.gates.comparison import Comparison, Design, compare
 from tfgrpo.gates.eprocess import Outcome
 from tfgrpo.gates.findings import companion_reason, decision, gate_evidence, leave_one_out_evidence, reason
@@ -57,6 +58,7 @@ class PairedGate:
     A wrong lesson about something the model gets wrong anyway harms nothing that a test could see, but it keeps every
     later rollout from trying anything else."""
     score_changes: ScoreChanges | None = None
+    """Finds touched problems of edits that name none; without it the trial is asked, where that can score."""
     rewards: Rewards = field(default_factory=Rewards)
 
     async def __call__(self, library: Library, proposals: Sequence[Proposal], trial: Trial) -> tuple[Verdict, ...]:
@@ -79,7 +81,7 @@ class PairedGate:
         return tuple(decided.get(i) or Verdict("rejected", (edit,), idle) for i, edit in enumerate(edits))
 
     async def _decide(self, library: Library, edits: tuple[Edit, ...], trial: Trial) -> tuple[Verdict, ...]:
-        touches = [await self._touched(edit, library, trial.problems) for edit in edits]
+        touches = [await self._touched(edit, library, trial) for edit in edits]
         question = _Question(library, edits, tuple(touches), trial)
         if len(edits) < 2:
             return await self._one_at_a_time(question, ())
@@ -150,10 +152,12 @@ class PairedGate:
         trial, design = question.trial, self.design
         return await compare(trial, self.rewards, current, candidate, touch, key=key, design=design, accept=accept)
 
-    async def _touched(self, edit: Edit, library: Library, pool: tuple[Problem, ...]) -> Touched:
+    async def _touched(self, edit: Edit, library: Library, trial: Trial) -> Touched:
+        pool = trial.problems
         found = touched(edit, library, pool)
-        if found.how == "word" or self.score_changes is None:
+        score_changes = self.score_changes or changes_of(trial)
+        if found.how == "word" or score_changes is None:
             return found
-        changes = await self.score_changes(library, library.with_edits((edit,)), pool)
+        changes = await score_changes(library, library.with_edits((edit,)), pool)
         by_id = {problem.id: change for problem, change in zip(pool, changes, strict=True)}
         return touched(edit, library, pool, lambda problem: by_id[problem.id])

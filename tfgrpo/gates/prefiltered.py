@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from experience_db import Library
-from tfgrpo.advantages.moments import mean
 from tfgrpo.gates.base import Rewards, Trial
-from tfgrpo.gates.likelihood import LikelihoodGate, ScoringTrial
+from tfgrpo.gates.changes import Changes
+from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.paired import PairedGate
-from tfgrpo.types import Problem, Proposal, Rollout, Verdict
-
-
-class StoredTrial(ScoringTrial):
-    """A trial that also keeps a rollout of each held-out problem."""
-
-    def stored(self, problem: Problem) -> Rollout | None:
-        """Return a rollout of a held-out problem under an earlier library, None where there is none."""
-        ...
+from tfgrpo.types import Proposal, Verdict
 
 
 @dataclass(slots=True)
@@ -44,6 +35,7 @@ class PrefilteredGate:
         going = sorted(standing[: self.keep])
         self.paired.score_changes = Changes(trial)  # type: ignore[arg-type]
         judged = dict(zip(going, await self.paired(library, [proposals[i] for i in going], trial), strict=True))
+        self.filter.follow([assessed[i] for i in going if judged[i].decision == "accepted"])
         verdicts = []
         for i, a in enumerate(assessed):
             own = self.filter.evidence(a)
@@ -55,18 +47,3 @@ class PrefilteredGate:
                 said = f"ranked {a.rank or 'last'} by edit score, and {self.keep} go on to the paired gate"
                 verdicts.append(Verdict("undecided", (a.edit,), said, (own,)))
         return tuple(verdicts)
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """Finds the problems an edit touches by the change of log-prob of one stored rollout of each."""
-
-    trial: StoredTrial
-
-    async def __call__(self, current: Library, candidate: Library, problems: Sequence[Problem]) -> tuple[float, ...]:
-        """Return |change| in nats per token per problem; nan where no rollout is stored."""
-        pairs = [(p, r) for p in problems if (r := self.trial.stored(p)) is not None]
-        old = await self.trial.log_probs(current, pairs)
-        new = await self.trial.log_probs(candidate, pairs)
-        moved = {p.id: abs(mean(b) - mean(a)) for (p, _), a, b in zip(pairs, old, new, strict=True) if a and b}
-        return tuple(moved.get(p.id, math.nan) for p in problems)
