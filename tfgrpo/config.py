@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tfgrpo.engine_config import EngineConfig
+from tfgrpo.environment_config import CHOICES as ENVIRONMENT_CHOICES
+from tfgrpo.environment_config import LEAST as ENVIRONMENT_LEAST
+from tfgrpo.environment_config import EnvironmentConfig
 from tfgrpo.errors import UnknownKey, UsageError
 from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
 
@@ -123,6 +126,9 @@ class LearnConfig:
     selection: SelectionConfig = SelectionConfig()
     shaping: ShapingConfig = ShapingConfig()
     edit_score: EditScoreConfig = EditScoreConfig()
+    environment: EnvironmentConfig = EnvironmentConfig()
+    tools: Mapping[str, Any] = field(default_factory=dict)
+    """Options of each tool by its name: `tools.python.isolation = "limits"`."""
     rollout: RolloutConfig = RolloutConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     lessons: LessonsConfig = LessonsConfig()
@@ -177,6 +183,7 @@ LEAST: Mapping[str, float] = {
     "budget.tokens": 0,
     "budget.usd": 0,
     "budget.seconds": 0,
+    **ENVIRONMENT_LEAST,
 }
 """Smallest value of the keys that have one."""
 
@@ -187,6 +194,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "engine.transport": ("aiohttp", "sdk"),
     "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
     "lessons.focus": ("", "planning"),
+    **ENVIRONMENT_CHOICES,
     "lessons.stages": ("contrast", "four"),
     "lessons.summaries": ("", "never", "when-long", "always"),
     "lessons.consolidate": ("", "batch", "each"),

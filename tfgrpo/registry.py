@@ -24,6 +24,10 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     },
     "environments": {
         "single_turn": "tfgrpo.environments:SingleTurn",
+        "tool_loop": "tfgrpo.environments:ToolLoop",
+    },
+    "tools": {
+        "python": "tfgrpo.tools.python:make",
     },
 }
 """What ships with the package, by kind."""
