@@ -1,0 +1,205 @@
+"""The model calls tools until it answers: parallel calls, a limit of turns and tokens, and a window that stays open.
+
+A call that cannot be read is answered once with the fault; the next such reply ends the rollout as malformed. Reaching
+the turn limit or the token budget is the model's own doing: it is asked for its answer, and what it says is graded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import cast
+
+from experience_db import Library
+from tfgrpo.backends.base import Backend
+from tfgrpo.environment_config import EnvironmentConfig
+from tfgrpo.environments import context
+from tfgrpo.environments.base import Slot
+from tfgrpo.environments.protocol import Protocols
+from tfgrpo.environments.spoken import Speech, Told
+from tfgrpo.environments.talk import Talk
+from tfgrpo.environments.tool_text import Asked
+from tfgrpo.errors import EndpointError, ProviderError
+from tfgrpo.executors import Local
+from tfgrpo.prompts import Prompts
+from tfgrpo.tools import Tool
+from tfgrpo.tools.arguments import read
+from tfgrpo.tools.journaled import Place, Session, ToolDesk
+from tfgrpo.tools.python import cut
+from tfgrpo.types import Failure, FailureKind, Message, Problem, Reply, Request, Rollout, ToolCall
+
+TRIES = 6
+"""How often a prompt that does not fit is shortened."""
+ABOUT_TOOLS = re.compile(r"\btools?\b|tool[_ -]?(use|choice|call)|function[_ -]?call", re.IGNORECASE)
+"""How endpoints say that they take no tools."""
+
+
+class ToolsRefused(Exception):
+    """The endpoint takes no tools; internal, answered by speaking plain text."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolLoop:
+    """Runs rollouts with tools."""
+
+    backend: Backend
+    model: str
+    prompts: Prompts
+    tools: tuple[Tool, ...]
+    desk: ToolDesk
+    protocols: Protocols
+    config: EnvironmentConfig
+    instructions: str = ""
+
+    async def __call__(self, problem: Problem, library: Library, slot: Slot) -> Rollout:
+        """Return the rollout; raises EndpointError and BudgetReached, which end the run."""
+        rollout = await self._in(self.protocols.speech(), problem, library, slot)
+        if rollout is None:
+            rollout = await self._in(self.protocols.speech(), problem, library, slot)
+        assert rollout is not None, "the text protocol sends no tools that could be refused"
+        return rollout
+
+    async def _in(self, speech: Speech, problem: Problem, library: Library, slot: Slot) -> Rollout | None:
+        """Run the rollout in one protocol; None when the endpoint turned out not to take it."""
+        talk = Talk(problem, slot, self.messages(speech, problem, library))
+        place = Place(slot.role, (problem.id, problem.question), slot.index, slot.sampling.seed)
+        session = Session(place)
+        try:
+            return await self._loop(speech, talk, session)
+        except ToolsRefused:
+            return None
+        except EndpointError:
+            raise
+        except ProviderError as error:
+            return talk.rollout(failure=error.failure)
+        finally:
+            await self.desk.end(self.tools, session)
+
+    def messages(self, speech: Speech, problem: Problem, library: Library) -> tuple[Message, ...]:
+        """Return the prompt: instructions and tools, then lessons, then the problem."""
+        system = speech.system(self.prompts, self.instructions)
+        user: Message = {"role": "user", "content": self.prompts.render("solve/user", problem=problem)}
+        plain = [{"role": "system", "content": system}, user] if system else [user]
+        return tuple(cast("list[Message]", library.inject(plain)))
+
+    async def _loop(self, speech: Speech, talk: Talk, session: Session) -> Rollout:
+        for turn in range(self.config.max_turns):
+            spent = self._spent(turn, talk)
+            if spent:
+                talk.add({"role": "user", "content": self.prompts.render("tools/last", reason=spent)})
+            reply = await self._reply(speech, talk)
+            talk.heard(reply)
+            calls = speech.calls(reply, talk.taken)
+            if spent or not calls:
+                talk.add(speech.said(reply, calls, frozenset()))
+                return _ended(self.model, talk, reply, spent if calls else "")
+            failure = await self._answer(speech, talk, session, calls, turn)
+            if failure:
+                return talk.rollout(failure=failure)
+        raise AssertionError("the last turn returns")
+
+    def _spent(self, turn: int, talk: Talk) -> str:
+        """Say what is used up, so that this reply is the last: `turns`, `tokens`, or ''."""
+        if self.config.tokens is not None and talk.tokens >= self.config.tokens:
+            return "tokens"
+        return "turns" if turn and turn == self.config.max_turns - 1 else ""
+
+    async def _reply(self, speech: Speech, talk: Talk) -> Reply:
+        """Ask the model, with shorter old results where the prompt is too long."""
+        talk.make_room(self.config.context_tokens)
+        sampling = replace(talk.slot.seeded(talk.problem), stop=(*talk.slot.sampling.stop, *speech.stops))
+        for tries in range(TRIES):
+            request = Request(
+                talk.slot.role, self.model, talk.messages, sampling, tools=speech.tools(), attempt=talk.slot.index
+            )
+            refused = self.desk.refused(request)
+            if refused is None:
+                try:
+                    return await self.backend.complete(request)
+                except ProviderError as error:
+                    refused = error
+            said = str(refused)
+            if context.TOO_LONG.search(said) and refused.failure.kind is FailureKind.REFUSED_REQUEST:
+                self.desk.refuse(request, said)
+                if tries < TRIES - 1 and talk.shorten(context.size(talk.messages) // 4):
+                    continue
+            elif not talk.calls and speech.tools() and self._without_tools(said, refused):
+                raise ToolsRefused from refused
+            raise refused
+        raise AssertionError("the last try raises or returns")
+
+    def _without_tools(self, said: str, refused: ProviderError) -> bool:
+        return bool(
+            refused.failure.kind is FailureKind.REFUSED_REQUEST
+            and ABOUT_TOOLS.search(said)
+            and self.protocols.refused()
+        )
+
+    async def _answer(
+        self, speech: Speech, talk: Talk, session: Session, calls: Sequence[Asked], turn: int
+    ) -> Failure | None:
+        """Make the calls side by side and add their results; the failure is a second reply that cannot be read."""
+        jobs, broken = [], {}
+        for call in calls:
+            tool = next((t for t in self.tools if t.spec.name == call.name), None)
+            arguments, fault = read(call.arguments, tool.spec.parameters) if tool else ({}, _unknown(call, self.tools))
+            if tool is None or fault:
+                if tool or not call.name:
+                    broken[call.id] = fault
+                jobs.append(partial(_refused, call, fault, turn))
+                continue
+            position = len(session.made)
+            session.made.append((call.name, arguments))
+            jobs.append(partial(self._call, tool, arguments, session, position, call, turn))
+        made = await Local().run(jobs)
+        talk.calls += made
+        talk.add(speech.said(cast("Reply", talk.reply), calls, frozenset(broken)))
+        most = self.config.result_tokens * context.CHARS_PER_TOKEN
+        told = [Told(call, cut(one.text, most)) for call, one in zip(calls, made, strict=True)]
+        talk.add_results(speech.results(self.prompts, told))
+        again, talk.malformed = talk.malformed, bool(broken)
+        if broken and again:
+            fault = next(iter(broken.values()))
+            return Failure(FailureKind.MALFORMED, f"{self.model} was told of a call that cannot be read, and: {fault}")
+        return None
+
+    async def _call(
+        self, tool: Tool, arguments: object, session: Session, position: int, call: Asked, turn: int
+    ) -> ToolCall:
+        called = await self.desk.call(tool, cast("dict[str, object]", arguments), session, position)
+        result = called.result
+        text = result.text or (result.failure.message if result.failure else "") or "(nothing)"
+        return ToolCall(
+            call.id,
+            call.name,
+            call.arguments,
+            text,
+            turn,
+            result.failure,
+            result.seconds,
+            result.detail,
+            called.replayed,
+        )
+
+
+async def _refused(call: Asked, fault: str, turn: int) -> ToolCall:
+    failure = Failure(FailureKind.MALFORMED, fault)
+    return ToolCall(call.id, call.name, call.arguments, f"The call was not made: {fault}.", turn, failure)
+
+
+def _unknown(call: Asked, tools: Sequence[Tool]) -> str:
+    names = ", ".join(tool.spec.name for tool in tools)
+    if not call.name:
+        return f"it is not JSON with a name and arguments; the tools are: {names}"
+    return f"there is no tool {call.name!r}; the tools are: {names}"
+
+
+def _ended(model: str, talk: Talk, reply: Reply, spent: str) -> Rollout:
+    """Return the finished rollout; `spent` says what ran out while the model still wanted to call."""
+    if spent:
+        return talk.rollout("turn_limit" if spent == "turns" else "token_budget")
+    if not reply.text.strip():
+        return talk.rollout(failure=Failure(FailureKind.EMPTY, f"{model} returned no text for {talk.problem.id}"))
+    return talk.rollout()
