@@ -24,7 +24,8 @@ from tfgrpo.backends.stack import stacked
 from tfgrpo.config import BudgetConfig, LearnConfig
 from tfgrpo.continuation import continuation, moved
 from tfgrpo.engine_config import EngineConfig
-from tfgrpo.environments import Agent, Environment, SingleTurn, Wrapped
+from tfgrpo.environments import Agent, SingleTurn
+from tfgrpo.environments.opening import Ways, name_of, opened, tools_of
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
@@ -36,6 +37,7 @@ from tfgrpo.prompts import Prompts
 from tfgrpo.retry import RetryPolicy
 from tfgrpo.rollout import Actor
 from tfgrpo.summarize import Teacher
+from tfgrpo.tools import Tool
 from tfgrpo.types import Problem
 from tfgrpo.watch import Watch
 
@@ -58,6 +60,8 @@ class Setup:
     prompts_dir: Path | None = None
     """A folder whose templates replace single ones of the set."""
     config: LearnConfig = LearnConfig()
+    tools: tuple[Tool, ...] = ()
+    """What the environment `tool_loop` may call; empty makes the tools that the configuration names."""
 
 
 def grader_for(given: Any) -> tuple[Grader, str]:
@@ -200,13 +204,10 @@ class Bench:
     def actor(self) -> Actor:
         """Return what attempts problems and judges the attempts."""
         setup, config = self.setup, self.setup.config
-        environment: Environment
-        if setup.environment is None:
-            environment = SingleTurn(self.backend(self.line), self.line.model, self.prompts, config.instructions)
-        else:
-            environment = Wrapped(
-                setup.environment, agent_name(setup), Journal(self.store), self.run, self.tally, self.ledger
-            )
+        where = ", ".join(sorted(self.line.urls))
+        way = self.backend(self.line)
+        ways = Ways(way, self.line.model, self.prompts, self.store, self.ledger, self.tally, self.run, where)
+        environment = opened(setup.environment, config, setup.tools, ways)
         seen = self.watch.saw if self.watch else None
         return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency, seen)
 
@@ -232,14 +233,16 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     stack.push_async_callback(close, grader)
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds))
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
+    setup = replace(setup, tools=setup.tools or tools_of(setup.config))
+    for tool in setup.tools:
+        stack.push_async_callback(close, tool)
     store = store or stack.enter_context(Store.open(setup.db))
     return Bench(setup, store, line, writer, texts, grader, ledger, paces((line, writer), engine, ledger), run)
 
 
 def agent_name(setup: Setup) -> str:
     """Return the stable name of the user's agent; `single_turn` when there is none."""
-    agent = setup.environment
-    return "single_turn" if agent is None else getattr(agent, "__qualname__", type(agent).__name__)
+    return name_of(setup.environment, setup.config)
 
 
 def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Problem], stack: AsyncExitStack) -> Run:
@@ -293,7 +296,7 @@ def _likelihood(bench: Bench, stack: AsyncExitStack) -> Likelihood | None:
     touch = free_touch(setup.config, line.backend, own_prompt=setup.environment is None)
     if not touch and not configuration.needs_scores(setup.config):
         return None
-    if setup.environment is not None:
+    if agent_name(setup) != "single_turn":
         raise UsageError("edit scores need the prompt of a rollout, and an agent makes its own; use --gate paired")
     scores = scores_of(
         line.backend, configuration.environment("OPENAI_API_KEY"), line.price, setup.config.engine.timeout
@@ -313,7 +316,7 @@ def _base(setup: Setup, store: Store, run: str, template: str) -> Library:
 
 def _spent(store: Store, run: str) -> tuple[int, int, float]:
     """Calls, tokens and US dollars that this run used up in earlier executions; an agent pays its own calls."""
-    paid = [call for call in Journal(store).calls(run) if not call.model.startswith("agent:")]
+    paid = [call for call in Journal(store).calls(run) if not call.model.startswith(("agent:", "tool:"))]
     tokens = sum(call.prompt_tokens + call.completion_tokens for call in paid)
     return len(paid), tokens, sum(call.usd or 0.0 for call in paid)
 
@@ -324,7 +327,7 @@ def describe(setup: Setup) -> dict[str, Any]:
         "model": setup.model,
         "summarizer_model": setup.summarizer_model or setup.model,
         "grader": grader_for(setup.grader)[1],
-        "environment": agent_name(setup),
+        "agent": agent_name(setup),
         "library": setup.library,
         **configuration.to_table(setup.config),
     }
