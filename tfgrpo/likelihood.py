@@ -60,6 +60,11 @@ class Likelihood:
         jobs = [partial(self._one, library, problem, rollout, attempt) for problem, rollout in pairs]
         return await self.executor.run(jobs, limit=64)
 
+    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+        """Return what each token of a rollout spells; None before it was scored, and where the endpoint is silent."""
+        ids = rollout.reply.token_ids if rollout.reply is not None else None
+        return self.scorer.spelled(ids) if ids else None
+
     async def _one(self, library: Library, problem: Problem, rollout: Rollout, attempt: int) -> tuple[float, ...]:
         ids = rollout.reply.token_ids if rollout.reply is not None else None
         if not ids:

@@ -55,6 +55,10 @@ class HeldoutTrial:
             raise UsageError("the gate asks for edit scores, but the run has no scorer; use --gate likelihood")
         return await self.likelihood.log_probs(library, pairs, attempt=attempt)
 
+    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+        """Return what each token of a scored rollout spells; None where the endpoint does not say."""
+        return None if self.likelihood is None else self.likelihood.spelled(rollout)
+
     async def paraphrase(self, text: str) -> str | None:
         """Return a lesson in other words; None without a summarizer of its own."""
         return None if self.teacher is None else await paraphrase(self.teacher, text)

@@ -110,6 +110,8 @@ class Reply:
     """Ids of the generated tokens, where the endpoint gives them; teacher-forced scoring needs them."""
     logprobs: tuple[float | None, ...] | None = None
     """Log-probability of each forced token at temperature 1, None where the endpoint gave none."""
+    token_texts: tuple[str, ...] | None = None
+    """What each forced token spells, where the endpoint says so."""
     replayed: bool = False
     """True when the journal answered and nothing was sent."""
 

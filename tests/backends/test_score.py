@@ -14,7 +14,7 @@ from aiohttp import web
 from experience_db import Journal, Store
 from tfgrpo.backends.openai import OpenAI
 from tfgrpo.backends.score import Scoring, TinyScores
-from tfgrpo.backends.score_http import HttpScores, logprobs_of
+from tfgrpo.backends.score_http import HttpScores, logprobs_of, texts_of
 from tfgrpo.backends.scripted import Scripted
 from tfgrpo.backends.stack import stacked
 from tfgrpo.backends.tiny.backend import Tiny
@@ -141,6 +141,29 @@ async def test_echo_is_the_fallback_and_both_sides_keep_to_it(listen, scores):
     assert math.isnan(values[1])
     await scorer.score(CHAT, (3, 5))
     assert asked == ["prompt_logprobs", "echo", "echo"]
+
+
+async def test_what_tokens_spell_comes_with_their_scores_by_every_route(url, scores, listen):
+    """Embedded, from vLLM's table and from echoed lists alike; an endpoint that is silent leaves it unknown."""
+    ids = tuple(load().encode("first 3 glorp 5"))
+    own = Scoring(TinyScores(Tiny()), "tiny")
+    assert own.spelled(ids) is None
+    await own.score(CHAT, ids)
+    assert "".join(own.spelled(ids) or ()) == "first 3 glorp 5"
+    served = Scoring(scores(url), "tiny")
+    await served.score(CHAT, ids)
+    assert served.spelled(ids) == own.spelled(ids)
+
+    def echo(path: str, body: dict[str, Any]) -> dict[str, Any]:
+        if path.endswith("/tokenize"):
+            return {"tokens": [7]}
+        found = {"tokens": ["<s>", "a", " b"], "token_logprobs": [None, -1.0, -2.0]}
+        return {"choices": [{"logprobs": found if "echo" in body else None}]}
+
+    echoed = Scoring(scores(await listen(echo)), "m")
+    assert await echoed.score(CHAT, (3, 5)) == (-1.0, -2.0)
+    assert echoed.spelled((3, 5)) == ("a", " b")
+    assert texts_of({"choices": [{"prompt_logprobs": table([1, 2])}]}, "prompt_logprobs", [1, 2]) is None
 
 
 async def test_an_endpoint_that_cannot_score_says_so(listen, scores):

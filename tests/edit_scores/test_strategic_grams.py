@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tfgrpo.edit_scores import (
     cluster_document_frequency,
@@ -11,9 +13,12 @@ from tfgrpo.edit_scores import (
     planning_mask,
     planning_ratio,
     planning_sentences,
+    planning_tokens,
+    planning_tokens_spread,
     semantic_entropy,
+    spells,
 )
-from tfgrpo.edit_scores.strategic_grams import sentences, words
+from tfgrpo.edit_scores.strategic_grams import sentences, word_spans, words
 from tfgrpo.errors import UsageError
 
 CORRECT = [
@@ -122,3 +127,28 @@ def test_senseless_arguments_are_refused(call):
     """Counts, shares and names are checked."""
     with pytest.raises(UsageError):
         call()
+
+
+@given(st.text(alphabet="abc .é’'ß1", max_size=60), st.integers(1, 7))
+def test_planning_tokens_agree_with_planning_words_however_the_text_is_cut(text, size):
+    """A token is marked exactly when it holds a character of a planned word."""
+    grams = ("a b", "b c a", "ab c")
+    texts = [text[i : i + size] for i in range(0, len(text), size)]
+    spans = word_spans(text)
+    planned = {
+        i
+        for (_, start, end), mark in zip(spans, planning_mask([w for w, _, _ in spans], grams), strict=True)
+        if mark
+        for i in range(start, end)
+    }
+    expected = tuple(int(any(j in planned for j in range(i, i + size))) for i in range(0, len(text), size))
+    assert planning_tokens(texts, grams) == expected
+    assert spells(texts, text)
+    assert tuple(w for w, _, _ in spans) == words(text)
+
+
+def test_words_are_spread_evenly_where_nobody_says_what_tokens_spell():
+    """Four words over eight tokens take two each; a text without words marks nothing."""
+    assert planning_tokens_spread("try a smaller case", 8, ["a smaller"]) == (0, 0, 1, 1, 1, 1, 0, 0)
+    assert planning_tokens_spread("1 + 1", 3, ["a smaller"]) == (0, 0, 0)
+    assert not spells(["tryasmallercase"], "try a smaller case")

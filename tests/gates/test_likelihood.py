@@ -13,9 +13,10 @@ from experience_db import Edit, Library, Op, Source
 from tfgrpo import config
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
-from tfgrpo.gates.edit_score import Floor, Sides, floor_of, gains, right_shift
+from tfgrpo.gates.edit_score import gains
 from tfgrpo.gates.factory import likelihood, paired
 from tfgrpo.gates.likelihood import LikelihoodGate, shuffled
+from tfgrpo.gates.sides import Floor, Sides, floor_of, right_shift
 from tfgrpo.method import form
 from tfgrpo.method_config import EditScoreConfig
 from tfgrpo.types import Group, Problem, Proposal, Reply, Rollout, Score
@@ -51,6 +52,7 @@ class Laboratory(Table):
     noise: float = 0.0
     """What another attempt differs by."""
     told: str | None = None
+    spelling: tuple[str, ...] | None = None
     scored: list[str] = field(default_factory=list)
     """Problem of each rollout that was scored."""
 
@@ -61,6 +63,10 @@ class Laboratory(Table):
     async def paraphrase(self, text: str) -> str | None:
         """What was given."""
         return self.told
+
+    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+        """What the tokens of any rollout spell, where the endpoint is one that says so."""
+        return self.spelling
 
     async def log_probs(
         self, library: Library, pairs: Sequence[tuple[Problem, Rollout]], *, attempt: int = 0

@@ -137,7 +137,7 @@ def canonical(request: Request) -> dict[str, Any]:
 
 def recordable(reply: Reply) -> dict[str, Any]:
     """Return `reply` as plain JSON values."""
-    left_out = {"replayed"} if reply.logprobs is not None else {"replayed", "logprobs"}
+    left_out = {"replayed", *(name for name in ("logprobs", "token_texts") if getattr(reply, name) is None)}
     kept = {name: value for name, value in plain(reply).items() if name not in left_out}
     return {**kept, "usage": plain(reply.usage)}
 
@@ -149,7 +149,7 @@ def plain(value: Sampling | Usage | Reply) -> dict[str, Any]:
 
 def reply_from(record: Mapping[str, Any]) -> Reply:
     """Return the reply in a record, marked as replayed."""
-    ids, logprobs = record.get("token_ids"), record.get("logprobs")
+    ids, logprobs, texts = (record.get(name) for name in ("token_ids", "logprobs", "token_texts"))
     return Reply(
         text=record["text"],
         finish_reason=record["finish_reason"],
@@ -158,5 +158,6 @@ def reply_from(record: Mapping[str, Any]) -> Reply:
         tool_calls=tuple(record.get("tool_calls") or ()),
         token_ids=None if ids is None else tuple(ids),
         logprobs=None if logprobs is None else tuple(logprobs),
+        token_texts=None if texts is None else tuple(texts),
         replayed=True,
     )

@@ -8,7 +8,7 @@ top-p. Both sides of a comparison go through the same route; log-probs of decodi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from tfgrpo.errors import ProviderError
 from tfgrpo.types import FailureKind, Message, Reply, Request, Sampling, Usage
 
 ROLE = "score"
+MOST_TEXTS = 4096
+"""Rollouts whose token texts are kept."""
 
 
 class Scorer(Protocol):
@@ -35,6 +37,10 @@ class Scorer(Protocol):
         """
         ...
 
+    def spelled(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
+        """Return what each token spells, as the endpoint said when it scored them; None where it did not."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
@@ -42,6 +48,8 @@ class Scoring:
 
     backend: Backend
     model: str
+    texts: dict[tuple[int, ...], tuple[str, ...]] = field(default_factory=dict)
+    """What the tokens scored so far spell, the newest ones."""
 
     async def score(
         self, messages: Sequence[Message], completion_ids: Sequence[int], *, attempt: int = 0
@@ -49,11 +57,20 @@ class Scoring:
         """Return the log-probs; see `Scorer`."""
         forced = tuple(completion_ids)
         request = Request(ROLE, self.model, tuple(messages), Sampling(max_tokens=1), attempt=attempt, forced_ids=forced)
-        values = (await self.backend.complete(request)).logprobs
+        reply = await self.backend.complete(request)
+        values = reply.logprobs
         if values is None or len(values) != len(forced):
             got = "none" if values is None else str(len(values))
             raise ProviderError(f"{self.model} was asked for {len(forced)} log-probs and gave {got}")
+        if reply.token_texts is not None and len(reply.token_texts) == len(forced):
+            self.texts[forced] = reply.token_texts
+            if len(self.texts) > MOST_TEXTS:
+                del self.texts[next(iter(self.texts))]
         return tuple(nan if value is None else value for value in values)
+
+    def spelled(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
+        """Return what each token spells; see `Scorer`."""
+        return self.texts.get(tuple(completion_ids))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +88,8 @@ class TinyScores:
         ids = forced_ids(request)
         values = await self.tiny.score(request.messages, ids)
         prompt = self.tiny.prompt_tokens(request.messages)
-        return Reply("", usage=Usage(prompt + len(ids), usd=0.0), logprobs=values)
+        texts = tuple(self.tiny.spell(token) for token in ids)
+        return Reply("", usage=Usage(prompt + len(ids), usd=0.0), logprobs=values, token_texts=texts)
 
 
 def forced_ids(request: Request) -> tuple[int, ...]:

@@ -61,8 +61,11 @@ class HttpScores:
             values = logprobs_of(payload, route, (*prompt, *ids))
             if values is not None:
                 self._route = route
-                usage = usage_of(payload.get("usage"), self._price)
-                return Reply("", usage=usage, logprobs=tuple(values[len(prompt) : len(prompt) + len(ids)]))
+                usage, own = usage_of(payload.get("usage"), self._price), slice(len(prompt), len(prompt) + len(ids))
+                texts = texts_of(payload, route, (*prompt, *ids))
+                return Reply(
+                    "", usage=usage, logprobs=tuple(values[own]), token_texts=None if texts is None else texts[own]
+                )
         raise EndpointError(f"{where} gives neither prompt_logprobs nor echoed logprobs: it cannot score given tokens")
 
     async def aclose(self) -> None:
@@ -129,6 +132,18 @@ def logprobs_of(payload: Mapping[str, Any], route: str, ids: Sequence[int]) -> l
     if not isinstance(rows, list) or len(rows) < len(ids):
         return None
     return [_number(value) for value in rows[: len(ids)]]
+
+
+def texts_of(payload: Mapping[str, Any], route: str, ids: Sequence[int]) -> tuple[str, ...] | None:
+    """Return what each prompt token spells, '' for the first, which has no entry; None where nobody says."""
+    choice = payload["choices"][0]
+    if route == "prompt_logprobs":
+        rows = choice.get("prompt_logprobs") or payload.get("prompt_logprobs") or ()
+        texts = [(row or {}).get(str(token), {}).get("decoded_token") for row, token in zip(rows, ids, strict=True)]
+        texts[:1] = [texts[0] or ""]
+    else:
+        texts = list((choice.get("logprobs") or {}).get("tokens") or ())[: len(ids)]
+    return tuple(texts) if len(texts) == len(ids) and all(isinstance(text, str) for text in texts) else None
 
 
 def _number(value: Any) -> float | None:

@@ -38,7 +38,10 @@ from tfgrpo.edit_scores.strategic_grams import (
     planning_mask,
     planning_ratio,
     planning_sentences,
+    planning_tokens,
+    planning_tokens_spread,
     semantic_entropy,
+    spells,
 )
 from tfgrpo.edit_scores.surrogate import CLIPS, Clip, Surrogate, aggregate, identity_value, surrogate, worth_testing
 from tfgrpo.edit_scores.tokens import coverage, mean_log_ratios, sum_log_ratios
@@ -92,9 +95,12 @@ __all__ = [
     "planning_mask",
     "planning_ratio",
     "planning_sentences",
+    "planning_tokens",
+    "planning_tokens_spread",
     "proportional_beta",
     "semantic_entropy",
     "sequence_ratios",
+    "spells",
     "sum_log_ratios",
     "surrogate",
     "worth_testing",

@@ -177,7 +177,7 @@ class DiscoGain:
         return self.valid and self.gain - self.penalty > 0.0
 
 
-def disco_gain(
+def disco_gain(  # noqa: PLR0913  the published constants
     logp_new_G: LogProbs,
     logp_old_G: LogProbs,
     rewards: Sequence[float],
@@ -187,6 +187,7 @@ def disco_gain(
     beta: float = 1.0,
     delta: float = math.inf,
     estimator: Estimator = "k3",
+    cap: float | None = None,
 ) -> DiscoGain:
     """Compare the edited with the current library on the rollouts of one problem, under a KL hinge.
 
@@ -199,8 +200,9 @@ def disco_gain(
         beta: weight of the penalty.
         delta: KL that is free, in nats per token; infinite (no penalty) until calibrated.
         estimator: k3, which cannot be negative; k1 is what DisCO ships.
+        cap: see `disco_scores`.
     """
-    new = disco(disco_scores(logp_new_G, logp_old_G, score), rewards, tau=tau)
+    new = disco(disco_scores(logp_new_G, logp_old_G, score, cap=cap), rewards, tau=tau)
     old = disco(disco_scores(logp_old_G, _same_gaps(logp_old_G, logp_new_G), score), rewards, tau=tau)
     distance = kl(logp_old_G, logp_new_G, estimator)
     return DiscoGain(new.value - old.value, distance, kl_hinge(distance, beta=beta, delta=delta), new.valid)

@@ -44,7 +44,13 @@ class StrategicGrams:
 
 def words(text: str) -> tuple[str, ...]:
     """Case-folded words of a text; digits and symbols are dropped. For unspaced scripts pass another tokenizer."""
-    return tuple(re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text.casefold().replace("’", "'")))
+    return tuple(word for word, _, _ in word_spans(text))
+
+
+def word_spans(text: str) -> tuple[tuple[str, int, int], ...]:
+    """Each word with its first character and the one after its last."""
+    found = re.finditer(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text)
+    return tuple((m[0].casefold().replace("’", "'"), m.start(), m.end()) for m in found)
 
 
 def sentences(text: str) -> tuple[str, ...]:
@@ -127,6 +133,37 @@ def planning_mask(words_T: Sequence[str], grams: Iterable[str]) -> tuple[int, ..
             if tuple(words_T[start : start + size]) in wanted:
                 mask[start : start + size] = [1] * size
     return tuple(mask)
+
+
+def planning_tokens(texts_T: Sequence[str], grams: Iterable[str]) -> tuple[int, ...]:
+    """1 for each token that spells part of a word inside a strategic gram, else 0; exact, from the tokens' own texts.
+
+    Source: HICRA, arXiv 2509.03646: planning tokens are the tokens inside any strategic gram.
+    """
+    spans = word_spans("".join(texts_T))
+    planned = [
+        span for span, marked in zip(spans, planning_mask([w for w, _, _ in spans], grams), strict=True) if marked
+    ]
+    mask, start = [], 0
+    for text in texts_T:
+        end = start + len(text)
+        mask.append(int(any(first < end and start < last for _, first, last in planned)))
+        start = end
+    return tuple(mask)
+
+
+def planning_tokens_spread(text: str, tokens: int, grams: Iterable[str]) -> tuple[int, ...]:
+    """`planning_tokens` where nobody says what the tokens spell: the words are spread evenly over them. Ours."""
+    marks = planning_mask(words(text), grams)
+    return tuple(marks[t * len(marks) // tokens] if marks else 0 for t in range(tokens))
+
+
+def spells(texts_T: Sequence[str], text: str) -> bool:
+    """Say whether the words of `text` stand in a row in what the tokens spell, so that their texts can be trusted.
+
+    Tokens that spell half a character, or lost their spaces, do not pass.
+    """
+    return f" {' '.join(words(text))} " in f" {' '.join(words(''.join(texts_T)))} "
 
 
 def planning_ratio(mask: Sequence[int]) -> float:

@@ -1,233 +1,205 @@
-"""One number per edit from the log-probs of stored rollouts under both libraries, and the floor it must exceed.
+"""One number per edit from the log-probs of stored rollouts under both libraries, with what helps to doubt it.
 
-Each kind gives a gain per problem, 0 for the edit that changes nothing; the score is their mean. Trust regions are at
-least as wide as published and at least three noise floors, because an edit moves far more than an optimizer step.
+The score is the mean gain over problems minus a penalty for distance. DisCO's is a hinge, those of the ratio scores
+are linear, with a weight that may adapt to the edits that were accepted (PPO, arXiv 1707.06347, section 4).
 """
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-from tfgrpo.advantages.moments import mean, std
+from tfgrpo.advantages.moments import mean
 from tfgrpo.edit_scores import (
-    CLIPS,
-    Clip,
-    disco_gain,
+    adaptive_beta,
+    effective_sample_size,
     gspo,
-    gvpo,
-    gvpo_len_norm,
     gvpo_pooled,
-    hicra_gain,
     kl,
     kl_hinge,
-    mean_log_ratios,
-    mine,
-    noise_floor,
-    planning_mask,
+    proportional_beta,
     sum_log_ratios,
     surrogate,
 )
-from tfgrpo.edit_scores.strategic_grams import words
-from tfgrpo.edit_scores.surrogate import Aggregation
-from tfgrpo.edit_scores.tokens import LogProbs, log_ratios
 from tfgrpo.errors import UsageError
+from tfgrpo.gates.score_kinds import KINDS, exact_texts, wide
+from tfgrpo.gates.sides import WIDTH, Floor, Sides, coverage_of, known
 from tfgrpo.method_config import EditScoreConfig
-from tfgrpo.types import Group
 
-RIGHT = 0.5
-"""A rollout counts as right above this reward, for the scores that know right and wrong only."""
-WIDTH = 3.0
-"""A trust region spans so many noise floors."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sides:
-    """The stored rollouts of one problem, scored under both libraries by the same route."""
-
-    group: Group
-    old_G: LogProbs
-    new_G: LogProbs
-
-    @property
-    def shifts_G(self) -> tuple[float, ...]:
-        """Mean log-ratio of each rollout, in nats per token; nan where it could not be scored."""
-        return mean_log_ratios(self.new_G, self.old_G)
-
-    @property
-    def right_G(self) -> tuple[float, ...]:
-        """1 for right, 0 for wrong, nan for unscored rollouts, before any shaping."""
-        return tuple(math.nan if s.value is None else float(s.value > RIGHT) for s in self.group.scores_G)
-
-    @property
-    def advantages_G(self) -> tuple[float, ...]:
-        """Advantages, nan where the rollout has no reward."""
-        pairs = zip(self.group.advantages_G, self.group.rewards_G, strict=True)
-        return tuple(math.nan if math.isnan(r) else a for a, r in pairs)
+RATIOS = ("surrogate", "gspo", "hicra")
+"""Kinds that a linear KL penalty may join."""
+FREE = 0.05
+"""Distance in nats per token that DisCO's hinge leaves free at least: what the wording of a prompt makes anyhow."""
+RULES = ("fixed", "adaptive", "proportional")
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """How far edits that change nothing move known rollouts."""
+class Distance:
+    """What is charged for moving away from the current library."""
 
-    shift: float = 0.0
-    """Quantile of |mean log-ratio| of rollouts, nats per token."""
-    token: float = 0.0
-    """Quantile of |log-ratio| of single tokens, nats."""
-    kl: float = 0.0
-    """Largest k3 estimate of KL(old || new), nats per token."""
-    worst: float = 0.0
-    """Largest fall of the right rollouts of one problem, nats per token."""
-
-
-def floor_of(nulls: Sequence[Sequence[Sides]], q: float = 0.95) -> Floor:
-    """Return the floor that null edits span; all 0 without any."""
-    sides = [s for null in nulls for s in null]
-    shifts = [d for s in sides for d in s.shifts_G if not math.isnan(d)]
-    tokens = [abs(d) for s in sides for row in log_ratios(s.new_G, s.old_G) for d in row]
-    distances = [kl(s.old_G, s.new_G) for s in sides]
-    falls = [-fall for s in sides if not math.isnan(fall := right_shift(s))]
-    return Floor(
-        _known(noise_floor(shifts, q=q)),
-        _known(noise_floor(tokens, q=q)),
-        max((d for d in distances if not math.isnan(d)), default=0.0),
-        max((*falls, 0.0)),
-    )
+    beta: float = 0.0
+    """Weight of the distance."""
+    delta: float | None = None
+    """disco: distance that costs nothing, nats per token; None is three floors, and 0.05 at least."""
+    hinge_factor: float = 1.0
+    """disco: 1 as in the paper, 0.5 for the force of its code."""
+    rule: str = "fixed"
+    """How the weight follows the accepted edits: `fixed`, `adaptive` (PPO) or `proportional` (arXiv 1909.08593)."""
+    target: float | None = None
+    """Distance that an accepted edit should have, nats per token; None is three floors of KL, and 0.05 at least."""
+    horizon: float = 10_000
+    """proportional: rollouts over which the weight may turn."""
 
 
-def right_shift(sides: Sides) -> float:
-    """Mean log-ratio per token over the right rollouts of a problem; nan where it has none."""
-    return mean(d for d, right in zip(sides.shifts_G, sides.right_G, strict=True) if right == 1.0)
+SHARED = {
+    "disco": {"beta": "beta", "delta": "delta", "hinge_factor": "hinge_factor"},
+    **{k: {"kl_beta": "beta", "kl_rule": "rule", "kl_target": "target", "kl_horizon": "horizon"} for k in RATIOS},
+}
+"""Options of a kind that say what distance costs, by their name in the configuration."""
+
+
+def distance_of(wanted: EditScoreConfig) -> Distance:
+    """Return what a configuration charges for distance.
+
+    Raises:
+        UsageError: a rule that does not exist.
+    """
+    named = SHARED.get(wanted.kind, {})
+    given = {ours: wanted.options[theirs] for theirs, ours in named.items() if theirs in wanted.options}
+    found = Distance(**({"beta": 1.0} if wanted.kind == "disco" else {}) | given)
+    if found.rule not in RULES:
+        raise UsageError(f"edit_score.options.kl_rule is {found.rule!r}; there are: {', '.join(RULES)}")
+    return found
+
+
+def cap_of(wanted: EditScoreConfig) -> float:
+    """Largest share of tokens (rollouts for GSPO) outside the trust region with which an edit is kept, in [0, 1]."""
+    return float(wanted.options.get("max_clipped", 1.0))
+
+
+def check(wanted: EditScoreConfig) -> EditScoreConfig:
+    """Refuse a kind, or options, that do not exist, before anything is asked.
+
+    Raises:
+        UsageError: it names what the kind takes.
+    """
+    if wanted.kind not in KINDS:
+        raise UsageError(f"no edit score {wanted.kind!r}; there are: {', '.join(KINDS)}")
+    distance_of(wanted)
+    gains((), wanted, Floor())
+    return wanted
+
+
+def _own(kind: str) -> list[str]:
+    return [name for name, p in inspect.signature(KINDS[kind]).parameters.items() if p.kind is p.KEYWORD_ONLY]
+
+
+def _capped(kind: str) -> tuple[str, ...]:
+    return ("max_clipped",) if kind in ("surrogate", "gspo") else ()
 
 
 def gains(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floor) -> tuple[float, ...]:
     """Return the gain of an edit on each problem; nan where the kind says nothing about it.
 
     Raises:
-        UsageError: an option that the kind does not take.
+        UsageError: an option of a wrong kind.
     """
-    own = _KINDS[wanted.kind]
+    names = _own(wanted.kind)
+    takes = sorted({*names, *SHARED.get(wanted.kind, {}), *_capped(wanted.kind)})
+    if unknown := sorted(set(wanted.options) - set(takes)):
+        said = f"does not take these options: {', '.join(unknown)}; it takes: {', '.join(takes)}"
+        raise UsageError(f"edit score {wanted.kind!r} {said}")
+    own = {name: value for name, value in wanted.options.items() if name in names}
     try:
-        return tuple(own(sides, floor, **wanted.options) for sides in sides_P)
+        return tuple(KINDS[wanted.kind](sides_P, floor, **own))
     except TypeError as error:
-        raise UsageError(f"edit score {wanted.kind!r} does not take these options: {error}") from error
+        raise UsageError(f"edit score {wanted.kind!r} cannot use these options: {error}") from error
 
 
-def penalty(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floor) -> float:
-    """DisCO's KL hinge over all problems, with the free distance calibrated; 0 for the other kinds."""
-    if wanted.kind != "disco":
+def penalty(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floor, beta: float | None = None) -> float:
+    """What distance costs: DisCO's hinge, or beta times KL(old || new) for the ratio scores; 0 for the others.
+
+    Args:
+        sides_P: the problems.
+        wanted: the kind and its options.
+        floor: from null edits.
+        beta: the weight as it stands, where it adapts; None is the configuration's.
+    """
+    if wanted.kind not in SHARED:
         return 0.0
-    old = [row for s in sides_P for row in s.old_G]
-    new = [row for s in sides_P for row in s.new_G]
-    # Inside the distance that the wording of a prompt makes anyhow, nothing is punished.
-    return kl_hinge(kl(old, new), beta=float(wanted.options.get("beta", 1.0)), delta=max(WIDTH * floor.kl, 0.05))
+    moved, charged = moved_by(sides_P), distance_of(wanted)
+    weight = charged.beta if beta is None else beta
+    if wanted.kind == "disco":
+        free = max(WIDTH * floor.kl, FREE) if charged.delta is None else charged.delta
+        return kl_hinge(moved, beta=weight, delta=free, factor=charged.hinge_factor)
+    return weight * known(moved)
+
+
+def next_beta(beta: float, moved: float, target: float, wanted: EditScoreConfig, rollouts: int) -> float:
+    """Return the weight after an accepted edit that moved the policy by so many nats per token."""
+    charged = distance_of(wanted)
+    if charged.rule == "adaptive":
+        return adaptive_beta(beta, moved, target)
+    if charged.rule == "proportional":
+        return proportional_beta(beta, moved, target=target, n_steps=rollouts, horizon=charged.horizon)
+    return beta
+
+
+def target_of(wanted: EditScoreConfig, floor: Floor) -> float:
+    """Return the distance that an accepted edit should have, calibrated on null edits unless it is configured."""
+    given = distance_of(wanted).target
+    return max(WIDTH * floor.kl, FREE) if given is None else given
+
+
+def moved_by(sides_P: Sequence[Sides]) -> float:
+    """The k3 estimate of KL(old || new) over all tokens, in nats per token; nan without any."""
+    return kl([row for s in sides_P for row in s.old_G], [row for s in sides_P for row in s.new_G])
+
+
+def clipped_share(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floor) -> float:
+    """Mean share of tokens on which the clip bit, or of rollouts outside GSPO's region; nan for kinds without one."""
+    taught = [s for s in sides_P if any(s.group.advantages_G)]
+    if wanted.kind == "gspo":
+        width = wide(wanted.options.get("clip", "gspo"), floor.shift)
+        return mean(gspo(s.new_G, s.old_G, s.advantages_G, width).fraction_outside for s in taught)
+    if wanted.kind != "surrogate":
+        return math.nan
+    width = wide(wanted.options.get("clip", "ppo"), floor.token)
+    return mean(surrogate(s.new_G, s.old_G, s.advantages_G, width).clip_fraction for s in taught)
 
 
 def details(sides_P: Sequence[Sides]) -> dict[str, Any]:
-    """Return what helps to doubt a score: coverage, size, distance, and GVPO's scale-free correlation."""
-    old = [row for s in sides_P for row in s.old_G]
-    new = [row for s in sides_P for row in s.new_G]
+    """Return what helps to doubt a score.
+
+    Coverage, size and distance; whether importance weights could carry an estimate of value (Kish); GVPO's scale-free
+    correlation and best beta; and how the tokens of planning words were found, by number of rollouts.
+    """
     ratios = [sum_log_ratios(s.new_G, s.old_G) for s in sides_P]
     pooled = gvpo_pooled(ratios, [s.group.rewards_G for s in sides_P])
+    weights = [effective_sample_size(row) for row in ratios]
     found = {
         "coverage": coverage_of(sides_P),
         "size": mean(abs(d) for s in sides_P for d in s.shifts_G),
-        "kl": kl(old, new),
+        "kl": moved_by(sides_P),
+        "ess_fraction": mean(w.ess_fraction for w in weights if w.valid),
         "corr": pooled.corr,
         "beta_star": pooled.beta_star,
     }
     return {name: None if math.isnan(value) else value for name, value in found.items()}
 
 
-def coverage_of(sides_P: Sequence[Sides]) -> float:
-    """Share of the graded rollouts that were scored on both sides, in [0, 1]; nan without any."""
-    known = [not math.isnan(d) for s in sides_P for d, a in zip(s.shifts_G, s.advantages_G, strict=True) if a == a]  # noqa: PLR0124 - nan
-    return sum(known) / len(known) if known else math.nan
+def components(sides_P: Sequence[Sides], floor: Floor) -> dict[str, float | None]:
+    """Return the scores of the other kinds at their defaults, so that no edit rests on a single opaque number."""
+    told: Mapping[str, float] = {
+        kind: mean(gains(sides_P, EditScoreConfig(kind), floor)) for kind in ("gvpo", "disco", "gspo", "surrogate")
+    }
+    return {name: None if math.isnan(value) else value for name, value in told.items()}
 
 
-def _surrogate(
-    sides: Sides, floor: Floor, *, aggregation: str = "seq-mean-token-mean", clip: str = "ppo", scale: float = 0.0
-) -> float:
-    if not any(sides.group.advantages_G):
-        return math.nan
-    width, kind = _wide(clip, floor.token), cast("Aggregation", aggregation)
-    found = surrogate(sides.new_G, sides.old_G, sides.advantages_G, width, aggregation=kind, scale=scale or None)
-    return found.gain
-
-
-def _gspo(sides: Sides, floor: Floor, *, clip: str = "gspo") -> float:
-    if not any(sides.group.advantages_G):
-        return math.nan
-    return gspo(sides.new_G, sides.old_G, sides.advantages_G, _wide(clip, floor.shift)).gain
-
-
-def _gvpo(sides: Sides, floor: Floor, *, beta: float = 0.1, per_token: bool = False) -> float:
-    ratios = sum_log_ratios(sides.new_G, sides.old_G)
-    if not per_token:
-        return gvpo(ratios, sides.group.rewards_G, beta=beta).gain
-    lengths = [len(row) for row in log_ratios(sides.new_G, sides.old_G)]
-    return gvpo_len_norm(ratios, lengths, sides.group.rewards_G, beta=beta).gain
-
-
-def _disco(
-    sides: Sides, floor: Floor, *, score: str = "log_likelihood", tau: float | str | None = None, beta: float = 1.0
-) -> float:
-    width = wrong_spread(sides) if tau == "spread" else tau
-    if isinstance(width, str):
-        raise UsageError(f"tau is a number or 'spread', not {width!r}")
-    found = disco_gain(sides.new_G, sides.old_G, sides.right_G, score=score, tau=width)  # type: ignore[arg-type]
-    return found.gain if found.valid else math.nan
-
-
-def wrong_spread(sides: Sides) -> float | None:
-    """Deviation of the wrong rollouts' mean log-probs under the current library; None where there is none.
-
-    The published tau of 10 is sized for other scores: where these differ by a tenth of a nat it is the plain mean.
-    """
-    scored = zip(sides.old_G, sides.right_G, strict=True)
-    spread = std(mean(row) for row, right in scored if row and right == 0.0)
-    return spread if spread > 0 else None
-
-
-def _hicra(sides: Sides, floor: Floor, *, alpha: float = 0.2, recentre: bool = True) -> float:
-    if not any(sides.group.advantages_G):
-        return math.nan
-    rows = log_ratios(sides.new_G, sides.old_G)
-    grams = sides.group.grams or own_grams(sides.group)
-    masks = [token_mask(r.answer, len(row), grams) for r, row in zip(sides.group.rollouts_G, rows, strict=True)]
-    found = hicra_gain(sides.new_G, sides.old_G, sides.group.advantages_G, masks, alpha=alpha, recentre=recentre)
-    return found.gain
-
-
-def own_grams(group: Group) -> tuple[str, ...]:
-    """Strategic grams of the right rollouts of one group, where the run mined none."""
-    right = [r.answer for r, s in zip(group.rollouts_G, group.scores_G, strict=True) if (s.value or 0.0) > RIGHT]
-    return mine(right).grams
-
-
-def token_mask(text: str, tokens: int, grams: Sequence[str]) -> tuple[int, ...]:
-    """Mark the tokens of planning words; ids come without positions, so words are spread evenly over them."""
-    marks = planning_mask(words(text), grams)
-    return tuple(marks[t * len(marks) // tokens] if marks else 0 for t in range(tokens))
-
-
-def _wide(name: str, floor: float) -> Clip:
-    if name not in CLIPS:
-        raise UsageError(f"no clip {name!r}; there are: {', '.join(CLIPS)}")
-    published = CLIPS[name]
-    return Clip(max(published.low, WIDTH * floor), max(published.high, WIDTH * floor), published.dual)
-
-
-def _known(value: float) -> float:
-    return 0.0 if math.isnan(value) else value
-
-
-_KINDS: Mapping[str, Callable[..., float]] = {
-    "surrogate": _surrogate,
-    "gspo": _gspo,
-    "gvpo": _gvpo,
-    "disco": _disco,
-    "hicra": _hicra,
-}
+def planning_found(sides_P: Sequence[Sides]) -> dict[str, int]:
+    """Count the rollouts whose planning tokens are exact, and those whose words were spread evenly over the tokens."""
+    exact = [exact_texts(s, i) is not None for s in sides_P for i in range(len(s.group.rollouts_G))]
+    return {"exact": sum(exact), "spread": len(exact) - sum(exact)}

@@ -17,10 +17,13 @@ from typing import Protocol, TypeVar
 from experience_db import Edit, Evidence, Library, Op
 from tfgrpo import stats
 from tfgrpo.advantages.moments import mean
+from tfgrpo.edit_scores import forgetting_veto
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
+from tfgrpo.gates import edit_score
 from tfgrpo.gates.base import Trial, fingerprint
-from tfgrpo.gates.edit_score import RIGHT, Floor, Sides, coverage_of, details, floor_of, gains, penalty, right_shift
+from tfgrpo.gates.edit_score import gains, penalty
+from tfgrpo.gates.sides import RIGHT, Floor, Sides, coverage_of, floor_of
 from tfgrpo.gates.touch import lesson_texts, words
 from tfgrpo.method_config import EditScoreConfig
 from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Rollout, Verdict
@@ -56,6 +59,10 @@ class ScoringTrial(Trial, Protocol):
         """Return the same lesson in other words; None where no summarizer of its own was named."""
         ...
 
+    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+        """Return what each token of a scored rollout spells; None where the endpoint does not say."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
@@ -76,16 +83,20 @@ class Assessment:
     """Why there is no score."""
     rank: int = 0
     """1 for the highest score of the batch."""
+    clipped: float = 0.0
+    """Share of tokens, or rollouts, outside the trust region."""
+    cap: float = 1.0
+    """The share that is allowed."""
     detail: tuple[tuple[str, object], ...] = ()
 
     @property
     def decision(self) -> str:
-        """`rejected` when vetoed, or mostly below the floor; `accepted` above it; else `undecided`."""
+        """`rejected` when vetoed, or mostly below the floor; `accepted` above it and inside its trust region."""
         if self.missing:
             return "undecided"
         if self.veto or (self.score < -self.floor and self.interval[1] < 0):
             return "rejected"
-        return "accepted" if self.score > self.floor else "undecided"
+        return "accepted" if self.score > self.floor and self.clipped <= self.cap else "undecided"
 
 
 @dataclass(slots=True)
@@ -100,6 +111,12 @@ class LikelihoodGate:
     """Rollouts of each, at most: as many right as wrong ones where there are."""
     veto: bool = True
     """Refuse what makes the right rollouts of a solved problem less likely than any null edit does."""
+    weight: float = field(init=False)
+    """What distance costs as it stands; it may follow the accepted edits."""
+
+    def __post_init__(self) -> None:
+        """Begin with the configured weight."""
+        self.weight = edit_score.distance_of(self.score).beta
 
     async def __call__(self, library: Library, proposals: Sequence[Proposal], trial: Trial) -> tuple[Verdict, ...]:
         """Return one verdict per proposal.
@@ -108,7 +125,14 @@ class LikelihoodGate:
             UsageError: the trial cannot score.
         """
         assessed = await self.assess(library, [p.edit for p in proposals], trial)
+        self.follow([a for a in assessed if a.decision == "accepted"])
         return tuple(Verdict(a.decision, (a.edit,), self.reason(a), (self.evidence(a),)) for a in assessed)
+
+    def follow(self, accepted: Sequence[Assessment]) -> None:
+        """Let the cost of distance follow the edits that were accepted, where the configuration says so."""
+        for told in (dict(a.detail) for a in accepted):
+            if isinstance(moved := told.get("kl"), float) and isinstance(target := told.get("kl_target"), float):
+                self.weight = edit_score.next_beta(self.weight, moved, target, self.score, self.rollouts)
 
     async def assess(self, library: Library, edits: Sequence[Edit], trial: Trial) -> tuple[Assessment, ...]:
         """Score each edit on its own, on problems it did not come from, and rank them."""
@@ -146,7 +170,7 @@ class LikelihoodGate:
         gained = [g for g in gains(sides, self.score, floor) if not math.isnan(g)]
         if len(gained) < 2:
             return Assessment(edit, missing=f"{len(gained)} problems say something about it; at least 2 are needed")
-        minus = penalty(sides, self.score, floor)
+        minus = penalty(sides, self.score, floor, self.weight)
         low, high = stats.bootstrap_mean(gained, seed=self.seed)
         floors = tuple((name, self._value(null, floor)) for name, null in nulls)
         return Assessment(
@@ -157,20 +181,37 @@ class LikelihoodGate:
             floors,
             len(gained),
             self._vetoed(sides, floor),
-            detail=(*details(sides).items(), ("penalty", minus), ("on_policy", trial.on_policy)),
+            clipped=0.0 if math.isnan(share := edit_score.clipped_share(sides, self.score, floor)) else share,
+            cap=edit_score.cap_of(self.score),
+            detail=(("penalty", minus), ("on_policy", trial.on_policy), *self._told(sides, floor, share).items()),
         )
 
+    def _told(self, sides: Sequence[Sides], floor: Floor, share: float) -> dict[str, object]:
+        """Return what helps to doubt a score, and what this kind adds."""
+        told: dict[str, object] = {
+            **edit_score.details(sides),
+            "components": edit_score.components(sides, floor),
+            "distance_weight": self.weight,
+            "kl_target": edit_score.target_of(self.score, floor),
+        }
+        if not math.isnan(share):
+            told["clip_fraction"] = share
+        if self.score.kind == "hicra" or self.score.options.get("token"):
+            told["planning_tokens"] = edit_score.planning_found(sides)
+        return told
+
     def _value(self, sides: Sequence[Sides], floor: Floor) -> float:
-        return mean(gains(sides, self.score, floor)) - penalty(sides, self.score, floor)
+        return mean(gains(sides, self.score, floor)) - penalty(sides, self.score, floor, self.weight)
 
     def _vetoed(self, sides: Sequence[Sides], floor: Floor) -> str:
         if not self.veto:
             return ""
-        solved = [(right_shift(s), s.group.problem.id) for s in sides if mean(s.right_G) > RIGHT]
-        fallen = [(shift, name) for shift, name in solved if shift < -floor.worst]
-        if not fallen:
+        solved = [s for s in sides if mean(s.right_G) > RIGHT]
+        rows = [[d for d, right in zip(s.shifts_G, s.right_G, strict=True) if right == 1.0] for s in solved]
+        found = forgetting_veto(rows, noise_floor=floor.worst)
+        if not found.veto:
             return ""
-        shift, name = min(fallen)
+        shift, name = min((m, s.group.problem.id) for m, s in zip(found.mean_P, solved, strict=True) if m == m)  # noqa: PLR0124 - nan
         lost = f"{-shift:.3f} nats per token, null edits at most {floor.worst:.3f}"
         return f"right rollouts of the solved problem {name!r} lose {lost}"
 
@@ -214,6 +255,8 @@ class LikelihoodGate:
         )
         if a.veto:
             return f"vetoed: {a.veto}; {said}"
+        if a.decision == "undecided" and a.score > a.floor:
+            return f"outside its trust region on {a.clipped:.0%}, at most {a.cap:.0%} are allowed; {said}"
         words_of = {"accepted": "kept by", "rejected": "pruned by", "undecided": "indistinguishable from none by"}
         return f"{words_of[a.decision]} its {said}; a ranking, no measured effect"
 
@@ -250,7 +293,8 @@ async def _sides(
     sides, start = [], 0
     for g in groups:
         end = start + len(g.rollouts_G)
-        sides.append(Sides(g, before[start:end], after[start:end]))
+        texts = tuple(trial.spelled(r) for r in g.rollouts_G)
+        sides.append(Sides(g, before[start:end], after[start:end], texts))
         start = end
     return sides
 

@@ -188,6 +188,10 @@ class Tiny:
         values = await batcher_of(model).run(model.score, prompt_ids, tuple(completion_ids))
         return tuple(float(value) for value in values)
 
+    def spell(self, token: int) -> str:
+        """Return the text of one token, '' for a special one."""
+        return self._model().decode([token])
+
     def prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Number of tokens of a chat prompt."""
         return len(chat_ids(self._model(), messages))
