@@ -29,6 +29,7 @@ def learn(
     db: o.Db = None,
     run: Annotated[str | None, typer.Option("--run", help="Name this run; the same command continues it.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with configuration keys.")] = None,
+    tools: o.Tools = None,
     set_: o.Set = None,
     summarizer_model: Annotated[
         str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
@@ -60,7 +61,7 @@ def learn(
     settings = o.load_config(
         method,
         config,
-        set_,
+        o.with_tools(tools, set_),
         epochs=epochs,
         group_size=group_size,
         batch_size=batch_size,

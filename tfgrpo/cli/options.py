@@ -30,6 +30,9 @@ Field = Annotated[
 ]
 Prompts = Annotated[Path | None, typer.Option("--prompts", help="Folder whose templates replace single ones.")]
 Set = Annotated[list[str] | None, typer.Option("-s", "--set", help="Any configuration key: rollout.temperature=0.7.")]
+Tools = Annotated[
+    str | None, typer.Option("--tools", help="Tools that a rollout may call, as python,web_search; see `tfgrpo tools`.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
@@ -47,6 +50,16 @@ def fields(pairs: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--field looks like question=COLUMN, not {pair!r}")
         table[key] = column
     return table
+
+
+def with_tools(tools: str | None, sets: list[str] | None) -> list[str]:
+    """Return the `-s` overrides behind those that `--tools a,b` stands for; raises UsageError."""
+    if tools is None:
+        return sets or []
+    names = [name.strip() for name in tools.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--tools names none; give python, web_search, ... with commas between them")
+    return ["environment.kind=tool_loop", f"environment.tools={names!r}", *(sets or [])]
 
 
 def load_config(method: str, file: Path | None, sets: list[str] | None, **given: Any) -> LearnConfig:
