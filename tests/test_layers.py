@@ -38,7 +38,7 @@ LAYERS = (
         "pricing",
         "continuation",
     },
-    {"method_config", "search_config", "engine_config", "environment_config", "grader_config"},
+    {"lessons_config", "method_config", "search_config", "engine_config", "environment_config", "grader_config"},
     {"errors", "types", "version"},
 )
 """From the top down. A module may import from lower layers and from its own folder, and from nothing else."""

@@ -35,6 +35,7 @@ from tfgrpo.lines import Line, endpoint, paces
 from tfgrpo.loop import Run
 from tfgrpo.prompts import Prompts
 from tfgrpo.retry import RetryPolicy
+from tfgrpo.review import rules_of
 from tfgrpo.rollout import Actor
 from tfgrpo.summarize import Teacher
 from tfgrpo.tools import Tool
@@ -253,6 +254,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     """
     config = setup.config
     gate = gate_for(config, heldout)
+    rules = rules_of(config.lessons.review, config.lessons.allow, config.environment.tools, configuration.secrets())
     bench = open_bench(setup, None, stack)
     store = bench.store
     mark = fingerprint(setup, learning, heldout, bench.prompts)
@@ -279,7 +281,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     name = setup.run or bench.run
     learn, held = tuple(learning), tuple(heldout)
     run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally, bench.ledger)
-    run.watch = bench.watch
+    run.watch, run.rules = bench.watch, rules
     told = continuation(store, started, resumed=resumed, named=setup.run is not None)
     run.continuation = "; ".join(filter(None, [told, *bench.moved()]))
     run.likelihood, run.paraphrases = likelihood, setup.summarizer_model is not None

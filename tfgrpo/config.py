@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -21,10 +22,13 @@ from tfgrpo.environment_config import CHOICES as ENVIRONMENT_CHOICES
 from tfgrpo.environment_config import LEAST as ENVIRONMENT_LEAST
 from tfgrpo.environment_config import EnvironmentConfig
 from tfgrpo.errors import UnknownKey, UsageError
+from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
+SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTH|DSN)$", re.IGNORECASE)
+"""How variables are called whose values are nobody's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,41 +51,6 @@ class EvaluationConfig:
     temperature: float | None = 0.3
     top_p: float | None = 0.95
     max_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LessonsConfig:
-    """How attempts become lessons."""
-
-    stages: str = "contrast"
-    """`contrast`: one contrast call a group. `four`: the paper's summary, contrast, operations and merge."""
-    summaries: str = ""
-    """`never`, `when-long` or `always`; empty leaves it to the prompt set."""
-    consolidate: str = ""
-    """`batch` (one call for all proposals) or `each`; empty leaves it to the prompt set."""
-    per_group: int = 2
-    """Edits asked for per group, at most."""
-    max_words: int = 32
-    """Longest lesson, in words (arXiv 2510.08191 uses 32)."""
-    ground_truth: bool = True
-    """Show the reference answer to the summarizer."""
-    temperature: float | None = 0.0
-    """Of summaries, contrasts and consolidation."""
-    max_tokens: int | None = None
-    all_wrong: bool = False
-    """Also ask groups without a winner, for a hypothesis."""
-    all_right: bool = False
-    """Also ask groups of winners, for what the cheaper ones left out."""
-    contrast: bool = True
-    """False hides the rewards and shows every rollout as failed: the no-contrast control."""
-    budget_tokens: int = 2000
-    """Size limit of the library in tokens (4 characters each)."""
-    attempt_tokens: int = 6000
-    """Token budget that all attempts of a group share in one contrast prompt; longer ones are summarized."""
-    focus: str = ""
-    """`planning` shows sentences with strategic grams first (HICRA); empty shows attempts as they are."""
-    alpha: float = 0.2
-    """Emphasis on planning sentences: weight A + alpha |A|."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +115,7 @@ PLACES: Mapping[str, str] = {
     "limit": "limit",
     "heldout": "heldout",
     "gate": "gate.kind",
+    "review": "lessons.review",
     "budget_usd": "budget.usd",
     "budget_tokens": "budget.tokens",
     "budget_calls": "budget.calls",
@@ -360,6 +330,15 @@ def _nested(keys: list[str], value: Any) -> dict[str, Any]:
 def environment(name: str) -> str | None:
     """Value of an environment variable, None when unset or empty."""
     return os.environ.get(name) or None
+
+
+def secrets() -> tuple[str, ...]:
+    """Keys, tokens and passwords in the environment, by the names of their variables; longest first.
+
+    Values below 8 characters are left out: what is that short may be a word of any text.
+    """
+    found = {v.strip() for k, v in os.environ.items() if SECRET_NAME.search(k) and len(v.strip()) >= 8}
+    return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
 
 def default_db() -> Path:

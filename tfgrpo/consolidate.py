@@ -71,6 +71,7 @@ async def _each(teacher: Teacher, library: Library, joined: tuple[Proposal, ...]
     failures: list[Failure] = []
     dropped: list[Verdict] = []
     named: set[int] = set()
+    seen = False
     for proposal in sorted(joined, key=lambda p: p.support * p.weight):
         prompt = teacher.prompts.render(
             "consolidate/each",
@@ -86,11 +87,15 @@ async def _each(teacher: Teacher, library: Library, joined: tuple[Proposal, ...]
         except (ProviderError, MalformedReply, BudgetReached) as error:
             parsed = ParsedEdits((origin,), (failure_of(error),))
         failures.extend(parsed.malformed)
-        edits = [replace(e, sources=origin.sources, tainted=origin.tainted, reason=origin.reason) for e in parsed.edits]
+        edits = [
+            replace(e, sources=origin.sources, tainted=_tainted(e, [proposal], seen), reason=origin.reason)
+            for e in parsed.edits
+        ]
         checked = check_edits(edits, working.lessons, max_words=teacher.config.max_words)
         dropped.extend(Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped)
         named |= {joined.index(proposal)} if checked.dropped else set()
         working = working.with_edits(checked.kept)
+        seen = seen or any(edit.tainted for edit in checked.kept)
     support = {normalise(p.edit.text or ""): p.support for p in joined}
     net = [
         Proposal(edit, support.get(normalise(edit.text or ""), 1)) for edit in compose(library.lessons, working.lessons)
@@ -125,7 +130,19 @@ def _credited(edit: Edit, named: Sequence[int], joined: Sequence[Proposal]) -> P
     weight = sum(p.support * p.weight for p in behind) / support if behind else 1.0
     behind = behind or list(joined)
     sources = tuple(dict.fromkeys(s for p in behind for s in p.edit.sources))
-    return Proposal(replace(edit, sources=sources, tainted=any(p.edit.tainted for p in behind)), support, weight)
+    tainted = _tainted(edit, behind, any(p.edit.tainted for p in joined))
+    return Proposal(replace(edit, sources=sources, tainted=tainted), support, weight)
+
+
+def _tainted(edit: Edit, behind: Sequence[Proposal], seen: bool) -> bool:
+    """Whether words of strangers may be in an edit: the model that wrote it saw some, and nobody clean said the same.
+
+    Which proposals an edit rests on is the model's own word, and a model can be talked into naming the wrong one.
+    """
+    if any(p.edit.tainted for p in behind):
+        return True
+    words = {normalise(p.edit.text or "") for p in behind}
+    return seen and normalise(edit.text or "") not in words
 
 
 def within_budget(
@@ -148,5 +165,7 @@ def within_budget(
             refused.append(Verdict("rejected", (about.edit,), f"the library is full at {budget_tokens} tokens"))
         if leaving in old and about is None:
             reason = f"makes room in {budget_tokens} tokens: lowest measured effect per token"
-            kept.append(Proposal(Edit(Op.DELETE, None, (leaving,), reason)))
+            # It leaves for the others; should one of them wait for a person, so does this.
+            tainted = any(p.edit.tainted for p in kept)
+            kept.append(Proposal(Edit(Op.DELETE, None, (leaving,), reason, tainted=tainted)))
     return tuple(kept), tuple(refused)

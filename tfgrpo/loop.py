@@ -22,6 +22,7 @@ from tfgrpo.errors import BudgetReached
 from tfgrpo.gates import Gate, OpenGate, harm_check
 from tfgrpo.likelihood import Likelihood
 from tfgrpo.method import NEW, Memory, begin, remember
+from tfgrpo.review import Rules, decided_before, hold, question, screen, waiting
 from tfgrpo.rollout import Actor, measure
 from tfgrpo.summarize import Contrast, Teacher, in_words
 from tfgrpo.teach import Conditions, teach
@@ -70,6 +71,8 @@ class Run:
     """What the run goes on from, or why it starts anew; empty when there is nothing to say."""
     watch: Watch | None = None
     """Live numbers for displays, and the way to stop."""
+    rules: Rules = Rules()  # noqa: RUF009 - frozen
+    """What enters the library unseen, and what waits for a person."""
 
 
 def learning_sampling(config: LearnConfig) -> Sampling:
@@ -188,7 +191,7 @@ async def _step(
     """Run one batch up to the verdicts; nothing is stored yet."""
     used = total(run.tally)
     measured = effects(run, library, index)
-    told = tuple(verdict for verdict in rejected if verdict.evidence)
+    told = tuple(verdict for verdict in rejected if verdict.evidence and not waiting(verdict))
     # What the checks refused is left out of `told`: a leaked answer would be shown to every later contrast.
     given = Conditions(
         run.actor, run.teacher, run.config, library, learning_sampling(run.config), epoch, index, told, measured,
@@ -206,7 +209,7 @@ async def _step(
     budget = [f.message for f in _failures(taught, merged) if f.kind == "budget"]
     if budget:
         run.stopped = budget[0]
-    verdicts += await _judge(run, library, merged, rejected)
+    verdicts += await _judge(run, library, merged, rejected, index)
     return Step(
         index,
         epoch,
@@ -238,16 +241,23 @@ def effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
     return {lesson_id: found for lesson_id, found in known.items() if found is not None}
 
 
-async def _judge(run: Run, library: Library, merged: Consolidated, rejected: Sequence[Verdict]) -> list[Verdict]:
-    """Put the edits before the gate, except those that were refused under this very version."""
+async def _judge(
+    run: Run, library: Library, merged: Consolidated, rejected: Sequence[Verdict], index: int
+) -> list[Verdict]:
+    """Put the edits before the gate, except those that were refused under this very version or are screened out."""
     refused = {question(edit) for verdict in rejected for edit in verdict.edits}
     fresh = [p for p in merged.proposals if question(p.edit) not in refused]
+    screened = screen(fresh, run.rules, decided_before(run.store, library.name, run.id, index))
+    parts = (screened.clean, screened.held)
     try:
-        if fresh and not run.stopped:
-            return list(await run.gate(library, fresh, trial_of(run)))
+        if not run.stopped:
+            # Apart, so that what goes in at once was not measured together with what waits.
+            clean, held = [await run.gate(library, part, trial_of(run)) if part else () for part in parts]
+            return [*screened.verdicts, *clean, *hold(held)]
     except BudgetReached as error:
         run.stopped = str(error)
-    return [Verdict("undecided", (p.edit,), f"cut short: {run.stopped}") for p in fresh]
+    cut = [Verdict("undecided", (p.edit,), f"cut short: {run.stopped}") for part in parts for p in part]
+    return [*screened.verdicts, *cut]
 
 
 def trial_of(run: Run) -> HeldoutTrial:
@@ -371,11 +381,6 @@ def count(words: Any) -> dict[str, int]:
     for word in words:
         table[word] = table.get(word, 0) + 1
     return table
-
-
-def question(edit: Edit) -> tuple[str, tuple[int, ...], str]:
-    """Return what makes two edits the same question to a gate: operation, lessons and words."""
-    return (edit.op.value, edit.ids, " ".join((edit.text or "").casefold().split()))
 
 
 def _failures(taught: Sequence[tuple[Group, Contrast]], merged: Consolidated) -> list[Any]:

@@ -16,12 +16,12 @@ from typing import Any
 from experience_db import Evidence, Library, Source
 from tfgrpo.backends.base import Backend
 from tfgrpo.boundary import failure_of
-from tfgrpo.config import LessonsConfig
 from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.edits import check_edits
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
 from tfgrpo.executors import Executor
 from tfgrpo.leakage import leaks
+from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.prompts import Prompts
 from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
@@ -114,7 +114,9 @@ async def contrast(
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:
         return Contrast(failures=(failure_of(error),))
-    return _checked(teacher, group, library, parsed, teacher.prompts.hash(template), step)
+    # Words of a stranger in the prompt: those of the attempts, and those of refused edits that are shown.
+    tainted = any(r.tainted for r in group.rollouts_G) or any(e.tainted for v in rejected for e in v.edits)
+    return _checked(teacher, group, library, parsed, (teacher.prompts.hash(template), step, tainted))
 
 
 def asks_operations(teacher: Teacher) -> bool:
@@ -347,11 +349,10 @@ def _checked(
     group: Group,
     library: Library,
     parsed: ParsedEdits,
-    template: str,
-    step: int,
+    origin: tuple[str, int, bool],
 ) -> Contrast:
+    template, step, tainted = origin
     graded = [group.rollouts_G[i].index for i in teaching(group)]
-    tainted = any(r.tainted for r in group.rollouts_G)
     edits = []
     for edit, named in zip(parsed.edits, parsed.attempts, strict=True):
         shown = tuple(graded[n - 1] for n in named if 0 < n <= len(graded)) or tuple(graded)

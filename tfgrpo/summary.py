@@ -11,6 +11,7 @@ from experience_db.codec import finite
 from tfgrpo import stats
 from tfgrpo.backends.metered import total
 from tfgrpo.loop import Run, count, failures, step_summary
+from tfgrpo.review import notices
 from tfgrpo.types import Group, Rollout, Score, Step
 
 NOT_KEPT = Rollout("", 0)
@@ -48,7 +49,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": heldout(run),
         "failures": count(f.kind.value for f in every),
-        "warnings": warnings(steps),
+        "warnings": [*warnings(steps), *notices(run.store, run.library.name)],
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),
     }

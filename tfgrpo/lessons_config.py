@@ -1,0 +1,45 @@
+"""How attempts become lessons, as a configuration table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LessonsConfig:
+    """How attempts become lessons."""
+
+    stages: str = "contrast"
+    """`contrast`: one contrast call a group. `four`: the paper's summary, contrast, operations and merge."""
+    summaries: str = ""
+    """`never`, `when-long` or `always`; empty leaves it to the prompt set."""
+    consolidate: str = ""
+    """`batch` (one call for all proposals) or `each`; empty leaves it to the prompt set."""
+    per_group: int = 2
+    """Edits asked for per group, at most."""
+    max_words: int = 32
+    """Longest lesson, in words (arXiv 2510.08191 uses 32)."""
+    ground_truth: bool = True
+    """Show the reference answer to the summarizer."""
+    temperature: float | None = 0.0
+    """Of summaries, contrasts and consolidation."""
+    max_tokens: int | None = None
+    all_wrong: bool = False
+    """Also ask groups without a winner, for a hypothesis."""
+    all_right: bool = False
+    """Also ask groups of winners, for what the cheaper ones left out."""
+    contrast: bool = True
+    """False hides the rewards and shows every rollout as failed: the no-contrast control."""
+    budget_tokens: int = 2000
+    """Size limit of the library in tokens (4 characters each)."""
+    attempt_tokens: int = 6000
+    """Token budget that all attempts of a group share in one contrast prompt; longer ones are summarized."""
+    focus: str = ""
+    """`planning` shows sentences with strategic grams first (HICRA); empty shows attempts as they are."""
+    alpha: float = 0.2
+    """Emphasis on planning sentences: weight A + alpha |A|."""
+    review: bool | None = None
+    """Accepted edits that rest on tool output wait for `tfgrpo lessons review`. None: exactly where a tool brings in
+    text of strangers, so with any tool but `python`."""
+    allow: str = ""
+    """Findings of the scanners that stop no edit, between commas: instruction, url, code, markup, ..."""
