@@ -15,6 +15,7 @@ LAYERS = (
     {"measure", "report", "controls"},
     {"search"},
     {"loop"},
+    {"ahead"},
     {"gates", "consolidate", "credit", "review", "teach", "trial"},
     {"summarize"},
     {"rollout", "likelihood", "grading"},

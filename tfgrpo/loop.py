@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
-from experience_db import Edit, Evidence, Library, Store, effect_of, own_words
+from experience_db import Evidence, Library, Store, effect_of, own_words
+from tfgrpo.ahead import Batch, Refused, beside, rebased, standing, taught, uses
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally, total
 from tfgrpo.config import LearnConfig
@@ -25,7 +27,7 @@ from tfgrpo.method import NEW, Memory, begin, remember
 from tfgrpo.review import Rules, decided_before, hold, question, screen, waiting
 from tfgrpo.rollout import Actor, measure
 from tfgrpo.summarize import Contrast, Teacher, in_words
-from tfgrpo.teach import Conditions, teach
+from tfgrpo.teach import Conditions, Taught
 from tfgrpo.trial import HeldoutTrial
 from tfgrpo.types import Group, Problem, Rollout, Sampling, Step, Usage, Verdict
 from tfgrpo.watch import Watch
@@ -108,9 +110,12 @@ async def learn(run: Run) -> AsyncIterator[Step]:
     index = 0
     for epoch in range(run.config.epochs):
         start, parts = library, batches(run.learning, run.config.batch_size, run.config.seed, epoch)
-        for place, batch in enumerate(parts, 1):
+        ahead: Batch | None = None
+        for place, problems in enumerate(parts, 1):
             run.ledger.closed = index in done
-            step = await _step(run, library, batch, epoch, index, standing(refused, library, epoch))
+            rejected = standing(refused, library, epoch)
+            batch = ahead or Batch(problems, _given(run, library, epoch, index, rejected))
+            step, ahead = await _turn(run, library, batch, parts[place : place + 1], rejected)
             run.ledger.closed = False
             if run.stopped:
                 yield step
@@ -118,7 +123,6 @@ async def learn(run: Run) -> AsyncIterator[Step]:
             library, step = commit(run, library, step)
             if run.watch is not None:
                 run.watch.steps += 1
-            run.memory = remember(run.memory, step.groups_P, run.config)
             refused += [Refused(v, library.version, epoch) for v in step.verdicts if v.decision != "accepted"]
             if place == len(parts):
                 step = await _whole_epoch(run, start, library, step)
@@ -128,26 +132,6 @@ async def learn(run: Run) -> AsyncIterator[Step]:
             index += 1
     run.library = library
     run.after = await _heldout(run, library)
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A verdict that let nothing in, and when it was given."""
-
-    verdict: Verdict
-    version: int
-    """The version that stood after its step."""
-    epoch: int
-
-    @property
-    def harmful(self) -> bool:
-        """Whether harm was shown, not only a lack of use."""
-        return self.verdict.reason.startswith("harmful")
-
-
-def standing(refused: Sequence[Refused], library: Library, epoch: int) -> tuple[Verdict, ...]:
-    """Return the refusals that still hold: those under this very version, and those of this epoch for harm."""
-    return tuple(r.verdict for r in refused if r.version == library.version or (r.harmful and r.epoch == epoch))
 
 
 async def _whole_epoch(run: Run, before: Library, after: Library, step: Step) -> Step:
@@ -185,34 +169,52 @@ async def _heldout(run: Run, library: Library) -> tuple[float, ...]:
     return tuple(g.reward for g in graded)
 
 
-async def _step(
-    run: Run, library: Library, batch: Sequence[Problem], epoch: int, index: int, rejected: Sequence[Verdict]
-) -> Step:
-    """Run one batch up to the verdicts; nothing is stored yet."""
-    used = total(run.tally)
-    measured = effects(run, library, index)
+def _given(
+    run: Run, library: Library, epoch: int, index: int, rejected: Sequence[Verdict], known: int | None = None
+) -> Conditions:
+    """Return what the batch of step `index` starts from; `known` is the step before which effects count."""
+    # What the checks refused is left out: a leaked answer would be shown to every later contrast.
     told = tuple(verdict for verdict in rejected if verdict.evidence and not waiting(verdict))
-    # What the checks refused is left out of `told`: a leaked answer would be shown to every later contrast.
-    given = Conditions(
-        run.actor, run.teacher, run.config, library, learning_sampling(run.config), epoch, index, told, measured,
-        run.memory,
-    )  # fmt: skip
-    lessons = await teach(given, batch)
+    measured = effects(run, library, index if known is None else known)
+    way = learning_sampling(run.config)
+    return Conditions(run.actor, run.teacher, run.config, library, way, epoch, index, told, measured, run.memory)
+
+
+async def _turn(
+    run: Run, library: Library, batch: Batch, following: Sequence[Sequence[Problem]], rejected: Sequence[Verdict]
+) -> tuple[Step, Batch | None]:
+    """Run one batch up to the verdicts, and where the engine may overlap, teach the one that follows meanwhile."""
+    used = total(run.tally)
+    lessons = await taught(batch)
+    run.memory = remember(run.memory, lessons.groups_P, run.config)
+    given, ahead = batch.given, None
+    if run.config.engine.overlap and following:
+        ahead = Batch(following[0], _given(run, library, given.epoch, given.step + 1, rejected, known=given.step))
+    judge = partial(_judged, run, library, given, lessons, rejected, used)
+    # A stored step is repeated from the journal alone, so nothing new may run beside it.
+    return await beside(run.actor.executor, judge, ahead, now=not run.ledger.closed)
+
+
+async def _judged(
+    run: Run, library: Library, given: Conditions, lessons: Taught, rejected: Sequence[Verdict], used: Usage
+) -> Step:
+    """Bring what a batch taught together and before the gate; nothing is stored yet."""
     taught = list(zip(lessons.groups_P, lessons.contrasts_P, strict=True))
     if run.likelihood is not None:
         run.groups[:] = [*run.groups, *lessons.groups_P][-MOST_GROUPS:]
     heaviest = sorted(taught, key=lambda pair: -pair[0].weight)
     proposals = [replace(p, weight=g.weight) for g, c in heaviest for p in c.proposals]
-    merged = await consolidate(run.teacher, library, proposals, measured)
-    verdicts = [v for _, c in taught for v in c.dropped] + list(merged.dropped)
+    sound, stale = rebased(proposals, given.library, library)
+    merged = await consolidate(run.teacher, library, sound, effects(run, library, given.step))
+    verdicts = [v for _, c in taught for v in c.dropped] + [*stale, *merged.dropped]
     failures = tuple(f for _, c in taught for f in c.failures) + merged.failures
     budget = [f.message for f in _failures(taught, merged) if f.kind == "budget"]
     if budget:
         run.stopped = budget[0]
-    verdicts += await _judge(run, library, merged, rejected, index)
+    verdicts += await _judge(run, library, merged, rejected, given.step)
     return Step(
-        index,
-        epoch,
+        given.step,
+        given.epoch,
         tuple(group for group, _ in taught),
         tuple(proposals),
         tuple(verdicts),
@@ -291,8 +293,7 @@ def commit(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
         after = store.commit(library.name, edits, parent=library.version, run=run.id, step=step.index, note="learn")
         ids = [row.lesson_id for row in store.log(after.name) if row.version == after.version] if edits else []
         _record_verdicts(run, step, after, dict(zip(map(id, edits), ids, strict=True)))
-        shown = sum(r.failure is None for group in step.groups_P for r in group.rollouts_G)
-        store.record_uses(library.name, {lesson.id: shown for lesson in library}, run=run.id, step=step.index)
+        store.record_uses(library.name, uses(store, library, step.groups_P), run=run.id, step=step.index)
         store.record_step(
             run.id,
             step.index,

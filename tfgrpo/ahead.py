@@ -1,0 +1,95 @@
+"""What a batch starts from, and how one starts while the batch before it is still being judged (`engine.overlap = 1`).
+
+A batch begun early sees the library that stood when it began, one version behind. What a batch sees is thereby a matter
+of its place alone, never of time, so that a repeated run asks the same questions.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from experience_db import Library, Store
+from tfgrpo.executors import Executor
+from tfgrpo.teach import Conditions, Taught, teach
+from tfgrpo.types import Group, Problem, Proposal, Verdict
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A verdict that let nothing in, and when it was given."""
+
+    verdict: Verdict
+    version: int
+    """The version that stood after its step."""
+    epoch: int
+
+    @property
+    def harmful(self) -> bool:
+        """Whether harm was shown, not only a lack of use."""
+        return self.verdict.reason.startswith("harmful")
+
+
+def standing(refused: Sequence[Refused], library: Library, epoch: int) -> tuple[Verdict, ...]:
+    """Return the refusals that still hold: those under this very version, and those of this epoch for harm."""
+    return tuple(r.verdict for r in refused if r.version == library.version or (r.harmful and r.epoch == epoch))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The problems of one step and the conditions under which they are tried."""
+
+    problems: Sequence[Problem]
+    given: Conditions
+    lessons: Taught | None = None
+    """What they taught; None while they have not begun."""
+
+
+async def taught(batch: Batch) -> Taught:
+    """Return what a batch taught; one that has not begun begins now."""
+    return batch.lessons or await teach(batch.given, batch.problems)
+
+
+async def beside(
+    executor: Executor, job: Callable[[], Awaitable[T]], ahead: Batch | None, *, now: bool
+) -> tuple[T, Batch | None]:
+    """Return what `job` returns, and the batch `ahead`, which has been tried at the same time where `now` allows it."""
+    if ahead is None or not now:
+        return await job(), ahead
+    jobs: list[Callable[[], Awaitable[Any]]] = [job, partial(teach, ahead.given, ahead.problems)]
+    done, lessons = await executor.run(jobs)
+    return done, replace(ahead, lessons=lessons)
+
+
+def rebased(
+    proposals: Iterable[Proposal], seen: Library, now: Library
+) -> tuple[tuple[Proposal, ...], tuple[Verdict, ...]]:
+    """Return the proposals that still mean what they meant under `seen`, and a verdict for each that does not."""
+    if seen.version == now.version:
+        return tuple(proposals), ()
+    before, after = ({lesson.id: lesson.text for lesson in library} for library in (seen, now))
+    kept, stale = [], []
+    for proposal in proposals:
+        moved = [i for i in proposal.edit.ids if before.get(i) != after.get(i)]
+        if not moved:
+            kept.append(proposal)
+            continue
+        what = "changed" if moved[0] in after else "left"
+        why = f"lesson {moved[0]} {what} after version {seen.version}, which these rollouts saw"
+        stale.append(Verdict("rejected", (proposal.edit,), why))
+    return tuple(kept), tuple(stale)
+
+
+def uses(store: Store, library: Library, groups_P: Sequence[Group]) -> dict[int, int]:
+    """Return how many rollouts had each lesson in their prompt, by id; a lesson of `library` that none had counts 0."""
+    shown = Counter({lesson.id: 0 for lesson in library})
+    for version in {group.version for group in groups_P}:
+        seen = library if version == library.version else store.library(library.name, version)
+        rollouts = sum(r.failure is None for g in groups_P if g.version == version for r in g.rollouts_G)
+        shown.update({lesson.id: rollouts for lesson in seen})
+    return shown
