@@ -237,7 +237,33 @@ async def leave_one_out(
     return tuple(found)
 
 
-async def dropout(
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The rollouts of a dropout pass, as the estimators take them."""
+
+    rewards_P_G: tuple[tuple[float, ...], ...]
+    """nan where a rollout has no score."""
+    shown_P_L_G: tuple[tuple[Mask, ...], ...]
+    touches_P_L: tuple[tuple[bool, ...], ...]
+
+    def part(self, places: Sequence[int]) -> Pass:
+        """Return the pass over some of its problems."""
+        return Pass(
+            tuple(self.rewards_P_G[i] for i in places),
+            tuple(self.shown_P_L_G[i] for i in places),
+            tuple(self.touches_P_L[i] for i in places),
+        )
+
+    def joint(self) -> tuple[Credit, ...]:
+        """Return `joint_regression`."""
+        return joint_regression(self.rewards_P_G, self.shown_P_L_G, self.touches_P_L)
+
+    def alone(self) -> tuple[Credit, ...]:
+        """Return `within_problems`."""
+        return within_problems(self.rewards_P_G, self.shown_P_L_G, self.touches_P_L)
+
+
+async def dropout_pass(
     library: Library,
     trial: Trial,
     executor: Executor,
@@ -246,8 +272,8 @@ async def dropout(
     missing: float = MISSING,
     seed: int = 0,
     limit: int | None = None,
-) -> tuple[Evidence, ...]:
-    """Roll each problem out `group` times, each time without a random part of the lessons, and regress.
+) -> Pass:
+    """Roll each problem out `group` times, each time without a random part of the lessons.
 
     Meant for 48 to 96 problems. These rollouts must not teach: a lucky one that missed a lesson would.
 
@@ -258,23 +284,39 @@ async def dropout(
     _require(library, trial)
     ids = [lesson.id for lesson in library]
     chance = random.Random(f"dropout {seed} {library.name} {library.version}")
-    shown_P_L_G = [masks(len(ids), group, missing, chance) for _ in trial.problems]
+    shown_P_L_G = tuple(masks(len(ids), group, missing, chance) for _ in trial.problems)
     jobs = []
     for problem, shown_L_G in zip(trial.problems, shown_P_L_G, strict=True):
         for g in range(group):
             gone = [without(i) for i, shown_G in zip(ids, shown_L_G, strict=True) if not shown_G[g]]
             jobs.append(partial(trial.measure, library.with_edits(gone), [(problem, g)]))
     rewards = [reward for (reward,) in await executor.run(jobs, limit=limit)]
-    rewards_P_G = [rewards[i : i + group] for i in range(0, len(rewards), group)]
-    touch_L = touches(library, trial.problems)
-    near = [{problem.id for problem in touch.problems} for touch in touch_L]
-    touches_P_L = [[problem.id in ids for ids in near] for problem in trial.problems]
-    joint = joint_regression(rewards_P_G, shown_P_L_G, touches_P_L)
-    alone = within_problems(rewards_P_G, shown_P_L_G, touches_P_L)
-    facts = {"group": group, "missing": missing, "rollouts": {"new": len(rewards), "cached": 0}}
+    near = [{problem.id for problem in touch.problems} for touch in touches(library, trial.problems)]
+    return Pass(
+        tuple(tuple(rewards[i : i + group]) for i in range(0, len(rewards), group)),
+        shown_P_L_G,
+        tuple(tuple(problem.id in ids for ids in near) for problem in trial.problems),
+    )
+
+
+async def dropout(
+    library: Library,
+    trial: Trial,
+    executor: Executor,
+    *,
+    group: int = GROUP,
+    missing: float = MISSING,
+    seed: int = 0,
+    limit: int | None = None,
+) -> tuple[Evidence, ...]:
+    """Return the joint regression of a `dropout_pass` as one evidence per lesson; raises as that does."""
+    done = await dropout_pass(library, trial, executor, group=group, missing=missing, seed=seed, limit=limit)
+    facts = {"group": group, "missing": missing, "rollouts": {"new": group * len(trial.problems), "cached": 0}}
     return tuple(
-        evidence("dropout", i, credit, touch, **facts, within_problems=_number(check.estimate))
-        for i, credit, touch, check in zip(ids, joint, touch_L, alone, strict=True)
+        evidence("dropout", lesson.id, credit, touch, **facts, within_problems=_number(check.estimate))
+        for lesson, credit, touch, check in zip(
+            library, done.joint(), touches(library, trial.problems), done.alone(), strict=True
+        )
     )
 
 
@@ -286,7 +328,8 @@ def evidence(kind: str, lesson_id: int, credit: Credit, touch: Touched, **detail
         reason = "nominated for deletion: the interval lies below 0" + (f" ({reason})" if reason else "")
     named = [] if touch.how == "all" else [problem.id for problem in touch.problems]
     facts = {"touch": touch.how, "words": list(touch.words), "touched": named, "strength": credit.strength}
-    low, high = _number(credit.low), _number(credit.high)
+    # Effects of rewards in [0, 1] end there, whatever a t quantile says.
+    low, high = _number(max(credit.low, -1.0)), _number(min(credit.high, 1.0))
     return Evidence(
         kind, _number(credit.estimate), low, high, credit.n, (lesson_id,), reason=reason, detail={**facts, **detail}
     )

@@ -2,7 +2,8 @@
 
 Synthetic rollouts with known effects: six operators, eight lessons that help, harm, contradict one another or do
 nothing, and problems that touch one operator or two. With `--tiny` also on rollouts of the embedded model, where the
-truth is unknown: there each chunk of 48 problems is compared with the other chunks of the same world.
+truth is unknown: there each part of a world's problems is compared with the rest of them, which is an estimate as good
+as any and independent of the part; an honest pair of intervals holds their difference in 95 of 100 cases.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -25,7 +27,6 @@ from tiny_worlds import make_world
 
 from experience_db import Edit, Library, Op, Store
 from tfgrpo import api, build, credit, loop, stats
-from tfgrpo.types import Problem
 
 GROUP, MISSING = credit.GROUP, credit.MISSING
 SIZES = (24, 48, 96)
@@ -35,6 +36,9 @@ LONE = {"right b": (1, 0.5), "right c": (2, 0.4), "wrong": (3, -0.12), "weak": (
 RIVALS = {(): 0.25, ("right a",): 0.75, ("conflict",): 0.1, ("right a", "conflict"): 0.4}
 """Chance to be right on operator 0 by which of its two lessons is shown."""
 LESSONS = ("right a", "conflict", *LONE, "filler everywhere")
+TINY_SIZES = (48, 96, 192)
+"""Problems of a part; about a quarter of them touch an operator's lesson."""
+SEEN = ("right", "contradiction", "idle")
 OPERATORS = [(o,) for o in range(6)] * 5 + list(itertools.combinations(range(6), 2))
 """Kinds of problems: two in three touch one operator, the others two."""
 
@@ -163,26 +167,80 @@ def simulate(estimator: str, problems: int, runs: int, seed: int) -> dict:
     }
 
 
-async def tiny_world(seed: int, chunks: int, size: int) -> dict:
-    """One world of the embedded model: are chunks of problems as far apart as their intervals say?"""
+async def tiny_world(seed: int, problems: int) -> list[dict]:
+    """One world of the embedded model: are parts of its problems as far from the rest as their intervals say?"""
     with tempfile.TemporaryDirectory() as folder:
-        _, problems, true = make_world(Path(folder), seed, learning=1, heldout=chunks * size)
+        _, asked, true = make_world(Path(folder), seed, learning=1, heldout=problems)
         library = planted(true, seed)
         async with AsyncExitStack() as stack:
             store = stack.enter_context(Store.open(Path(folder) / "credit.db"))
             wanted = api.setup(model="tiny", grader="exact", db=Path(folder) / "credit.db", seed=seed)
             actor = build.open_bench(wanted, store, stack).actor()
-            drawn = loop.evaluation_sampling(wanted.config)
-            jobs = (problems[i : i + size] for i in range(0, len(problems), size))
-            found = [
-                await _chunk(library, part, credit.Pool(actor, tuple(part), drawn), i) for i, part in enumerate(jobs)
-            ]
-    return agreement(library, found)
+            pool = credit.Pool(actor, tuple(asked), loop.evaluation_sampling(wanted.config))
+            done = await credit.dropout_pass(library, pool, actor.executor, seed=seed, limit=actor.concurrency)
+            gains = await left_out_gains(library, pool)
+    rows = []
+    for size in TINY_SIZES:
+        if 2 * size <= problems:
+            rows.append(_parts("dropout", size, problems, library, true, lambda places: done.part(places).joint()))
+            rows.append(_parts("leave-one-out", size, problems, library, true, partial(_left_out, gains)))
+    return rows
 
 
-async def _chunk(library: Library, problems: Sequence[Problem], pool: credit.Pool, number: int) -> dict:
-    passed = await credit.dropout(library, pool, pool.actor.executor, seed=number, limit=pool.actor.concurrency)
-    return {"dropout": passed, "leave-one-out": await credit.leave_one_out(library, pool, k=1)}
+async def left_out_gains(library: Library, pool: credit.Pool) -> list[list[float]]:
+    """Return per lesson and problem what the lesson gains there with the same luck; nan where it does not touch."""
+    cases = [(problem, 0) for problem in pool.problems]
+    whole = await pool.measure(library, cases)
+    found = []
+    for lesson, touch in zip(library, credit.touches(library, pool.problems), strict=True):
+        near = {problem.id for problem in touch.problems}
+        without = library.with_edits((credit.without(lesson.id),))
+        rewards = await pool.measure(without, [case for case in cases if case[0].id in near])
+        rest = dict(zip((case[0].id for case in cases if case[0].id in near), rewards, strict=True))
+        found.append([w - rest.get(p.id, math.nan) for w, (p, _) in zip(whole, cases, strict=True)])
+    return found
+
+
+def _left_out(gains: Sequence[Sequence[float]], places: Sequence[int]) -> tuple[credit.Credit, ...]:
+    return tuple(credit.from_contrasts([own[i] for i in places]) for own in gains)
+
+
+def _parts(
+    way: str,
+    size: int,
+    problems: int,
+    library: Library,
+    true: Sequence[str],
+    estimate: Callable[[Sequence[int]], Sequence[credit.Credit]],
+) -> dict:
+    """Per size: how often a part and the rest differ by no more than their joint noise, and what a part shows."""
+    inside, touching, seen = [], [], {"right": [], "contradiction": [], "idle": []}
+    for start in range(0, problems - size + 1, size):
+        own = estimate(range(start, start + size))
+        rest = estimate([i for i in range(problems) if not start <= i < start + size])
+        for lesson, part, other in zip(library, own, rest, strict=True):
+            if math.isnan(part.low) or math.isnan(other.low):
+                continue
+            inside.append(_near(part, other))
+            touching.append(part.n)
+            if lesson.text.startswith("Treat"):
+                kind = "right" if lesson.text in true else "contradiction"
+                seen[kind].append(part.low > 0 if kind == "right" else part.high < 0)
+            elif lesson.text not in true:
+                seen["idle"].append(part.low > 0 or part.high < 0)
+    return {"way": way, "problems": size, "inside": inside, "touching": touching, **seen}
+
+
+def pooled(worlds: Sequence[Sequence[dict]]) -> list[dict]:
+    """The rows of all worlds together."""
+    rows = []
+    for same in zip(*worlds, strict=True):
+        lists = {key: [x for row in same for x in row[key]] for key in ("inside", "touching", *SEEN)}
+        shares = {key: fmean(values) if values else None for key, values in lists.items()}
+        low, high = stats.wilson(sum(lists["inside"]), len(lists["inside"]))
+        named = {"coverage": shares.pop("inside"), "coverage_ci": [low, high], "comparisons": len(lists["inside"])}
+        rows.append({"way": same[0]["way"], "problems": same[0]["problems"], **named, **shares})
+    return rows
 
 
 def planted(true: Sequence[str], seed: int) -> Library:
@@ -200,35 +258,14 @@ def planted(true: Sequence[str], seed: int) -> Library:
     return empty.with_edits([Edit(Op.ADD, text) for text in texts])
 
 
-def agreement(library: Library, chunks: Sequence[dict]) -> dict:
-    """Per way of measuring: how often a chunk and the mean of the others differ by no more than their joint noise."""
-    told = {}
-    for way in ("dropout", "leave-one-out"):
-        inside, rows = [], []
-        for place, lesson in enumerate(library):
-            parts = [chunk[way][place] for chunk in chunks]
-            rows.append(
-                {
-                    "lesson": lesson.text,
-                    "mean": fmean(p.estimate for p in parts),
-                    "below_0": sum((p.high or 0) < 0 for p in parts),
-                }
-            )
-            parts = [p for p in parts if p.low is not None]
-            for part in parts:
-                rest = [p for p in parts if p is not part]
-                if rest:
-                    inside.append(_near(part, rest))
-        told[way] = {"coverage": fmean(inside), "comparisons": len(inside), "chunks": len(chunks), "lessons": rows}
-    return told
+def _near(part: credit.Credit, rest: credit.Credit) -> bool:
+    """Whether two measurements of the same effect differ by no more than their noise says, with 95%."""
 
+    def error(c: credit.Credit) -> float:
+        return (c.high - c.low) / 2 / stats.t_quantile(0.975, c.n - 1)
 
-def _near(part, rest) -> bool:
-    def error(e) -> float:
-        return (e.high - e.low) / 2 / stats.t_quantile(0.975, e.n - 1)
-
-    noise = math.hypot(error(part), math.sqrt(math.fsum(error(e) ** 2 for e in rest)) / len(rest))
-    return abs(part.estimate - fmean(e.estimate for e in rest)) <= stats.t_quantile(0.975, part.n - 1) * noise
+    noise = math.hypot(error(part), error(rest))
+    return abs(part.estimate - rest.estimate) <= stats.t_quantile(0.975, part.n - 1) * noise
 
 
 def table(rows: Sequence[dict]) -> str:
@@ -248,8 +285,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--runs", type=int, default=400, help="simulated passes per row")
     parser.add_argument("--tiny", action="store_true", help="also on the embedded model")
-    parser.add_argument("--worlds", type=int, default=2, help="with --tiny")
-    parser.add_argument("--chunks", type=int, default=5, help="with --tiny: passes of 48 problems per world")
+    parser.add_argument("--worlds", type=int, default=6, help="with --tiny")
+    parser.add_argument("--problems", type=int, default=384, help="with --tiny: problems per world")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     start = time.perf_counter()
@@ -258,16 +295,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     facts = {name: main_row[name] for name in ("bias", "coverage", "power_right", "power_conflict", "false_flags")}
     facts = {"seed": options.seed, "runs": options.runs, **facts, "power": main_row["power_right"], "rows": rows}
     if options.tiny:
-        worlds = range(8000 + options.seed, 8000 + options.seed + options.worlds)
-        facts["tiny"] = [asyncio.run(tiny_world(world, options.chunks, 48)) for world in worlds]
+        worlds = range(8000 + 100 * options.seed, 8000 + 100 * options.seed + options.worlds)
+        facts["tiny"] = pooled([asyncio.run(tiny_world(world, options.problems)) for world in worlds])
     facts["seconds"] = time.perf_counter() - start
     if options.json:
         print(json.dumps(facts))
         return
     print(table(rows))
-    for world in facts.get("tiny", ()):
-        for way, told in world.items():
-            print(f"tiny, {way}: {told['coverage']:.3f} of {told['comparisons']} chunk comparisons inside their noise")
+    for row in facts.get("tiny", ()):
+        said = {key: "-" if row[key] is None else f"{row[key]:.2f}" for key in SEEN}
+        low, high = row["coverage_ci"]
+        print(
+            f"tiny, {row['way']:14}{row['problems']:4} problems, {row['touching']:5.1f} touching: coverage "
+            f"{row['coverage']:.3f} [{low:.3f}, {high:.3f}] of {row['comparisons']}, right > 0 {said['right']}, "
+            f"contradiction < 0 {said['contradiction']}, idle flagged {said['idle']}"
+        )
 
 
 if __name__ == "__main__":
