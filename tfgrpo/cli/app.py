@@ -33,7 +33,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "tfgrpo.cli.report:report",
         "Write a run as one self-contained page: result, lessons with their evidence, rollouts, cost.",
     ),
-    "plugins": ("tfgrpo.cli.plugins:plugins", "List graders, gates, environments, tools and presets, built-in and installed."),
+    "plugins": (
+        "tfgrpo.cli.plugins:plugins",
+        "List graders, gates, environments, tools and presets, built-in and installed.",
+    ),
     "lessons": ("tfgrpo.cli.lessons:COMMANDS", "Read and edit the lessons of a library."),
     "runs": ("tfgrpo.cli.runs:COMMANDS", "What was run, and how it ended."),
     "models": ("tfgrpo.cli.models:COMMANDS", "The embedded model, and what an endpoint can do."),
