@@ -52,7 +52,10 @@ def make(
         bounds = Limits(**limits)
     except TypeError as error:
         known = ", ".join(["isolation", "session", "shown", "python", *asdict(Limits())])
-        raise UsageError(f"tools.python does not take {', '.join(limits)}; its options are {known}") from error
+        wrong = ", ".join(name for name in limits if name not in asdict(Limits()))
+        raise UsageError(f"tools.python does not take {wrong}; its options are {known}") from error
+    if not isinstance(session, bool) or type(shown) is not int or shown < 1:
+        raise UsageError(f"tools.python: session is true or false, shown a whole number, not {session!r} and {shown!r}")
     isolated = sandbox.isolation(isolation, python=python)
     sandbox.usable(isolated)
     return (PythonSession if session else Python)(bounds, isolated, shown)

@@ -35,6 +35,9 @@ LATE = 2.0
 
 PROBE = "import fractions, subprocess\nprint(fractions.Fraction(42))"
 """Says 42 where Python and its library can be read."""
+LEAST: Mapping[str, float] = {"seconds": 0.1, "memory_mb": 64, "output_bytes": 1, "processes": 1, "files_mb": 1}
+"""Smallest value of each limit."""
+NUMBER: Mapping[tuple[type, ...], str] = {(int, float): "number", (int,): "whole number"}
 SESSION = 3600.0
 """Seconds that a session in a container may last."""
 
@@ -56,15 +59,11 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse limits that nothing could run under."""
-        for name, least in (
-            ("seconds", 0.01),
-            ("memory_mb", 32),
-            ("output_bytes", 1),
-            ("processes", 1),
-            ("files_mb", 1),
-        ):
-            if not getattr(self, name) >= least:
-                raise UsageError(f"the limit {name} is {getattr(self, name)}; give at least {least}")
+        for name, least in LEAST.items():
+            value = getattr(self, name)
+            kinds = (int, float) if name == "seconds" else (int,)
+            if type(value) not in kinds or not least <= value < math.inf:
+                raise UsageError(f"the limit {name} is {value!r}; give a {NUMBER[kinds]} of at least {least}")
 
 
 @dataclass(frozen=True, slots=True)
