@@ -34,7 +34,7 @@ STATUS = 3
 
 
 def make(
-    *, isolation: str = "bubblewrap", session: bool = False, shown: int = 8000, python: str = "python3", **limits: Any
+    *, isolation: Any = "bubblewrap", session: Any = False, shown: Any = 8000, python: str = "python3", **limits: Any
 ) -> Tool:
     """Return the tool.
 
@@ -56,7 +56,7 @@ def make(
         raise UsageError(f"tools.python does not take {wrong}; its options are {known}") from error
     if not isinstance(session, bool) or type(shown) is not int or shown < 1:
         raise UsageError(f"tools.python: session is true or false, shown a whole number, not {session!r} and {shown!r}")
-    isolated = sandbox.isolation(isolation, python=python)
+    isolated = sandbox.isolation(isolation, python=str(python))
     sandbox.usable(isolated)
     return (PythonSession if session else Python)(bounds, isolated, shown)
 

@@ -110,8 +110,8 @@ class Inside:
     orders: Mapping[str, Any] = field(default_factory=dict)
 
 
-def isolation(wanted: str | Isolation, *, python: str = "python3") -> Isolation:
-    """Read an isolation: `bubblewrap`, `limits`, or a command prefix such as `docker run --rm -i --network none IMAGE`.
+def isolation(wanted: Any, *, python: str = "python3") -> Isolation:
+    """Read an isolation: `bubblewrap`, `limits`, or a command prefix, as text or as a list of words.
 
     Raises:
         UsageError: it is none of these.
@@ -119,11 +119,11 @@ def isolation(wanted: str | Isolation, *, python: str = "python3") -> Isolation:
     if isinstance(wanted, Isolation):
         return wanted
     try:
-        words = tuple(shlex.split(wanted))
-    except ValueError as error:
+        words = tuple(shlex.split(wanted) if isinstance(wanted, str) else map(str, wanted))
+    except (ValueError, TypeError) as error:
         raise UsageError(f"isolation {wanted!r} cannot be read as a command: {error}") from error
-    if wanted in {"bubblewrap", "limits"}:
-        return Isolation(wanted)
+    if words in {("bubblewrap",), ("limits",)}:
+        return Isolation(words[0])
     if len(words) < 2:
         raise UsageError(
             f"isolation {wanted!r} is unknown; use bubblewrap, limits, or a command prefix (docker run ...)"
