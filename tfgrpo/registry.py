@@ -15,7 +15,11 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "exact": "tfgrpo.graders:Exact",
         "numeric": "tfgrpo.graders:Numeric",
         "choice": "tfgrpo.graders:Choice",
+        "judge": "tfgrpo.graders.judge:Judge",
         "math": "tfgrpo.graders:Math",
+        "program": "tfgrpo.graders.program:Program",
+        "web_qa": "tfgrpo.graders.web_qa:WebQA",
+        "weighted": "tfgrpo.graders.weighted:Weighted",
     },
     "gates": {
         "paired": "tfgrpo.gates.factory:paired",
@@ -27,7 +31,23 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "tool_loop": "tfgrpo.environments:ToolLoop",
     },
     "tools": {
+        "fetch_page": "tfgrpo.tools.fetch_page:make",
         "python": "tfgrpo.tools.python:make",
+        "web_search": "tfgrpo.tools.web_search:make",
+    },
+    "selectors": {
+        "pareto": "tfgrpo.search.pareto:pareto",
+        "current-best": "tfgrpo.search.pareto:current_best",
+        "epsilon-greedy": "tfgrpo.search.pareto:epsilon_greedy",
+        "top-k": "tfgrpo.search.pareto:top_k",
+    },
+    "samplers": {
+        "epoch": "tfgrpo.search.sampler:epoch_shuffled",
+    },
+    "acceptances": {
+        "strict": "tfgrpo.search.accept:strict",
+        "or-equal": "tfgrpo.search.accept:or_equal",
+        "paired": "tfgrpo.search.accept:confident",
     },
 }
 """What ships with the package, by kind."""

@@ -20,6 +20,8 @@ from tfgrpo.types import FailureKind
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_SPECIAL = tuple(map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "100.64.0.0/10", "2001:db8::/32")))
+"""Not for public hosts; older Pythons call some of them global."""
 LONGEST_URL = 4096
 
 
@@ -41,6 +43,8 @@ class Target:
     port: int
     addresses: tuple[str, ...]
     """Where to connect, in order; nothing else is connected to."""
+    name: str
+    """What messages call it: the host, or what the caller said."""
 
 
 async def lookup(host: str, port: int) -> tuple[str, ...]:
@@ -49,13 +53,14 @@ async def lookup(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def check(url: str, allow: frozenset[str], resolve: Resolver = lookup) -> Target:
+async def check(url: str, allow: frozenset[str], resolve: Resolver = lookup, name: str = "") -> Target:
     """Return where to connect for `url`.
 
     Args:
         url: http or https, without a password.
         allow: `host` or `host:port`, lower case; these may lie at any address.
         resolve: the resolver.
+        name: what messages call it, where that is not the host.
 
     Raises:
         ProviderError: kind refused_request for an address that may not be fetched, provider for an unknown host.
@@ -72,7 +77,7 @@ async def check(url: str, allow: frozenset[str], resolve: Resolver = lookup) -> 
         raise ProviderError(f"the host {host} has no address; check the address or search again")
     if not {shown, f"{shown}:{port}"} & allow and any(not public(address) for address in addresses):
         raise refusal(f"{host} lies in a private or local network, which may not be fetched; use a public page")
-    return Target(url, host, port, addresses)
+    return Target(url, host, port, addresses, name or host)
 
 
 def split(url: str) -> SplitResult:
@@ -113,6 +118,7 @@ def _is_public(address: Address) -> bool:
         address.is_reserved,
         address.is_unspecified,
         isinstance(address, ipaddress.IPv6Address) and address.is_site_local,
+        any(address in network for network in _SPECIAL),
         # A zone (fe80::1%eth0) names an interface of this machine.
         getattr(address, "scope_id", None) is not None,
     )
