@@ -1,1 +1,37 @@
 """Search over library versions: Pareto selection, reflective mutation, merging, and subsets by TPE."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from tfgrpo import loop
+from tfgrpo.config import LearnConfig
+from tfgrpo.errors import UsageError
+from tfgrpo.loop import Run
+from tfgrpo.search import gepa, mipro
+from tfgrpo.search.rules import rules_of
+from tfgrpo.types import Problem, Step
+
+
+def learn(run: Run) -> AsyncIterator[Step]:
+    """Learn as `search.kind` says: along one line of versions, or by searching a pool of them."""
+    kind = run.config.search.kind
+    if kind == "mipro":
+        return mipro.search(run)
+    return gepa.search(run) if kind else loop.learn(run)
+
+
+def check(config: LearnConfig, heldout: Sequence[Problem]) -> None:
+    """Refuse a search that cannot work, before anything is stored.
+
+    Raises:
+        UsageError: no held-out problems, or an extra that is not installed.
+        UnknownPlugin: a selector, sampler or acceptance rule that does not exist.
+    """
+    if not config.search.kind:
+        return
+    if not heldout:
+        raise UsageError(f"search {config.search.kind!r} scores candidates on held-out problems; give --heldout")
+    rules_of(config.search)
+    if config.search.kind == "mipro":
+        mipro.require()

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from experience_db import Edit, Lesson, Library, Op
-from tfgrpo.edits import fit_budget, normalise
+from tfgrpo.edits import fit_budget, join_duplicates, normalise
 from tfgrpo.search.mutate import Child
 from tfgrpo.search.three_way import Conflict, three_way, with_lesson
 
@@ -75,7 +75,8 @@ def pooled(accepted: Sequence[Child], means: Sequence[float], budget_tokens: int
     dropped = set(fit_budget(lessons, budget_tokens, {}))
     kept = tuple(x for x in lessons if x.id not in dropped)
     parents = tuple(dict.fromkeys([base.parent, *(c.task.parent for c in ranked)]))
-    return Sketch(base.library, kept, parents, "pooled", tuple(p.edit for c in ranked for p in c.proposals))
+    edits = join_duplicates([p for c in ranked for p in c.proposals])
+    return Sketch(base.library, kept, parents, "pooled", tuple(p.edit for p in edits))
 
 
 def _standing(conflict: Conflict) -> Lesson | None:

@@ -1,4 +1,4 @@
-"""Names of a search's rules become functions: selector, sampler, acceptance; own ones come in as `package.module:attr`."""
+"""Names of a search's rules become functions: selector, sampler, acceptance; `package.module:attr` names own ones."""
 
 from __future__ import annotations
 

@@ -104,7 +104,11 @@ def _joined(chosen: Lesson, left: Lesson | None, right: Lesson | None) -> Lesson
 def _once(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
     kept: dict[str, Lesson] = {}
     for lesson in sorted(lessons, key=lambda x: x.id):
-        kept.setdefault(normalise(lesson.text), lesson)
+        words = normalise(lesson.text)
+        first = kept.setdefault(words, lesson)
+        if first is not lesson:
+            sources = tuple(dict.fromkeys((*first.sources, *lesson.sources)))
+            kept[words] = replace(first, sources=sources, tainted=first.tainted or lesson.tainted)
     return tuple(kept.values())
 
 
