@@ -53,7 +53,7 @@ STAGES: Mapping[str, Sequence[tuple[str, int]]] = {
         ("gates/findings.py:gate_evidence", 1),
     ],
     "commit": [
-        ("loop.py:_record_group", 1),
+        ("loop.py:record_group", 1),
         ("groups.py:record_group", 4),
         ("libraries.py:_advance", 1),
         ("libraries.py:_move_lessons", 1),
@@ -133,10 +133,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def kill_along(folder: Path, kills: Sequence[tuple[str, int]]) -> None:
+def kill_along(folder: Path, kills: Sequence[tuple[str, int]], *options: str) -> None:
     """Kill one run at each of `kills` in turn, let it end, and compare it with a run that nothing disturbed."""
     with Server(reply=world.reply) as server:
-        whole = run(command(folder, "whole.db", server.url))
+        whole = run([*command(folder, "whole.db", server.url), *options])
         assert whole.returncode == 0, whole.stderr
         fresh = Counter(q for body in server.bodies for q in asked(body))
         assert max(fresh.values()) == 1
@@ -144,7 +144,7 @@ def kill_along(folder: Path, kills: Sequence[tuple[str, int]]) -> None:
         for kill in [*kills, None]:
             done = finished(folder / "killed.db")
             server.bodies.clear()
-            ended = run(command(folder, "killed.db", server.url), kill)
+            ended = run([*command(folder, "killed.db", server.url), *options], kill)
             assert ended.returncode == (0 if kill is None else -signal.SIGKILL), (kill, ended.stderr[-2000:])
             again = [q for body in server.bodies for q in asked(body)]
             assert not done & set(again), f"a finished call was sent again after {kill}"
@@ -169,3 +169,11 @@ def test_a_run_killed_in_every_stage_goes_on_where_it_stood(folder):
     kills = [kill for stage in STAGES.values() for kill in stage]
     assert len(kills) >= 30
     kill_along(folder, kills)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_one_batch_ahead_killed_in_every_stage_goes_on_where_it_stood(folder):
+    """The same while each batch runs beside the judging of the one before: every batch sees the version it saw."""
+    kills = [kill for stage in STAGES.values() for kill in stage]
+    kill_along(folder, kills, "-s", "engine.overlap=1", "-s", "batch_size=4")
