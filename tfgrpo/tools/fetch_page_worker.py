@@ -27,9 +27,12 @@ PDF_PAGES = 200
 def read_html(body: bytes, charset: str, url: str) -> dict[str, Any]:
     """Title, date and the main text of a page as Markdown with links."""
     from trafilatura import bare_extraction, html2txt  # noqa: PLC0415 - only here
+    from trafilatura.utils import decode_file  # noqa: PLC0415
 
     # What the server says about the encoding counts; else trafilatura guesses.
-    page = body.decode(charset, "replace") if _known(charset) else body
+    page = body.decode(charset, "replace") if _known(charset) else decode_file(body)
+    if "<html" not in page[:4096].lower():
+        page = f"<html><body>{page}</body></html>"
     found = bare_extraction(
         page, url=url, include_links=True, include_formatting=True, include_tables=True, with_metadata=True
     )

@@ -110,6 +110,9 @@ def public(address: str) -> bool:
 
 
 def _is_public(address: Address) -> bool:
+    # Behind NAT64 every IPv4 host looks like this: what counts is the inner address.
+    if address in _NAT64:
+        return True
     wrong = (
         address.is_private,
         address.is_loopback,
