@@ -9,8 +9,9 @@ from support.script import SMALL, TOPICS, Model, learn, lesson, play, rows, writ
 
 import tfgrpo
 from experience_db import Lesson, Library, Store
-from tfgrpo.api import grade_file, setup
+from tfgrpo.api import setup
 from tfgrpo.errors import BadRow, NothingLearned, UnknownKey, UnknownPlugin, UsageError
+from tfgrpo.graded import grade_file
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ LAYERS = (
     {"cli"},
     {"audit", "compare", "transfer"},
     {"api"},
-    {"build"},
+    {"build", "graded"},
     {"summary"},
     {"measure", "report", "controls"},
     {"search"},

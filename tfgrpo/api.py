@@ -9,33 +9,25 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from experience_db import Evaluation as Measured
 from experience_db import Library, Store
 from experience_db.codec import finite
-from tfgrpo import build, loop, measure
+from tfgrpo import build, grading, loop, measure
 from tfgrpo import config as configuration
 from tfgrpo import controls as controlling
-from tfgrpo.backends.base import close
 from tfgrpo.backends.metered import total
 from tfgrpo.build import Bench, Setup
 from tfgrpo.environments import Agent
-from tfgrpo.errors import BadRow, NothingLearned, TfgrpoError, UsageError
-from tfgrpo.executors import Local
-from tfgrpo.graders import grade
+from tfgrpo.errors import NothingLearned, TfgrpoError, UsageError
 from tfgrpo.loop import Run
 from tfgrpo.measure import Evaluation
 from tfgrpo.rollout import Actor
-from tfgrpo.rows import file_rows
 from tfgrpo.summarize import Teacher
 from tfgrpo.summary import recorded, shed, summarize_run
-from tfgrpo.types import Problem, Rollout, Step
-
-GRADED_AT_ONCE = 16
-
+from tfgrpo.types import Problem, Step
 
 ENOUGH_FAILED = 8
 """After so many groups, all of them failed, a run ends."""
@@ -145,6 +137,7 @@ async def execute(
             on_start(run)
         status = "interrupted"
         try:
+            await grading.checked(run.actor.grader)
             async for step in loop.learn(run):
                 rollouts += sum(len(g.rollouts_G) for g in step.groups_P)
                 steps.append(step if rollouts <= KEPT_WHOLE else shed(step))
@@ -226,6 +219,7 @@ async def evaluate(
     async with AsyncExitStack() as stack:
         bench = build.open_bench(wanted, None, stack)
         actor = bench.actor()
+        await grading.checked(actor.grader)
         shown = _library(bench.store, library, bench.prompts.source("lessons"))
         given = _given(bench, actor, shown, found, k)
         main = await measure.evaluate(actor, shown, found, given.sampling, k)
@@ -315,61 +309,3 @@ def _library(store: Store, given: str | Library, template: str) -> Library:
     if isinstance(given, Library):
         return given
     return build.library_at(store, given) if given else Library("none", template=template)
-
-
-async def grade_file(file: str | Path, grader: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Grade answers that are already there; returns the rows with `score` and `why`, and the summary of `grade --json`.
-
-    Rows have `answer` or `gold`, and `response` or `pred`. A boolean `equal` in the rows adds a confusion table.
-
-    Raises:
-        BadRow: a row without reference or answer; nothing was graded.
-        UsageError: no such file, no rows, no such grader.
-    """
-    judge, name = build.grader_for(grader)
-    if not Path(file).exists():
-        raise UsageError(f"no file {str(file)!r}; give a .jsonl or .csv file of answers")
-    given = [(row, *_graded_row(where, row)) for where, row in file_rows(Path(file))]
-    if not given:
-        raise UsageError(f"{file} holds no rows; expected one answer a line")
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(close, judge)
-        jobs = [partial(grade, judge, problem, (rollout,), name) for _, problem, rollout in given]
-        scores = [score for (score,) in await Local().run(jobs, limit=GRADED_AT_ONCE)]
-    rows = []
-    confusion = dict.fromkeys(("true_positive", "false_positive", "true_negative", "false_negative", "unscored"), 0)
-    for (row, _, _), score in zip(given, scores, strict=True):
-        rows.append({**row, "score": score.value, "why": score.failure.message if score.failure else score.why})
-        if isinstance(row.get("equal"), bool):
-            confusion[_cell(row["equal"], score.value)] += 1
-    values = [row["score"] for row in rows if row["score"] is not None]
-    summary: dict[str, Any] = {
-        "rows": len(rows),
-        "graded": len(values),
-        "correct": sum(v >= measure.SOLVED for v in values),
-        "mean": sum(values) / len(values) if values else None,
-        "failures": len(rows) - len(values),
-    }
-    if sum(confusion.values()):
-        summary["confusion"] = confusion
-    return rows, summary
-
-
-def _graded_row(where: str, row: Mapping[str, Any]) -> tuple[Problem, Rollout]:
-    reference = next((row[k] for k in ("answer", "gold") if row.get(k) is not None), None)
-    said = next((row[k] for k in ("response", "pred") if row.get(k) is not None), None)
-    if reference is None or said is None:
-        lacks = "answer (or gold)" if reference is None else "response (or pred)"
-        raise BadRow(f"{where}: no {lacks}; each row needs the reference and what was said")
-    identity = str(row.get("id", where))
-    problem = Problem(identity, str(row.get("question", "")), str(reference), row)
-    return problem, Rollout(identity, 0, answer=str(said))
-
-
-def _cell(equal: bool, value: float | None) -> str:
-    if value is None:
-        return "unscored"
-    right = value >= measure.SOLVED
-    if right:
-        return "true_positive" if equal else "false_positive"
-    return "false_negative" if equal else "true_negative"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,8 @@ from tfgrpo.environments.opening import Ways, name_of, opened, tools_of
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
-from tfgrpo.graders import Grader, from_function
+from tfgrpo.graders import Grader
+from tfgrpo.grading import Judging, described, grader_for, judging
 from tfgrpo.likelihood import Likelihood, free_touch, scores_of
 from tfgrpo.lines import Line, endpoint, paces
 from tfgrpo.loop import Run
@@ -63,26 +63,6 @@ class Setup:
     config: LearnConfig = LearnConfig()
     tools: tuple[Tool, ...] = ()
     """What the environment `tool_loop` may call; empty makes the tools that the configuration names."""
-
-
-def grader_for(given: Any) -> tuple[Grader, str]:
-    """Return the grader and a stable name for it.
-
-    Raises:
-        UnknownPlugin: no grader of that name.
-    """
-    name = given if isinstance(given, str) else getattr(given, "__qualname__", type(given).__name__)
-    found = registry.resolve("graders", given) if isinstance(given, str) else given
-    if inspect.isclass(found):
-        found = found()
-    call = found if inspect.isroutine(found) else getattr(found, "__call__", found)  # noqa: B004
-    try:
-        parameters = list(inspect.signature(call).parameters)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"grader {name!r} is not callable; give a function (problem, rollout) -> float") from error
-    if "rollouts" in parameters:
-        return found, name
-    return from_function(found, name), name
 
 
 def prompt_set(model: str, config: LearnConfig, override: Path | None = None) -> Prompts:
@@ -180,6 +160,8 @@ class Bench:
     run: str | None = None
     tally: dict[str, Tally] = field(default_factory=dict)
     watch: Watch | None = None
+    judging: Judging | None = None
+    """The way to the judge's model, where the grader asks one."""
 
     def backend(self, line: Line) -> Backend:
         """Put retries, limits, journal and meter around a bare backend; all roles share them."""
@@ -202,6 +184,16 @@ class Bench:
         ways = {way.model: way.urls for way in (self.writer, self.line)}
         return [said for model, urls in ways.items() if (said := moved(self.store, model, urls))]
 
+    def armed(self) -> Grader:
+        """Return the grader, with its model where it asks one."""
+        if self.judging is None:
+            return self.grader
+        policy = RetryPolicy(attempts=self.setup.config.engine.attempts)
+        return self.judging.armed(
+            self.grader, prompts=self.prompts, store=self.store, policy=policy, ledger=self.ledger, tally=self.tally,
+            run=self.run,
+        )  # fmt: skip
+
     def actor(self) -> Actor:
         """Return what attempts problems and judges the attempts."""
         setup, config = self.setup, self.setup.config
@@ -210,7 +202,7 @@ class Bench:
         ways = Ways(way, self.line.model, self.prompts, self.store, self.ledger, self.tally, self.run, where)
         environment = opened(setup.environment, config, setup.tools, ways)
         seen = self.watch.saw if self.watch else None
-        return Actor(environment, self.grader, Local(), config.seed, config.engine.concurrency, seen)
+        return Actor(environment, self.armed(), Local(), config.seed, config.engine.concurrency, seen)
 
 
 def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: str | None = None) -> Bench:
@@ -226,19 +218,22 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     writer = line
     if setup.summarizer_model:
         writer = endpoint(setup.summarizer_model, setup.base_urls, engine)
-    for backend in dict.fromkeys((*line.backends, *writer.backends)):
-        stack.push_async_callback(close, backend)
-    if budget.usd is not None and (unknown := next((way.model for way in (line, writer) if way.price is None), None)):
-        raise UsageError(f"the price of {unknown} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
-    grader, _ = grader_for(setup.grader)
+    grader, _ = grader_for(setup.grader, setup.config.grader)
     stack.push_async_callback(close, grader)
+    judge = judging(grader, setup.config.grader, engine)
+    ways = (line, writer, *([judge.line] if judge else []))
+    for backend in dict.fromkeys(backend for way in ways for backend in way.backends):
+        stack.push_async_callback(close, backend)
+    if budget.usd is not None and (unknown := next((way.model for way in ways if way.price is None), None)):
+        raise UsageError(f"the price of {unknown} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds))
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
     setup = replace(setup, tools=setup.tools or tools_of(setup.config))
     for tool in setup.tools:
         stack.push_async_callback(close, tool)
     store = store or stack.enter_context(Store.open(setup.db))
-    return Bench(setup, store, line, writer, texts, grader, ledger, paces((line, writer), engine, ledger), run)
+    shared = paces((line, writer), engine, ledger)
+    return Bench(setup, store, line, writer, texts, grader, ledger, shared, run, judging=judge)
 
 
 def agent_name(setup: Setup) -> str:
@@ -328,10 +323,11 @@ def describe(setup: Setup) -> dict[str, Any]:
     return {
         "model": setup.model,
         "summarizer_model": setup.summarizer_model or setup.model,
-        "grader": grader_for(setup.grader)[1],
         "agent": agent_name(setup),
         "library": setup.library,
         **configuration.to_table(setup.config),
+        "grader": grader_for(setup.grader, setup.config.grader)[1],
+        "grading": described(setup.config.grader),
     }
 
 

@@ -22,6 +22,7 @@ from tfgrpo.environment_config import CHOICES as ENVIRONMENT_CHOICES
 from tfgrpo.environment_config import LEAST as ENVIRONMENT_LEAST
 from tfgrpo.environment_config import EnvironmentConfig
 from tfgrpo.errors import UnknownKey, UsageError
+from tfgrpo.grader_config import GraderConfig
 from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
 
@@ -95,6 +96,7 @@ class LearnConfig:
     selection: SelectionConfig = SelectionConfig()
     shaping: ShapingConfig = ShapingConfig()
     edit_score: EditScoreConfig = EditScoreConfig()
+    grader: GraderConfig = GraderConfig()
     environment: EnvironmentConfig = EnvironmentConfig()
     tools: Mapping[str, Any] = field(default_factory=dict)
     """Options of each tool by its name: `tools.python.isolation = "limits"`."""
@@ -149,6 +151,11 @@ LEAST: Mapping[str, float] = {
     "engine.attempts": 1,
     "engine.requests_per_minute": 1,
     "engine.tokens_per_minute": 1,
+    "grader.votes": 1,
+    "grader.max_tokens": 1,
+    "grader.answer_tokens": 100,
+    "grader.calls": 0,
+    "grader.tokens": 0,
     "budget.calls": 0,
     "budget.tokens": 0,
     "budget.usd": 0,
@@ -163,6 +170,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "selection.weighting": ("equal", "grpo", "dr_grpo"),
     "engine.transport": ("aiohttp", "sdk"),
     "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
+    "grader.mode": ("answer", "pairs", "rank", "grades"),
     "lessons.focus": ("", "planning"),
     **ENVIRONMENT_CHOICES,
     "lessons.stages": ("contrast", "four"),

@@ -191,7 +191,8 @@ def _gdpo(group: Group, rewards_G: Sequence[float], config: LearnConfig) -> Gdpo
             if name != wanted.condition_on
         }
     rows = list(zip(*columns.values(), strict=True))
-    weights = [float(wanted.weights.get(name, 1.0)) for name in names]
+    chosen = wanted.weights or config.grader.parts
+    weights = [float(chosen.get(name, 1.0)) for name in names]
     return gdpo(rows, weights, ddof=wanted.ddof, eps=wanted.eps)
 
 

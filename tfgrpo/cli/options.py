@@ -17,7 +17,12 @@ Db = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object on stdout.")]
 Name = Annotated[str, typer.Option("--library", help="Name of the library.")]
-Grader = Annotated[str, typer.Option("--grader", help="exact, numeric, choice, math, or package.module:function.")]
+Grader = Annotated[
+    str,
+    typer.Option(
+        "--grader", help="exact, numeric, choice, math, program, judge, web_qa, weighted, or package.module:function."
+    ),
+]
 Model = Annotated[str, typer.Option("--model", help="tiny, openai/NAME, or any provider/model that litellm knows.")]
 BaseUrl = Annotated[
     list[str] | None,

@@ -67,6 +67,9 @@ class Watched(asyncio.SubprocessProtocol):
         """All is over."""
         if self._poll:
             self._poll.cancel()
+        if self._transport:
+            # All pipes are closed; Python warns of a transport that was not told so.
+            self._transport.close()
         if not self.ended.done():
             self.ended.set_result(None)
         if self._heard:

@@ -1,0 +1,147 @@
+"""Programs against their tests: in isolation, all or nothing, and with words that say what failed."""
+
+import json
+
+import pytest
+from graders.judges import group
+
+from tfgrpo.errors import UsageError
+from tfgrpo.graders.program import Program, cases_of, program_in, unit_tests
+from tfgrpo.tools.sandbox import isolation, usable
+from tfgrpo.types import FailureKind, Problem
+
+
+def works() -> bool:
+    """Whether programs can be shut in here."""
+    try:
+        return bool(usable(isolation("bubblewrap")))
+    except UsageError:
+        return False
+
+
+needs_walls = pytest.mark.skipif(not works(), reason="bubblewrap does not work here")
+ADDS = "```python\na, b = map(int, input().split())\nprint(a + b)\n```"
+SUMS = Problem("sums", "Add.", None, {"cases": [{"input": "2 3\n", "output": "5"}, {"stdin": "1 1", "stdout": "2\n"}]})
+SQUARE = "```python\ndef f(x):\n    return x * x\n```"
+
+
+@needs_walls
+async def test_cases_are_runs_with_input_and_output():
+    """All cases right is 1, one wrong is 0 with the first difference, and the share is a named score."""
+    right, wrong, none = await Program()(SUMS, group(ADDS, "print(5)", "I cannot.\n```rust\nfn main() {}\n```"))
+    assert [s.value for s in (right, wrong, none)] == [1.0, 0.0, 0.0]
+    assert wrong.why == "1 of 2 tests passed; case 2: printed '5', expected '2'"
+    assert {p.name: p.value for p in wrong.parts} == {"all": 0.0, "passed": 0.5}
+    assert none.why == "wrong: no program in the answer"
+
+
+@needs_walls
+async def test_a_share_counts_where_it_is_wanted():
+    """`partial` makes the share of passed tests the value."""
+    (half,) = await Program(partial=True)(SUMS, group("print(5)"))
+    assert half.value == 0.5
+
+
+@needs_walls
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"tests": ["assert f(2) == 4", "assert f(-3) == 9"]},
+        {"test_list": ["assert f(2) == 4"]},
+        {"test": "def check(candidate):\n    assert candidate(3) == 9\n", "entry_point": "f"},
+        {"tests": "def test_two():\n    assert f(2) == 4\n\ndef test_three():\n    assert f(3) == 9\n"},
+        {
+            "tests": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(3), 9)"
+        },
+    ],
+)
+async def test_tests_in_python_come_in_the_usual_forms(metadata):
+    """Assertions, functions, unittest classes and an entry point: a right program passes, a wrong one does not."""
+    right, wrong = await Program()(Problem("p", "Square.", None, metadata), group(SQUARE, "def f(x): return 4 + x"))
+    assert (right.value, wrong.value) == (1.0, 0.0)
+    assert "AssertionError" in wrong.why
+
+
+@needs_walls
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("import os; os._exit(0)", "the program ended early, exit status 0"),
+        ("print('2 of 2 passed')", "NameError: name 'f' is not defined"),
+        ("raise SystemExit(0)", "the program raised SystemExit"),
+        ("def f(x) return x", "the program raised SyntaxError"),
+        ("while True: pass", "the program ran over its time limit"),
+        ("x = 'a' * (1 << 40)", "MemoryError"),
+    ],
+)
+async def test_programs_that_dodge_their_tests_fail_them(answer, said):
+    """Leaving early, printing success, hanging and swelling are failed tests with the reason, not failures to grade."""
+    problem = Problem("p", "Square.", None, {"tests": ["assert f(2) == 4", "assert f(3) == 9"]})
+    (score,) = await Program(seconds=2)(problem, group(answer))
+    assert score.value == 0.0
+    assert said in score.why
+
+
+@needs_walls
+async def test_a_case_that_runs_out_of_time_ends_the_program():
+    """Further cases are not waited for."""
+    many = Problem("p", "?", None, {"cases": [{"input": "", "output": "1"}] * 50})
+    (score,) = await Program(seconds=1)(many, group("while True: pass"))
+    assert score.why == "0 of 50 tests passed; case 1: ran over its time limit"
+
+
+@needs_walls
+async def test_a_program_sees_neither_home_nor_network():
+    """It runs where the python tool runs."""
+    spies = (
+        "import os, socket\ntry:\n    socket.create_connection(('127.0.0.1', 1), 1)\nexcept OSError as e:\n    pass\n"
+    )
+    spies += "print(sorted(os.environ.get(k, '') for k in ('OPENAI_API_KEY', 'USER')))"
+    (score,) = await Program()(Problem("p", "?", "['', '']"), group(spies))
+    assert score.value == 1.0
+
+
+def test_a_wrong_isolation_is_refused_before_anything_runs():
+    """An isolation that is none, and limits nothing fits in, are usage errors."""
+    with pytest.raises(UsageError, match="isolation 'none' is unknown"):
+        Program(isolation="none")
+    with pytest.raises(UsageError, match="the limit seconds is 0"):
+        Program(seconds=0)
+
+
+async def test_a_problem_without_tests_is_unscored():
+    """Nothing to run is no 0."""
+    (score,) = await Program(isolation="limits")(Problem("p", "?"), group("print(1)"))
+    assert (score.value, score.failure.kind) == (None, FailureKind.GRADER)
+    assert "has no tests: give cases, tests or an answer" in score.failure.message
+
+
+async def test_without_tests_the_answer_is_what_is_printed():
+    """A reference answer alone is one case without input; plain limits are an explicit choice."""
+    grader = Program(isolation="limits")
+    right, wrong = await grader(Problem("p", "?", "42"), group("print(6 * 7)", "print(41)"))
+    assert (right.value, wrong.value) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ("```python\na = 1\n```\nor better:\n```py\na = 2\n```", "a = 2"),
+        ("<think>```python\nno\n```</think>\n```\na = 3\n```", "a = 3"),
+        ("```bash\nls\n```", ""),
+        ("a = 4", "a = 4"),
+        ("  ```python\n  if a:\n      b\n  ```", "  if a:\n      b"),
+    ],
+)
+def test_the_last_python_block_is_the_program(answer, code):
+    """Other languages and thinking do not count; without a fence the whole answer does."""
+    assert program_in(answer) == code
+
+
+def test_published_forms_of_cases_are_read():
+    """Inputs and outputs as two lists, also as JSON, also as lists of lines."""
+    both = {"inputs": ["1\n", ["2", "3"]], "outputs": [1, "5"]}
+    for form in (both, json.dumps(both)):
+        cases = cases_of(Problem("p", "?", None, {"input_output": form}))
+        assert [(c.stdin, c.stdout) for c in cases] == [("1\n", "1"), ("2\n3", "5")]
+    assert unit_tests(Problem("p", "?", None, {"tests": "assert f(1)"})) == ("assert f(1)",)

@@ -1,0 +1,91 @@
+"""Exact match and F1 of short answers, and a judge for the rest."""
+
+import pytest
+from graders.judges import armed, careful, group, verdict
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfgrpo.graders.web_qa import WebQA, f1, matched, squad_text
+from tfgrpo.types import Problem
+
+PROBLEM = Problem("p", "Which river?", "the Danube", {"answer_aliases": ["Donau", 7]})
+
+
+def with_judge(script, **config):
+    """A grader with a scripted judge."""
+    judge, backend = armed(script, **config)
+    return WebQA(judge.config, judge.asking), backend
+
+
+@pytest.mark.parametrize(
+    ("answer", "em", "overlap"),
+    [
+        ("Danube", 1.0, 1.0),
+        ("The  DANUBE.", 1.0, 1.0),
+        ("Answer: Donau", 1.0, 1.0),
+        ("<answer>Danube</answer>", 1.0, 1.0),
+        ("the river Danube", 0.0, 2 / 3),
+        ("Rhine", 0.0, 0.0),
+        ("", 0.0, 0.0),
+    ],
+)
+async def test_em_and_f1_are_named_scores(answer, em, overlap):
+    """Without a judge the value is F1, both figures are parts, and the words say that nobody judged."""
+    (score,) = await WebQA()(PROBLEM, group(answer))
+    assert {part.name: part.value for part in score.parts} == {"em": em, "f1": pytest.approx(overlap)}
+    assert score.value == pytest.approx(overlap)
+    assert "no judge was asked" in score.why
+
+
+@pytest.mark.parametrize(
+    ("got", "wanted", "value"),
+    [
+        ("1913", "June 1913", 2 / 3),
+        ("yes", "no", 0.0),
+        ("yes, it is", "yes", 0.0),
+        ("北京大学", "北京", 2 / 3),
+        ("10 May 2024", "May 10, 2024", 1.0),
+        ("a", "the", 1.0),
+    ],
+)
+def test_f1_counts_shared_words(got, wanted, value):
+    """Words count as often as both have them, Chinese by characters, yes and no share nothing with anything else."""
+    assert f1(got, wanted) == pytest.approx(value)
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_f1_is_symmetric_bounded_and_one_on_itself(a, b):
+    """Swapping sides changes nothing, values lie in [0, 1], and exact match implies F1 of 1."""
+    assert f1(a, b) == f1(b, a)
+    assert 0 <= f1(a, b) <= 1
+    assert f1(a, a) == 1
+    em, overlap = matched(a, [b])
+    assert overlap == 1 or not em
+
+
+def test_normalisation_drops_what_carries_no_meaning():
+    """Case, punctuation, articles, full-width forms and spare white space are gone."""
+    assert squad_text("  The “Ａnswer”, an   answer! ") == "answer answer"
+
+
+async def test_only_what_does_not_match_is_judged():
+    """An exact match needs no judge; everything else is the judge's verdict, also where F1 is high."""
+    grader, backend = with_judge(careful)
+    exact, worded, wrong, empty = await grader(PROBLEM, group("Danube", "It is the Danube.", "Rhine", ""))
+    assert [s.value for s in (exact, worded, wrong, empty)] == [1.0, 1.0, 0.0, 0.0]
+    assert len(backend.requests) == 2
+    assert {part.name: part.value for part in exact.parts} == {"em": 1.0, "f1": 1.0, "judge": 1.0}
+
+
+async def test_an_abstaining_judge_leaves_the_rollout_unscored():
+    """No verdict is no 0; em and f1 stay."""
+    grader, _ = with_judge(lambda request: verdict("ABSTAIN"))
+    (score,) = await grader(PROBLEM, group("some river"))
+    assert score.value is None
+    assert [part.value for part in score.parts] == [0.0, 0.0, None]
+
+
+async def test_without_a_reference_nothing_is_scored():
+    """There is nothing to match."""
+    (score,) = await WebQA()(Problem("p", "?"), group("x"))
+    assert score.value is None

@@ -1,0 +1,103 @@
+"""How graders ask a model: votes that are parsed or failed, within the journal, limits and budget of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+from tfgrpo.backends.base import Backend
+from tfgrpo.boundary import failure_of
+from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
+from tfgrpo.executors import Executor
+from tfgrpo.grader_config import GraderConfig
+from tfgrpo.graders.base import Grader
+from tfgrpo.prompts import Prompts
+from tfgrpo.types import Failure, Message, Request, Sampling
+
+T = TypeVar("T")
+ROLE = "judge"
+CHARS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A model that judges, and how it is reached."""
+
+    backend: Backend
+    model: str
+    prompts: Prompts
+    executor: Executor
+
+
+@runtime_checkable
+class NeedsModel(Protocol):
+    """A grader that may ask a model; it comes without one and is given it when a run starts."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it will ask at all."""
+        ...
+
+    def armed(self, asking: Asking) -> Grader:
+        """Return the same grader with its model."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """One prompt for the judge, and how its replies are read."""
+
+    prompt: str
+    schema: Mapping[str, Any]
+    read: Callable[[str], T]
+    """Raises MalformedReply; such a reply is asked for once more with the fault quoted."""
+    sampling: Sampling = Sampling()
+
+
+async def ask(asking: Asking, question: Question[T], attempts: Sequence[int]) -> list[T | Failure]:
+    """Return one parsed reply, or its failure, for each attempt index.
+
+    Raises:
+        EndpointError: the judge's endpoint can never answer.
+    """
+    return await asking.executor.run([partial(_one, asking, question, attempt) for attempt in attempts])
+
+
+async def _one(asking: Asking, question: Question[T], attempt: int) -> T | Failure:
+    first: Message = {"role": "user", "content": question.prompt}
+    request = Request(ROLE, asking.model, (first,), question.sampling, response_schema=question.schema, attempt=attempt)
+    try:
+        reply = await asking.backend.complete(request)
+        try:
+            return question.read(reply.text)
+        except MalformedReply as error:
+            again = asking.prompts.render("repair", error=str(error), reply=reply.text)
+            said: tuple[Message, ...] = (
+                {"role": "assistant", "content": reply.text},
+                {"role": "user", "content": again},
+            )
+            second = await asking.backend.complete(replace(request, messages=(first, *said)))
+            return question.read(second.text)
+    except EndpointError:
+        raise
+    except (ProviderError, MalformedReply, BudgetReached) as error:
+        return failure_of(error)
+
+
+def sampling(config: GraderConfig) -> Sampling:
+    """How a judge's replies are drawn: at 0, unless several votes are to differ."""
+    drawn = config.temperature
+    if drawn is None:
+        drawn = 0.0 if config.votes == 1 else 0.7
+    return Sampling(temperature=drawn, max_tokens=config.max_tokens)
+
+
+def shortened(text: str, tokens: int) -> str:
+    """Cut the middle out of a text that is longer than `tokens`, and say so."""
+    room = tokens * CHARS_PER_TOKEN
+    if len(text) <= room:
+        return text
+    half = room // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"

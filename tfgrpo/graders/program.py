@@ -1,0 +1,199 @@
+"""Right when the program in the answer passes its tests, run in the same isolation as the python tool."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from tfgrpo.executors import Local
+from tfgrpo.graders.base import unscored
+from tfgrpo.graders.extract import after_thinking
+from tfgrpo.tools.sandbox import Limits, Ran, isolation, run_python, usable
+from tfgrpo.types import Problem, Rollout, Score
+
+_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+_PYTHON = frozenset({"", "python", "py", "python3"})
+_SHOWN = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run of the program: what it reads, and what it must print."""
+
+    stdin: str
+    stdout: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the tests said."""
+
+    passed: int
+    total: int
+    why: str = ""
+    """The first test that failed, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """1 when every test passes, else 0; the share that passes is the named score `passed`.
+
+    Tests stand in the problem's metadata, in one of these forms:
+
+    - `cases`: a list of {"input", "output"} (or "stdin", "stdout"); or `input_output`: {"inputs", "outputs"}, also as
+      JSON. Each is a run of its own; lines are compared without white space at their ends.
+    - `tests` (or `test_list`, `test`): Python code, or a list of it, that uses what the program defines: assertions,
+      functions `test_*`, `unittest` classes; with `entry_point`, a function `check` is called with it.
+    - none of them: the reference answer is what the program prints.
+
+    A program that runs over its limits has failed that test, and the tests after it are not run. Tests in Python share
+    the process with the program, and one that goes looking can forge their result; that of cases cannot be forged.
+    Where the isolation does not work the grader refuses, see `tools.sandbox`.
+    """
+
+    seconds: float = 10.0
+    """Wall time of one case, or of all tests of a program together."""
+    memory_mb: int = 1024
+    isolation: str = "bubblewrap"
+    """As of the python tool: `bubblewrap`, `limits`, or a command prefix."""
+    partial: bool = False
+    """Whether the value is the share of tests that pass, and not all or nothing."""
+
+    def __post_init__(self) -> None:
+        """Refuse limits and an isolation that do not work here."""
+        Limits(seconds=self.seconds, memory_mb=self.memory_mb)
+        usable(isolation(self.isolation))
+
+    async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
+        """Score every rollout; equal programs run once."""
+        tests, cases = unit_tests(problem), cases_of(problem)
+        if not tests and not cases:
+            return (unscored(f"problem {problem.id!r} has no tests: give cases, tests or an answer"),) * len(rollouts)
+        codes = [program_in(rollout.answer) for rollout in rollouts]
+        distinct = [code for code in dict.fromkeys(codes) if code]
+        found = await Local().run([partial(self._outcome, code, tests, cases) for code in distinct])
+        known = dict(zip(distinct, found, strict=True))
+        nothing = replace(self._score(Outcome(0, 1)), why="wrong: no program in the answer")
+        return tuple(self._score(known[code]) if code else nothing for code in codes)
+
+    def _score(self, outcome: Outcome) -> Score:
+        share = outcome.passed / outcome.total
+        value = share if self.partial else float(outcome.passed == outcome.total)
+        said = f"{outcome.passed} of {outcome.total} tests passed"
+        parts = (Score(float(share == 1), name="all"), Score(share, name="passed"))
+        return Score(value, f"{said}; {outcome.why}" if outcome.why else said, parts=parts)
+
+    async def _outcome(self, code: str, tests: Sequence[str], cases: Sequence[Case]) -> Outcome:
+        outcome = await self._tested(code, tests) if tests else Outcome(0, 0)
+        if outcome.passed < outcome.total:
+            return Outcome(outcome.passed, outcome.total + len(cases), outcome.why)
+        passed, why = outcome.passed, ""
+        for number, case in enumerate(cases, 1):
+            ran = await self._run(code, case.stdin)
+            wrong = _complaint(ran, case)
+            passed += not wrong
+            why = why or (f"case {number}: {wrong}" if wrong else "")
+            if ran.stopped:
+                break
+        return Outcome(passed, outcome.total + len(cases), why)
+
+    async def _tested(self, code: str, tests: Sequence[str]) -> Outcome:
+        """Run tests in Python: the harness reads all on stdin and ends with one line that only it can know."""
+        mark = secrets.token_hex(16)
+        ran = await self._run(_harness(), json.dumps({"program": code, "tests": list(tests), "mark": mark}))
+        line = next((text for text in reversed(ran.stdout.splitlines()) if text.startswith(mark)), None)
+        if line is None:
+            ended = f"ran over its {ran.stopped} limit" if ran.stopped else f"ended early, exit status {ran.exit}"
+            return Outcome(0, len(tests), f"the program {ended}{_last_line(ran.stderr)}")
+        told = json.loads(line[len(mark) :])
+        return Outcome(told["passed"], max(told["total"], 1), told["why"])
+
+    async def _run(self, code: str, stdin: str) -> Ran:
+        limits = Limits(seconds=self.seconds, memory_mb=self.memory_mb)
+        async with _slots():
+            return await run_python(code, stdin=stdin, limits=limits, isolation=isolation(self.isolation))
+
+
+def program_in(answer: str) -> str:
+    """The last fenced Python block of an answer; without any fence the whole answer."""
+    text = after_thinking(answer)
+    fenced = [body for language, body in _FENCE.findall(text) if language.lower() in _PYTHON]
+    return (fenced[-1] if fenced else "" if "```" in text else text).strip("\n")
+
+
+def cases_of(problem: Problem) -> tuple[Case, ...]:
+    """The cases with input and output; the reference answer as the only output where there are no tests at all."""
+    found = problem.metadata.get("cases")
+    if isinstance(found, list):
+        return tuple(_case(item) for item in found if isinstance(item, Mapping))
+    both = problem.metadata.get("input_output")
+    if isinstance(both, str):
+        both = json.loads(both)
+    if isinstance(both, Mapping):
+        pairs = zip(both.get("inputs", ()), both.get("outputs", ()), strict=True)
+        return tuple(Case(_text(given), _text(wanted)) for given, wanted in pairs)
+    if problem.answer and not unit_tests(problem):
+        return (Case("", problem.answer),)
+    return ()
+
+
+def unit_tests(problem: Problem) -> tuple[str, ...]:
+    """The tests in Python."""
+    found = next((problem.metadata[k] for k in ("tests", "test_list", "test") if problem.metadata.get(k)), ())
+    tests = [found] if isinstance(found, str) else [str(item) for item in found]
+    entry = problem.metadata.get("entry_point")
+    if tests and isinstance(entry, str) and entry.isidentifier():
+        tests = ["\n".join([*tests, f"check({entry})"])]
+    return tuple(tests)
+
+
+def _case(item: Mapping[str, Any]) -> Case:
+    given = next((item[k] for k in ("input", "stdin") if k in item), "")
+    wanted = next((item[k] for k in ("output", "stdout") if k in item), "")
+    return Case(_text(given), _text(wanted))
+
+
+def _text(value: Any) -> str:
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _complaint(ran: Ran, case: Case) -> str:
+    """What is wrong with a run; '' when it printed what it should."""
+    if ran.stopped:
+        return f"ran over its {ran.stopped} limit"
+    if ran.exit:
+        return f"exit status {ran.exit}{_last_line(ran.stderr)}"
+    if _lines(ran.stdout) == _lines(case.stdout):
+        return ""
+    return f"printed {ran.stdout.strip()[:_SHOWN]!r}, expected {case.stdout.strip()[:_SHOWN]!r}"
+
+
+def _lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.rstrip().split("\n")]
+
+
+def _last_line(stderr: str) -> str:
+    lines = stderr.strip().splitlines()
+    return f": {lines[-1][:_SHOWN]}" if lines else ""
+
+
+@cache
+def _harness() -> str:
+    return Path(__file__).with_name("program_harness.py").read_text(encoding="utf-8")
+
+
+_waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _slots() -> asyncio.Semaphore:
+    """As many programs at once as there are processors, over all groups."""
+    return _waiting.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(os.cpu_count() or 1))
