@@ -159,7 +159,7 @@ async def test_without_max_tokens_the_longest_reply_so_far_is_reserved():
 
 @pytest.mark.parametrize("policy", [RetryPolicy(9, wait_initial=3600, wait_max=3600), RetryPolicy(9)])
 async def test_a_stop_ends_every_wait_for_another_try(policy):
-    """A call that waits for its next try, by our policy or by the endpoint's word, gives up when nothing is admitted."""
+    """A call that waits for its next try, by our policy or the endpoint's word, gives up when none is admitted."""
     ledger, tried = Ledger(), asyncio.Event()
 
     async def busy(request: Request) -> Reply:

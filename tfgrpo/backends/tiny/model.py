@@ -88,9 +88,11 @@ class TinyLM:
     def __init__(self, folder: Path) -> None:
         self.network = Network(folder)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._words = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._words.encode_special_tokens = True  # They are then encoded as the letters that they consist of.
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self.end: int = config["eos_token_id"]
-        self._start = self.encode("<|im_start|>")[0]
+        self._start, self._stop = self.encode("<|im_start|><|im_end|>")
         self._system = self.encode("<|im_start|>system")
         self._prompts: OrderedDict[tuple[int, ...], tuple[Floats, Caches]] = OrderedDict()
         self._lock = Lock()
@@ -103,6 +105,11 @@ class TinyLM:
     def encode(self, text: str) -> list[int]:
         """Token ids of a text; special tokens are recognised."""
         ids: list[int] = self.tokenizer.encode(text).ids
+        return ids
+
+    def words(self, text: str) -> list[int]:
+        """Token ids of a text that somebody wrote: special tokens in it are letters like all others."""
+        ids: list[int] = self._words.encode(text).ids
         return ids
 
     def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
@@ -118,8 +125,15 @@ class TinyLM:
         return "".join(f"{turn}<|im_end|>\n" for turn in turns) + "<|im_start|>assistant\n"
 
     def chat_ids(self, messages: Sequence[Mapping[str, object]], *, resume: bool = False) -> list[int]:
-        """Token ids of `chat_text`."""
-        return self.encode(self.chat_text(messages, resume=resume))
+        """Token ids of `chat_text`, except that a message which spells special tokens cannot end its own turn."""
+        turns = [f"{message['role']}\n{message['content'] or ''}" for message in messages]
+        if not (resume and messages and messages[-1]["role"] == "assistant"):
+            turns.append("assistant\n")
+        line = self.words("\n")
+        ids: list[int] = []
+        for turn in turns:
+            ids += [*([self._stop, *line] if ids else ()), self._start, *self.words(turn)]
+        return ids
 
     def generate(self, jobs: Sequence[Job]) -> list[Completion]:
         """Sample all jobs at once; completions come in the order of the jobs."""
