@@ -191,10 +191,11 @@ async def launch(
 
 def _inside(isolated: Isolation, limits: Limits) -> Inside:
     if isolated.kind == "bubblewrap":
-        as_root, name = _bubblewrap()
-        command = (*bubblewrap.command(files_mb=limits.files_mb, as_root=as_root), *_interpreter(sys.executable))
+        way = _bubblewrap()
+        command = (*bubblewrap.command(files_mb=limits.files_mb, way=way), *_interpreter(sys.executable))
         # A user id of its own for each run: the kernel counts processes by it.
-        orders = {"uid": random.randrange(2**30, 2**31 - 2**20)} if as_root else {}
+        orders = {"uid": random.randrange(2**30, 2**31 - 2**20)} if way == bubblewrap.ROOT else {}
+        name = f"{bubblewrap.version()}, {way}"
         return Inside(command, name, {}, orders=orders)
     if isolated.kind == "limits":
         here = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
@@ -225,16 +226,15 @@ def _orders(inside: Inside, limits: Limits, *, session: bool) -> dict[str, Any]:
 
 
 @cache
-def _bubblewrap() -> tuple[bool, str]:
-    """Return whether root can become somebody else inside, and the name of what works."""
+def _bubblewrap() -> str:
+    """Return the best way in which bubblewrap works here."""
     tried = ""
-    for as_root in (True, False):
-        command = [*bubblewrap.command(files_mb=1, as_root=as_root), *_interpreter(sys.executable)]
-        order = {"code": PROBE, "notebook": False, "rlimits": {}, "uid": 2**30 if as_root else 0}
-        works, tried = _probe(command, order, {})
+    for way in bubblewrap.WAYS:
+        command = [*bubblewrap.command(files_mb=1, way=way), *_interpreter(sys.executable)]
+        uid = 2**30 if way == bubblewrap.ROOT else 0
+        works, tried = _probe(command, {"code": PROBE, "notebook": False, "rlimits": {}, "uid": uid}, {})
         if works:
-            who = "as a user of its own" if as_root else "in a user namespace"
-            return as_root, f"{bubblewrap.version()}, {who}"
+            return way
     raise UsageError(bubblewrap.missing(tried))
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -24,20 +24,28 @@ OTHERWISE = (
 )
 
 
-def command(*, files_mb: int, as_root: bool) -> list[str]:
+ROOT, USER, PLAIN = "as a user of its own", "in a user namespace", "without a user namespace"
+"""Ways to run it, the best first. As root the code becomes a user that owns nothing; else a namespace of users that
+cannot be nested; else, for old versions and where bubblewrap is installed setuid, whatever it finds."""
+WAYS: Mapping[str, tuple[str, ...]] = {
+    ROOT: ("--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"),
+    USER: ("--unshare-user", "--disable-userns", "--cap-drop", "ALL"),
+    PLAIN: ("--unshare-user-try", "--cap-drop", "ALL"),
+}
+
+
+def command(*, files_mb: int, way: str) -> list[str]:
     """Return bubblewrap with its options, ready for the command to run inside.
 
     Args:
         files_mb: size of /tmp and of /dev/shm, in MiB each.
-        as_root: keep the two capabilities with which root can become somebody else inside; without it a namespace of
-            users is used wherever there can be one.
+        way: one of `WAYS`.
     """
     size = str(files_mb * 2**20)
-    users = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     return [
         _program(),
         *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
-        *(users if as_root else ("--unshare-user-try", "--cap-drop", "ALL")),
+        *WAYS[way],
         *("--die-with-parent", "--new-session", "--hostname", "sandbox", "--clearenv"),
         *("--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", SCRATCH, "--setenv", "LANG", "C.UTF-8"),
         # Numeric libraries start a thread per core otherwise, and threads count as processes.

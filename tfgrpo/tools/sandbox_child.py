@@ -36,7 +36,7 @@ def main() -> None:
     code = run(order["code"], fresh(), notebook=order["notebook"])
     flush()
     # Threads and exit handlers of the code end with it.
-    sys.exit(code)
+    raise SystemExit(code)
 
 
 def frame(descriptor: int) -> Any:

@@ -1,0 +1,287 @@
+"""Attempts to get out of the sandbox, by code that says ESCAPED when it got anywhere, and what is left of them.
+
+They need bubblewrap (apt-get install bubblewrap); .ci/run installs it and fails where it does not work.
+"""
+
+# ruff: noqa: E501  (code of one line each reads as a table)
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tfgrpo.errors import UsageError
+from tfgrpo.tools.sandbox import Isolation, Limits, Ran, run_python, usable
+
+QUICK = Limits(seconds=3, memory_mb=256, output_bytes=20_000, processes=24, files_mb=8)
+TRY = "def attempt(f, *a):\n    try:\n        f(*a)\n    except BaseException as error:\n        print(type(error).__name__)\n    else:\n        print('ESCAPED')\n"
+
+FORBIDDEN = {
+    "tcp to a server of this machine": "import socket\nattempt(socket.create_connection, ('127.0.0.1', {port}), 1)",
+    "tcp to the world": "import socket\nattempt(socket.create_connection, ('1.1.1.1', 53), 1)",
+    "udp to the world": "import socket\nattempt(socket.socket(type=socket.SOCK_DGRAM).sendto, b'x', ('1.1.1.1', 53))",
+    "names of the network": "import socket\nattempt(socket.getaddrinfo, 'example.com', 80)",
+    "raw packets": "import socket\nattempt(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)",
+    "an abstract unix socket": "import socket\nattempt(socket.socket(socket.AF_UNIX).connect, '\\0{mark}')",
+    "a unix socket in a folder": "import socket\nattempt(socket.socket(socket.AF_UNIX).connect, '{folder}/listening')",
+    "a secret by its path": "attempt(open, '{secret}')",
+    "a secret by a symlink": "import os\nos.symlink('{secret}', '/tmp/link')\nattempt(open, '/tmp/link')",
+    "a secret by /proc/1/root": "attempt(open, '/proc/1/root{secret}')",
+    "a secret by /proc/self/cwd": "attempt(open, '/proc/self/cwd/../..{secret}')",
+    "a secret by a hard link": "import os\nattempt(os.link, '{secret}', '/tmp/hard')",
+    "the folder of the secret": "import os\nattempt(os.listdir, '{folder}')",
+    "the password file": "attempt(open, '/etc/shadow')",
+    "writing to the system": "attempt(open, '/usr/{mark}', 'w')",
+    "writing to the root folder": "attempt(open, '/{mark}', 'w')",
+    "writing beside the packages": "import sysconfig\nattempt(open, sysconfig.get_path('purelib') + '/{mark}.pth', 'w')",
+    "writing over the interpreter": "import sys\nattempt(open, sys.executable, 'ab')",
+    "writing beside the secret": "attempt(open, '{folder}/{mark}', 'w')",
+    "changing permissions": "import os, sys\nattempt(os.chmod, sys.prefix, 0o777)",
+    "making a device": "import os, stat\nattempt(os.mknod, '/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0))",
+    "the memory of the machine": "attempt(open, '/dev/mem', 'rb')",
+    "the terminal": "attempt(open, '/dev/tty')",
+    "settings of the kernel": "attempt(open, '/proc/sys/kernel/core_pattern', 'w')",
+    "the magic key": "attempt(open, '/proc/sysrq-trigger', 'w')",
+    "limits of the memory": "import resource as r\nattempt(r.setrlimit, r.RLIMIT_AS, (r.RLIM_INFINITY, r.RLIM_INFINITY))",
+    "limits of the processes": "import resource as r\nattempt(r.setrlimit, r.RLIMIT_NPROC, (9999, 9999))",
+    "another root folder": "import os\nattempt(os.chroot, '/usr')",
+    "another host name": "import socket\nattempt(socket.sethostname, 'x')",
+    "a higher priority": "import os\nattempt(os.nice, -10)",
+    "the clock": "import time\nattempt(time.clock_settime, time.CLOCK_REALTIME, 0)",
+    "signals to this process": "import os\nattempt(os.kill, {pid}, 15)",
+    "the memory of the parent": "import os\nattempt(open, f'/proc/{os.getppid()}/mem', 'rb+')",
+}
+"""What must fail, whatever the error."""
+
+SILENT = {
+    "keys in the environment": "import os\nprint(os.environ)",
+    "keys of other processes": "import glob\nfor f in glob.glob('/proc/*/environ'):\n    try:\n        print(open(f).read())\n    except OSError as error:\n        print(error)",
+    "command lines of other processes": "import glob\nfor f in glob.glob('/proc/[0-9]*/cmdline'):\n    print(open(f).read().replace('\\0', ' ')[:3000])",
+    "inherited descriptors": "import os\nfor n in os.listdir('/proc/self/fd'):\n    try:\n        print(os.readlink('/proc/self/fd/' + n))\n        print(os.pread(int(n), 1000, 0))\n    except OSError:\n        pass",
+    "shared folders": "import os\nfor top in ('/tmp', '/dev/shm', '/var', '/home', '/run', '/mnt', '/root', '/srv', '/opt'):\n    for where, folders, files in os.walk(top):\n        if len(files) and 'lib' not in where and 'bin' not in where:\n            print(where, files[:50])",
+    "mounts": "print(open('/proc/self/mounts').read())",
+    "harness in memory": "import gc, sys\nprint([o for o in gc.get_objects() if isinstance(o, dict) and 'rlimits' in o and 'secret' in str(o)])\nprint(sys.argv, sys.orig_argv[1:3])",
+    "stdin of the harness": "import sys\nprint(repr(sys.stdin.read()))",
+}
+"""What may run, and must not print the mark that this process knows."""
+
+STOPPED = {
+    "a fork bomb": ("import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass", {"time", "processes"}),
+    "a bomb of threads": ("import threading, time\nwhile True:\n    try:\n        threading.Thread(target=time.sleep, args=(60,)).start()\n    except BaseException:\n        pass", {"time", "processes", "memory"}),
+    "memory in many processes": ("import os, time\nfor _ in range(8):\n    if not os.fork():\n        x = bytearray(100 * 2**20)\n        for i in range(0, len(x), 4096):\n            x[i] = 1\n        time.sleep(60)\ntime.sleep(60)", {"memory"}),
+    "endless output": ("while True:\n    print('x' * 1000)", {"output"}),
+    "endless errors": ("import sys\nwhile True:\n    sys.stderr.write('x' * 1000)", {"output"}),
+    "an endless loop": ("while True: pass", {"time"}),
+    "huge numbers": ("print(10 ** 10 ** 10)", {"time", "memory"}),
+    "sleep with closed streams": ("import os, time\nfor n in range(3):\n    os.close(n)\ntime.sleep(60)", {"time"}),
+    "deaf to signals": ("import signal\nfor n in range(1, 64):\n    try:\n        signal.signal(n, signal.SIG_IGN)\n    except (OSError, ValueError):\n        pass\nwhile True: pass", {"time"}),
+    "an exit handler that never ends": ("import atexit, time\natexit.register(time.sleep, 60)", {"time"}),
+    "output of a child that is never read": ("import subprocess\nsubprocess.run(['yes'])", {"output"}),
+}  # fmt: skip
+"""What must be ended from outside, and the reasons that may be given."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def walls() -> None:
+    """Skip all of this where bubblewrap is not; CI has a test of its own that fails there."""
+    try:
+        usable(Isolation())
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What the code is after."""
+
+    secret: Path
+    mark: str
+    port: int
+    listener: socket.socket
+
+    def fill(self, code: str) -> str:
+        """Name the targets in the code."""
+        filled = code
+        for name, value in {
+            "secret": self.secret, "folder": self.secret.parent, "mark": self.mark, "port": self.port, "pid": os.getpid(),
+        }.items():  # fmt: skip
+            filled = filled.replace("{" + name + "}", str(value))
+        return filled
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside]:
+    """A secret in a file, in the environment and behind sockets, under a mark that only this process knows."""
+    mark = f"secret{secrets.token_hex(8)}"
+    (tmp_path / "keys").write_text(mark, encoding="utf-8")
+    (tmp_path / mark[:6]).write_text("", encoding="utf-8")
+    monkeypatch.setenv("OPENAI_API_KEY", mark)
+    with contextlib.ExitStack() as stack:
+        tcp = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        for name in (f"\0{mark}", str(tmp_path / "listening")):
+            unix = stack.enter_context(socket.socket(socket.AF_UNIX))
+            unix.bind(name)
+            unix.listen()
+        file = stack.enter_context((tmp_path / "keys").open())
+        os.set_inheritable(file.fileno(), True)
+        tcp.setblocking(False)
+        yield Outside(tmp_path / "keys", mark, tcp.getsockname()[1], tcp)
+
+
+async def ran(code: str, limits: Limits = QUICK) -> Ran:
+    """Run code in bubblewrap."""
+    return await run_python(code, limits=limits)
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+async def test_what_is_outside_cannot_be_reached(name: str, outside: Outside):
+    """The attempt raises inside, and outside nothing was touched."""
+    before = sorted(path.name for path in outside.secret.parent.iterdir())
+    found = await ran(TRY + outside.fill(FORBIDDEN[name]))
+    assert found.stdout.strip(), found
+    assert "ESCAPED" not in found.stdout
+    assert (found.exit, found.stopped) == (0, "")
+    assert sorted(path.name for path in outside.secret.parent.iterdir()) == before
+    with pytest.raises(BlockingIOError):
+        outside.listener.accept()
+
+
+@pytest.mark.parametrize("name", SILENT)
+async def test_what_is_known_outside_cannot_be_read(name: str, outside: Outside):
+    """Nothing that the code prints holds the mark of this process."""
+    found = await ran(outside.fill(SILENT[name]))
+    assert found.stdout.strip(), found
+    assert found.exit == 0, found.stderr
+    assert outside.mark not in found.stdout + found.stderr
+
+
+@pytest.mark.parametrize("name", STOPPED)
+async def test_what_does_not_end_is_ended(name: str):
+    """The reason is told, and the next run finds a machine in order."""
+    code, reasons = STOPPED[name]
+    limits = Limits(1.5 if "time" in reasons else 30, 256, 20_000, 24, 8)
+    found = await ran(code, limits)
+    assert found.stopped in reasons, found
+    assert found.exit is None
+    assert (await ran("print(6 * 7)")).stdout == "42\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_status"),
+    [
+        ("import os\nos._exit(7)", 7),
+        ("import sys\nsys.exit(3)", 3),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", 137),
+        ("import os\ntry:\n    os.kill(-1, 9)\nexcept OSError:\n    pass\nos.kill(os.getpid(), 9)", 137),
+        ("import sys\nsys.exit = None\nexit = None\nimport os\nos._exit = print", 0),
+        ("def f():\n    return f()\nf()", 1),
+        ("x = [0] * 10**9", 1),
+        ("open('/tmp/big', 'wb').write(bytes(100 * 2**20))", None),
+        ("import ctypes\nctypes.string_at(0)", 139),
+        ("import sys\nsys.setrecursionlimit(10**8)\nx = []\nfor _ in range(10**5): x = [x]\nrepr(x)", None),
+        ("print('\\0')", 0),
+        ("\ud800", 1),
+        ("x = '" + "a" * 3_000_000 + "'", 0),
+    ],
+)
+async def test_every_end_is_told_as_it_was(code: str, exit_status: int | None):
+    """Exit, signal, exhausted memory, disk or stack: the status says so, and it is the code's alone."""
+    found = await ran(code)
+    assert found.stopped == ""
+    assert found.exit == exit_status if exit_status is not None else found.exit not in (None, 0), found
+    assert (await ran("print(6 * 7)")).stdout == "42\n"
+
+
+async def test_the_disk_cannot_be_filled():
+    """All places that can be written hold a few MiB together."""
+    code = """
+import os
+total = 0
+for place in ('/tmp', '/dev/shm', '/dev', '/var/tmp', '.'):
+    for number in range(40):
+        try:
+            with open(f'{place}/{number}', 'wb', buffering=0) as file:
+                for _ in range(4):
+                    total += file.write(bytes(2**20))
+        except OSError:
+            pass
+print(total)
+"""
+    found = await ran(code)
+    assert found.exit == 0
+    assert int(found.stdout) <= 3 * QUICK.files_mb * 2**20
+
+
+async def test_no_process_is_left_behind():
+    """A daemon in a session of its own ends with its call."""
+    mark = f"left{secrets.token_hex(8)}"
+    code = f"""
+import os, sys, time
+if not os.fork():
+    os.setsid()
+    if not os.fork():
+        os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', '{mark}'])
+    os._exit(0)
+time.sleep(0.3)
+"""
+    found = await ran(code)
+    assert found.exit == 0
+    await asyncio.sleep(0.2)
+    assert not [pid for pid in os.listdir("/proc") if pid.isdecimal() and mark.encode() in _cmdline(pid)]
+
+
+def _cmdline(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+async def test_a_namespace_of_its_own_gives_nothing():
+    """Where the kernel lets the code make namespaces, read-only stays read-only and the secret stays away."""
+    code = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+libc.unshare(0x10000000 | 0x00020000)
+libc.mount(b'none', b'/usr', None, 32 | 4096, None)
+libc.mount(b'/proc/1/root', b'/tmp', None, 4096, None)
+for place in ('/usr/x', '/x', '{folder}/x'):
+    try:
+        open(place, 'w')
+        print('ESCAPED', place)
+    except OSError as error:
+        print(error)
+"""
+    found = await ran(code)
+    assert "ESCAPED" not in found.stdout
+    assert found.stdout.count("\n") == 3
+
+
+async def test_cancelling_ends_the_code():
+    """A rollout that is given up takes its processes with it."""
+    mark = f"left{secrets.token_hex(8)}"
+    code = f"import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', '{mark}'])"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.6):
+            await ran(code, Limits(seconds=30))
+    assert not [pid for pid in os.listdir("/proc") if pid.isdecimal() and mark.encode() in _cmdline(pid)]
+
+
+@pytest.mark.slow
+def test_bubblewrap_works_where_ci_runs():
+    """What skips elsewhere must run here: this fails where the sandbox cannot be used."""
+    assert usable(Isolation()).startswith("bubblewrap")
+
+
+def test_this_process_was_not_hurt():
+    """Signals sent by the code did not arrive."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
