@@ -18,6 +18,9 @@ from experience_db.records import Edit, Evidence, Lesson, Op
 FORMAT = "experience_db/1"
 """Name and version of the export format."""
 
+TAINTED = "tainted by tool output"
+"""How a Markdown export marks such a lesson; an import reads it back."""
+
 _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[\w+\]\s+)?(.+)")
 
 
@@ -61,11 +64,12 @@ class Exchange(Libraries):
                     self._insert_evidence(name, made.version, replace(item, lesson_ids=ids), None, None)
             return made
 
-    def import_texts(self, texts: Sequence[str], name: str, *, note: str = "import") -> Library:
-        """Add plain lesson texts as one new version of a library, which is created when it is not there."""
+    def import_texts(self, texts: Sequence[str | Edit], name: str, *, note: str = "import") -> Library:
+        """Add lessons, as plain texts or ADDs, as one new version of a library, which is created when need be."""
+        edits = [Edit(Op.ADD, text) if isinstance(text, str) else text for text in texts]
         with self.atomic():
             head = self.create_library(name)
-            return self.commit(name, [Edit(Op.ADD, text) for text in texts], parent=head.version, note=note)
+            return self.commit(name, edits, parent=head.version, note=note)
 
     def export_markdown(self, name: str, version: int | None = None) -> str:
         """One version as a Markdown list for people, with what was measured about each lesson."""
@@ -73,21 +77,27 @@ class Exchange(Libraries):
         lines = [f"# {name}, version {library.version}", ""]
         for lesson in library:
             lines.append(f"- [{lesson.id}] " + lesson.text.replace("\n", "\n  "))
+            lines += [f"  - {TAINTED}"] if lesson.tainted else []
             lines += [f"  - {_in_words(item)}" for item in self.evidence(name, lesson.id)]
         return "\n".join(lines) + "\n"
 
 
 def lesson_texts(text: str) -> tuple[str, ...]:
-    """Lesson texts from JSONL (strings, or objects with `text` or `lesson`) or from a Markdown list.
+    """Lesson texts from a file; see `lesson_edits`."""
+    return tuple(edit.text or "" for edit in lesson_edits(text))
 
-    Items of a nested list (evidence, in our own export) are left out; indented lines continue an item. Raises
-    BadImport, naming the line.
+
+def lesson_edits(text: str) -> tuple[Edit, ...]:
+    """ADDs from JSONL (strings, or objects with `text` or `lesson`, and perhaps `tainted`) or from a Markdown list.
+
+    Items of a nested list (evidence, in our own export) are left out, but for the mark of taint; indented lines
+    continue an item. Raises BadImport, naming the line.
     """
     first = text.lstrip()[:1]
     return _from_jsonl(text) if first in {"{", '"'} else _from_markdown(text)
 
 
-def _from_jsonl(text: str) -> tuple[str, ...]:
+def _from_jsonl(text: str) -> tuple[Edit, ...]:
     texts = []
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
@@ -99,12 +109,13 @@ def _from_jsonl(text: str) -> tuple[str, ...]:
         lesson = row.get("text", row.get("lesson")) if isinstance(row, dict) else row
         if not isinstance(lesson, str) or not lesson.strip():
             raise BadImport(f'line {number} holds no lesson; write {{"text": "..."}} on each line')
-        texts.append(lesson)
+        texts.append(Edit(Op.ADD, lesson, tainted=isinstance(row, dict) and bool(row.get("tainted"))))
     return tuple(texts)
 
 
-def _from_markdown(text: str) -> tuple[str, ...]:
+def _from_markdown(text: str) -> tuple[Edit, ...]:
     texts: list[str] = []
+    tainted: set[int] = set()
     for line in text.splitlines():
         indented = line[:1].isspace()
         item = _ITEM.fullmatch(line)
@@ -112,9 +123,11 @@ def _from_markdown(text: str) -> tuple[str, ...]:
             texts.append(item[1].strip())
         elif indented and line.strip() and not item and texts:
             texts[-1] += "\n" + line.strip()
+        elif item and texts and item[1].strip() == TAINTED:
+            tainted.add(len(texts) - 1)
     if not texts and text.strip():
         raise BadImport("no list items found; start each lesson with '- ', or give JSONL")
-    return tuple(texts)
+    return tuple(Edit(Op.ADD, said, tainted=number in tainted) for number, said in enumerate(texts))
 
 
 def _checked(exported: Mapping[str, Any]) -> tuple[str, tuple[Lesson, ...], tuple[Evidence, ...]]:

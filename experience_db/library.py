@@ -94,6 +94,11 @@ def check_template(template: str) -> None:
     _render(template, (Lesson(1, "text", 1, 1),))
 
 
+def frame(template: str) -> str:
+    """Return what a template says around its lessons: its rendering of one lesson without words. Raises BadTemplate."""
+    return _render(template, (Lesson(1, "", 1, 1),))
+
+
 def _extended(content: Any, block: str) -> Any:
     """Content with the block at its end; content may be text, a list of parts, or nothing."""
     if not content:

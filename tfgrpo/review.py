@@ -146,7 +146,7 @@ def accept(store: Store, name: str, ids: Sequence[int], note: str = "review") ->
         applied = [row for row in store.log(name) if row.version == made.version]
         measured = store.evidence(name)
         for item, row in zip(chosen, applied, strict=True):
-            store.add_evidence(name, [_credited(e, item, row.lesson_id) for e in measured if _about(e, item)])
+            store.add_evidence(name, [_credited(e, item, row.lesson_id) for e in measured if about(e, item)])
         return made
 
 
@@ -194,7 +194,7 @@ def _require_fit(item: UnappliedEdit, head: Library) -> None:
         raise UsageError(f"edit {item.id} is no news: lesson {twin.id} says the same; reject it instead")
 
 
-def _about(found: Evidence, item: UnappliedEdit) -> bool:
+def about(found: Evidence, item: UnappliedEdit) -> bool:
     """Whether a gate measured this very edit."""
     edit = [item.edit.op.value, list(item.edit.ids), item.edit.text]
     return (

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experience_db import BadImport, BadTemplate, Edit, Evidence, Op, Source, Store, lesson_texts
+from experience_db.exchange import lesson_edits
 
 
 @pytest.fixture
@@ -93,6 +94,7 @@ def test_markdown_export_reads_like_a_list(grown):
     assert grown.export_markdown("web") == (
         "# web, version 2\n\n"
         "- [1] Convert ☃ first.\n"
+        "  - tainted by tool output\n"
         "  - gate: +0.100 [+0.020, +0.180], n=64, accepted\n"
         "- [3] Check the edge cases of a loop.\n"
     )
@@ -106,6 +108,17 @@ def test_markdown_export_can_be_imported(grown):
     made = grown.import_texts(texts, "copy")
     assert [(lesson.id, lesson.text) for lesson in made] == list(enumerate(texts, start=1))
     assert made.version == 1
+
+
+def test_taint_survives_every_form_of_export(grown):
+    """JSON, Markdown and JSONL rows bring the mark back; a list without it brings none."""
+    grown.import_(grown.export("web"), "from-json")
+    grown.import_texts(lesson_edits(grown.export_markdown("web")), "from-markdown")
+    rows = '{"text": "Convert.", "tainted": true}\n{"text": "Check."}'
+    grown.import_texts(lesson_edits(rows), "from-jsonl")
+    for name in ("from-json", "from-markdown", "from-jsonl"):
+        assert [lesson.tainted for lesson in grown.library(name)] == [True, False], name
+    assert grown.verify() == ()
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,13 @@ def learn(
         str | None, typer.Option("--heldout", help="File, or fraction of the dataset, to gate and measure on.")
     ] = None,
     gate: Annotated[str | None, typer.Option("--gate", help="paired (default), open, or likelihood.")] = None,
+    review: Annotated[
+        bool | None,
+        typer.Option(
+            "--review/--no-review",
+            help="Lessons that rest on tool output wait for `lessons review`; default: where a tool brings in pages.",
+        ),
+    ] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Stop before spending more US dollars.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop before using more tokens.")] = None,
     budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
@@ -70,6 +77,7 @@ def learn(
         limit=limit,
         heldout=heldout,
         gate=gate,
+        review=review,
         budget_usd=budget_usd,
         budget_tokens=budget_tokens,
         budget_calls=budget_calls,

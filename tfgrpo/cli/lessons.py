@@ -12,10 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from experience_db import Edit, Op, Store
-from experience_db.exchange import lesson_texts
+from experience_db.exchange import lesson_edits
+from experience_db.library import frame
 from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
+from tfgrpo.cli.review import Allow, require_clean, review
 from tfgrpo.cli.show import lesson_line, lessons
 from tfgrpo.cli.story import Id, Lib, in_words, list_, show
 from tfgrpo.errors import UsageError
@@ -25,8 +27,14 @@ def _read(db: Path | None) -> Store:
     return Store.open(o.db_path(db), readonly=True)
 
 
-def add(text: Annotated[str, typer.Argument(help="The lesson.")], library: Lib = "default", db: o.Db = None) -> None:
-    """Add a lesson by hand."""
+def add(
+    text: Annotated[str, typer.Argument(help="The lesson.")],
+    library: Lib = "default",
+    db: o.Db = None,
+    allow: Allow = "",
+) -> None:
+    """Add a lesson by hand; orders, addresses, secrets, code, hidden characters and markup are refused."""
+    require_clean([text], allow)
     _commit(library, db, Edit(Op.ADD, text, reason="by hand"), create=True)
 
 
@@ -35,8 +43,10 @@ def edit(
     text: Annotated[str, typer.Argument(help="The new words.")],
     library: Lib = "default",
     db: o.Db = None,
+    allow: Allow = "",
 ) -> None:
-    """Give a lesson new words; its id and history stay."""
+    """Give a lesson new words; its id and history stay. What `add` refuses is refused."""
+    require_clean([text], allow)
     _commit(library, db, Edit(Op.UPDATE, text, (lesson_id,), "by hand"))
 
 
@@ -133,18 +143,29 @@ def import_(
     file: Annotated[Path, typer.Argument(help="What `export` wrote, or one lesson a line (JSONL, text or Markdown).")],
     library: Lib = "default",
     db: o.Db = None,
+    allow: Allow = "",
 ) -> None:
-    """Read lessons into a library; ids are given anew, sources and evidence come along."""
+    """Read lessons into a library; ids are given anew, sources and evidence come along. `add` tells what is refused."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text; export it again, or give one lesson a line") from error
+    whole = _json(text, file) if text.lstrip().startswith("{") and '"lessons"' in text else None
+    edits = () if whole is not None else lesson_edits(text)
+    require_clean([edit.text or "" for edit in edits] if whole is None else _texts(whole), allow)
+    if whole is not None:
+        require_clean([frame(str(whole.get("template") or ""))], f"{allow},markup", "template")
     with Store.open(o.db_path(db)) as store:
-        whole = text.lstrip().startswith("{") and '"lessons"' in text
-        after = store.import_(_json(text, file), library) if whole else store.import_texts(lesson_texts(text), library)
+        after = store.import_texts(edits, library) if whole is None else store.import_(whole, library)
     typer.echo(f"library {library!r}: version {after.version}, {lessons(len(after))}")
+
+
+def _texts(whole: Mapping[str, Any]) -> list[str]:
+    """Return the lessons of an export, as far as it has any."""
+    rows = whole.get("lessons")
+    return [str(row.get("text", "")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def _json(text: str, file: Path) -> dict[str, Any]:
@@ -168,6 +189,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "diff": diff,
     "blame": show,
     "audit": audit,
+    "review": review,
     "rollback": rollback,
     "export": export,
     "import": import_,

@@ -14,6 +14,7 @@ from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
 from tfgrpo.loop import count
+from tfgrpo.scanners import visible
 from tfgrpo.types import Step
 
 MOST_REASONS = 8
@@ -49,7 +50,8 @@ def lesson_line(lesson: Lesson, evidence: Sequence[Evidence]) -> str:
     """Return one lesson with its best evidence and its sources."""
     problems = list(dict.fromkeys(source.problem_id for source in lesson.sources))
     origin = f"from {len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "written by hand"
-    return f"  [{lesson.id}] {lesson.text}\n      {effect(evidence)}; {origin}"
+    origin += "; tainted by tool output" if lesson.tainted else ""
+    return f"  [{lesson.id}] {visible(' '.join(lesson.text.split()))}\n      {effect(evidence)}; {origin}"
 
 
 def effect(evidence: Sequence[Evidence]) -> str:

@@ -16,6 +16,7 @@ from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import effect, lesson_line, lessons, number
 from tfgrpo.edits import estimate_tokens
+from tfgrpo.scanners import visible
 from tfgrpo.summarize import shorten
 
 Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
@@ -182,7 +183,9 @@ def _said(request: Mapping[str, Any]) -> str:
 
 def _print_story(story: Blame, behind: Sequence[Origin], most: int | None) -> None:
     lesson = story.lesson
-    typer.echo(f"[{story.lesson_id}] {lesson.text if lesson else '(deleted)'}")
+    typer.echo(f"[{story.lesson_id}] {visible(lesson.text) if lesson else '(deleted)'}")
+    if lesson and lesson.tainted:
+        typer.echo("  tainted by tool output: strangers had a part in its words")
     if lesson:
         told = own_words(story.evidence, lesson.changed)
         size = f"{estimate_tokens(lesson.text)} tokens"
