@@ -11,7 +11,7 @@ LAYERS = (
     {"audit", "compare", "transfer"},
     {"api"},
     {"build", "graded"},
-    {"summary"},
+    {"summary", "events"},
     {"measure", "report", "controls"},
     {"search"},
     {"loop"},
@@ -23,7 +23,7 @@ LAYERS = (
     {"step_credit"},
     {"environments", "graders"},
     {"tools", "inject", "serve", "corpus", "watch", "lines"},
-    {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "scanners", "stats"},
+    {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "scanners", "seen", "stats"},
     {
         "boundary",
         "retry",

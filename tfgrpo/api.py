@@ -15,7 +15,7 @@ from typing import Any
 from experience_db import Evaluation as Measured
 from experience_db import Library, Store
 from experience_db.codec import finite
-from tfgrpo import build, grading, loop, measure
+from tfgrpo import build, grading, loop, measure, search
 from tfgrpo import config as configuration
 from tfgrpo import controls as controlling
 from tfgrpo.backends.metered import total
@@ -138,7 +138,7 @@ async def execute(
         status = "interrupted"
         try:
             await grading.checked(run.actor.grader)
-            async for step in loop.learn(run):
+            async for step in search.learn(run):
                 rollouts += sum(len(g.rollouts_G) for g in step.groups_P)
                 steps.append(step if rollouts <= KEPT_WHOLE else shed(step))
                 yield step

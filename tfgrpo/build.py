@@ -13,7 +13,7 @@ from typing import Any
 
 from experience_db import Journal, Library, Store
 from tfgrpo import config as configuration
-from tfgrpo import datasets, prompts, registry
+from tfgrpo import datasets, prompts, registry, search
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Metered, Tally
@@ -226,7 +226,7 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
         stack.push_async_callback(close, backend)
     if budget.usd is not None and (unknown := next((way.model for way in ways if way.price is None), None)):
         raise UsageError(f"the price of {unknown} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
-    ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds))
+    ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds, budget.stop_file))
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
     setup = replace(setup, tools=setup.tools or tools_of(setup.config))
     for tool in setup.tools:
@@ -234,6 +234,12 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     store = store or stack.enter_context(Store.open(setup.db))
     shared = paces((line, writer), engine, ledger)
     return Bench(setup, store, line, writer, texts, grader, ledger, shared, run, judging=judge)
+
+
+def teacher_of(bench: Bench) -> Teacher:
+    """Return the model that writes lessons, for commands that are not a run."""
+    writer = bench.writer
+    return Teacher(bench.backend(writer), writer.model, bench.prompts, Local(), bench.setup.config.lessons)
 
 
 def agent_name(setup: Setup) -> str:
@@ -249,6 +255,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     """
     config = setup.config
     gate = gate_for(config, heldout)
+    search.check(config, heldout)
     rules = rules_of(config.lessons.review, config.lessons.allow, config.environment.tools, configuration.secrets())
     bench = open_bench(setup, None, stack)
     store = bench.store

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tfgrpo import search_config
 from tfgrpo.engine_config import EngineConfig
 from tfgrpo.environment_config import CHOICES as ENVIRONMENT_CHOICES
 from tfgrpo.environment_config import LEAST as ENVIRONMENT_LEAST
@@ -25,6 +26,7 @@ from tfgrpo.errors import UnknownKey, UsageError
 from tfgrpo.grader_config import GraderConfig
 from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
+from tfgrpo.search_config import SearchConfig
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
@@ -72,6 +74,8 @@ class BudgetConfig:
     tokens: int | None = None
     usd: float | None = None
     seconds: float | None = None
+    stop_file: str = ""
+    """A run ends cleanly once this file is there; empty looks for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,7 @@ class LearnConfig:
     lessons: LessonsConfig = LessonsConfig()
     gate: GateConfig = GateConfig()
     engine: EngineConfig = EngineConfig()
+    search: SearchConfig = SearchConfig()
     budget: BudgetConfig = BudgetConfig()
 
 
@@ -161,6 +166,7 @@ LEAST: Mapping[str, float] = {
     "budget.usd": 0,
     "budget.seconds": 0,
     **ENVIRONMENT_LEAST,
+    **search_config.LEAST,
 }
 """Smallest value of the keys that have one."""
 
@@ -176,6 +182,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "lessons.stages": ("contrast", "four"),
     "lessons.summaries": ("", "never", "when-long", "always"),
     "lessons.consolidate": ("", "batch", "each"),
+    **search_config.CHOICES,
 }
 """All values of the keys that take a word."""
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.joined import Joined
@@ -42,6 +43,8 @@ class Budget:
     usd: float | None = None
     seconds: float | None = None
     """No call starts later than this after the first; those under way may end."""
+    stop_file: str = ""
+    """No call starts once this file is there; empty looks for none."""
 
 
 class Ledger:
@@ -128,6 +131,8 @@ class Ledger:
         """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
         if self.stopped:
             raise BudgetReached(self.stopped)
+        if self.budget.stop_file and Path(self.budget.stop_file).exists():
+            raise BudgetReached(f"{self.budget.stop_file} is there; the same command goes on once it is gone")
         self._began = self._clock() if self._began is None else self._began
         budget, others = self.budget, self._under_way
         _check("seconds", budget.seconds, self._clock() - self._began, 0.0, 1e-9)

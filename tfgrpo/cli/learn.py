@@ -17,6 +17,7 @@ from tfgrpo.cli import options as o
 from tfgrpo.cli.live import progress
 from tfgrpo.cli.progress import Progress
 from tfgrpo.cli.show import print_learned
+from tfgrpo.events import EventFile, begun
 from tfgrpo.loop import Run
 
 
@@ -57,6 +58,9 @@ def learn(
     budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="Start no call later than this.")] = None,
     field: o.Field = None,
+    events: Annotated[
+        Path | None, typer.Option("--events", help="Write groups, verdicts, candidates and steps here as JSON lines.")
+    ] = None,
     prompts: o.Prompts = None,
     json_: o.Json = False,
     quiet: o.Quiet = False,
@@ -94,8 +98,8 @@ def learn(
         prompts_dir=prompts,
         config=settings,
     )
-    with progress(quiet=quiet) as display:
-        result = asyncio.run(_learn(wanted, dataset, o.fields(field), display))
+    with progress(quiet=quiet) as display, EventFile(events) as told:
+        result = asyncio.run(_learn(wanted, dataset, o.fields(field), display, told))
     if display.interrupted:
         raise KeyboardInterrupt
     if json_:
@@ -107,15 +111,21 @@ def learn(
         raise typer.Exit(3)
 
 
-async def _learn(wanted: Setup, dataset: str, fields: dict[str, str], display: Progress) -> LearnResult:
+async def _learn(
+    wanted: Setup, dataset: str, fields: dict[str, str], display: Progress, told: EventFile
+) -> LearnResult:
     ended: list[LearnResult] = []
 
     def start(run: Run) -> None:
         display.start(run)
+        told.write(begun(run))
         # Not every thread may listen to signals; there an interrupt ends the run at once.
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGINT, display.interrupt)
+            for sign in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(sign, display.interrupt)
 
     async for step in api.execute(wanted, dataset, fields=fields, on_start=start, on_end=ended.append):
         display.step(step)
+        told.step(step)
+    told.write({"event": "end", **ended[0].summary})
     return ended[0]

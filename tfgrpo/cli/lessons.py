@@ -17,6 +17,7 @@ from experience_db.library import frame
 from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
+from tfgrpo.cli.merge import merge
 from tfgrpo.cli.review import Allow, require_clean, review
 from tfgrpo.cli.show import lesson_line, lessons
 from tfgrpo.cli.story import Id, Lib, in_words, list_, show
@@ -193,4 +194,5 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "rollback": rollback,
     "export": export,
     "import": import_,
+    "merge": merge,
 }
