@@ -22,6 +22,7 @@ from tfgrpo.edits import check_edits, fit_budget, join_duplicates
 from tfgrpo.errors import BudgetReached, NothingLearned
 from tfgrpo.loop import Run, effects, learning_sampling, minus
 from tfgrpo.method import NEW, accuracy
+from tfgrpo.review import decided_before, hold, screen
 from tfgrpo.search import gepa
 from tfgrpo.search.children import Goal
 from tfgrpo.search.gepa import Search
@@ -100,13 +101,15 @@ async def _bootstrap(found: Search) -> tuple[Step, Trials, tuple[Made, ...]]:
     taught = await teach(given, [run.learning[i] for i in drawn])
     run.stopped = _cut(taught)
     proposals = _lessons(taught)
-    adds = [p for p in sorted(proposals, key=lambda p: -p.support * p.weight) if p.edit.op is Op.ADD]
+    screened = screen(proposals, run.rules, decided_before(run.store, library.name, run.id, 0))
+    adds = [p for p in sorted(screened.clean, key=lambda p: -p.support * p.weight) if p.edit.op is Op.ADD]
     checked = check_edits([p.edit for p in adds], library.lessons, max_words=run.config.lessons.max_words)
     kept = checked.kept[: config.candidates]
     examples = demonstrations(taught.groups_P, config.demonstrations, run.id)
     dropped = [v for c in taught.contrasts_P for v in c.dropped]
+    dropped += [*screened.verdicts, *hold([Verdict("accepted", (p.edit,), "proposed") for p in screened.held])]
     dropped += [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
-    others = [p.edit for p in proposals if p.edit.op is not Op.ADD]
+    others = [p.edit for p in screened.clean if p.edit.op is not Op.ADD]
     beyond = [*others, *checked.kept[config.candidates :]]
     dropped += [
         Verdict("rejected", (edit,), "no candidate: only the best supported new lessons are") for edit in beyond

@@ -19,6 +19,7 @@ from tfgrpo.leakage import leaks
 from tfgrpo.loop import Run, effects, learning_sampling
 from tfgrpo.method import NEW, accuracy
 from tfgrpo.replies import ParsedEdits
+from tfgrpo.review import decided_before, hold, screen
 from tfgrpo.rollout import Graded, measure
 from tfgrpo.search.accept import Acceptance
 from tfgrpo.summarize import Effects, ask_edits, shorten, shown, transcript
@@ -105,9 +106,18 @@ async def propose(run: Run, task: Task, accept: Acceptance) -> Child:
     """
     try:
         child = await (_from_groups if mutation_of(run) == "groups" else _from_reflection)(run, task)
+        child = reviewed(run, child)
         return await _tried(run, child, accept) if child.proposals and not child.stopped else child
     except BudgetReached as error:
         return Child(task, stopped=str(error))
+
+
+def reviewed(run: Run, child: Child) -> Child:
+    """Take out what scanners refuse and what waits for a person: neither is part of a candidate."""
+    decided = decided_before(run.store, run.library.name, run.id, child.task.step)
+    found = screen(child.proposals, run.rules, decided)
+    held = hold([Verdict("accepted", (p.edit,), "proposed, and not measured") for p in found.held])
+    return replace(child, proposals=found.clean, dropped=(*child.dropped, *found.verdicts, *held))
 
 
 async def _from_reflection(run: Run, task: Task) -> Child:

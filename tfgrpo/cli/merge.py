@@ -1,0 +1,103 @@
+"""`tfgrpo lessons merge`: two versions of a library become one, lesson by lesson."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Annotated
+
+import typer
+
+from experience_db import Library, Store
+from tfgrpo import build
+from tfgrpo.build import Setup
+from tfgrpo.cli import options as o
+from tfgrpo.cli.show import lessons
+from tfgrpo.errors import UsageError
+from tfgrpo.search import by_hand
+from tfgrpo.search.by_hand import Asked
+from tfgrpo.search.resolve import Judged, Resolved
+
+
+def merge(
+    a: Annotated[str, typer.Argument(help="A version number of --library, or NAME[@VERSION].")],
+    b: Annotated[str, typer.Argument(help="The other one.")],
+    library: Annotated[str, typer.Option("--library", help="Whose versions the numbers are.")] = "default",
+    db: o.Db = None,
+    prefer: Annotated[
+        str, typer.Option("--prefer", help="a or b: whose words stand where no measurement decides.")
+    ] = "",
+    model: Annotated[
+        str | None, typer.Option("--model", help="Writes words that hold both where no measurement decides.")
+    ] = None,
+    base_url: o.BaseUrl = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the result and change nothing.")] = False,
+    json_: o.Json = False,
+) -> None:
+    """Merge two versions against the version that both come from; of two libraries, into the first.
+
+    What one side alone changed is taken. What both changed is decided by measured effects, else by --model or --prefer.
+    """
+    o.read_dotenv()
+    if prefer not in ("", "a", "b"):
+        raise UsageError(f"--prefer is a or b, not {prefer!r}")
+    with Store.open(o.db_path(db), readonly=dry_run and model is None) as store:
+        wanted = by_hand.asked(store, _side(store, a, library), _side(store, b, library))
+        found = asyncio.run(_resolved(store, wanted, prefer, model, base_url))
+        made = None if dry_run else by_hand.keep(store, wanted, found)
+        if json_:
+            o.print_json(told(wanted, found, made))
+            return
+        for line in lines(wanted, found):
+            typer.echo(line)
+        if made is not None:
+            typer.echo(f"library {made.name!r}: version {made.version}, {lessons(len(made))}")
+
+
+def _side(store: Store, spec: str, library: str) -> Library:
+    return build.library_at(store, f"{library}@{spec}" if spec.isdecimal() else spec)
+
+
+async def _resolved(
+    store: Store, wanted: Asked, prefer: str, model: str | None, base_url: list[str] | None
+) -> Resolved:
+    async with AsyncExitStack() as stack:
+        teacher = None
+        if model is not None:
+            setup = Setup(model, "exact", base_urls=tuple(base_url or ()), library=wanted.a.name)
+            teacher = build.teacher_of(build.open_bench(setup, store, stack))
+        return await by_hand.resolved(store, wanted, prefer=prefer, teacher=teacher)
+
+
+def lines(wanted: Asked, found: Resolved) -> list[str]:
+    """Return what the merge did, a line for each lesson that it moved."""
+    stem = wanted.ancestor
+    said = ["two libraries, nothing in common" if stem is None else f"both come from version {stem.version}"]
+    texts = {x.id: x.text for x in found.lessons}
+    merged = found.merged
+    if merged is not None:
+        sides = [("a", i) for i in merged.from_a] + [("b", i) for i in merged.from_b]
+        said += [f"from {side}: [{i}] {texts.get(i, 'left out')}" for side, i in sides]
+    return said + [f"both: [{j.conflict.id}] {_text(j)} ({j.how})" for j in found.judged]
+
+
+def _text(judged: Judged) -> str:
+    return judged.lesson.text if judged.lesson else "left out"
+
+
+def told(wanted: Asked, found: Resolved, made: Library | None) -> dict[str, object]:
+    """Return the object of `--json`."""
+    merged = found.merged
+    return {
+        "library": wanted.a.name,
+        "a": wanted.a.version,
+        "b": wanted.b.version if wanted.same else f"{wanted.b.name}@{wanted.b.version}",
+        "ancestor": wanted.ancestor.version if wanted.ancestor else None,
+        "version": made.version if made else None,
+        "lessons": [{"id": x.id, "text": x.text} for x in (made or found).lessons],
+        "from_a": list(merged.from_a) if merged else [],
+        "from_b": list(merged.from_b) if merged else [],
+        "both": [
+            {"id": j.conflict.id, "text": j.lesson.text if j.lesson else None, "how": j.how} for j in found.judged
+        ],
+    }
