@@ -2,14 +2,27 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.datasets import NAMED_SETS, batches, content_hash, from_rows, load, local_copy, overlap, split
+from tfgrpo.datasets import (
+    batches,
+    content_hash,
+    from_rows,
+    inventory,
+    load,
+    load_named,
+    local_copy,
+    marks,
+    overlap,
+    split,
+)
 from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.named_sets import NAMED_SETS
 from tfgrpo.types import Problem
 
 SHARED = Path(os.environ.get("TFGRPO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -163,7 +176,67 @@ def test_gsm8k_keeps_the_final_number(tmp_path):
     """Of a worked solution, what follows the mark is the reference."""
     rows = [json.dumps({"question": f"q{i}", "answer": f"work\n#### 1,{i:03}"}) for i in range(1319)]
     (tmp_path / "gsm8k_test.jsonl").write_text("\n".join(rows))
-    assert load("gsm8k", folder=tmp_path)[2].answer == "1002"
+    anything = replace(NAMED_SETS["gsm8k"], answers_mark="", words_mark="")
+    assert load_named(anything, {}, tmp_path)[2].answer == "1002"
+
+
+def test_a_copy_with_other_content_is_not_the_benchmark(tmp_path):
+    """The right number of rows is not enough: changed answers and changed questions are told apart, and refused."""
+    rows = [{"question": f"What is {i}?", "answer": str(i)} for i in range(30)]
+    answers, words = marks(from_rows(rows))
+    mine = replace(NAMED_SETS["aime24"], answers_mark=answers, words_mark=words)
+
+    def copy(changed):
+        (tmp_path / "aime24.jsonl").write_text("\n".join(json.dumps(row) for row in changed))
+        return load_named(mine, {}, tmp_path)
+
+    assert len(copy([{"id": str(i), **row} for i, row in enumerate(rows)][::-1])) == 30
+    assert len(copy([{**row, "question": row["question"].upper()} for row in rows])) == 30
+    with pytest.raises(UsageError, match=r"aime24\.jsonl has 30 rows, but not the answers of aime24"):
+        copy([*rows[:-1], {**rows[-1], "answer": "31"}])
+    with pytest.raises(UsageError, match="has the answers of aime24, but other questions"):
+        copy([*rows[:-1], {**rows[-1], "question": "What else?"}])
+
+
+def test_the_inventory_says_what_is_there_and_how_to_get_the_rest(tmp_path, monkeypatch):
+    """A broken copy, one without a hash on record, and what is missing, with the package for the hub and without."""
+    (tmp_path / "aime24.jsonl").write_text('{"question": "a", "answer": 1}')
+    rows = [json.dumps({"problem": f"q{i}", "answer": str(i)}) for i in range(30)]
+    (tmp_path / "aime25.jsonl").write_text("\n".join(rows))
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(UsageError, match="pip install"):
+        load("math500", folder=tmp_path)
+    found = {copy.named.name: copy for copy in inventory(tmp_path)}
+    assert found["aime24"].state == "broken"
+    assert "has 1 rows, but aime24 has 30" in found["aime24"].said
+    assert (found["aime25"].state, found["aime25"].there) == ("counted", True)
+    assert "no hash of it is on record" in found["aime25"].said
+    assert found["math500"].state in ("hub", "missing")
+    assert f"put math500.jsonl in {tmp_path}" in found["math500"].said
+
+
+def test_what_the_hub_does_not_give_is_a_usage_error(tmp_path, monkeypatch):
+    """No network, no such dataset or no such split end with one sentence that names the way around."""
+    (tmp_path / "datasets.py").write_text(
+        'def load_dataset(name, subset, split):\n    raise ConnectionError("Couldn\'t reach it")\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "datasets", raising=False)
+    with pytest.raises(UsageError, match=r"hf:a/b cannot be loaded \(Couldn't reach it\); .*TFGRPO_DATA"):
+        load("hf:a/b")
+
+
+@pytest.mark.slow
+def test_the_package_of_the_hub_reads_what_lies_there(tmp_path, monkeypatch):
+    """The real package `datasets` gives rows that become problems; offline, from a folder of that name."""
+    pytest.importorskip("datasets")
+    (tmp_path / "own" / "name").mkdir(parents=True)
+    (tmp_path / "own" / "name" / "data.jsonl").write_text('{"question": "a?", "answer": "1"}\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    assert load("hf:own/name")[0].answer == "1"
+    with pytest.raises(UsageError, match="Unknown split"):
+        load("hf:own/name:nope")
 
 
 def test_hub_sets_are_loaded_with_the_extra(tmp_path, monkeypatch):

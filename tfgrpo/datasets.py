@@ -8,10 +8,12 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.named_sets import NAMED_SETS, NamedSet, complaint
 from tfgrpo.rows import file_rows, hub_rows, json_kind
 from tfgrpo.types import Problem
 
@@ -19,63 +21,6 @@ LONG = 24
 """Words (or Chinese or Japanese characters) from which on texts are compared by parts."""
 _QUESTION_KEYS = ("question", "prompt", "problem")
 _KEYS = ("question", "answer", "id", "metadata")
-
-
-@dataclass(frozen=True, slots=True)
-class NamedSet:
-    """A public dataset we know by name."""
-
-    name: str
-    hub_id: str
-    split: str
-    rows: int
-    """How many problems it has; another count is an error, for a part of a benchmark is not the benchmark."""
-    grader: str
-    question: str = "question"
-    answer: str = "answer"
-    subset: str | None = None
-    """The hub's configuration name, where it has several."""
-    answer_after: str = ""
-    """The reference is what follows the last such mark; empty where the column is the reference alone."""
-    files: tuple[str, ...] = ()
-    """Names a local copy may have, beside `<name>.jsonl`; a copy has the columns question and answer, or the hub's."""
-
-    @property
-    def address(self) -> str:
-        """Where it lies on the hub, as `load` takes it."""
-        return f"hf:{self.hub_id}{f'/{self.subset}' if self.subset else ''}:{self.split}"
-
-
-NAMED_SETS: Mapping[str, NamedSet] = {
-    known.name: known
-    for known in (
-        NamedSet("aime24", "HuggingFaceH4/aime_2024", "train", 30, "math", question="problem"),
-        NamedSet("aime25", "math-ai/aime25", "test", 30, "math", question="problem"),
-        NamedSet(
-            "dapo-math-17k",
-            "open-r1/DAPO-Math-17k-Processed",
-            "train",
-            17398,
-            "math",
-            "prompt",
-            "solution",
-            subset="all",
-        ),
-        NamedSet(
-            "gsm8k",
-            "openai/gsm8k",
-            "test",
-            1319,
-            "numeric",
-            subset="main",
-            answer_after="####",
-            files=("gsm8k_test.jsonl",),
-        ),
-        NamedSet("math500", "HuggingFaceH4/MATH-500", "test", 500, "math", question="problem"),
-        NamedSet("webwalkerqa", "callanwu/WebWalkerQA", "main", 680, "web_qa"),
-    )
-}
-"""Datasets that can be asked for by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +56,7 @@ def load(
         raise UsageError(f"limit is {limit}; give at least 1")
     named = NAMED_SETS.get(str(spec))
     if named is not None and not Path(spec).is_file():
-        problems = _load_named(named, fields, folder)
+        problems = load_named(named, fields, folder)
     else:
         also = f"one of {', '.join(sorted(NAMED_SETS))}"
         rows = hub_rows(str(spec)[3:]) if str(spec).startswith("hf:") else file_rows(Path(spec), also)
@@ -135,11 +80,14 @@ def local_copy(named: NamedSet, folder: Path | None) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None) if folder else None
 
 
-def split(problems: Sequence[Problem], heldout: float, seed: int) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
+def split(
+    problems: Sequence[Problem], heldout: float, seed: int, *, apart: bool = False
+) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
     """Two disjoint parts in input order: to learn from, and held out.
 
     A share `heldout` in [0, 1) goes to the second part, rounded, at least one problem of either part if there are two.
-    Problems are ranked by a hash of seed and id, so added rows move few of the others.
+    Problems are ranked by a hash of seed and id, so added rows move few of the others. With `apart`, a problem of the
+    second part that says the same as one of the first (see `overlap`) joins it there, and the second part is smaller.
     """
     if not 0 <= heldout < 1:
         raise UsageError(f"heldout is {heldout}; give a share of at least 0 and below 1, or a file")
@@ -148,8 +96,13 @@ def split(problems: Sequence[Problem], heldout: float, seed: int) -> tuple[tuple
         count = min(max(count, 1), len(problems) - 1)
     ranked = sorted(problems, key=lambda problem: _digest(str(seed), problem.id))
     kept_back = {problem.id for problem in ranked[:count]}
-    learn = tuple(problem for problem in problems if problem.id not in kept_back)
-    return learn, tuple(problem for problem in problems if problem.id in kept_back)
+    while apart:
+        learn = [problem for problem in problems if problem.id not in kept_back]
+        twins = {o.b for o in overlap(learn, [problem for problem in problems if problem.id in kept_back])}
+        kept_back -= twins
+        apart = bool(twins)
+    learn = [problem for problem in problems if problem.id not in kept_back]
+    return tuple(learn), tuple(problem for problem in problems if problem.id in kept_back)
 
 
 def batches(problems: Sequence[Problem], size: int, seed: int, epoch: int) -> tuple[tuple[Problem, ...], ...]:
@@ -176,7 +129,7 @@ def overlap(a: Sequence[Problem], b: Sequence[Problem], *, threshold: float = 0.
     numbers must agree in their order: problems that share a frame but not the numbers are different problems.
     """
     ids = {problem.id for problem in a}
-    words_a = {problem.id: _words(problem.question) for problem in a}
+    words_a = {problem.id: words_of(problem.question) for problem in a}
     texts = {" ".join(words): id for id, words in reversed(words_a.items())}
     grams_a = {id: _grams(words) for id, words in words_a.items()}
     holders: dict[tuple[str, ...], list[str]] = {}
@@ -185,7 +138,7 @@ def overlap(a: Sequence[Problem], b: Sequence[Problem], *, threshold: float = 0.
             holders.setdefault(gram, []).append(id)
     found = []
     for problem in b:
-        words = _words(problem.question)
+        words = words_of(problem.question)
         if problem.id in ids:
             found.append(Overlap(problem.id, problem.id, "id"))
         elif " ".join(words) in texts:
@@ -214,7 +167,7 @@ def _nearest(
         yield Overlap(best[1], id, "ngram", best[0])
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     r"""Lower-case words without LaTeX commands (\dfrac is \frac); each Chinese or Japanese character is one."""
     text = re.sub(r"\\[A-Za-z]+", " ", text)
     return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+", text.casefold())
@@ -234,8 +187,12 @@ def _grams(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words[i : i + 8]) for i in range(len(words) - 7))
 
 
-def _load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None) -> tuple[Problem, ...]:
-    """A named set from a local copy if there is one, else from the hub; its row count is checked."""
+def load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None) -> tuple[Problem, ...]:
+    """A named set from a local copy if there is one, else from the hub; its rows are counted and its content hashed.
+
+    Raises:
+        UsageError: another number of rows, or other problems than those that were checked once.
+    """
     local = local_copy(named, folder)
     where = named.address if local is None else str(local)
     rows = list(hub_rows(named.address[3:]) if local is None else file_rows(local))
@@ -246,7 +203,52 @@ def _load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None)
     columns = rows[0][1]
     own = {key: column for key, column in (("question", named.question), ("answer", named.answer)) if column in columns}
     problems = _problems(rows, {**own, **fields}, where, named.answer_after)
+    answers, words = marks(problems)
+    if wrong := complaint(named, answers, words, local=local is not None):
+        raise UsageError(f"{where} {wrong}; to use it as it is, give its path or its hf: address")
     return tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Whether a named set can be used here, and how to get it where it cannot."""
+
+    named: NamedSet
+    state: str
+    """`checked`, `counted` (no hash is on record), `broken`, `hub` (it can be fetched) or `missing`."""
+    said: str
+
+    @property
+    def there(self) -> bool:
+        """Whether a usable local copy was found."""
+        return self.state in ("checked", "counted")
+
+
+def inventory(folder: Path | None) -> tuple[Copy, ...]:
+    """Every named set, with what `folder` holds of it; local copies are counted and hashed, nothing is fetched."""
+    return tuple(_copy(NAMED_SETS[name], folder) for name in sorted(NAMED_SETS))
+
+
+def _copy(named: NamedSet, folder: Path | None) -> Copy:
+    local = local_copy(named, folder)
+    if local is not None:
+        try:
+            load_named(named, {}, folder)
+        except UsageError as error:
+            return Copy(named, "broken", str(error))
+        if named.words_mark:
+            return Copy(named, "checked", f"{local}, rows counted and content hashed")
+        return Copy(named, "counted", f"{local}, rows counted; no hash of it is on record")
+    place = f"{named.file} in {folder}" if folder else f"{named.file} in a folder that TFGRPO_DATA names"
+    if find_spec("datasets") is None:
+        return Copy(named, "missing", f"pip install 'tfgrpo[hf]' to fetch {named.address}, or put {place}")
+    return Copy(named, "hub", f"not here; fetched from {named.address} when it is used, or put {place}")
+
+
+def marks(problems: Iterable[Problem]) -> tuple[str, str]:
+    """Hashes that tell a dataset whatever its order, ids and typography: of its answers, and of questions too."""
+    rows = [(p.answer or "", " ".join(words_of(p.question))) for p in problems]
+    return _digest(*sorted(answer for answer, _ in rows)), _digest(*(part for row in sorted(rows) for part in row))
 
 
 def _problems(

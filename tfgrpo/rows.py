@@ -105,7 +105,7 @@ def hub_rows(address: str) -> Iterator[Row]:
     """The rows of a dataset on the Hugging Face hub, owner/name[/subset][:split]; without a split, `train`.
 
     Raises:
-        UsageError: the address has not this form, or the package `datasets` is not installed.
+        UsageError: the address has not this form, the package `datasets` is not installed, or the hub does not give it.
     """
     name, _, part = address.partition(":")
     owner, _, rest = name.partition("/")
@@ -116,7 +116,14 @@ def hub_rows(address: str) -> Iterator[Row]:
         import datasets  # noqa: PLC0415 - an extra, and heavy
     except ImportError as error:
         raise UsageError(f"hf:{address} needs the package datasets; pip install 'tfgrpo[hf]'") from error
-    rows = datasets.load_dataset(f"{owner}/{title}", subset or None, split=part or "train")
+    try:
+        rows = datasets.load_dataset(f"{owner}/{title}", subset or None, split=part or "train")
+    except (OSError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:300]
+        raise UsageError(
+            f"hf:{address} cannot be loaded ({why}); a named set may also lie as NAME.jsonl in the folder that "
+            "TFGRPO_DATA names, and any other file is given by its path"
+        ) from error
     for number, row in enumerate(rows, 1):
         yield f"hf:{address} row {number}", dict(row)
 

@@ -11,30 +11,57 @@ from tfgrpo import build
 from tfgrpo import config as configuration
 from tfgrpo import datasets as sets
 from tfgrpo.cli import options as o
+from tfgrpo.named_sets import NAMED_SETS, NamedSet
 
 
-def list_() -> None:
-    """List the named sets: rows expected, grader, and whether a local copy is there."""
+def list_(json_: o.Json = False) -> None:
+    """List the named sets: what is here, checked by row count and hash, what is missing, and how to get it."""
     folder = configuration.data_folder()
-    for name, named in sorted(sets.NAMED_SETS.items()):
-        local = sets.local_copy(named, folder)
-        where = f"local copy {local}" if local else f"from the hub: {named.hub_id}"
-        typer.echo(f"{name}  {named.rows} problems, grader {named.grader}; {where}")
+    copies = sets.inventory(folder)
+    if json_:
+        table = {c.named.name: {**_told(c.named), "state": c.state, "where": c.said} for c in copies}
+        o.print_json({"folder": str(folder) if folder else None, "datasets": table})
+        return
+    for copy in copies:
+        named = copy.named
+        typer.echo(f"{named.name:14s} {named.rows:6d} problems, grader {named.grader:8s} {named.about}")
+        typer.echo(f"{'':14s} {copy.state}: {copy.said}")
     if folder is None:
         typer.echo("TFGRPO_DATA names a folder of local copies; it is not set", err=True)
+    elif not folder.is_dir():
+        typer.echo(f"TFGRPO_DATA names {folder}, and there is no such folder", err=True)
 
 
 def show(
     dataset: Annotated[str, typer.Argument(help="File, hf:owner/name[:split], or a named set.")],
     field: o.Field = None,
     rows: Annotated[int, typer.Option(min=0, help="How many problems to print.")] = 3,
+    json_: o.Json = False,
 ) -> None:
-    """Check a dataset and show its first problems."""
+    """Check a dataset, say what is in it and by which hashes it is known, and show its first problems."""
     problems = build.problems_for(dataset, fields=o.fields(field))
     answered = sum(p.answer is not None for p in problems)
+    answers, words = sets.marks(problems)
+    named = NAMED_SETS.get(dataset)
+    if json_:
+        first = [{"id": p.id, "question": p.question, "answer": p.answer} for p in problems[:rows]]
+        hashes = {"content": sets.content_hash(problems), "answers": answers, "words": words}
+        told = _told(named) if named else {}
+        o.print_json(
+            {"dataset": dataset, "problems": len(problems), "answered": answered, **hashes, **told, "first": first}
+        )
+        return
     typer.echo(f"{dataset}: {len(problems)} problems, {answered} with a reference answer")
+    if named:
+        local = sets.local_copy(named, configuration.data_folder())
+        typer.echo(f"  {named.about}; grader {named.grader}; {f'local copy {local}' if local else named.address}")
+    typer.echo(f"  content {sets.content_hash(problems)}, answers {answers}, words {words}")
     for problem in problems[:rows]:
         typer.echo(f"  {problem.id}: {' '.join(problem.question.split())[:100]} -> {problem.answer}")
+
+
+def _told(named: NamedSet) -> dict[str, object]:
+    return {"about": named.about, "rows": named.rows, "grader": named.grader, "hub": named.address}
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "show": show}
