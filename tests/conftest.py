@@ -18,3 +18,14 @@ def server() -> Iterator[Server]:
     """A running server; give it a `reply` or `faults` at any time."""
     with Server() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def tiny_url() -> Iterator[str]:
+    """Base URL of the served embedded model."""
+    from tfgrpo.backends.tiny.model import load
+    from tfgrpo.listen import in_background
+    from tfgrpo.serve.endpoint import build_app
+
+    with in_background(lambda: build_app(load())) as url:
+        yield f"{url}/v1"

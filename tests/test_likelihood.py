@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +13,7 @@ from support.script import Model, play, rows
 import tfgrpo
 from experience_db import Evidence, Store
 from tfgrpo import datasets
-from tfgrpo.backends.tiny.model import load
 from tfgrpo.errors import UsageError
-from tfgrpo.serve import serve
 
 WORLDS = Path(__file__).parents[1] / "examples" / "tiny_model" / "worlds.py"
 SMALL: dict[str, Any] = {
@@ -36,35 +31,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     return datasets.load(str(folder / "problems.jsonl")), datasets.load(str(folder / "heldout.jsonl"))
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Base URL of the served tiny model."""
-    loop, ready, at = asyncio.new_event_loop(), threading.Event(), []
-    task = loop.create_task(serve(load(), port=0, on_ready=lambda where: (at.append(where), ready.set())))
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(asyncio.wait([task]))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert ready.wait(30)
-    yield at[0]
-    loop.call_soon_threadsafe(task.cancel)
-    thread.join(30)
-
-
 def edit_scores(db: Path) -> list[Evidence]:
     """The edit scores of a database, in order."""
     with Store.open(db, readonly=True) as store:
         return [e for e in store.evidence("default") if e.kind == "edit-score"]
 
 
-def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_over_http(world, url, tmp_path):
+def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_over_http(world, tiny_url, tmp_path):
     """Embedded and served, the edits, their scores and the verdicts are those of one model."""
     learning, held = world
     found = {}
-    for name, model in (("own", {"model": "tiny"}), ("http", {"model": "openai/tiny", "base_url": url})):
+    for name, model in (("own", {"model": "tiny"}), ("http", {"model": "openai/tiny", "base_url": tiny_url})):
         db = tmp_path / f"{name}.db"
         asked = {**SMALL, **model, "limit": 12, "gate": "likelihood", "gate__options": {"rollouts": 2}}
         result = tfgrpo.learn_sync(learning, heldout=held, db=db, **asked)
@@ -103,12 +80,12 @@ def touches(db: Path) -> list[tuple[Any, str]]:
     return [(e.detail["edit"], e.detail["touch"]) for e in found]
 
 
-def test_the_paired_gate_looks_where_likelihood_moves_when_no_word_names_the_problems(world, url, tmp_path):
+def test_the_paired_gate_looks_where_likelihood_moves_when_no_word_names_the_problems(world, tiny_url, tmp_path):
     """The embedded model is scored without being told to, an endpoint when it is told to, and only words never."""
     learning, held = world
     ways: dict[str, dict[str, Any]] = {
         "own": {"model": "tiny"},
-        "http": {"model": "openai/tiny", "base_url": url, "gate__options": {"touch": "likelihood"}},
+        "http": {"model": "openai/tiny", "base_url": tiny_url, "gate__options": {"touch": "likelihood"}},
         "words": {"model": "tiny", "gate__options": {"touch": "word"}},
     }
     found, calls = {}, {}

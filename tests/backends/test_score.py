@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.backends.tiny.model import load
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.likelihood import scores_of
-from tfgrpo.serve import serve
 from tfgrpo.types import Message, Request, Sampling
 
 Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -29,24 +27,6 @@ CHAT: tuple[Message, ...] = (
     {"role": "system", "content": "Lessons:\n[1] Treat glorp as max."},
     {"role": "user", "content": "Problem: Compute 3 glorp 5."},
 )
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """Base URL of the served tiny model."""
-    loop, ready, at = asyncio.new_event_loop(), threading.Event(), []
-    task = loop.create_task(serve(load(), port=0, on_ready=lambda where: (at.append(where), ready.set())))
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(asyncio.wait([task]))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert ready.wait(30)
-    yield at[0]
-    loop.call_soon_threadsafe(task.cancel)
-    thread.join(30)
 
 
 @pytest.fixture
@@ -84,22 +64,22 @@ async def listen() -> AsyncIterator[Callable[[Answer], Awaitable[str]]]:
         await runner.cleanup()
 
 
-async def test_http_and_embedded_scores_agree(url, scores):
+async def test_http_and_embedded_scores_agree(tiny_url, scores):
     """The same weights give the same log-probs by either way, one for each token the endpoint generated itself."""
-    backend = OpenAI(url, token_ids=True)
+    backend = OpenAI(tiny_url, token_ids=True)
     reply = await backend.complete(Request("rollout", "tiny", CHAT, Sampling(1.0, max_tokens=20, seed=4)))
     await backend.aclose()
     assert reply.token_ids
-    over = await Scoring(scores(url), "tiny").score(CHAT, reply.token_ids)
+    over = await Scoring(scores(tiny_url), "tiny").score(CHAT, reply.token_ids)
     own = await Scoring(TinyScores(Tiny()), "tiny").score(CHAT, reply.token_ids)
     assert len(over) == len(reply.token_ids)
     assert over == pytest.approx(own, abs=1e-4)
     assert all(value < 0 for value in over)
 
 
-async def test_order_of_scoring_does_not_matter(url, scores):
+async def test_order_of_scoring_does_not_matter(tiny_url, scores):
     """Scored together or alone, first or last, a token sequence has the same log-probs."""
-    http = Scoring(scores(url), "tiny")
+    http = Scoring(scores(tiny_url), "tiny")
     rows = [(5, 6, 7), (9, 8), (5, 6, 7, 8)]
     together = await asyncio.gather(*(http.score(CHAT, ids) for ids in rows))
     alone = [await http.score(CHAT, ids) for ids in reversed(rows)]
@@ -143,14 +123,14 @@ async def test_echo_is_the_fallback_and_both_sides_keep_to_it(listen, scores):
     assert asked == ["prompt_logprobs", "echo", "echo"]
 
 
-async def test_what_tokens_spell_comes_with_their_scores_by_every_route(url, scores, listen):
+async def test_what_tokens_spell_comes_with_their_scores_by_every_route(tiny_url, scores, listen):
     """Embedded, from vLLM's table and from echoed lists alike; an endpoint that is silent leaves it unknown."""
     ids = tuple(load().encode("first 3 glorp 5"))
     own = Scoring(TinyScores(Tiny()), "tiny")
     assert own.spelled(ids) is None
     await own.score(CHAT, ids)
     assert "".join(own.spelled(ids) or ()) == "first 3 glorp 5"
-    served = Scoring(scores(url), "tiny")
+    served = Scoring(scores(tiny_url), "tiny")
     await served.score(CHAT, ids)
     assert served.spelled(ids) == own.spelled(ids)
 

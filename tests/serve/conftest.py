@@ -1,9 +1,7 @@
-"""A real endpoint on a free port of 127.0.0.1, in a thread with its own event loop."""
+"""Clients of a real endpoint."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 
 import httpx
@@ -11,7 +9,6 @@ import openai
 import pytest
 
 from tfgrpo.backends.tiny.model import TinyLM, load
-from tfgrpo.serve import serve
 
 
 @pytest.fixture(scope="session")
@@ -21,21 +18,9 @@ def model() -> TinyLM:
 
 
 @pytest.fixture(scope="session")
-def base_url(model: TinyLM) -> Iterator[str]:
+def base_url(tiny_url: str) -> str:
     """Base URL of a running endpoint."""
-    loop, ready, url = asyncio.new_event_loop(), threading.Event(), []
-    task = loop.create_task(serve(model, port=0, on_ready=lambda at: (url.append(at), ready.set())))
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            runner.run(asyncio.wait([task]))
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    assert ready.wait(30)
-    yield url[0]
-    loop.call_soon_threadsafe(task.cancel)
-    thread.join(30)
+    return tiny_url
 
 
 @pytest.fixture(scope="session")
