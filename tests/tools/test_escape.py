@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import secrets
-import signal
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,8 +44,8 @@ FORBIDDEN = {
     "writing beside the packages": "import sysconfig\nattempt(open, sysconfig.get_path('purelib') + '/{mark}.pth', 'w')",
     "writing over the interpreter": "import sys\nattempt(open, sys.executable, 'ab')",
     "writing beside the secret": "attempt(open, '{folder}/{mark}', 'w')",
-    "changing permissions": "import os, sys\nattempt(os.chmod, sys.prefix, 0o777)",
-    "making a device": "import os, stat\nattempt(os.mknod, '/tmp/disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0))",
+    "changing permissions": "import os, sys\nattempt(os.chmod, sys.prefix, os.stat(sys.prefix).st_mode)",
+    "making a device": "import os, stat\nattempt(os.mknod, '{folder}/disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0))",
     "the memory of the machine": "attempt(open, '/dev/mem', 'rb')",
     "the terminal": "attempt(open, '/dev/tty')",
     "settings of the kernel": "attempt(open, '/proc/sys/kernel/core_pattern', 'w')",
@@ -54,13 +53,13 @@ FORBIDDEN = {
     "limits of the memory": "import resource as r\nattempt(r.setrlimit, r.RLIMIT_AS, (r.RLIM_INFINITY, r.RLIM_INFINITY))",
     "limits of the processes": "import resource as r\nattempt(r.setrlimit, r.RLIMIT_NPROC, (9999, 9999))",
     "another root folder": "import os\nattempt(os.chroot, '/usr')",
-    "another host name": "import socket\nattempt(socket.sethostname, 'x')",
+    "another host name": "import socket\nattempt(socket.sethostname, socket.gethostname())",
     "a higher priority": "import os\nattempt(os.nice, -10)",
-    "the clock": "import time\nattempt(time.clock_settime, time.CLOCK_REALTIME, 0)",
-    "signals to this process": "import os\nattempt(os.kill, {pid}, 15)",
-    "the memory of the parent": "import os\nattempt(open, f'/proc/{os.getppid()}/mem', 'rb+')",
+    "the clock": "import time\nattempt(time.clock_settime, time.CLOCK_REALTIME, time.time())",
+    "signals to this process": "import os\nattempt(os.kill, {pid}, 0)",
+    "the memory of this process": "attempt(open, '/proc/{pid}/mem', 'rb+')",
 }
-"""What must fail, whatever the error."""
+"""What must fail, whatever the error; what succeeds where there are no walls does no harm."""
 
 SILENT = {
     "keys in the environment": "import os\nprint(os.environ)",
@@ -285,8 +284,3 @@ async def test_cancelling_ends_the_code():
 def test_bubblewrap_works_where_ci_runs():
     """What skips elsewhere must run here: this fails where the sandbox cannot be used."""
     assert usable(Isolation()).startswith("bubblewrap")
-
-
-def test_this_process_was_not_hurt():
-    """Signals sent by the code did not arrive."""
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

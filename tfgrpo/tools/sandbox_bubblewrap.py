@@ -16,6 +16,7 @@ from pathlib import Path
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 FILES = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
 SCRATCH, SHARED = "/tmp", "/dev/shm"  # noqa: S108  (they are made inside, in memory)
 INSTALL = "install it (apt-get install bubblewrap)"
 OTHERWISE = (
@@ -52,6 +53,8 @@ def command(*, files_mb: int, way: str) -> list[str]:
         *("--setenv", "OMP_NUM_THREADS", "1", "--setenv", "OPENBLAS_NUM_THREADS", "1"),
         *_mounts(),
         *("--proc", "/proc", "--dev", "/dev"),
+        # A root without capabilities still owns these; bubblewrap covers them for root with capabilities only.
+        *(word for place in KERNEL for word in ("--ro-bind-try", place, place)),
         *("--perms", "1777", "--size", size, "--tmpfs", SHARED, "--remount-ro", "/dev"),
         *("--perms", "1777", "--size", size, "--tmpfs", SCRATCH, "--chdir", SCRATCH, "--remount-ro", "/"),
         "--",
