@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from experience_db import Store
 from tfgrpo import config
 from tfgrpo.cli.app import app
-from tfgrpo.compare import NONE, Cell, Comparison, Plan, compare, difference, preset_list, row_of, table
+from tfgrpo.compare import NONE, Cell, Comparison, Plan, compare, difference, notes, preset_list, row_of, table
 from tfgrpo.errors import UsageError
-from tfgrpo.report.methods import methods_svg
+from tfgrpo.report.methods import curves_svg, methods_svg
 
 OPEN = ["gate.kind=open", "rollout.group_size=4", "epochs=1"]
 
@@ -135,12 +135,12 @@ def test_unknown_or_repeated_methods_are_refused():
 
 def test_the_command_prints_one_object_and_draws_a_picture(tmp_path):
     """With --json stdout is one JSON object; the plot is SVG with a line per method."""
-    data, plot = write(tmp_path / "data.jsonl", rows(12)), tmp_path / "p.svg"
+    data, plot, page = write(tmp_path / "data.jsonl", rows(12)), tmp_path / "p.svg", tmp_path / "p.html"
     command = [
         *("compare", str(data), "--grader", "exact", "--model", play(Model(), "told"), "--methods", "default,grpo"),
         *("--seeds", "1", "--heldout", "0", "-s", "gate.kind=open", "--epochs", "1", "-o", str(tmp_path / "runs")),
     ]
-    done = CliRunner().invoke(app, [*command, "--json", "--plot", str(plot)])
+    done = CliRunner().invoke(app, [*command, "--json", "--plot", str(plot), "--report", str(page)])
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert [m["method"] for m in found["methods"]] == ["none", "default", "grpo"]
@@ -149,12 +149,81 @@ def test_the_command_prints_one_object_and_draws_a_picture(tmp_path):
     plain = CliRunner().invoke(app, command)
     assert "| default |" in plain.stdout
     assert "No budget was set" in plain.stdout
+    assert "With 1 seed nothing can exceed the noise" in plain.stdout
+    assert "call for call: grpo" in plain.stdout
+    html = page.read_text()
+    assert html.count("<svg") == 2
+    assert "http://" not in html.replace("http://www.w3.org/2000/svg", "")
+    assert "No budget was set" in html
 
 
 def test_the_picture_shows_every_seed():
     """Each seed is a dot beside the mean."""
     drawn = methods_svg([("a", 0.5, (0.4, 0.6), (0.45, 0.55)), ("b", 0.2, (math.nan, math.nan), (0.2,))])
     assert drawn.count("<circle") == 5
+
+
+def test_the_curves_show_every_seed_and_their_mean():
+    """A panel per method; a seed of one step is a dot, and what was never measured leaves no line."""
+    drawn = curves_svg([("a", [(0.1, 0.3), (0.2, None)]), ("b", [(0.5,)])])
+    parts = list(ElementTree.fromstring(drawn).iter())
+    assert [e.text for e in parts if e.tag.endswith("text") and e.text in ("a", "b")] == ["a", "b"]
+    assert drawn.count("<path") == 2
+    assert drawn.count("<circle") == 3
+    assert "nan" not in drawn
+    assert ElementTree.fromstring(curves_svg([])).tag.endswith("svg")
+
+
+async def test_the_notes_say_what_was_cut_what_failed_and_what_made_no_difference():
+    """A method that did what the reference did is named, so is a budget, and a seed without a result."""
+    same = [Cell(m, s, (0.5,), 9, 90, 1, curve=(0.2,), stopped="spent") for m in ("a", "b") for s in range(3)]
+    found = [*same, *cells("none", 0.1, 0.1, 0.1), *cells("c", 0.4, 0.2), Cell("c", 2, (), failed="broke")]
+    plan = Plan(("a", "b", "c"), seeds=(0, 1, 2))
+    made = tuple(row_of(m, found, plan) for m in ("none", "a", "b", "c"))
+    said = "\n".join(
+        notes(Comparison(made, tuple(found), {"reference": "a", "seeds": [0, 1, 2], "budget": {"calls": 9}}))
+    )
+    assert "The same in every seed as a, call for call: b." in said
+    assert "Ended by the budget: a 3 of 3, b 3 of 3." in said
+    assert "c has no result for 1 of 3 seeds: broke" in said
+    assert "a, b against no lessons" in said
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"plan": {"test": 2}}, "a fraction between 0 and 1, not 2"),
+        ({"plan": {"heldout": 0}, "overrides": []}, "needs held-out problems"),
+        ({"grader": "nope"}, "no grader 'nope'"),
+        ({"overrides": ["edit_score.options.beta=best", "gate=likelihood"], "plan": {"heldout": 0.3}}, "'fit'"),
+        ({"budget_calls": -1}, "budget.calls is -1"),
+    ],
+)
+async def test_wrong_arguments_end_before_the_first_call(changed, said, tmp_path):
+    """What cannot be is refused before anything is asked or stored."""
+    model = Model()
+    with pytest.raises(UsageError, match=said):
+        await run(model, tmp_path / "runs", ("default",), **changed)
+    assert model.requests == []
+    assert not (tmp_path / "runs").exists()
+
+
+async def test_a_test_problem_that_teaches_or_gates_is_refused(tmp_path):
+    """The test set shares nothing with the dataset, nor with what the gates see."""
+    own, other = write(tmp_path / "own.jsonl", rows(2)), write(tmp_path / "other.jsonl", rows(2, start=50))
+    with pytest.raises(UsageError, match="--test shares problems with the dataset: 2, such as"):
+        await run(Model(), tmp_path / "runs", ("default",), plan={"test": str(own)})
+    with pytest.raises(UsageError, match="--test shares problems with --heldout: 2, such as"):
+        await run(Model(), tmp_path / "runs", ("default",), plan={"test": str(other), "heldout": str(other)})
+
+
+def test_a_comparison_without_any_result_ends_with_1(tmp_path):
+    """Methods that the model cannot serve have no result; when none has one the command has failed."""
+    data = write(tmp_path / "data.jsonl", rows(12))
+    command = ["compare", str(data), "--grader", "exact", "--model", play(Model(), "mute"), "--methods", "gspo"]
+    done = CliRunner().invoke(app, [*command, "--seeds", "1", "-o", str(tmp_path / "runs")])
+    assert done.exit_code == 1
+    assert "no result: Scripted models cannot score" in done.stdout
 
 
 @pytest.mark.slow

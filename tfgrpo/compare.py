@@ -20,6 +20,7 @@ from tfgrpo import api, build, datasets, stats
 from tfgrpo import config as configuration
 from tfgrpo.api import LearnResult
 from tfgrpo.errors import EndpointError, TfgrpoError, UsageError
+from tfgrpo.grading import grader_for
 from tfgrpo.loop import step_summary
 from tfgrpo.types import Problem
 
@@ -134,10 +135,12 @@ async def compare(
     """
     if len(set(plan.methods)) != len(plan.methods) or not plan.methods:
         raise UsageError("name each method once; see `tfgrpo plugins --kind presets`")
-    for method in plan.methods:
-        api.setup(**_named(asked, method, 0, plan))
-    began = time.monotonic()
+    grader_for(asked["grader"])
     learning, test = _split(build.problems_for(problems, fields), plan)
+    for method in plan.methods:
+        asking = api.setup(**_named(asked, method, 0, plan))
+        build.gate_for(asking.config, () if str(plan.heldout) == "0" else test)
+    began = time.monotonic()
     cells = []
     for seed in plan.seeds:
         for method in (NONE, *plan.methods):
@@ -149,19 +152,30 @@ async def compare(
 
 
 def _split(problems: tuple[Problem, ...], plan: Plan) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """Keep the test set apart, the same one for all seeds."""
-    try:
-        fraction = float(plan.test)
-    except (TypeError, ValueError):
-        test = build.problems_for(plan.test)
-        if shared := datasets.overlap(problems, test):
-            raise UsageError(
-                f"--test shares {len(shared)} problems with the dataset, such as {shared[0].b!r}"
-            ) from None
-        return problems, test
-    if not 0 < fraction < 1:
+    """Keep the test set apart from learning and gates, the same one for all seeds."""
+    fraction = _number(plan.test)
+    if fraction is None:
+        learning, test = problems, build.problems_for(plan.test)
+        _apart(learning, test, "the dataset")
+    elif 0 < fraction < 1:
+        learning, test = datasets.split(problems, fraction, 0)
+    else:
         raise UsageError(f"--test is a file or a fraction between 0 and 1, not {plan.test}")
-    return datasets.split(problems, fraction, 0)
+    if plan.heldout is not None and _number(plan.heldout) is None:
+        _apart(build.problems_for(plan.heldout), test, "--heldout")
+    return learning, test
+
+
+def _apart(others: Sequence[Problem], test: Sequence[Problem], named: str) -> None:
+    if shared := datasets.overlap(others, test):
+        raise UsageError(f"--test shares problems with {named}: {len(shared)}, such as {shared[0].b!r}")
+
+
+def _number(given: Any) -> float | None:
+    try:
+        return float(given)
+    except (TypeError, ValueError):
+        return None
 
 
 def _named(asked: Mapping[str, Any], method: str, seed: int, plan: Plan) -> dict[str, Any]:
@@ -256,6 +270,7 @@ def _summary(
         "budget": budgets,
         "reference": plan.methods[0],
         "methods": [_finite(asdict(row)) for row in rows],
+        "same_as_reference": list(same_as(plan.methods[0], cells)),
         "cells": [{**_finite(asdict(replace(c, rewards_P=()))), "reward": _finite(c.reward)} for c in cells],
         "seconds": round(seconds, 3),
     }
@@ -271,7 +286,7 @@ def _finite(value: Any) -> Any:
 
 
 def table(rows: Sequence[Row], reference: str) -> str:
-    """Return the rows as a Markdown table, and a sentence on what exceeds the noise."""
+    """Return the rows as a Markdown table."""
     head = [
         "method",
         "test reward",
@@ -291,13 +306,46 @@ def table(rows: Sequence[Row], reference: str) -> str:
         interval = f"[{row.ci[0]:.3f}, {row.ci[1]:.3f}]"
         versus = [_told(row.against_first), _told(row.against_none)]
         lines.append([row.method, f"{row.reward:.3f}", interval, *versus, *counts])
-    clear = [r.method for r in rows if r.against_first and r.against_first.exceeds and r.method != NONE]
-    said = ", ".join(clear) if clear else "no method"
-    note = (
-        f"Beyond the noise (*): {said} against {reference}. "
-        "Differences are paired by seed, and their intervals widened for the number of methods."
-    )
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{note}"
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def notes(found: Comparison) -> tuple[str, ...]:
+    """Return what a reader of the table must know: what exceeds the noise, what is the same, what was cut or failed."""
+    reference, seeds = found.summary["reference"], len(found.summary["seeds"])
+    clear = [r.method for r in found.rows if r.against_first and r.against_first.exceeds and r.method != NONE]
+    useful = [r.method for r in found.rows if r.against_none and r.against_none.exceeds]
+    said = [
+        f"Beyond the noise (*): {', '.join(clear) or 'no method'} against {reference}, "
+        f"{', '.join(useful) or 'no method'} against no lessons. Differences are paired by seed; their intervals are "
+        "Student's over seeds, widened for the number of methods.",
+        "The 95% interval of a method is a bootstrap over test problems, and says nothing about other seeds.",
+    ]
+    if seeds < 3:
+        said.append(f"With {seeds} seed{'s' if seeds > 1 else ''} nothing can exceed the noise; take at least 3.")
+    if same := same_as(reference, found.cells):
+        said.append(f"The same in every seed as {reference}, call for call: {', '.join(same)}.")
+    if stopped := [f"{r.method} {r.stopped} of {seeds}" for r in found.rows if r.stopped]:
+        said.append(f"Ended by the budget: {', '.join(stopped)}.")
+    elif not found.summary["budget"]:
+        said.append("No budget was set: the methods spent what they spent; --budget-tokens makes them equal.")
+    for row in found.rows:
+        failed = [c for c in found.cells if c.method == row.method and c.failed]
+        if failed and not math.isnan(row.reward):
+            said.append(f"{row.method} has no result for {len(failed)} of {seeds} seeds: {_short(failed[0].failed)}")
+    return tuple(said)
+
+
+def same_as(reference: str, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Return the methods that did with every seed what the reference did: their setting has no hold on this task."""
+
+    def trace(method: str) -> list[Any]:
+        return [
+            (c.seed, c.rewards_P, c.calls, c.lessons, c.curve) for c in cells if c.method == method and not c.failed
+        ]
+
+    names = dict.fromkeys(c.method for c in cells if c.method not in (reference, NONE))
+    known = trace(reference)
+    return tuple(name for name in names if known and trace(name) == known)
 
 
 def _told(d: Difference | None) -> str:

@@ -41,7 +41,10 @@ def compare(
     budget_calls: Annotated[int | None, typer.Option(help="Calls that each run may spend on learning.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Tokens that each run may spend on learning.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the databases; again goes on.")] = Path("compare"),
-    plot: Annotated[Path | None, typer.Option("--plot", help="Write an SVG here.")] = None,
+    plot: Annotated[Path | None, typer.Option("--plot", help="Write an SVG of the test rewards here.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Write one HTML page here: table, plot, learning curves, every run.")
+    ] = None,
     set_: o.Set = None,
     field: o.Field = None,
     prompts: o.Prompts = None,
@@ -54,8 +57,9 @@ def compare(
     """
     o.read_dotenv()
     wanted = comparing.Plan(comparing.preset_list(methods), tuple(range(seeds)), out, test, heldout, k)
-    if plot is not None and not plot.parent.is_dir():
-        raise UsageError(f"--plot {plot}: there is no folder {plot.parent}")
+    for option, path in (("--plot", plot), ("--report", report)):
+        if path is not None and not path.parent.is_dir():
+            raise UsageError(f"{option} {path}: there is no folder {path.parent}")
 
     def tell(cell: comparing.Cell) -> None:
         if not quiet:
@@ -82,22 +86,21 @@ def compare(
             budget_tokens=budget_tokens,
         )
     )
-    if plot is not None:
-        plot.write_text(picture(result), encoding="utf-8")
+    notes = comparing.notes(result)
+    written(result, notes, plot, report)
     if json_:
         typer.echo(json.dumps(result.summary, ensure_ascii=False))
     else:
-        typer.echo(comparing.table(result.rows, wanted.methods[0]))
-        if not result.summary["budget"]:
-            typer.echo("No budget was set: the methods spent what they spent; --budget-tokens makes them equal.")
+        typer.echo(comparing.table(result.rows, wanted.methods[0]) + "\n\n" + "\n".join(notes))
+    if all(math.isnan(row.reward) for row in result.rows if row.method != comparing.NONE):
+        raise typer.Exit(1)
 
 
-def picture(result: comparing.Comparison) -> str:
-    """Return the plot of a comparison."""
-    from tfgrpo.report.methods import methods_svg
+def written(result: comparing.Comparison, notes: tuple[str, ...], plot: Path | None, report: Path | None) -> None:
+    """Write the files that were asked for."""
+    from tfgrpo.report.comparison import picture, to_html
 
-    dots = {row.method: [c.reward for c in result.cells if c.method == row.method] for row in result.rows}
-    known = [row for row in result.rows if not math.isnan(row.reward)]
-    return methods_svg(
-        [(row.method, row.reward, row.ci, [d for d in dots[row.method] if not math.isnan(d)]) for row in known]
-    )
+    if plot is not None:
+        plot.write_text(picture(result.summary), encoding="utf-8")
+    if report is not None:
+        report.write_text(to_html(result.summary, notes), encoding="utf-8")
