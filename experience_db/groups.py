@@ -86,6 +86,11 @@ class Groups(Database):
         )
         return tuple(map(self._group, rows))
 
+    def problems(self, run: str) -> tuple[dict[str, Any], ...]:
+        """The problems that a run has attempted in groups, each once, in the order they were first recorded."""
+        rows = self._rows("SELECT problem FROM groups WHERE run = ? GROUP BY problem_id ORDER BY min(id)", run)
+        return tuple(json.loads(row["problem"]) for row in rows)
+
     def _group(self, row: sqlite3.Row) -> dict[str, Any]:
         rollouts = self._rows("SELECT * FROM rollouts WHERE group_id = ? ORDER BY rollout", row["id"])
         scores = self._rows(

@@ -181,6 +181,35 @@ def test_an_evaluation_says_what_makes_its_figures_too_good(db, tmp_path):
     assert "3 libraries and models were measured on" in run(*common, "w@2", "--json").stderr
 
 
+def test_an_evaluation_on_what_a_run_has_seen_is_named_and_as_a_test_refused(db, tmp_path):
+    """Learning problems are known by id, words and near copies, held-out ones by id and words; no rollout is made."""
+    road = "On the long road between the old mill and the wide river a man counts what he has, then what he had before"
+    long = f"{road}, and says with a sigh that it is late now. In topic maple: what comes of 700?"
+    learned = [*rows(8), {"id": "long", "question": long, "answer": "1400"}]
+    asked = {"model": play(Model(), "seer"), "grader": "exact", "db": db, "library": "seen"}
+    tfgrpo.learn_sync(learned, heldout=rows(8, start=50), gate="open", epochs=1, group_size=4, **asked)
+    fresh = rows(8, start=90)
+    assert tfgrpo.evaluate_sync(fresh, test=True, **asked).notes == ()
+    copies = {
+        "taught it ('maple-200')": rows(1)[0],
+        "taught it ('other' (same text as 'maple-200'))": {**rows(1)[0], "id": "other"},
+        "(same ngram as 'long')": {"question": f"Say: {long}", "answer": "1400"},
+        "held-out problems ('maple-250')": rows(1, start=50)[0],
+        "held-out problems ('x' (same text as 'maple-250'))": {**rows(1, start=50)[0], "id": "x"},
+    }
+    for said, row in copies.items():
+        model = Model()
+        with pytest.raises(UsageError, match=re.escape(said)):
+            tfgrpo.evaluate_sync([*fresh, row], test=True, **asked | {"model": play(model, "seer")})
+        assert not model.requests
+        (note,) = tfgrpo.evaluate_sync([*fresh, row], **asked).notes[:1]
+        assert note.endswith("its figures look too good")
+    with Store.open(db, readonly=True) as store:
+        counts = [e.summary["seen"] for e in store.evaluations("seen")]
+    assert counts[0] == {"taught": 0, "gated": 0}
+    assert counts[-1] == {"taught": 0, "gated": 1}
+
+
 async def test_the_matrix_compares_what_can_be_compared(db):
     """Two versions under two models: against no lessons, against the first version, against the first model."""
     able, deaf = play(Model(), "able"), play(Model(evaluate=lambda _: "Answer: 0"), "deaf")
@@ -251,4 +280,4 @@ def test_the_command_tells_what_a_control_spent(db, tmp_path):
     assert "control tips: could not be made" in found.stdout
     teller = play(Model(evaluate=costly, tips=lambda _: edits({"op": "ADD", "text": lesson("maple")})), "teller")
     told = run(file, "--grader", "exact", "--db", db, "--model", teller, "--library", "w", "--control", "tips").stdout
-    assert f"160 tokens a problem, 460 with lessons, each rollout; the tips: {lesson('maple')}" in told
+    assert f"160 tokens a rollout, 460 with lessons; the tips: {lesson('maple')}" in told

@@ -385,3 +385,14 @@ def test_same_frame_with_other_numbers_is_another_problem():
     b = [Problem("x", frame.format(4, 60)), Problem("y", "Take the time you need. It is a list. Compute 3 dax 5.")]
     assert overlap(a, b) == ()
     assert overlap(a, [Problem("x", frame.format(3, 50) + ", and how happy are they?")])[0].kind == "ngram"
+
+
+def test_a_split_keeps_problems_that_say_the_same_on_one_side():
+    """A held-out problem with a twin among the learning ones goes to it; one with a held-out twin stays."""
+    problems = [Problem(str(i), f"What is {i // 2} and {i // 2}?") for i in range(40)]
+    learn, kept = split(problems, 0.5, 0)
+    assert overlap(learn, kept)
+    learn, kept = split(problems, 0.5, 0, apart=True)
+    assert kept
+    assert not overlap(learn, kept)
+    assert sorted(p.id for p in (*learn, *kept)) == sorted(p.id for p in problems)

@@ -23,7 +23,8 @@ LAYERS = (
     {"step_credit"},
     {"environments", "graders"},
     {"tools", "inject", "serve", "corpus", "watch", "lines"},
-    {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "scanners", "seen", "stats"},
+    {"seen"},
+    {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "scanners", "stats"},
     {
         "boundary",
         "retry",

@@ -15,7 +15,7 @@ from typing import Any
 from experience_db import Evaluation as Measured
 from experience_db import Library, Store
 from experience_db.codec import finite
-from tfgrpo import build, grading, loop, measure, search
+from tfgrpo import build, grading, loop, measure, search, seen
 from tfgrpo import config as configuration
 from tfgrpo import controls as controlling
 from tfgrpo.backends.metered import total
@@ -197,6 +197,7 @@ async def evaluate(
     k: int = 1,
     controls: Sequence[str] = (),
     fields: Mapping[str, str] | None = None,
+    test: bool = False,
     **asked: Any,
 ) -> EvalResult:
     """Measure a library on `problems`: mean@k with interval, pass@k, pass^k, and controls beside it.
@@ -207,9 +208,11 @@ async def evaluate(
         k: rollouts per problem.
         controls: any of `tfgrpo.controls.NAMES`; each is measured with the same problems and seeds.
         fields: which columns hold `question`, `answer`, `id` and `metadata`, where they are called otherwise.
+        test: refuse a set with problems that the library's runs learned from or were gated on.
         asked: the arguments of `setup`.
 
     Raises:
+        UsageError: with `test`, problems that the library has seen; nothing was asked.
         NothingLearned: nothing could be measured.
     """
     controlling.check(controls)
@@ -222,6 +225,9 @@ async def evaluate(
         await grading.checked(actor.grader)
         shown = _library(bench.store, library, bench.prompts.source("lessons"))
         given = _given(bench, actor, shown, found, k)
+        known = seen.seen(bench.store, shown, found) if isinstance(library, str) and library else seen.Seen()
+        if test and known.sentence:
+            raise UsageError(f"{known.sentence}; a test set shares nothing with them: give another one, or no --test")
         main = await measure.evaluate(actor, shown, found, given.sampling, k)
         seed = wanted.config.seed
         table = {name: await controlling.run(name, given, main) for name in controls}
@@ -237,18 +243,23 @@ async def evaluate(
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
-        notes = (*bench.moved(), *_notes(bench.store, shown, found, summary["dataset"]))
+        notes = (*bench.moved(), *_notes(bench.store, shown, found, summary["dataset"], known))
         if isinstance(library, str):
-            _log(bench.store, wanted, summary, shown if library else None)
+            counts = {"taught": len(known.taught), "gated": len(known.gated)}
+            _log(bench.store, wanted, summary | {"seen": counts}, shown if library else None)
     return EvalResult(summary, main, notes)
 
 
-def _notes(store: Store, shown: Library, found: Sequence[Problem], dataset: str) -> tuple[str, ...]:
+def _notes(
+    store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: seen.Seen
+) -> tuple[str, ...]:
     sources = {source.problem_id for lesson in shown for source in lesson.sources}
     taught = sum(problem.id in sources for problem in found)
     others = {(e.library, e.version, e.model) for e in store.evaluations() if e.dataset == dataset and not e.control}
     notes = []
-    if taught:
+    if known.sentence:
+        notes.append(f"{known.sentence}; its figures look too good")
+    elif taught:
         notes.append(f"{taught} of the {len(found)} problems taught lessons of this library; its figures look too good")
     if len(others) > 2:
         notes.append(

@@ -13,7 +13,7 @@ from typing import Any
 
 from experience_db import Journal, Library, Store
 from tfgrpo import config as configuration
-from tfgrpo import datasets, prompts, registry, search
+from tfgrpo import datasets, prompts, registry, search, seen
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Metered, Tally
@@ -111,7 +111,7 @@ def split(setup: Setup, problems: tuple[Problem, ...], heldout: Any) -> tuple[tu
     wanted = setup.config.heldout if heldout is None else heldout
     fraction = _fraction(wanted)
     if fraction is not None:
-        learning, kept = datasets.split(problems, fraction, setup.config.seed)
+        learning, kept = datasets.split(problems, fraction, setup.config.seed, apart=True)
     else:
         learning, kept = problems, problems_for(wanted)
         if shared := datasets.overlap(learning, kept):
@@ -270,7 +270,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         name=setup.run or bench.run,
         kind="learn",
         fingerprint=mark,
-        config=describe(setup),
+        config=describe(setup) | {seen.POOL: seen.marks(heldout)},
         library=library.name,
         base_version=library.version,
         dataset=datasets.content_hash(learning),

@@ -7,8 +7,8 @@ from typing import Any
 
 from experience_db import Run, Store
 
-ONLY_SPEED = ("engine.", "budget.")
-"""Settings that make no other run."""
+ONLY_SPEED = ("engine.", "budget.", "heldout_problems")
+"""Settings that make no other run, and what is too long to tell."""
 BUT = ("engine.overlap",)
 """Settings among them that do."""
 PLACE = "asked at"

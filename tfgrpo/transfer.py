@@ -89,7 +89,7 @@ async def matrix(
 
 
 def _settings(asked: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in asked.items() if key not in ("fields", "controls")}
+    return {key: value for key, value in asked.items() if key not in ("fields", "controls", "test")}
 
 
 def comparisons(cells: Sequence[Cell], seed: int) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experience_db import Evaluation, Evidence, RoleUsage, RunStep
-from tfgrpo.report import numbers
+from tfgrpo.report import numbers, words
 
 
 def heldout(diff: float, low: float, high: float, p: float) -> dict:
@@ -149,6 +149,23 @@ def test_controls_stand_beside_their_evaluation():
     assert (library.control, library.diff, library.seen_by_gate) == ("", None, True)
     assert (control.control, control.diff, control.p, control.dataset) == ("empty", 0.3, 0.01, "held.jsonl")
     assert not numbers.measured([made], "other.jsonl")[0].seen_by_gate
+
+
+def test_a_control_with_a_row_of_its_own_is_told_once():
+    """It stands beside the library it was measured with; alone it is told as it is."""
+    told = {"controls": {"empty": {"mean": 0.2, "ci": [0.1, 0.3], "diff": 0.3, "diff_ci": [0.1, 0.5], "p": 0.01}}}
+    made = Evaluation("e", "/data/held.jsonl", "m", "web", 2, 0.5, 0.4, 0.6, 30, 1, "", told)
+    own = Evaluation("e", "/data/held.jsonl", "m", "web", 2, 0.2, 0.1, 0.3, 30, 1, "empty")
+    assert [(m.control, m.diff) for m in numbers.measured([made, own], 0.3)] == [("", None), ("empty", 0.3)]
+    assert [(m.control, m.diff) for m in numbers.measured([own], 0.3)] == [("empty", None)]
+    assert words.file_name(made.dataset) == "held.jsonl"
+    assert words.file_name("hf:owner/name") == "hf:owner/name"
+
+
+def test_what_the_gate_has_seen_is_marked_whatever_the_file_is_called():
+    """An evaluation keeps how many of its problems were held out in a run."""
+    made = Evaluation("e", "x.jsonl", "m", "web", 2, 0.5, problems=30, summary={"seen": {"taught": 0, "gated": 3}})
+    assert numbers.measured([made], "0.3")[0].seen_by_gate
 
 
 def test_the_best_measurement_is_of_the_lesson_alone_and_of_its_present_words():

@@ -27,6 +27,9 @@ def evaluate(
     control: Annotated[
         str | None, typer.Option("--control", help="Any of same,empty,filler,shuffled,tips,best-of-n.")
     ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="A test set: refuse problems that the library's runs have seen.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems only, drawn by the seed.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Model calls in flight, at most; default 64.")] = None,
@@ -42,6 +45,7 @@ def evaluate(
     """
     asked: dict[str, Any] = {
         "k": k,
+        "test": test,
         "fields": o.fields(field),
         "grader": grader,
         "base_url": base_url,

@@ -164,11 +164,11 @@ def print_evaluation(s: Mapping[str, Any]) -> None:
 def _spend(c: Mapping[str, Any]) -> None:
     """Print what a control cost beside the library, and what it was."""
     spent = c["spend"]
-    sides = f"{spent['control']:.4g} {spent['unit']} a problem, {spent['library']:.4g} with lessons"
+    per, library = f"{spent['control']:.4g} {spent['unit']} a", f"{spent['library']:.4g} with lessons"
     if "n" in c:
-        typer.echo(f"  n={c['n']}: {sides}; the best of them, were it known: {number(c['oracle'])}")
+        typer.echo(f"  n={c['n']}: {per} problem, {library}; the best of them, were it known: {number(c['oracle'])}")
     else:
-        typer.echo(f"  {sides}, each rollout; the tips: {' | '.join(c['lessons'])}")
+        typer.echo(f"  {per} rollout, {library}; the tips: {' | '.join(c['lessons'])}")
 
 
 def print_matrix(s: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from experience_db import Evaluation, Evidence, RoleUsage, RunStep, effect_of, own_words
 from tfgrpo import stats
+from tfgrpo.report import words
 from tfgrpo.report.data import Cost, Failed, Funnel, Headline, Measured, Point
 
 STATUSES = ("kept", "flat", "failed", "filtered")
@@ -84,7 +85,7 @@ def confirmation(rows: Sequence[Measured], version: int | None, heldout: object)
     if not isinstance(heldout, str) or version is None:
         return ()
     return tuple(
-        f"On {m.dataset}, which is not the gate's file: library minus empty library {m.diff:+.3f}"
+        f"On {words.file_name(m.dataset)}, which is not the gate's file: library minus empty library {m.diff:+.3f}"
         f" [{m.diff_low:+.3f}, {m.diff_high:+.3f}], n={m.problems}."
         for m in rows
         if m.control == "empty" and m.version == version and not m.seen_by_gate
@@ -224,10 +225,16 @@ def _group_failures(group: Group) -> Iterable[tuple[str, Mapping[str, str]]]:
 
 
 def measured(evaluations: Iterable[Evaluation], heldout: object) -> tuple[Measured, ...]:
-    """Return evaluations with the controls that were measured beside them, in the order they were made."""
-    rows = []
-    for e in evaluations:
-        same = bool(e.dataset) and e.dataset == heldout
+    """Return evaluations with the controls that were measured beside them, in the order they were made.
+
+    A control is told with the library it was measured beside; its own row is told where that one is missing.
+    """
+    found, rows = tuple(evaluations), []
+    beside = {(e.run, name) for e in found if not e.control for name in e.summary.get("controls") or {}}
+    for e in found:
+        if e.control and (e.run, e.control) in beside:
+            continue
+        same = bool(e.dataset) and (e.dataset == heldout or bool((e.summary.get("seen") or {}).get("gated")))
         row = Measured(e.dataset, e.model, e.version, e.control, e.k, e.problems, e.mean, e.low, e.high)
         rows.append(_seen(row) if same else row)
         for name, c in (e.summary.get("controls") or {}).items():

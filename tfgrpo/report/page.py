@@ -39,7 +39,7 @@ MEANINGS = {
     "filtered": "left out by a selection rule",
     "accepted": "now in the library",
     "rejected": "by the gate, or by a check in code before any trial",
-    "undecided": "the evidence did not suffice; they wait for a review",
+    "undecided": "not applied: the evidence did not suffice, or they wait for a review",
 }
 
 
@@ -61,7 +61,7 @@ def environment() -> Environment:
     )
     made.filters |= {
         name: getattr(words, name)
-        for name in ("number", "signed", "money", "when", "duration", "thousands", "one_line")
+        for name in ("number", "signed", "money", "when", "duration", "thousands", "one_line", "file_name")
     }
     made.filters |= {"p_value": words.p_value, "json": functools.partial(json.dumps, ensure_ascii=False)}
     names = ("ends", "plural", "how", "facts", "flat", "word_diff", "rewards", "reasons")

@@ -123,7 +123,8 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
             rows += flat(value, f"{prefix}{key}.")
         else:
             empty = value is None or value in ("", [], {})
-            rows.append((f"{prefix}{key}", NONE if empty else str(value)))
+            long = isinstance(value, list | tuple) and len(value) > _MOST_ITEMS
+            rows.append((f"{prefix}{key}", NONE if empty else f"{len(value)} items" if long else str(value)))
     return rows
 
 
@@ -157,3 +158,8 @@ def one_line(text: str, most: int = 100) -> str:
 def rewards(values: Sequence[float | None]) -> str:
     """Return the rewards of a group, a dash where there is none."""
     return " ".join(NONE if v is None else f"{v:g}" for v in values)
+
+
+def file_name(dataset: str) -> str:
+    """Return the name of a dataset without the folders of its file."""
+    return dataset.replace("\\", "/").rpartition("/")[2] if dataset.endswith((".jsonl", ".csv")) else dataset
