@@ -7,7 +7,6 @@ one function. Its own retries are off: `num_retries` would retry even a 400, and
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 from collections import defaultdict
@@ -17,10 +16,11 @@ from typing import Any
 
 from tfgrpo.backends.dialect import Dialect
 from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
+from tfgrpo.backends.negotiated import negotiated, renegotiated
 from tfgrpo.backends.wire import body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.pricing import Price, known_price
-from tfgrpo.retry import Renegotiated, Transient
+from tfgrpo.retry import Transient
 from tfgrpo.types import FailureKind, Reply, Request
 
 NO_KEY = re.compile(
@@ -28,7 +28,6 @@ NO_KEY = re.compile(
     re.IGNORECASE,
 )
 """What clients say before anything is sent; litellm passes it on as if a server had failed."""
-log = logging.getLogger(__name__)
 
 
 class LiteLLM:
@@ -78,14 +77,7 @@ class LiteLLM:
             ProviderError: the provider refuses this request.
             EndpointError: key, model or provider is wrong, or nothing listens.
         """
-        dialect = self.dialects[request.model]
-        if request.response_schema is not None and not dialect.schema_settled:
-            async with dialect.probe:
-                if not dialect.schema_settled:
-                    reply = await self._ask(request, dialect)
-                    dialect.schema_settled = True
-                    return reply
-        return await self._ask(request, dialect)
+        return await negotiated(request, self.dialects[request.model], self._ask)
 
     async def aclose(self) -> None:
         """Close the connections, which litellm shares between all of its users in this process."""
@@ -126,10 +118,8 @@ class LiteLLM:
             return EndpointError(f"litellm knows no provider for the model {where.model!r}; write provider/model")
         if NO_KEY.search(said):
             return EndpointError(f"no key for {where.model}: set the variable of its provider, such as OPENAI_API_KEY")
-        if status in {400, 422} and (lesson := dialect.learn(body, said)):
-            if dialect.is_news(lesson):
-                log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(said))
-            return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
+        if again := renegotiated(where, status, said, body, dialect):
+            return again
         if isinstance(found := disconnected(where, error), EndpointError):
             return found
         headers = getattr(error, "litellm_response_headers", None) or {}

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from tfgrpo.backends.dialect import Dialect
 from tfgrpo.backends.faults import Where, detail_of, disconnected, from_status, retry_after
+from tfgrpo.backends.negotiated import negotiated, renegotiated
 from tfgrpo.backends.transports import TRANSPORTS, NotDelivered, Transport
 from tfgrpo.backends.wire import body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.pricing import Price
-from tfgrpo.retry import Renegotiated, Transient, Unreachable
+from tfgrpo.redact import spoken, url_secrets
+from tfgrpo.retry import Transient, Unreachable
 from tfgrpo.types import FailureKind, Reply, Request
 
 OPENAI_URL = "https://api.openai.com/v1"
-
-log = logging.getLogger(__name__)
 
 
 class OpenAI:
@@ -59,7 +58,7 @@ class OpenAI:
         """
         self.base_url = base_url or OPENAI_URL
         if not self.base_url.startswith(("http://", "https://")):
-            raise UsageError(f"the base URL {self.base_url!r} must begin with http:// or https://")
+            raise UsageError(f"the base URL {spoken(self.base_url)!r} must begin with http:// or https://")
         self.price_known = price is not None
         """Whether replies carry a price; a money budget needs one."""
         self.dialects: dict[str, Dialect] = defaultdict(Dialect)
@@ -84,14 +83,7 @@ class OpenAI:
             ProviderError: the endpoint refuses this request.
             EndpointError: the key or the model is wrong, or nothing listens.
         """
-        dialect = self.dialects[request.model]
-        if request.response_schema is not None and not dialect.schema_settled:
-            async with dialect.probe:
-                if not dialect.schema_settled:
-                    reply = await self._ask(request, dialect)
-                    dialect.schema_settled = True
-                    return reply
-        return await self._ask(request, dialect)
+        return await negotiated(request, self.dialects[request.model], self._ask)
 
     async def aclose(self) -> None:
         """Close the connections; the next call opens new ones."""
@@ -128,15 +120,13 @@ class OpenAI:
         self, where: Where, status: int, text: str, pause: float | None, body: dict[str, Any], dialect: Dialect
     ) -> ProviderError:
         self._has_answered = True
-        if status in {400, 422} and (lesson := dialect.learn(body, detail_of(text))):
-            if dialect.is_news(lesson):
-                log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(detail_of(text)))
-            return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)
-        return from_status(where, status, text, pause)
+        again = renegotiated(where, status, detail_of(text), body, dialect)
+        return again or from_status(where, status, text, pause)
 
     def _disconnected(self, where: Where, error: BaseException) -> ProviderError:
         found = disconnected(where, error)
         return Unreachable(str(found)) if isinstance(found, EndpointError) and self._has_answered else found
 
     def _where(self, request: Request) -> Where:
-        return Where(self.base_url, self._model or request.model, (self._api_key,) if self._api_key else ())
+        secrets = (*((self._api_key,) if self._api_key else ()), *url_secrets(self.base_url))
+        return Where(self.base_url, self._model or request.model, secrets)
