@@ -51,7 +51,7 @@ def test_the_distribution_is_the_described_one(ties):
 
 def test_the_distribution_is_that_of_gepa():
     """On 200 tables the chances equal those of the sets that the published package draws from."""
-    utils = pytest.importorskip("gepa.gepa_utils", reason="needs the gepa package: pip install tfgrpo[search-test]")
+    utils = pytest.importorskip("gepa.gepa_utils", reason="needs the gepa package: pip install tfgrpo[test]")
     for seed in SEEDS:
         table = random_table(seed, ties=False)
         sets = {key: set(members) for key, members in fronts(table).items()}

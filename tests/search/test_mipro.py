@@ -1,0 +1,102 @@
+"""Subsets of candidates by TPE: what is bootstrapped, what is tried, and that it repeats itself exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.script import TOPICS, Model, edits, lesson, text_of
+
+from experience_db import Store
+from search.world import search
+from tfgrpo.errors import NothingLearned, ProviderError
+from tfgrpo.search.subsets import Tpe, next_validated, trials_of
+
+pytest.importorskip("optuna", reason="needs the extra: pip install 'tfgrpo[search]'")
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """A database file that is not there yet."""
+    return tmp_path / "x.db"
+
+
+def test_the_best_subset_of_the_bootstrapped_lessons_is_the_library(db):
+    """Groups propose four lessons, demonstrations confuse this solver, and the search keeps the lessons alone."""
+    result = search(Model(), db, "mipro", search__batch=4, search__trials=8)
+    assert {x.text for x in result.library} == set(map(lesson, TOPICS))
+    assert result.summary["heldout"]["after"] == 1.0
+    with Store.open(db, readonly=True) as store:
+        assert {o.kind for o in store.lineage("default")} == {"subset", "best"}
+        everything = {x.text for x in store.library("default", 1)}
+        assert sum(text.startswith("Worked example.") for text in everything) == 4
+        assert store.verify() == ()
+    decided = {v.reason for v in result.steps[-1].verdicts}
+    assert decided == {"in the best subset", "not in the best subset"}
+
+
+def test_minibatches_reuse_what_validation_measured(db):
+    """A trial and a validation of one subset ask each held-out problem once."""
+    playing = Model()
+    search(playing, db, "mipro", search__batch=4, search__trials=8)
+    asked = [(r.attempt, text_of(r)) for r in playing.requests if r.role == "evaluate"]
+    assert len(asked) == len(set(asked))
+
+
+def test_a_repeated_search_tries_the_same_subsets_without_a_call(db):
+    """TPE is a function of its seed and of what it was told."""
+    playing = Model()
+    first = search(playing, db, "mipro", search__batch=4, search__trials=8)
+    made = len(playing.requests)
+    again = search(playing, db, "mipro", search__batch=4, search__trials=8)
+    assert len(playing.requests) == made
+    assert [s.monitor for s in again.steps] == [s.monitor for s in first.steps]
+    assert again.library == first.library
+
+
+@pytest.mark.parametrize("budget", [50, 90])
+def test_a_budget_is_kept_and_a_larger_one_goes_on(tmp_path, budget):
+    """Cut anywhere, the run ends as if it had never been."""
+    whole = Model()
+    expected = search(whole, tmp_path / "whole.db", "mipro", search__batch=4, search__trials=8)
+    playing = Model()
+    search(playing, tmp_path / "x.db", "mipro", search__batch=4, search__trials=8, budget_calls=budget)
+    assert len(playing.requests) <= budget
+    again = search(playing, tmp_path / "x.db", "mipro", search__batch=4, search__trials=8)
+    assert again.library == expected.library
+    assert playing.calls == whole.calls
+
+
+def test_contrasts_that_all_fail_are_an_error(db):
+    """Without a candidate because nothing worked, the run must not look like one that found nothing."""
+    with pytest.raises(NothingLearned, match="every contrast failed"):
+        search(Model(contrast=lambda _: ProviderError("out of service")), db, "mipro")
+
+
+def test_nothing_to_search_ends_after_the_bootstrap(db):
+    """No lesson and no demonstration: one step, no trial, the start stays."""
+    playing = Model(contrast=lambda _: edits(), rollout=lambda _: "Answer: 0")
+    result = search(playing, db, "mipro")
+    assert len(result.steps) == 1
+    assert result.library.version == 0
+
+
+def test_trials_follow_the_published_formula():
+    """At least 8, then 4 log2 N and 1.5 N."""
+    assert [trials_of(n) for n in (1, 8, 12, 30)] == [8, 12, 18, 45]
+
+
+def test_the_next_validation_is_the_best_average_not_validated_yet():
+    """Averages count, not single scores; ties go to the one tried first."""
+    scored = {(True, False): [0.5, 0.7], (False, True): [0.9, 0.1], (True, True): [0.6]}
+    assert next_validated(scored, set()) in {(True, False), (True, True)}
+    assert next_validated(scored, {(True, False), (True, True)}) == (False, True)
+    assert next_validated(scored, set(scored)) is None
+
+
+def test_tpe_learns_which_candidate_helps():
+    """After some trials it proposes subsets with the useful candidate far more often than not."""
+    tpe = Tpe(4, seed=0)
+    for _ in range(12):
+        tpe.tell([float(s[2]) - 0.1 * sum(s) for s in tpe.ask(4)])
+    assert sum(s[2] for s in tpe.ask(10)) >= 8
