@@ -32,6 +32,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     },
     "tools": {
         "fetch_page": "tfgrpo.tools.fetch_page:make",
+        "mcp": "tfgrpo.tools.mcp:make",
         "python": "tfgrpo.tools.python:make",
         "web_search": "tfgrpo.tools.web_search:make",
     },

@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import tracemalloc
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -260,9 +261,14 @@ BOMB = b"0" * 50_000_000
 )
 async def test_a_page_is_read_up_to_its_limit(body: bytes, headers: Mapping[str, str]):
     """Bytes count as sent and after decompression, whatever the server says."""
-    result, _ = await fetched(Answer(body, headers={"Content-Type": "text/plain", **headers}), limits=SMALL)
+    with Web(Answer(body, headers={"Content-Type": "text/plain", **headers})) as web:
+        tracemalloc.start()
+        result = await get(web.url, [web.host], limits=SMALL)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
     assert kind(result) is FailureKind.REFUSED_REQUEST
     assert "longer than 100,000 bytes" in result.text
+    assert most < 20_000_000
 
 
 async def test_compressed_pages_are_read():

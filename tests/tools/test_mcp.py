@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +42,13 @@ def port() -> Iterator[int]:
         process.kill()
 
 
-@pytest.fixture(params=["stdio", "http"])
-def started(request: pytest.FixtureRequest) -> Iterator[Callable[..., dict[str, McpTool]]]:
-    """Start a server of either kind and end it afterwards."""
-    tools: list[McpTool] = []
-
-    def start(**options: Any) -> dict[str, McpTool]:
-        url = f"http://127.0.0.1:{request.getfixturevalue('port')}/mcp" if request.param == "http" else ""
-        tools.extend(make(**({"url": url} if url else STDIO), **options))
-        return {tool.called: tool for tool in tools}
-
-    yield start
-    for tool in tools:
-        asyncio.run(tool.aclose())
+@pytest.fixture(scope="module", params=["stdio", pytest.param("http", marks=pytest.mark.slow)])
+def tools(request: pytest.FixtureRequest) -> Iterator[dict[str, McpTool]]:
+    """The tools of a server of either kind, whose calls may take four seconds."""
+    way = {"url": f"http://127.0.0.1:{request.getfixturevalue('port')}/mcp"} if request.param == "http" else STDIO
+    made = {tool.called: tool for tool in make(**way, seconds=4)}
+    yield made
+    asyncio.run(made["add"].aclose())
 
 
 def ask(tool: McpTool, **arguments: Any) -> ToolResult:
@@ -66,9 +60,8 @@ def ask(tool: McpTool, **arguments: Any) -> ToolResult:
     return asyncio.run(call())
 
 
-def test_tools_are_listed_and_called(started: Callable[..., dict[str, McpTool]]):
+def test_tools_are_listed_and_called(tools: dict[str, McpTool]):
     """Name, description and schema as the server says; results as text; one session over several event loops."""
-    tools = started()
     spec = tools["add"].spec
     assert spec.name == "mcp_add"
     assert spec.description == "Add two whole numbers."
@@ -78,9 +71,8 @@ def test_tools_are_listed_and_called(started: Callable[..., dict[str, McpTool]])
     assert ask(tools["picture"]).text == "[image/png, not shown]"
 
 
-def test_errors_of_a_tool_are_failures(started: Callable[..., dict[str, McpTool]]):
+def test_errors_of_a_tool_are_failures(tools: dict[str, McpTool]):
     """What a tool raises and arguments it cannot take are told; the session goes on."""
-    tools = started()
     for result in (ask(tools["fail"]), ask(tools["add"], a="x", b=1)):
         assert result.failure is not None
         assert result.failure.kind is FailureKind.ENVIRONMENT
@@ -88,12 +80,12 @@ def test_errors_of_a_tool_are_failures(started: Callable[..., dict[str, McpTool]
     assert ask(tools["add"], a=1, b=1).text == "2"
 
 
-def test_a_hanging_tool_costs_its_time(started: Callable[..., dict[str, McpTool]]):
+def test_a_hanging_tool_costs_its_time(tools: dict[str, McpTool]):
     """No answer in time is a timeout."""
-    result = ask(started(seconds=0.5)["hang"])
+    result = ask(tools["hang"])
     assert result.failure is not None
     assert result.failure.kind is FailureKind.TIMEOUT
-    assert "gave no answer in 0.5 s" in result.text
+    assert "gave no answer in 4 s" in result.text
 
 
 @pytest.fixture
@@ -113,6 +105,7 @@ def alive(pid: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_is_a_failure_and_comes_back(stdio: dict[str, McpTool]):
     """The call that ended it fails; the next one starts it again, but not for ever."""
     first = ask(stdio["pid"]).text
@@ -128,6 +121,7 @@ def test_a_server_that_ends_is_a_failure_and_comes_back(stdio: dict[str, McpTool
     assert "stays ended" in ask(stdio["add"], a=1, b=1).text
 
 
+@pytest.mark.slow
 def test_closing_ends_the_process(stdio: dict[str, McpTool]):
     """After the run no server is left, and a call says so; closing twice is fine."""
     pid = int(ask(stdio["pid"]).text)
@@ -137,6 +131,7 @@ def test_closing_ends_the_process(stdio: dict[str, McpTool]):
     assert "is closed" in ask(stdio["add"], a=1, b=1).text
 
 
+@pytest.mark.slow
 def test_a_program_that_forgets_to_close_leaves_no_server():
     """The interpreter ends by itself, and the server with it."""
     program = (
@@ -148,6 +143,7 @@ def test_a_program_that_forgets_to_close_leaves_no_server():
     assert not alive(int(done.stdout))
 
 
+@pytest.mark.slow
 def test_a_server_gets_only_the_variables_it_is_given(monkeypatch: pytest.MonkeyPatch):
     """Keys of the run stay with the run; those named go to the server, and into no record."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -160,6 +156,7 @@ def test_a_server_gets_only_the_variables_it_is_given(monkeypatch: pytest.Monkey
     assert KEY not in json.dumps(dict(tools["add"].fingerprint))
 
 
+@pytest.mark.slow
 def test_arguments_are_told_apart_but_not_shown():
     """Command arguments may hold a secret: the fingerprint has their hash."""
     tools = make(**{**STDIO, "args": [SERVER, "--token", KEY]})
@@ -170,6 +167,7 @@ def test_arguments_are_told_apart_but_not_shown():
     asyncio.run(others[0].aclose())
 
 
+@pytest.mark.slow
 def test_several_servers_have_names_of_their_own():
     """The name of the server begins the names of its tools, and `only` chooses among them."""
     tools = make(servers={"one": {**STDIO, "only": ["add"]}, "two": {**STDIO, "only": ["pid"]}})
@@ -188,7 +186,7 @@ def test_several_servers_have_names_of_their_own():
         ({"command": "/nowhere/at/all"}, "cannot be used"),
         ({"servers": {"a": 3}}, "table of options"),
         ({**STDIO, "env": ["NOT_SET_ANYWHERE"]}, "export it"),
-        ({**STDIO, "only": ["multiply"]}, "has no tool 'multiply'; it has add"),
+        pytest.param({**STDIO, "only": ["multiply"]}, "has no tool 'multiply'; it has add", marks=pytest.mark.slow),
         ({"url": "http://127.0.0.1:9/mcp", "start_seconds": 5}, "cannot be used"),
         (
             {"command": sys.executable, "args": [SERVER, "--silent"], "start_seconds": 0.5},
@@ -202,6 +200,7 @@ def test_what_cannot_be_used_is_refused_before_the_run(options: Mapping[str, Any
         make(**options)
 
 
+@pytest.mark.slow
 def test_the_last_words_of_a_server_are_told_without_the_key(monkeypatch: pytest.MonkeyPatch):
     """What it wrote to stderr says why it did not start."""
     monkeypatch.setenv("MARKED", KEY)
