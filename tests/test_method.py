@@ -210,7 +210,10 @@ def test_strategic_grams_are_mined_from_correct_rollouts_and_their_variety_is_wa
     assert chosen[0].grams == ("split the sum",)
     assert watched["strategic_grams"] == 1
     assert watched["semantic_entropy"] == 0.0
-    assert "embedding-free" in watched["clustering"]
+    assert watched["clustering"] == "exact (embedding-free)"
+    joined = preset("hicra", "lessons.clusters=jaccard")
+    _, other = choose([group(joined, [1.0, 1.0], texts=texts[:2])], joined, begin(joined))
+    assert other["clustering"] == "jaccard (embedding-free)"
 
 
 # Whole runs with a scripted model.

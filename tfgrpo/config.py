@@ -178,6 +178,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
     "grader.mode": ("answer", "pairs", "rank", "grades"),
     "lessons.focus": ("", "planning"),
+    "lessons.clusters": ("exact", "jaccard"),
     **ENVIRONMENT_CHOICES,
     "lessons.stages": ("contrast", "four"),
     "lessons.summaries": ("", "never", "when-long", "always"),

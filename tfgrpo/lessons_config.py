@@ -38,6 +38,8 @@ class LessonsConfig:
     """`planning` shows sentences with strategic grams first (HICRA); empty shows attempts as they are."""
     alpha: float = 0.2
     """Emphasis on planning sentences: weight A + alpha |A|."""
+    clusters: str = "exact"
+    """planning: `exact` makes each phrase a strategy, `jaccard` joins phrases that share half of their words."""
     review: bool | None = None
     """Accepted edits that rest on tool output wait for `tfgrpo lessons review`. None: exactly where a tool brings in
     text of strangers, so with any tool but `python`."""

@@ -244,7 +244,7 @@ def choose(groups_P: Sequence[Group], config: LearnConfig, memory: Memory) -> tu
     if config.selection.groups is not None:
         groups = _heaviest(groups, config.selection.groups)
     if config.lessons.focus == "planning":
-        groups, monitor = _planned(groups, memory)
+        groups, monitor = _planned(groups, memory, config)
     return groups, monitor
 
 
@@ -296,10 +296,10 @@ def correct_answers(groups: Sequence[Group]) -> tuple[str, ...]:
     return tuple(r.answer for g in groups for r, a in zip(g.rollouts_G, accuracy(g), strict=True) if a > CORRECT)
 
 
-def _planned(groups: Sequence[Group], memory: Memory) -> tuple[tuple[Group, ...], dict[str, Any]]:
+def _planned(groups: Sequence[Group], memory: Memory, config: LearnConfig) -> tuple[tuple[Group, ...], dict[str, Any]]:
     """Mine strategic grams from all correct rollouts known, and watch how varied this batch's strategies are."""
     here = correct_answers(groups)
-    found = mine((*memory.correct, *here)[-MOST_TEXTS:])
+    found = mine((*memory.correct, *here)[-MOST_TEXTS:], clustering=config.lessons.clusters)  # type: ignore[arg-type]
     entropy = semantic_entropy(_frequencies(found, here))
     watched = {
         "strategic_grams": len(found.grams),
