@@ -76,6 +76,32 @@ def test_the_same_audit_again_pays_nothing_and_stores_nothing_twice(place):
         assert len(store.evidence("w")) == 3
 
 
+def test_several_models_are_set_side_by_side(place):
+    """Each model's effects are stored with its name, a lesson that serves one alone is marked, and none is deleted."""
+    able = "scripted/tests.test_audit:solver_without"
+    found = json.loads(audit(place, "--model", able, "--json"))
+    assert found["models"] == [MODEL, able]
+    effects = [[row["effects"][model]["estimate"] for model in (MODEL, able)] for row in found["lessons"]]
+    assert effects == [[1.0, 0.0], [-1.0, 0.0], [0.0, 0.0]]
+    assert [row["apart"] for row in found["lessons"]] == [True, True, False]
+    with Store.open(place / "x.db", readonly=True) as store:
+        assert [(e.detail["model"], e.estimate) for e in store.evidence("w", 2)] == [(MODEL, -1.0), (able, 0.0)]
+        assert len(store.library("w")) == 3
+    said = audit(place, "--model", able)
+    assert re.search(r"1 +\+1\.000 \[.*\] +\+0\.000 \[.*Treat glorp as sum\.  \(not the same for all\)", said)
+    listed = CliRunner().invoke(app, ["lessons", "list", "--library", "w", "--db", str(place / "x.db")]).stdout
+    assert f"(leave-one-out with {able}, n=12)" in listed
+
+
+def test_a_deletion_is_decided_for_one_model(place):
+    """--confirm with two models is refused before anything is asked."""
+    options = ("--model", "tiny", "--model", MODEL, "--confirm", "--grader", "exact")
+    command = ["lessons", "audit", str(place / "problems.jsonl"), "--library", "w", "--db", str(place / "x.db")]
+    refused = CliRunner().invoke(app, [*command, *options])
+    assert refused.exit_code == 2
+    assert "one model" in refused.output
+
+
 def test_dropout_measures_all_lessons_with_the_same_rollouts(place):
     """Eight rollouts per problem serve every lesson."""
     found = json.loads(audit(place, "--dropout", "--json"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -101,6 +101,35 @@ async def audit(
         finally:
             store.finish_run(run, status, summary)
     return Audit(shown, evidence, verdicts, summary)
+
+
+async def by_model(
+    problems: Any, *, models: Sequence[str], library: str = "default", plan: Plan | None = None, **asked: Any
+) -> dict[str, Any]:
+    """Audit a library under several models, one after the other, and set the effects of each lesson side by side.
+
+    Arguments and errors as of `audit`. Returns `dataset, library, version, models, lessons, audits`: each lesson with
+    its effect for every model, and whether their intervals lie apart.
+    """
+    if len(set(models)) < len(models):
+        raise UsageError("a model is named twice; name each once")
+    if plan is not None and plan.confirm:
+        raise UsageError("--confirm goes with one model: what harms one may help another; audit them one by one")
+    found = [await audit(problems, library=library, plan=plan, model=model, **asked) for model in models]
+    first = found[0].summary
+    rows = []
+    for place, lesson in enumerate(first["lessons"]):
+        each = {model: f.summary["lessons"][place] for model, f in zip(models, found, strict=True)}
+        told = {model: {key: row[key] for key in ("estimate", "ci", "n", "reason")} for model, row in each.items()}
+        rows.append({"id": lesson["id"], "text": lesson["text"], "effects": told, "apart": _apart(told.values())})
+    named = {key: first[key] for key in ("dataset", "library", "version")}
+    return {**named, "models": list(models), "lessons": rows, "audits": [f.summary for f in found]}
+
+
+def _apart(effects: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether two of the intervals have no point in common."""
+    ends = [effect["ci"] for effect in effects if None not in effect["ci"]]
+    return bool(ends) and max(low for low, _ in ends) > min(high for _, high in ends)
 
 
 def _name(given: Any, found: Sequence[Problem]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from tfgrpo.cli import options as o
 def audit(
     dataset: Annotated[str, typer.Argument(help="Problems that the library did not learn from.")],
     grader: o.Grader,
-    model: o.Model,
+    model: Annotated[list[str], typer.Option("--model", help="As in learn; several are set side by side.")],
     base_url: o.BaseUrl = None,
     library: Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")] = "default",
     db: o.Db = None,
@@ -40,27 +39,41 @@ def audit(
     --group-size rollouts per problem for all lessons together and is weak below 48 problems.
     """
     o.read_dotenv()
-    result = asyncio.run(
-        auditing.audit(
-            dataset,
-            library=library,
-            plan=auditing.Plan(dropout, k, group_size, confirm=confirm),
-            fields=o.fields(field),
-            model=model,
-            grader=grader,
-            base_url=base_url,
-            db=o.db_path(db),
-            prompts=prompts,
-            overrides=set_,
-            seed=seed,
-            limit=limit,
-            concurrency=concurrency,
-        )
-    )
-    if json_:
-        typer.echo(json.dumps(result.summary, ensure_ascii=False))
-    else:
-        print_audit(result.summary)
+    asked: dict[str, Any] = {
+        "library": library,
+        "plan": auditing.Plan(dropout, k, group_size, confirm=confirm),
+        "fields": o.fields(field),
+        "grader": grader,
+        "base_url": base_url,
+        "db": o.db_path(db),
+        "prompts": prompts,
+        "overrides": set_,
+        "seed": seed,
+        "limit": limit,
+        "concurrency": concurrency,
+    }
+    if len(model) > 1:
+        found = asyncio.run(auditing.by_model(dataset, models=model, **asked))
+        (o.print_json if json_ else print_models)(found)
+        return
+    result = asyncio.run(auditing.audit(dataset, model=model[0], **asked))
+    (o.print_json if json_ else print_audit)(result.summary)
+
+
+def print_models(s: Mapping[str, Any]) -> None:
+    """Print what each lesson is worth to each model."""
+    typer.echo(f"library {s['library']!r}, version {s['version']}, on {s['dataset']}: effect of each lesson by model")
+    width = max(26, *(len(model) + 2 for model in s["models"]))
+    typer.echo(f"{'id':>4}  " + "".join(f"{model:{width}}" for model in s["models"]) + "lesson")
+    for row in s["lessons"]:
+        cells = "".join(f"{_cell(row['effects'][model]):{width}}" for model in s["models"])
+        typer.echo(f"{row['id']:>4}  {cells}{row['text']}" + ("  (not the same for all)" if row["apart"] else ""))
+
+
+def _cell(effect: Mapping[str, Any]) -> str:
+    low, high = effect["ci"]
+    interval = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
+    return "-" if effect["estimate"] is None else f"{effect['estimate']:+.3f}{interval}"
 
 
 def print_audit(s: Mapping[str, Any]) -> None:

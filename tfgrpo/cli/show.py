@@ -60,8 +60,10 @@ def effect(evidence: Sequence[Evidence]) -> str:
     if e is None or e.estimate is None:
         return "no effect measured yet"
     interval = f" [{e.low:+.2f}, {e.high:+.2f}]" if e.low is not None and e.high is not None else ""
+    models = {m for item in evidence if (m := item.detail.get("model"))}
+    by = f" with {e.detail['model']}" if len(models) > 1 and "model" in e.detail else ""
     with_others = f", together with {len(e.lesson_ids) - 1} others" if len(e.lesson_ids) > 1 else ""
-    return f"effect {e.estimate:+.2f}{interval} ({e.kind}, n={e.n}{with_others})"
+    return f"effect {e.estimate:+.2f}{interval} ({e.kind}{by}, n={e.n}{with_others})"
 
 
 def _heldout(h: Mapping[str, Any] | None) -> None:

@@ -231,7 +231,9 @@ def _spent(item: Evidence) -> int:
 
 def _measured(item: Evidence) -> str:
     """One measurement in words, whatever its verdict was."""
-    return effect([dataclasses.replace(item, verdict="")])
+    model = item.detail.get("model")
+    by = f" with {model}" if model and item.verdict == "" else ""
+    return effect([dataclasses.replace(item, verdict="")]) + by
 
 
 def _cut(text: str, most: int | None) -> str:
