@@ -45,6 +45,8 @@ class Database:
         self.path = path
         self.readonly = readonly
         self.clock = clock
+        self.hide: Callable[[str], str] | None = None
+        """Takes keys out of every text that is written; None writes texts as they are."""
         self.claimed: set[str] = set()
         """Libraries that this store keeps other writers off; see `claims`."""
 
@@ -117,11 +119,15 @@ class Database:
     def _write(self, sql: str, *values: Any) -> sqlite3.Cursor:
         """Run one statement; outside of `atomic` it is committed at once."""
         with self._lock, faults(self.path):
-            return self._connection.execute(sql, values)
+            return self._connection.execute(sql, self._hidden(values))
 
     def _write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         with self.atomic():
-            self._connection.executemany(sql, rows)
+            self._connection.executemany(sql, map(self._hidden, rows))
+
+    def _hidden(self, values: Sequence[Any]) -> Sequence[Any]:
+        hide = self.hide
+        return values if hide is None else [hide(value) if isinstance(value, str) else value for value in values]
 
     def _insert(self, table: str, **columns: Any) -> int:
         """Insert one row and return its row id."""

@@ -42,13 +42,14 @@ LAYERS = (
         "continuation",
     },
     {"lessons_config", "method_config", "search_config", "engine_config", "environment_config", "grader_config"},
-    {"errors", "types", "version"},
+    {"errors", "redact", "types", "version"},
 )
 """From the top down. A module may import from lower layers and from its own folder, and from nothing else."""
 
 SIDEWAYS = {
     ("consolidate", "summarize"),
     ("controls", "measure"),
+    ("boundary", "config"),
     ("credit", "gates"),
     ("errors", "types"),
     ("retry", "errors"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tfgrpo.config import secrets
 from tfgrpo.errors import BudgetReached, EnvironmentFailed, GraderError, MalformedReply, ProviderError, TfgrpoError
+from tfgrpo.redact import spoken
 from tfgrpo.types import Failure, FailureKind
 
 _MESSAGE_LIMIT = 400
@@ -36,7 +38,7 @@ def failure_of(error: BaseException) -> Failure:
     """The recorded form of an error: its kind, and its message cut to a readable length."""
     if isinstance(error, ProviderError):
         return error.failure
-    return Failure(_kind(error), _cut(str(error) or type(error).__name__))
+    return Failure(_kind(error), _cut(_said(error) or type(error).__name__))
 
 
 def _kind(error: BaseException) -> FailureKind:
@@ -60,8 +62,13 @@ def _ours_within(raised: BaseException) -> TfgrpoError | None:
 
 def _described(raised: BaseException) -> str:
     """Type and message in one line."""
-    words = " ".join(str(raised).split())
+    words = " ".join(_said(raised).split())
     return _cut(f"{type(raised).__name__}: {words}" if words else type(raised).__name__)
+
+
+def _said(error: BaseException) -> str:
+    """The message without keys: the clients of foreign code like to quote them."""
+    return spoken(str(error), secrets())
 
 
 def _cut(text: str) -> str:

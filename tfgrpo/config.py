@@ -27,6 +27,7 @@ from tfgrpo.grader_config import GraderConfig
 from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
 from tfgrpo.search_config import SearchConfig
+from tfgrpo.redact import url_secrets
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
@@ -348,12 +349,13 @@ def environment(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
-def secrets() -> tuple[str, ...]:
-    """Keys, tokens and passwords in the environment, by the names of their variables; longest first.
+def secrets(*urls: str) -> tuple[str, ...]:
+    """Keys, tokens and passwords in the environment, by the names of their variables, and in addresses; longest first.
 
     Values below 8 characters are left out: what is that short may be a word of any text.
     """
     found = {v.strip() for k, v in os.environ.items() if SECRET_NAME.search(k) and len(v.strip()) >= 8}
+    found |= {each for url in (*urls, environment("OPENAI_BASE_URL")) for each in url_secrets(url)}
     return tuple(sorted(found, key=lambda value: (-len(value), value)))
 
 

@@ -73,7 +73,7 @@ class Run:
     """What the run goes on from, or why it starts anew; empty when there is nothing to say."""
     watch: Watch | None = None
     """Live numbers for displays, and the way to stop."""
-    rules: Rules = Rules()  # noqa: RUF009 - frozen
+    rules: Rules = Rules()
     """What enters the library unseen, and what waits for a person."""
 
 

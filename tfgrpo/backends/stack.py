@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tfgrpo import config as configuration
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.coalesced import Coalesced, Memory
 from tfgrpo.backends.journaled import Journal, Journaled
 from tfgrpo.backends.limited import Ledger, Limited
 from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.redacted import Redacted
 from tfgrpo.backends.retried import Retried
 from tfgrpo.backends.spread import Spread
+from tfgrpo.redact import hider, url_secrets
 from tfgrpo.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -55,4 +58,7 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
     ways = [Limited(one, ledger, its, price) for one, its in zip(backends, paces, strict=True)]
     asked: Backend = Retried(ways[0] if len(ways) == 1 else Spread(ways, paces, weights), policy, ledger.sleep)
     asked = asked if joining is None else Coalesced(asked, joining, memory)
+    addresses = [url for one in backends for url in url_secrets(getattr(one, "base_url", None))]
+    conceal = hider([*configuration.secrets(), *addresses])
+    asked = asked if conceal is None else Redacted(asked, conceal)
     return asked if journal is None else Journaled(asked, journal, run)

@@ -7,11 +7,12 @@ the SDK looks through all of its connections for every request (`tests/benchmark
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from tfgrpo.version import __version__
@@ -58,10 +59,12 @@ class Thin:
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
         """Remember the settings; connections are opened by the first call."""
-        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._url, login = address(base_url)
         self._headers = {"Content-Type": "application/json", "User-Agent": f"tfgrpo/{__version__}"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
+        elif login:
+            self._headers["Authorization"] = f"Basic {login}"
         self._connect = min(CONNECT_SECONDS, timeout)
         self._proxy: str | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -101,6 +104,17 @@ class Thin:
             where = urlsplit(self._url)
             self._proxy = None if proxy_bypass(where.netloc) else getproxies().get(where.scheme)
         return self._session
+
+
+def address(base_url: str) -> tuple[str, str]:
+    """Return where chat completions are, and the login of the address as HTTP wants it; '' when it has none.
+
+    A query stays behind the path, as vendors with an `api-version` in it expect.
+    """
+    parts = urlsplit(base_url)
+    user, sign, host = parts.netloc.rpartition("@")
+    where = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/chat/completions", fragment="")
+    return where.geturl(), base64.b64encode(unquote(user).encode()).decode() if sign else ""
 
 
 class SDK:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from typing import ParamSpec, TypeVar
 
@@ -61,10 +63,31 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
             typer.echo("interrupted; the same command goes on from here", err=True)
             raise typer.Exit(130) from None
         except (TfgrpoError, StoreError) as error:
-            typer.echo(f"error: {error}", err=True)
+            typer.echo(f"error: {without_keys(str(error))}", err=True)
             raise typer.Exit(exit_code(error)) from None
+        except Exception:
+            told = traceback.format_exc()
+            if (safe := without_keys(told)) == told:
+                raise
+            typer.echo(safe, err=True)
+            raise typer.Exit(1) from None
 
     return run
+
+
+def without_keys(text: str) -> str:
+    """Return what may be shown of a message or a traceback."""
+    from tfgrpo import config as configuration
+    from tfgrpo.redact import spoken
+
+    return spoken(text, configuration.secrets())
+
+
+class _Quiet(logging.Formatter):
+    """Writes log records, what they were caused by included, without keys."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_keys(super().format(record))
 
 
 def exit_code(error: Exception) -> int:
@@ -100,6 +123,8 @@ def _root(
     from tfgrpo.cli.options import read_dotenv
 
     read_dotenv()
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Quiet())
 
 
 if __name__ == "__main__":

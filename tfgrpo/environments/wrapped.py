@@ -16,8 +16,10 @@ from experience_db import Journal, Library
 from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
+from tfgrpo.config import secrets
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
+from tfgrpo.redact import cleaned, hider
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]]
@@ -54,7 +56,7 @@ class Wrapped:
             return revived
         if self.ledger is not None and self.ledger.closed:
             return Rollout(problem.id, slot.index, failure=Failure(FailureKind.ENVIRONMENT, REPEATED))
-        rollout = await self._attempt(problem, library, slot)
+        rollout = _without_keys(await self._attempt(problem, library, slot))
         if rollout.failure is None:
             count(self.tally, slot.role, rollout.usage, replayed=False)
             if self.journal is not None:
@@ -111,6 +113,17 @@ class Wrapped:
             seconds=rollout.seconds,
             run=self.run,
         )
+
+
+def _without_keys(rollout: Rollout) -> Rollout:
+    """Return the rollout as it may be kept: an agent's messages can hold the keys it works with."""
+    conceal = hider(secrets())
+    if conceal is None:
+        return rollout
+    messages, answer = cleaned((tuple(rollout.messages), rollout.answer), conceal)
+    if (messages, answer) == (tuple(rollout.messages), rollout.answer):
+        return rollout
+    return dataclasses.replace(rollout, messages=messages, answer=answer)
 
 
 def _revive(found: Mapping[str, Any], problem: Problem, slot: Slot) -> Rollout:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from experience_db import Journal
@@ -18,7 +18,9 @@ from tfgrpo.backends.journaled import canonical
 from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
+from tfgrpo.config import secrets
 from tfgrpo.errors import EnvironmentFailed, ProviderError
+from tfgrpo.redact import cleaned, hider
 from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult
 from tfgrpo.types import Failure, FailureKind, Request, Usage
 
@@ -92,7 +94,7 @@ class ToolDesk:
             return Called(revived(record), replayed=True)
         if self.ledger is not None and self.ledger.closed:
             raise ProviderError(REPEATED)
-        result = await self._ask(tool, arguments, session)
+        result = _without_keys(await self._ask(tool, arguments, session))
         count(self.tally, role, FREE, replayed=False)
         return Called(self._kept(key, role, question, result), replayed=False)
 
@@ -193,3 +195,13 @@ def revived(record: Mapping[str, Any]) -> ToolResult:
     failed = record["failure"]
     failure = None if failed is None else Failure(FailureKind(failed["kind"]), failed["message"])
     return ToolResult(record["text"], failure, record["detail"], record["seconds"])
+
+
+def _without_keys(result: ToolResult) -> ToolResult:
+    """Return a result as it may be kept and shown to a model: services like to repeat the key that they were sent."""
+    conceal = hider(secrets())
+    if conceal is None:
+        return result
+    text, detail = cleaned((result.text, dict(result.detail)), conceal)
+    failure = result.failure and replace(result.failure, message=conceal(result.failure.message))
+    return replace(result, text=text, detail=detail, failure=failure)
