@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from experience_db import Edit, Evidence, Library, Op
 from tfgrpo import stats
 from tfgrpo.advantages.moments import mean
-from tfgrpo.edit_scores import forgetting_veto
+from tfgrpo.edit_scores import distinguishable, forgetting_veto
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import edit_score
@@ -96,7 +96,8 @@ class Assessment:
             return "undecided"
         if self.veto or (self.score < -self.floor and self.interval[1] < 0):
             return "rejected"
-        return "accepted" if self.score > self.floor and self.clipped <= self.cap else "undecided"
+        shown = self.score > 0 and distinguishable(self.score, self.floor)
+        return "accepted" if shown and self.clipped <= self.cap else "undecided"
 
 
 @dataclass(slots=True)

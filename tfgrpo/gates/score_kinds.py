@@ -15,6 +15,7 @@ from tfgrpo.edit_scores import (
     CLIPS,
     Clip,
     aggregate,
+    clip_from_floor,
     disco_gain,
     disco_scores,
     gspo,
@@ -185,7 +186,8 @@ def wide(clip: Width, floor: float) -> Clip:
         if not {"low", "high"} <= set(clip) <= {"low", "high", "dual"}:
             raise UsageError(f"a clip is a name or a table with low, high and perhaps dual, not {dict(clip)!r}")
         named = Clip(**clip)
-    return Clip(max(named.low, WIDTH * floor), max(named.high, WIDTH * floor), named.dual)
+    least = clip_from_floor(floor, multiple=WIDTH)
+    return Clip(max(named.low, least.low), max(named.high, least.high), named.dual)
 
 
 KINDS: Mapping[str, Callable[..., list[float]]] = {
