@@ -103,7 +103,39 @@ LEAKS = [
     (WORD, "It is photosynthesis that is meant.", "answer"),
     (TINY, "The answer is 5.", "answer"),
     (CHINESE, "遇到从家里出发去学校的路上的问题时先换算单位", "copies"),
+    (WALK, "The time is ２０４ minutes.", "answer"),
+    (WALK, "The time is 2 0 4 minutes.", "answer"),
+    (WALK, "It takes 2\u200b04 minutes.", "answer"),
+    (WALK, "It takes **204** minutes.", "answer"),
+    (WALK, "The time is 3 hours and 24 minutes.", "24"),
+    (THOUSAND, "There are 1 234 ways.", "answer"),
+    (THOUSAND, "There are 1'234 ways.", "answer"),
+    (THOUSAND, "There are 1\u00a0234 ways.", "answer"),
+    (THOUSAND, r"There are 1{,}234 ways.", "answer"),
+    (THOUSAND, "There are twelve hundred thirty-four ways.", "answer"),
+    (PROBABILITY, "The chance is fifty percent by symmetry.", "answer"),
+    (PROBABILITY, r"The chance is \tfrac{2}{4} by symmetry.", "answer"),
+    (NEGATIVE, "The slope is minus twelve.", "answer"),
+    (ROOT, "The height is three times the square root of three.", "answer"),
+    (ROOT, "The height is 3 * sqrt(3).", "answer"),
+    (FORMULA, "One factor is x²+1.", "answer"),
+    (FORMULA, "One factor is x**2 + 1.", "answer"),
+    (FORMULA, "One factor is x squared plus one.", "answer"),
+    (CITY, "Look under CHARLESTON's news.", "answer"),
+    (CHOICE, "Plants take in carbon dioxide.", "answer"),
 ]
+UNSEEN = [
+    (WALK, "It takes CCIV minutes."),
+    (WALK, "It takes 12 times 17 minutes."),
+    (PROBABILITY, "It happens in one of two cases."),
+    (ROOT, r"The height is $\sqrt{27}$."),
+    (CITY, "They agreed on it in the largest city of South Carolina."),
+    (CITY, "They agreed on it in C-h-a-r-l-e-s-t-o-n."),
+    (CHOICE, "It is the second option."),
+    (YES, "Both make films."),
+    (WORD, "They make sugar of it."),
+]
+"""Paraphrases without any literal sign: the check lets them pass, and what is left is the held-out gate."""
 GENERAL = [
     (WALK, "When a total time includes a stop, subtract the stop before dividing distance by speed."),
     (WALK, "When two speeds share a distance, write one equation for each, because the difference removes the stop."),
@@ -135,6 +167,11 @@ GENERAL = [
     (TRIANGLE, "When the sides of triangle ABC are given, and ABCD is cyclic, use the law of cosines."),
     (OPEN, "When a poem is asked for, choose the metre first."),
     (CHINESE, "遇到单位不同的问题时，先换算单位再列式。"),
+    (CHOICE, "When a question asks which gas, recall what the process gives off."),
+    (PROBABILITY, "When a chance is asked for in percent, convert at the end."),
+    (ROOT, "When a height is asked for, drop the square root of the sum last."),
+    (FORMULA, "When an expression is squared plus a constant, try a difference of squares."),
+    (THOUSAND, "When groups of 3 or 4 are counted, add the cases 1 to 4 first."),
 ]
 
 
@@ -149,6 +186,12 @@ def test_lesson_that_gives_the_problem_away_is_refused(problem: Problem, lesson:
 @pytest.mark.parametrize(("problem", "lesson"), GENERAL)
 def test_general_lesson_passes(problem: Problem, lesson: str) -> None:
     """General advice about the same subject is no leak."""
+    assert leaks(lesson, problem) is None
+
+
+@pytest.mark.parametrize(("problem", "lesson"), UNSEEN)
+def test_a_paraphrase_without_a_literal_sign_is_left_to_the_gate(problem: Problem, lesson: str) -> None:
+    """What the check is known to miss; whoever teaches it more moves the case up."""
     assert leaks(lesson, problem) is None
 
 

@@ -52,13 +52,16 @@ STATED = (
     r"(?:answer|result|solution|value|total|option|choice)(?:\s+(?:here|always|then|of it|to it|will|must|should))*"
     r"\s*(?:is|was|be|are|equals|=|:)\s*(?:(?:exactly|always|just|simply|equal to|the number|option|choice)\s+)*"
 )
+INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+SUPERSCRIPTS = str.maketrans({sign: f"^{i}" for i, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
 URL = re.compile(r"(?:https?://|www\.)[^\s<>()\"'\]]+|\b(?:[\w-]+\.)+(?:com|org|net|edu|gov|io|info|example)\b", re.I)
 QUOTE = re.compile(r"[\"“«]([^\"”»]{3,80})[\"”»]|``(.{3,80}?)''")
 
 
 def leaks(text: str, problem: Problem) -> str | None:
     """Return why a lesson gives away its source problem, or None when it does not."""
-    if _has_answer(text, problem.answer or ""):
+    answer = problem.answer or ""
+    if _has_answer(text, answer) or _has_answer(text, _option(problem.question, answer)):
         return "it states the answer of its source problem"
     return _rare_thing(text, problem) or _copy(text, problem.question)
 
@@ -82,6 +85,13 @@ def _has_answer(text: str, answer: str) -> bool:
     place = wanted if len(wanted.split()) > 4 else f"is {wanted}"
     numbers = _rare_numbers(plain) & _rare_numbers(wanted)
     return f" {' '.join(_words(wanted))} " in f" {' '.join(_words(plain))} " or bool(_names(place, text) or numbers)
+
+
+def _option(question: str, answer: str) -> str:
+    """Return the words of the option that an answer names by its letter; '' where there is no such option."""
+    letter = answer.strip(" ().")
+    found = re.search(rf"[(\s]{letter}[).:]\s*([^()\n;,]{{4,}})", question) if re.fullmatch("[A-Z]", letter) else None
+    return found[1] if found else ""
 
 
 def _rare_thing(text: str, problem: Problem) -> str | None:
@@ -116,7 +126,8 @@ def plain_math(text: str) -> str:
 
     `\dfrac{1}{2}`, `½` and `one half` all become `1/2`, `\sqrt{3}` becomes `sqrt(3)`, `two hundred four` becomes `204`.
     """
-    plain = re.sub(r"\\(?:left|right|displaystyle|[,;:!])|\$", "", text.replace("{,}", ","))
+    plain = INVISIBLE.sub("", text).translate(SUPERSCRIPTS)
+    plain = re.sub(r"\\(?:left|right|displaystyle|[,;:!])|\$", "", plain.replace("{,}", ","))
     plain = re.sub(r"\\[dtc]?frac\s*(\d)\s*(\d)", r"\1/\2", plain)
     plain = re.sub(r"\\sqrt\s*\{([^{}]*)\}|√\s*\(?(\w+)\)?", lambda m: f"sqrt({m[1] or m[2]})", plain)
     plain = re.sub(r"\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", _fraction, plain)
@@ -127,7 +138,20 @@ def plain_math(text: str) -> str:
     for sign, word in {"π": "pi", "−": "-", "½": "1/2", "¼": "1/4", "¾": "3/4", "∞": "infty", "\\": ""}.items():
         plain = plain.replace(sign, word)
     plain = re.sub(r"\^\{([^{}]*)\}", r"^\1", plain)
-    return " ".join(SPOKEN.sub(_figures, plain).split())
+    return _joined(" ".join(SPOKEN.sub(_figures, plain).split()))
+
+
+def _joined(plain: str) -> str:
+    """Join the parts of a number or formula: `1 234`, `2 0 4`, `minus 12`, `50 percent`, `3*sqrt 3`, `x squared`."""
+    plain = re.sub(r"(?<=\d)['’ ](?=\d{3}(?!\d))", "", plain)
+    plain = re.sub(r"(?<![\w.])\d(?: \d){2,}(?![\w.])", lambda m: m[0].replace(" ", ""), plain)
+    plain = re.sub(r"\b(?:minus|negative) (?=\d)", "-", plain, flags=re.I)
+    plain = re.sub(r"(?<=\d) ?per ?cent\b", "%", plain, flags=re.I)
+    plain = re.sub(r"\b(?:the )?square root of (\w+)|\bsqrt (\w+)", lambda m: f"sqrt({m[1] or m[2]})", plain)
+    plain = re.sub(r"(?<=\d)(?: ?\*? ?| times )(?=sqrt\()", "", plain)
+    plain = re.sub(r"\b(\w)\*\*(?=\d)|\b(\w) \*\* (?=\d)", lambda m: f"{m[1] or m[2]}^", plain)
+    plain = re.sub(r"\b(\w) (squared|cubed)\b", lambda m: f"{m[1]}^{2 if m[2] == 'squared' else 3}", plain)
+    return re.sub(r"(\^\d) plus (?=\d)", r"\1+", plain)
 
 
 def _fraction(match: re.Match[str]) -> str:
