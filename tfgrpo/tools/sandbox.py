@@ -229,7 +229,7 @@ def _orders(inside: Inside, limits: Limits, *, session: bool) -> dict[str, Any]:
 def _bubblewrap() -> str:
     """Return the best way in which bubblewrap works here."""
     tried = ""
-    for way in bubblewrap.WAYS:
+    for way in bubblewrap.WAYS if bubblewrap.version() else ():
         command = [*bubblewrap.command(files_mb=1, way=way), *_interpreter(sys.executable)]
         uid = 2**30 if way == bubblewrap.ROOT else 0
         works, tried = _probe(command, {"code": PROBE, "notebook": False, "rlimits": {}, "uid": uid}, {})

@@ -93,8 +93,11 @@ def _program() -> str:
 @cache
 def version() -> str:
     """Return what `bwrap --version` says; '' where there is none."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return ""
     try:
-        told = subprocess.run([_program(), "--version"], capture_output=True, text=True, timeout=20, check=True)
+        told = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return told.stdout.strip()
