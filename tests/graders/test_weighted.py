@@ -111,3 +111,17 @@ def test_the_configuration_takes_names_with_a_colon():
     """A dotted path is a quoted key."""
     assert GDPO.grader.parts == {"exact": 1.0, "graders.test_weighted:brief": 0.5}
     assert LearnConfig().grader.parts == {}
+
+
+def by_turn(problem, rollout):
+    """Reward the only turn by half, and the whole in full."""
+    return {"whole": 1.0, "steps": [0.5]}
+
+
+async def test_step_rewards_of_the_parts_are_added_with_their_weights():
+    """Parts without step rewards have no say in those; without any such part there are none."""
+    grader = made(parts={"exact": 1.0, "graders.test_weighted:by_turn": 0.5})
+    (right,) = await grader(PROBLEM, group("Danube"))
+    assert right.steps == (0.25,)
+    (plain,) = await made(parts={"exact": 1.0})(PROBLEM, group("Danube"))
+    assert plain.steps == ()

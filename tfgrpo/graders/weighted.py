@@ -60,7 +60,16 @@ class Weighted:
         paid = [n for n in values if pays or n == self.condition_on]
         held = "" if pays else f"; only {self.condition_on} counts, it is below {self.threshold:g}"
         said = "; ".join(f"{p.name} {p.value:g}{f' ({p.why})' if p.why else ''}" for p in parts)
-        return Score(math.fsum(self.weights[n] * values[n] for n in paid), said + held, parts=parts)
+        total = math.fsum(self.weights[n] * values[n] for n in paid)
+        return Score(total, said + held, parts=parts, steps=self._steps(parts))
+
+    def _steps(self, parts: Sequence[Score]) -> tuple[float, ...]:
+        """The weighted sum of the step rewards of those parts that give any; nan where one of them has none."""
+        rows = [(self.weights[p.name], p.steps) for p in parts if p.steps]
+        return tuple(
+            math.fsum(w * value for (w, _), value in zip(rows, column, strict=True))
+            for column in zip(*(steps for _, steps in rows), strict=True)
+        )
 
     async def aclose(self) -> None:
         """Give back what the parts hold."""
