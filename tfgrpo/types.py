@@ -167,7 +167,6 @@ class ToolCall:
     seconds: float = 0.0
     detail: Mapping[str, Any] = field(default_factory=dict)
     """How it came about: isolation, provider, pages. No secrets."""
-    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
