@@ -34,6 +34,12 @@ async def test_waits_double_up_to_the_longest():
     assert await play([Transient("x"), Transient("x"), Transient("x"), "done"]) == ("done", [1, 2, 3])
 
 
+async def test_an_answer_of_no_use_is_asked_for_again_soon():
+    """It says nothing of load, so the wait stays; what does say something goes on from where it would have been."""
+    lines = [Transient("x", status=200), Transient("x", status=200), Transient("x", status=503), "done"]
+    assert await play(lines) == ("done", [1, 1, 3])
+
+
 async def test_a_retry_after_is_honoured():
     """The endpoint's own wait counts when it is longer than ours."""
     lines = [Transient("x", retry_after=7), Transient("x", retry_after=0.5), "done"]

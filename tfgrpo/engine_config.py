@@ -31,7 +31,7 @@ class EngineConfig:
     """Most model calls in flight."""
     timeout: float = 600.0
     """Seconds one call may take."""
-    attempts: int = 5
+    attempts: int = 6
     """Tries per call before it counts as failed."""
     requests_per_minute: int | None = None
     """Requests that may start within any minute, at each endpoint; None sets no limit."""

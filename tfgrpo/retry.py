@@ -58,7 +58,10 @@ class Renegotiated(Transient):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently. The wait before try k+1 is `wait_initial * 2**(k-1)`, at most `wait_max`."""
+    """How often and how patiently. The wait before try k+1 is `wait_initial * 2**(k-1)`, at most `wait_max`.
+
+    After a whole answer (status 200) that was of no use the wait does not grow: it says nothing of load.
+    """
 
     attempts: int = 6
     """Tries in all, the first included; 1 never retries."""
@@ -91,13 +94,15 @@ async def with_retries(
         too_long = error.retry_after is not None and error.retry_after > policy.retry_after_max
         return too_long or state.attempt_number - free >= policy.attempts
 
+    steady = tenacity.wait_fixed(policy.wait_initial) + tenacity.wait_random(0, policy.jitter)
     backoff = tenacity.wait_exponential(policy.wait_initial, policy.wait_max) + tenacity.wait_random(0, policy.jitter)
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = _error(state)
         if isinstance(error, Renegotiated):
             return 0.0
-        return max(backoff(state), error.retry_after or 0.0)
+        patience = steady if error.status == 200 else backoff
+        return max(patience(state), error.retry_after or 0.0)
 
     def give_up(state: tenacity.RetryCallState) -> T:
         raise _error(state).final(state.attempt_number - free) from None

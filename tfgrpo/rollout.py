@@ -64,7 +64,7 @@ async def run_group(
     return group
 
 
-PASSING = frozenset({FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.PROVIDER})
+PASSING = frozenset({FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.PROVIDER, FailureKind.EMPTY})
 """Failures that a while later may not happen again."""
 
 

@@ -97,7 +97,8 @@ class OpenAI:
         try:
             payload = json.loads(text)
         except ValueError:
-            raise Transient(f"{where} answered with something that is not JSON: {where.quote(text[:200])}") from None
+            said = f"{where} answered with something that is not JSON: {where.quote(text[:200])}"
+            raise Transient(said, status=200) from None
         self._has_answered = True
         return reply_of(payload, request, where, self._price)
 

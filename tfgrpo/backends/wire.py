@@ -44,20 +44,20 @@ def reply_of(payload: Any, request: Request, where: Where, price: Price | None) 
         ProviderError: the body holds an error instead.
     """
     if not isinstance(payload, Mapping):
-        raise Transient(f"{where} answered with JSON that is not an object")
+        raise Transient(f"{where} answered with JSON that is not an object", status=200)
     choices = payload.get("choices")
     if payload.get("error") and not choices:
         raise from_error_in_body(where, payload["error"])
     usage = usage_of(payload.get("usage"), price)
     if not isinstance(choices, Sequence) or not choices or not isinstance(choices[0], Mapping):
-        raise Transient(f"{where} answered without any choice", FailureKind.EMPTY, usage=usage)
+        raise Transient(f"{where} answered without any choice", FailureKind.EMPTY, status=200, usage=usage)
     if choices[0].get("error"):
         raise from_error_in_body(where, choices[0]["error"])
     wanted = request.n if isinstance(request, Joined) else 1
     replies = [_reply_of_choice(choice, request, usage) for choice in choices[:wanted]]
     if not any(map(_usable, replies)):
         said = f"{where} answered with an empty message (finish reason {replies[0].finish_reason})"
-        raise Transient(said, FailureKind.EMPTY, usage=usage)
+        raise Transient(said, FailureKind.EMPTY, status=200, usage=usage)
     return replies[0] if wanted == 1 else gathered([r if _usable(r) else None for r in replies], usage)
 
 
