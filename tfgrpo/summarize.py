@@ -371,7 +371,9 @@ def _checked(
 
 def transcript(messages: Sequence[Message], *, numbered: bool = False) -> str:
     """Return what happened after the prompt, one turn a paragraph, steps numbered on wish; '' for a single turn."""
-    turns = [m for m in messages if m.get("role") in ("assistant", "tool")]
+    start = next((i for i, m in enumerate(messages) if m.get("role") == "assistant"), len(messages))
+    # Where tools are spoken of in plain text, what they said comes back in the role of the user.
+    turns = [m for m in messages[start:] if m.get("role") in ("assistant", "tool", "user")]
     if len(turns) < 2:
         return ""
     steps = itertools.count(1)
