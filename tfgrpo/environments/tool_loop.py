@@ -180,7 +180,6 @@ class ToolLoop:
             result.failure,
             result.seconds,
             result.detail,
-            called.replayed,
         )
 
 
