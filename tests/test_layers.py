@@ -24,7 +24,7 @@ LAYERS = (
     {"environments", "graders"},
     {"tools", "inject", "serve", "corpus", "watch", "lines"},
     {"seen"},
-    {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "scanners", "stats"},
+    {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "scanners", "stats", "transcript"},
     {
         "boundary",
         "retry",

@@ -6,7 +6,6 @@ the published stages: a summary of each rollout, the contrast, then operations a
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +23,12 @@ from tfgrpo.leakage import leaks
 from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.prompts import Prompts
 from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
+from tfgrpo.transcript import CHARS_PER_TOKEN, shorten, transcript
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
 
 Effects = Mapping[int, Evidence]
 """Newest measured effect by lesson id."""
 NO_EFFECTS: Effects = {}
-CHARS_PER_TOKEN = 4
-"""Rule of thumb for cutting prompts; exact counts belong to the endpoint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +168,15 @@ async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
         if failed := next((each for each in told if isinstance(each, TfgrpoError)), None):
             raise failed
         attempts = [each for each in told if isinstance(each, Attempt)]
-    return tuple(replace(a, text=shorten(a.text, share)) for a in attempts)
+    return tuple(replace(a, text=_fitted(group, a, share)) for a in attempts)
+
+
+def _fitted(group: Group, attempt: Attempt, tokens: int) -> str:
+    """Return the text of an attempt within its budget; results of tools are shortened before anything else."""
+    rollout = group.rollouts_G[teaching(group)[attempt.index - 1]]
+    whole = bool(attempt.summary or group.grams)
+    said = "" if whole else transcript(rollout.messages, numbered=bool(attempt.steps), tokens=tokens)
+    return shorten(said or attempt.text, tokens)
 
 
 def teaching(group: Group) -> tuple[int, ...]:
@@ -220,7 +226,7 @@ async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt 
     prompt = teacher.prompts.render(
         "summarize/rollout",
         problem=group.problem,
-        attempt=replace(attempt, text=shorten(attempt.text, teacher.config.attempt_tokens)),
+        attempt=replace(attempt, text=_fitted(group, attempt, teacher.config.attempt_tokens)),
         reference=group.problem.answer if teacher.config.ground_truth else None,
         max_words=150,
     )
@@ -367,32 +373,6 @@ def _checked(
         else:
             kept.append(Proposal(edit))
     return Contrast(tuple(kept), tuple(dropped), parsed.malformed)
-
-
-def transcript(messages: Sequence[Message], *, numbered: bool = False) -> str:
-    """Return what happened after the prompt, one turn a paragraph, steps numbered on wish; '' for a single turn."""
-    start = next((i for i, m in enumerate(messages) if m.get("role") == "assistant"), len(messages))
-    # Where tools are spoken of in plain text, what they said comes back in the role of the user.
-    turns = [m for m in messages[start:] if m.get("role") in ("assistant", "tool", "user")]
-    if len(turns) < 2:
-        return ""
-    steps = itertools.count(1)
-    names = [f"step {next(steps)}" if numbered and m["role"] == "assistant" else m["role"] for m in turns]
-    return "\n\n".join(f"{name}: {m.get('content') or _calls(m)}" for name, m in zip(names, turns, strict=True))
-
-
-def _calls(message: Mapping[str, Any]) -> str:
-    calls = message.get("tool_calls") or []
-    return "; ".join(f"calls {c['function']['name']}({c['function']['arguments']})" for c in calls)
-
-
-def shorten(text: str, tokens: int) -> str:
-    """Cut the middle out of a text that is longer than `tokens`, saying so: starts and ends carry the decisions."""
-    room = tokens * CHARS_PER_TOKEN
-    if len(text) <= room:
-        return text
-    half = max(room // 2 - 20, 1)
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
 
 
 def _user(text: str) -> Message:

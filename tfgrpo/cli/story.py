@@ -17,7 +17,7 @@ from tfgrpo.cli import options as o
 from tfgrpo.cli.show import effect, lesson_line, lessons, number
 from tfgrpo.edits import estimate_tokens
 from tfgrpo.scanners import visible
-from tfgrpo.summarize import shorten
+from tfgrpo.transcript import shorten
 
 Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
 Id = Annotated[int, typer.Argument(help="Permanent id of the lesson.")]

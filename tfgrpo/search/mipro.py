@@ -30,8 +30,8 @@ from tfgrpo.search.keep import Made
 from tfgrpo.search.pool import Candidate, best
 from tfgrpo.search.subsets import Subset, Tpe, next_validated, require, trials_of
 from tfgrpo.search.validate import Entry, held_out_order, score, validate
-from tfgrpo.summarize import shorten
 from tfgrpo.teach import Conditions, Taught, teach
+from tfgrpo.transcript import shorten
 from tfgrpo.types import Group, GroupStatus, Proposal, Step, Verdict
 
 AT_ONCE = 4

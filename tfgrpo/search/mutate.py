@@ -22,8 +22,9 @@ from tfgrpo.replies import ParsedEdits
 from tfgrpo.review import decided_before, hold, screen
 from tfgrpo.rollout import Graded, measure
 from tfgrpo.search.accept import Acceptance
-from tfgrpo.summarize import Effects, ask_edits, shorten, shown, transcript
+from tfgrpo.summarize import Effects, ask_edits, shown
 from tfgrpo.teach import Conditions, teach
+from tfgrpo.transcript import shorten, transcript
 from tfgrpo.types import Failure, Group, GroupStatus, Problem, Proposal, Verdict
 
 TOLD = 6
@@ -172,7 +173,7 @@ def attempts_of(run: Run, problems: Sequence[Problem], graded: Sequence[Graded])
     share = run.config.lessons.attempt_tokens // max(len(known), 1)
     found = []
     for number, (problem, each) in enumerate(known, 1):
-        said = transcript(each.rollout.messages) or each.rollout.answer
+        said = transcript(each.rollout.messages, tokens=share) or each.rollout.answer
         told = [each.score.why] if each.score.why else []
         if run.config.lessons.ground_truth and problem.answer is not None:
             told.append(f"Reference answer, for your judgement only: {problem.answer}")
