@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from experience_db import Library
 from tfgrpo.backends.base import Backend
@@ -27,7 +27,7 @@ from tfgrpo.prompts import Prompts
 from tfgrpo.tools import Tool
 from tfgrpo.tools.arguments import read
 from tfgrpo.tools.journaled import Place, Session, ToolDesk
-from tfgrpo.tools.python import cut
+from tfgrpo.transcript import cut
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Reply, Request, Rollout, ToolCall
 
 TRIES = 6
@@ -83,6 +83,14 @@ class ToolLoop:
         user: Message = {"role": "user", "content": self.prompts.render("solve/user", problem=problem)}
         plain = [{"role": "system", "content": system}, user] if system else [user]
         return tuple(cast("list[Message]", library.inject(plain)))
+
+    def prompt(self, problem: Problem, library: Library) -> tuple[Message, ...]:
+        """Return what comes before the first reply, under any library; for scoring stored rollouts."""
+        return self.messages(self.protocols.speech(), problem, library)
+
+    def offered(self) -> tuple[dict[str, Any], ...]:
+        """Return the tools that a request names."""
+        return self.protocols.speech().tools()
 
     async def _loop(self, speech: Speech, talk: Talk, session: Session) -> Rollout:
         for turn in range(self.config.max_turns):

@@ -20,6 +20,7 @@ from tfgrpo.tools.base import Tool, ToolResult, ToolSpec
 from tfgrpo.tools.sandbox import Isolation, Limits, Ran, launch, run_python
 from tfgrpo.tools.sandbox_process import Watched, now
 from tfgrpo.tools.sandbox_wire import framed
+from tfgrpo.transcript import cut
 from tfgrpo.types import Failure, FailureKind
 
 CODE: Mapping[str, Any] = {
@@ -185,14 +186,6 @@ def result(ran: Ran, limits: Limits, shown: int, *, session: bool = False) -> To
     text = cut(text, shown) if text else ("" if said else "No output. Print what you want to see.")
     detail = {"isolation": ran.isolation, "exit": ran.exit, "stopped": ran.stopped}
     return ToolResult("\n".join(p for p in (text, f"[{said}]" if said else "") if p), failure, detail, ran.seconds)
-
-
-def cut(text: str, most: int) -> str:
-    """Leave the middle of a long output out, saying so."""
-    if len(text) <= most:
-        return text
-    half = max(most // 2, 1)
-    return f"{text[:half]}\n[... {len(text) - 2 * half} characters of output left out ...]\n{text[-half:]}"
 
 
 def _stopped(why: str, limits: Limits) -> str:
