@@ -258,7 +258,8 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     config = setup.config
     gate = gate_for(config, heldout)
     search.check(config, heldout)
-    rules = rules_of(config.lessons.review, config.lessons.allow, config.environment.tools, configuration.secrets())
+    tools = [*config.environment.tools, *(tool.spec.name for tool in setup.tools)]
+    rules = rules_of(config.lessons.review, config.lessons.allow, tools, configuration.secrets())
     bench = open_bench(setup, None, stack)
     store = bench.store
     mark = fingerprint(setup, learning, heldout, bench.prompts)
