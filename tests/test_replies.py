@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from experience_db import Edit, Op
 from tfgrpo.errors import MalformedReply
+from tfgrpo.recover import cut_short
 from tfgrpo.replies import EditsReply, parse_edits, parse_json, parse_reply, restore_latex
 from tfgrpo.types import FailureKind
 
@@ -248,6 +249,26 @@ def test_edits_beyond_the_limit_are_counted():
     parsed = parse_edits(json.dumps([{"op": "ADD", "text": t} for t in "abc"] + [{"op": "NONE"}]), max_edits=2)
     assert [edit.text for edit in parsed.edits] == ["a", "b"]
     assert [failure.message for failure in parsed.malformed] == ["edit 3: more than 2 edits"]
+
+
+@pytest.mark.parametrize("end", ["", "<oops>", ' \\"quoted\\" and'])
+def test_an_edit_in_whose_words_the_reply_ends_is_not_believed(end):
+    """Half a lesson may say the opposite of the whole one, so it counts as malformed; the edits before it stand."""
+    whole = json.dumps({"edits": [{"op": "ADD", "text": "first"}, {"op": "ADD", "text": "never add the"}]})
+    cut = whole[: whole.index("never add") + 9] + end
+    parsed = parse_edits(cut)
+    assert [edit.text for edit in parsed.edits] == ["first"]
+    assert "ends in the middle of" in parsed.malformed[0].message
+    assert cut_short(cut)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"edits": [{"op": "ADD", "text": "whole"}', '[{"op": "ADD", "text": "a "b" c"}]', "None at all", '{"edits": []}'],
+)
+def test_a_reply_that_only_lacks_brackets_is_not_cut_short(text):
+    """What can be repaired without losing words is repaired."""
+    assert not cut_short(text)
 
 
 def test_half_a_surrogate_pair_is_replaced():

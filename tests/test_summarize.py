@@ -150,6 +150,17 @@ async def test_a_second_unreadable_reply_is_given_up():
     assert [m["role"] for m in script.requests[1].messages] == ["user", "assistant", "user"]
 
 
+async def test_a_reply_that_ends_too_soon_is_asked_for_again():
+    """Half a lesson is not taken for one, although its JSON can be repaired; cut twice, it is counted as malformed."""
+    half = '{"edits": [{"op": "ADD", "text": "Never add the'
+    asked, script = teacher(half, edits({"op": "ADD", "text": "Never add the carry twice."}), half, half)
+    parsed = await ask_edits(asked, "contrast", "say", max_edits=1)
+    assert [edit.text for edit in parsed.edits] == ["Never add the carry twice."]
+    assert "ends in the middle" in script.requests[1].messages[-1]["content"]
+    again = await ask_edits(asked, "contrast", "say", max_edits=1)
+    assert (again.edits, len(again.malformed)) == ((), 1)
+
+
 async def test_measured_effects_stand_beside_their_lessons():
     """The summarizer sees what each lesson is worth, or that nobody measured it."""
     library = Library("x", 1, (Lesson(1, "When a, b.", 1, 1), Lesson(2, "When c, d.", 1, 1)))

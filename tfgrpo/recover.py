@@ -19,6 +19,7 @@ _BACKSLASH = re.compile(r"\\(?:[\"\\/bfnrt']|u[0-9a-fA-F]{4})|\\")
 _BRACKET = re.compile(r"[{\[]")
 _JSON_LIKE = re.compile(r"[{\[]\s*(?:[\"'{\[\]}]|//|/\*|[A-Za-z_]\w*\s*:)")
 _MARK = re.compile(r"\"(?:[^\"\\]|\\.)*\"|[{}\[\]]", re.DOTALL)
+_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _CLOSER = {"{": "}", "[": "]"}
 _REPAIR_LIMIT = 50_000
 """Characters; repairing is quadratic at worst, and no reply that we ask for is longer."""
@@ -63,6 +64,15 @@ def recover_json(text: str) -> Any:
     if value is None:
         value = _recovered(_said(whole))
     return restore_latex(value)
+
+
+def cut_short(text: str) -> bool:
+    """Whether the JSON of a reply ends inside a string, as one does that met a token limit: its last words are lost."""
+    whole = text.replace("\ufeff", "").strip()
+    if _loads(whole) is not None:
+        return False
+    segments = _segments(_said(whole))
+    return bool(segments) and _closing(segments[-1], 0) is None and '"' in _STRING.sub("", segments[-1])
 
 
 def _said(text: str) -> str:

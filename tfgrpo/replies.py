@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experience_db import Edit, Op
 from tfgrpo.errors import MalformedReply
-from tfgrpo.recover import recover_json, restore_latex
+from tfgrpo.recover import cut_short, recover_json, restore_latex
 from tfgrpo.types import Failure, FailureKind
 
 __all__ = ["EditsReply", "ParsedEdits", "edits_schema", "parse_edits", "parse_json", "parse_reply", "restore_latex"]
@@ -99,15 +99,19 @@ def parse_reply(text: str, model: type[Model]) -> Model:
 def parse_edits(text: str, *, max_edits: int | None = None) -> ParsedEdits:
     """The edits of a reply of the form {"edits": [...]}, of a bare list, or of one edit.
 
-    Each operation is read alone; NONE and KEEP are no edits. Operations beyond `max_edits` count as malformed. A reply
-    without any edit is a valid answer.
+    Each operation is read alone; NONE and KEEP are no edits. Operations beyond `max_edits` count as malformed, as does
+    one in the middle of whose words the reply ends. A reply without any edit is a valid answer.
 
     Raises:
         MalformedReply: the reply holds neither a list of operations nor one operation.
     """
     edits: list[tuple[Edit, tuple[int, ...], str]] = []
     malformed: list[Failure] = []
-    for number, operation in enumerate(_operations(parse_json(text), text), 1):
+    operations = _operations(parse_json(text), text)
+    if cut_short(text):
+        lost = operations.pop()
+        malformed.append(Failure(FailureKind.MALFORMED, f"the reply ends in the middle of {str(lost)[:80]!r}"))
+    for number, operation in enumerate(operations, 1):
         try:
             room = max_edits is None or len(edits) < max_edits
             read = _read_operation(operation, None if room else max_edits)

@@ -22,6 +22,7 @@ from tfgrpo.executors import Executor
 from tfgrpo.leakage import leaks
 from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.prompts import Prompts
+from tfgrpo.recover import cut_short
 from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
 from tfgrpo.transcript import CHARS_PER_TOKEN, shorten, transcript
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
@@ -275,7 +276,7 @@ def in_words(evidence: Evidence | None) -> str:
 async def ask_edits(
     teacher: Teacher, role: str, prompt: str, *, max_edits: int | None, attempt: int = 0
 ) -> ParsedEdits:
-    """Ask for edits; a reply that cannot be read is asked for once more with the fault quoted.
+    """Ask for edits; a reply that cannot be read, or ends too soon, is asked for once more with the fault quoted.
 
     Raises:
         MalformedReply: the second reply cannot be read either.
@@ -285,7 +286,10 @@ async def ask_edits(
     request = Request(role, teacher.model, messages, teacher.sampling, response_schema=schema, attempt=attempt)
     reply = await teacher.backend.complete(request)
     try:
-        return conditioned(parse_edits(reply.text, max_edits=max_edits))
+        parsed = parse_edits(reply.text, max_edits=max_edits)
+        if cut_short(reply.text):
+            raise MalformedReply("the reply ends in the middle of an edit; write it again, and shorter", reply.text)  # noqa: TRY301
+        return conditioned(parsed)
     except MalformedReply as error:
         again = teacher.prompts.render("repair", error=str(error), reply=reply.text)
         spoken: Message = {"role": "assistant", "content": reply.text}
