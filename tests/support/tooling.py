@@ -89,3 +89,8 @@ def calling(*calls: tuple[str, Any], text: str = "", ids: tuple[str, ...] = (), 
         for i, (name, given) in enumerate(calls)
     )
     return Reply(text, "tool_calls", usage, tool_calls=made)
+
+
+def pair() -> list[Lookup]:
+    """Two tools under one name."""
+    return [Lookup("first"), Lookup("second")]

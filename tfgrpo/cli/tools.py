@@ -60,7 +60,9 @@ def call(
 
 
 async def _call(name: str, args: str, options: Mapping[str, Any]) -> ToolResult:
-    source, _, inner = name.partition(".") if ":" not in name else (name, "", "")
+    module, colon, attribute = name.rpartition(":")
+    attribute, _, inner = attribute.partition(".")
+    source = f"{module}{colon}{attribute}"
     async with AsyncExitStack() as stack:
         tools = make_tools((source,), options)
         for tool in tools:
