@@ -8,6 +8,7 @@ import random
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader
 from tfgrpo.grading import Judging, described, grader_for, judging
 from tfgrpo.likelihood import Likelihood, free_touch, scores_of
-from tfgrpo.lines import Line, endpoint, paces
+from tfgrpo.lines import Line, endpoint, paces, refuses
 from tfgrpo.loop import Run
 from tfgrpo.prompts import Prompts
 from tfgrpo.redact import hider
@@ -289,6 +290,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     run.watch, run.rules = bench.watch, rules
     told = continuation(store, started, resumed=resumed, named=setup.run is not None)
     run.continuation = "; ".join(filter(None, [told, *bench.moved()]))
+    run.unseeded = partial(refuses, bench.line, "seed")
     run.likelihood, run.paraphrases = likelihood, setup.summarizer_model is not None
     return run
 

@@ -50,6 +50,12 @@ class Line:
         return tuple(weight / sum(weights) for weight in weights)
 
 
+def refuses(line: Line, setting: str) -> bool:
+    """Say whether an endpoint of the line has refused a setting so far, which is then no longer sent."""
+    dialects = [d for backend in line.backends for d in getattr(backend, "dialects", {}).values()]
+    return any(setting in dialect.dropped for dialect in dialects)
+
+
 def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool = False) -> Line:
     """Return the bare backends for a model name.
 

@@ -8,7 +8,7 @@ running the same command again continues an interrupted run and repeats a finish
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -71,6 +71,7 @@ class Run:
     """Why the run ended early: which budget; empty when it did not."""
     continuation: str = ""
     """What the run goes on from, or why it starts anew; empty when there is nothing to say."""
+    unseeded: Callable[[], bool] = bool  # whether an endpoint has refused seeds: then pairs meet different noise
     watch: Watch | None = None
     """Live numbers for displays, and the way to stop."""
     rules: Rules = Rules()
@@ -238,8 +239,7 @@ def effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
         for found in run.store.evidence(library.name)
         if ((found.step or 0) < index if found.run == run.id else found.created < started)
     ]
-    about = {lesson: [e for e in earlier if lesson.id in e.lesson_ids] for lesson in library}
-    known = {lesson.id: effect_of(own_words(found, lesson.changed)) for lesson, found in about.items()}
+    known = {x.id: effect_of(own_words([e for e in earlier if x.id in e.lesson_ids], x.changed)) for x in library}
     return {lesson_id: found for lesson_id, found in known.items() if found is not None}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from experience_db.codec import finite
 from tfgrpo import stats
 from tfgrpo.backends.metered import total
+from tfgrpo.gates import OpenGate
 from tfgrpo.loop import Run, count, failures, step_summary
 from tfgrpo.review import notices
 from tfgrpo.types import Group, Rollout, Score, Step
@@ -49,7 +50,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": heldout(run),
         "failures": count(f.kind.value for f in every),
-        "warnings": [*warnings(steps), *notices(run.store, run.library.name)],
+        "warnings": [*warnings(steps), *notices(run.store, run.library.name), *unseeded(run)],
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),
     }
@@ -72,6 +73,16 @@ def _numbers(group: Group) -> Group:
         grader_advantages_G=(),
         grams=(),
     )
+
+
+def unseeded(run: Run) -> list[str]:
+    """Return what a reader of the gate's bill should know where an endpoint takes no seeds."""
+    if isinstance(run.gate, OpenGate) or not run.unseeded():
+        return []
+    return [
+        "the endpoint takes no seed, so the two sides of a gate's pair met different noise: its verdicts hold, but it "
+        "needed more rollouts for them"
+    ]
 
 
 def warnings(steps: Sequence[Step]) -> list[str]:

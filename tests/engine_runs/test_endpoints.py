@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 from support import world
-from support.server import Fault, Server
+from support.server import Answer, Fault, Server, error
 
 import tfgrpo
+from experience_db import Store
+from tfgrpo.report import gather
 
 
 def learn(db: Path, urls: list[str], **more: Any) -> dict[str, Any]:
@@ -41,3 +43,25 @@ def test_joined_or_not_a_run_learns_the_same(tmp_path, honours):
     for part in ("groups", "edits", "reward", "lessons"):
         assert joined[part] == alone[part], part
     assert (requests < server.chats - requests) is honours
+
+
+def seedless(body: dict[str, Any]) -> Answer:
+    """Refuse seeds; a rollout is then told from a contrast by its words."""
+    if "seed" in body:
+        return error(400, "Unsupported parameter: 'seed' is not supported with this model.")
+    asked = world.PROBLEM.fullmatch(body["messages"][-1]["content"].strip())
+    return world.reply({**body, "seed": len(str(body["messages"]))} if asked else body)
+
+
+def test_a_gate_without_seeds_says_that_it_needed_more(tmp_path):
+    """An endpoint that takes no seed is named among the warnings and in the report; one that does is not."""
+    found = {}
+    for name, reply in (("with", world.reply), ("without", seedless)):
+        with Server(reply=reply) as server:
+            asked = {"model": "openai/m", "base_url": server.url, "grader": "exact", "db": tmp_path / f"{name}.db"}
+            more = {"epochs": 1, "group_size": 3, "batch_size": 4, "run": name}
+            told = tfgrpo.learn_sync(world.rows(4), heldout=world.rows(16, seed=1), **asked, **more).summary
+        with Store.open(tmp_path / f"{name}.db", readonly=True) as store:
+            notes = gather(store, name).headline.notes
+        found[name] = [any("takes no seed" in said for said in place) for place in (told["warnings"], notes)]
+    assert found == {"with": [False, False], "without": [True, True]}

@@ -73,7 +73,10 @@ class Index:
 
 def words(text: str) -> list[str]:
     """The words of a text, folded: lower case, accents dropped."""
-    folded = unicodedata.normalize("NFKD", text.casefold())
+    folded = text.casefold()
+    if folded.isascii():
+        return _WORD.findall(folded)
+    folded = unicodedata.normalize("NFKD", folded)
     return _WORD.findall("".join(c for c in folded if not unicodedata.combining(c)))
 
 

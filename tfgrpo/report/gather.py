@@ -47,7 +47,8 @@ def _headline(run: Run, version: int | None, evaluations: Sequence[Measured]) ->
         return numbers.other_run(run.kind, run.summary)
     found = numbers.headline(run.summary.get("heldout"), run.status, gate_kind(run))
     more = numbers.confirmation(evaluations, version, run.config.get("heldout"))
-    return replace(found, notes=found.notes + more)
+    warnings = tuple(map(str, run.summary.get("warnings") or ()))
+    return replace(found, notes=found.notes + more + warnings)
 
 
 def gate_kind(run: Run) -> str:

@@ -104,7 +104,7 @@ async def _hop(target: Target, limits: Limits) -> str | tuple[str, str, bytes]:
 
     # A client of its own: no cookie, and no connection of another host name at the same IP address.
     client = httpx.AsyncClient(
-        verify=_tls() if target.url.startswith("https") else False,
+        verify=tls() if target.url.startswith("https") else False,
         trust_env=False,
         follow_redirects=False,
         timeout=httpx.Timeout(limits.seconds, connect=min(CONNECT_SECONDS, limits.seconds)),
@@ -206,8 +206,8 @@ def _why(error: Exception) -> str:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls() -> ssl.SSLContext:
     """The usual certificates, read once: it takes longer than most pages."""
     import httpx  # noqa: PLC0415
 
-    return httpx.create_ssl_context(trust_env=False)
+    return httpx.create_ssl_context()

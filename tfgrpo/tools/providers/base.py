@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from tfgrpo.backends.faults import retry_after
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.retry import Transient
+from tfgrpo.tools.net_fetch import tls
 from tfgrpo.types import FailureKind
 
 _TAG = re.compile(r"</?\w[^<>]*>")
@@ -63,7 +64,8 @@ class Site:
 
         try:
             url = httpx.URL(self.url).copy_merge_params(what.pop("params", {}))
-            async with httpx.AsyncClient(timeout=self.seconds, follow_redirects=False) as client:
+            verify = tls() if url.scheme == "https" else False
+            async with httpx.AsyncClient(timeout=self.seconds, follow_redirects=False, verify=verify) as client:
                 response = await client.request(method, url, **what)
         except httpx.TimeoutException as error:
             raise Transient(f"{self.name} gave no answer within {self.seconds:g} s", FailureKind.TIMEOUT) from error
