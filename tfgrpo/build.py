@@ -24,14 +24,14 @@ from tfgrpo.backends.stack import stacked
 from tfgrpo.config import BudgetConfig, LearnConfig
 from tfgrpo.continuation import continuation, moved
 from tfgrpo.engine_config import EngineConfig
-from tfgrpo.environments import Agent, SingleTurn
+from tfgrpo.environments import Agent, Environment
 from tfgrpo.environments.opening import Ways, name_of, opened, tools_of
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader
 from tfgrpo.grading import Judging, described, grader_for, judging
-from tfgrpo.likelihood import Likelihood, free_touch, scores_of
+from tfgrpo.likelihood import Likelihood, Prompting, free_touch, scores_of
 from tfgrpo.lines import Line, endpoint, paces, refuses
 from tfgrpo.loop import Run
 from tfgrpo.prompts import Prompts
@@ -265,7 +265,9 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     store = bench.store
     mark = fingerprint(setup, learning, heldout, bench.prompts)
     bench.run = f"{setup.run}@{mark[:8]}" if setup.run else f"learn-{mark[:8]}"
-    likelihood = _likelihood(bench, stack)
+    bench.watch = Watch(bench.ledger, bench.paces, bench.tally)
+    actor, writer = bench.actor(), bench.writer
+    likelihood = _likelihood(bench, actor.environment, stack)
     stack.enter_context(store.claim(setup.library, f"run {bench.run}"))
     resumed = any(run.id == bench.run for run in store.runs())
     library = _base(setup, store, bench.run, bench.prompts.source("lessons"))
@@ -280,8 +282,6 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         dataset=datasets.content_hash(learning),
     )
     bench.ledger.calls, bench.ledger.tokens, bench.ledger.usd = _spent(store, bench.run)
-    bench.watch = Watch(bench.ledger, bench.paces, bench.tally)
-    actor, writer = bench.actor(), bench.writer
     way = bench.backend(writer)
     teacher = Teacher(way, writer.model, bench.prompts, actor.executor, config.lessons, bench.run)
     name = setup.run or bench.run
@@ -295,24 +295,25 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     return run
 
 
-def _likelihood(bench: Bench, stack: AsyncExitStack) -> Likelihood | None:
+def _likelihood(bench: Bench, environment: Environment, stack: AsyncExitStack) -> Likelihood | None:
     """Return what scores stored rollouts, where the gate asks for it.
 
     Raises:
         UsageError: the model or the environment cannot be scored.
     """
     setup, line = bench.setup, bench.line
-    touch = free_touch(setup.config, line.backend, own_prompt=setup.environment is None)
+    ours = isinstance(environment, Prompting)
+    touch = free_touch(setup.config, line.backend, own_prompt=ours)
     if not touch and not configuration.needs_scores(setup.config):
         return None
-    if agent_name(setup) != "single_turn":
+    if not isinstance(environment, Prompting):
         raise UsageError("edit scores need the prompt of a rollout, and an agent makes its own; use --gate paired")
     scores = scores_of(
         line.backend, configuration.environment("OPENAI_API_KEY"), line.price, setup.config.engine.timeout
     )
     stack.push_async_callback(close, scores)
-    texts = SingleTurn(line.backend, line.model, bench.prompts, setup.config.instructions)
-    return Likelihood(Scoring(bench.backend(Line(scores, line.model, line.price)), line.model), texts, Local())
+    scoring = Scoring(bench.backend(Line(scores, line.model, line.price)), line.model)
+    return Likelihood(scoring, environment, Local())
 
 
 def _base(setup: Setup, store: Store, run: str, template: str) -> Library:

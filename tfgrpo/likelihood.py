@@ -1,7 +1,8 @@
-"""Teacher-forced log-probs of stored rollouts under any library: the prompt is rendered anew, the reply is given.
+"""Teacher-forced log-probs of stored rollouts under any library: the prompt is rendered anew, the replies are given.
 
-Only single-turn rollouts can be scored, since their prompt is known for every library; both sides of a comparison go
-through here. What was scored once under a version is answered from the journal afterwards.
+Only rollouts whose prompt is ours can be scored, of a single turn or with tools; each reply is scored after what came
+before it, so that prompt, tool output and all else that the model did not write is never counted. Both sides of a
+comparison go through here. What was scored once under a version is answered from the journal afterwards.
 """
 
 from __future__ import annotations
@@ -9,20 +10,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol, runtime_checkable
 
 from experience_db import Library
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.openai import OpenAI
-from tfgrpo.backends.score import Scorer, TinyScores
+from tfgrpo.backends.score import Scorer, TinyScores, Tools
 from tfgrpo.backends.score_http import HttpScores
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.tokens import LogProbs
-from tfgrpo.environments import SingleTurn
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.executors import Executor
 from tfgrpo.pricing import Price
-from tfgrpo.types import FailureKind, Problem, Rollout
+from tfgrpo.types import FailureKind, Message, Problem, Rollout
+
+
+@runtime_checkable
+class Prompting(Protocol):
+    """An environment whose prompts can be rendered under any library."""
+
+    def prompt(self, problem: Problem, library: Library) -> tuple[Message, ...]:
+        """Return what comes before the first reply."""
+        ...
+
+    def offered(self) -> Tools:
+        """Return the tools that a request names."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +44,7 @@ class Likelihood:
     """What scores rollouts, and how their prompts are made."""
 
     scorer: Scorer
-    environment: SingleTurn
+    environment: Prompting
     executor: Executor
 
     async def probe(self, problem: Problem) -> None:
@@ -40,7 +54,7 @@ class Likelihood:
             UsageError: the endpoint cannot score.
         """
         try:
-            await self.scorer.score(self.environment.messages(problem, Library("probe")), (1,))
+            await self.scorer.score(self.environment.prompt(problem, Library("probe")), (1,))
         except ProviderError as error:
             if error.failure.kind in (FailureKind.TIMEOUT, FailureKind.RATE_LIMITED):
                 raise
@@ -62,19 +76,36 @@ class Likelihood:
 
     def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
         """Return what each token of a rollout spells; None before it was scored, and where the endpoint is silent."""
-        ids = rollout.reply.token_ids if rollout.reply is not None else None
-        return self.scorer.spelled(ids) if ids else None
+        texts = [self.scorer.spelled(ids) for _, ids in replies(rollout)]
+        known = [text for text in texts if text is not None]
+        return tuple(token for text in known for token in text) if known and len(known) == len(texts) else None
 
     async def _one(self, library: Library, problem: Problem, rollout: Rollout, attempt: int) -> tuple[float, ...]:
-        ids = rollout.reply.token_ids if rollout.reply is not None else None
-        if not ids:
-            return ()
+        prompt, tools = self.environment.prompt(problem, library), self.environment.offered()
+        row: list[float] = []
         try:
-            return await self.scorer.score(self.environment.messages(problem, library), ids, attempt=attempt)
+            for before, ids in replies(rollout):
+                row += await self.scorer.score((*prompt, *before), ids, attempt=attempt, tools=tools)
         except EndpointError:
             raise
         except ProviderError:
             return ()
+        return tuple(row)
+
+
+def replies(rollout: Rollout) -> tuple[tuple[tuple[Message, ...], tuple[int, ...]], ...]:
+    """Return each reply of a rollout: the messages between the prompt and it, and the ids of its tokens.
+
+    () where ids are unknown, or where older tool results were shortened on the way: the replies saw other words.
+    """
+    if not rollout.turn_ids:
+        ids = rollout.reply.token_ids if rollout.reply is not None and rollout.turns == 1 else None
+        return (((), ids),) if ids else ()
+    places = [i for i, message in enumerate(rollout.messages) if message.get("role") == "assistant"]
+    if len(places) != len(rollout.turn_ids) or any("shortened" in note for note in rollout.notes):
+        return ()
+    first = places[0]
+    return tuple((rollout.messages[first:i], ids) for i, ids in zip(places, rollout.turn_ids, strict=True))
 
 
 def free_touch(config: LearnConfig, backend: Backend, *, own_prompt: bool) -> bool:

@@ -343,7 +343,7 @@ def record_group(run: Run, step: Step, group: Group) -> None:
 
 def _stored(group: Group, i: int) -> dict[str, Any]:
     """Return a rollout as it is stored, with the rewards and advantages of its steps where there are any."""
-    kept = {key: value for key, value in asdict(group.rollouts_G[i]).items() if key != "reply"}
+    kept = {key: value for key, value in asdict(group.rollouts_G[i]).items() if key not in ("reply", "turn_ids")}
     if group.scores_G[i].steps:
         kept["step_rewards"] = [None if math.isnan(r) else r for r in group.scores_G[i].steps]
     if group.step_advantages_G:

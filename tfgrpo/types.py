@@ -193,6 +193,8 @@ class Rollout:
     """In the order of the conversation."""
     notes: tuple[str, ...] = ()
     """What was done to the conversation on the way: results shortened, protocol changed."""
+    turn_ids: tuple[tuple[int, ...], ...] = ()
+    """Ids of the tokens that the model wrote in each assistant message, where the endpoint gives all of them."""
 
     @property
     def turns(self) -> int:

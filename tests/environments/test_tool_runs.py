@@ -169,14 +169,14 @@ def test_what_does_not_fit_is_refused_before_anything_is_stored(tmp_path: Path, 
     assert not db.exists() or "environment 'loop'" in said
 
 
-def test_likelihood_does_not_go_with_tools(tmp_path: Path):
-    """Edit scores need the prompt of a single turn."""
+def test_likelihood_goes_with_tools(tmp_path: Path):
+    """The prompt of the tool loop is ours, so its replies can be scored under any library."""
     wanted = setup(model="tiny", grader="exact", db=tmp_path / "x.db", gate="likelihood", heldout=0.5, **LOOP)
     assert build.agent_name(wanted) == "tool_loop"
-    with pytest.raises(UsageError, match="edit scores need the prompt"):
-        tfgrpo.learn_sync(
-            script.rows(8), model="tiny", grader="exact", db=tmp_path / "x.db", gate="likelihood", heldout=0.5, **LOOP
-        )
+    result = tfgrpo.learn_sync(
+        script.rows(4), model="tiny", grader="exact", db=tmp_path / "x.db", gate="likelihood", heldout=0.5, **LOOP
+    )
+    assert result.summary["calls"]["score"]["new"] > 0
 
 
 def reply(body: dict[str, Any]) -> Any:

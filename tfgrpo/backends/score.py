@@ -7,16 +7,18 @@ top-p. Both sides of a comparison go through the same route; log-probs of decodi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
-from typing import Protocol
+from typing import Any, Protocol
 
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.errors import ProviderError
 from tfgrpo.types import FailureKind, Message, Reply, Request, Sampling, Usage
 
+Tools = Sequence[Mapping[str, Any]]
+"""What the prompt offers the model, as a request names it; the server's template may write it into the prompt."""
 ROLE = "score"
 MOST_TEXTS = 4096
 """Rollouts whose token texts are kept."""
@@ -26,7 +28,7 @@ class Scorer(Protocol):
     """Says how likely given tokens are after a prompt."""
 
     async def score(
-        self, messages: Sequence[Message], completion_ids: Sequence[int], *, attempt: int = 0
+        self, messages: Sequence[Message], completion_ids: Sequence[int], *, attempt: int = 0, tools: Tools = ()
     ) -> tuple[float, ...]:
         """Return one natural log-prob per token at temperature 1; nan where the endpoint gave none.
 
@@ -52,11 +54,13 @@ class Scoring:
     """What the tokens scored so far spell, the newest ones."""
 
     async def score(
-        self, messages: Sequence[Message], completion_ids: Sequence[int], *, attempt: int = 0
+        self, messages: Sequence[Message], completion_ids: Sequence[int], *, attempt: int = 0, tools: Tools = ()
     ) -> tuple[float, ...]:
         """Return the log-probs; see `Scorer`."""
-        forced = tuple(completion_ids)
-        request = Request(ROLE, self.model, tuple(messages), Sampling(max_tokens=1), attempt=attempt, forced_ids=forced)
+        forced, drawn = tuple(completion_ids), Sampling(max_tokens=1)
+        request = Request(
+            ROLE, self.model, tuple(messages), drawn, tools=tuple(tools), attempt=attempt, forced_ids=forced
+        )
         reply = await self.backend.complete(request)
         values = reply.logprobs
         if values is None or len(values) != len(forced):

@@ -18,7 +18,7 @@ from tfgrpo.backends.wire import usage_of
 from tfgrpo.errors import EndpointError
 from tfgrpo.pricing import Price
 from tfgrpo.retry import Transient
-from tfgrpo.types import FailureKind, Message, Reply, Request
+from tfgrpo.types import FailureKind, Reply, Request
 
 if TYPE_CHECKING:
     import httpx
@@ -54,7 +54,7 @@ class HttpScores:
         """
         where = Where(self._base_url, request.model, self._secrets)
         ids = forced_ids(request)
-        prompt = await self._tokenized(where, request.messages)
+        prompt = await self._tokenized(where, request)
         for route in [self._route] if self._route else ROUTES:
             body = {"model": request.model, "prompt": [*prompt, *ids], **ROUTES[route]}
             payload = await self._post(where, f"{self._base_url}/completions", body)
@@ -74,11 +74,13 @@ class HttpScores:
             await self._client.aclose()
         self._client = None
 
-    async def _tokenized(self, where: Where, messages: Sequence[Message]) -> tuple[int, ...]:
+    async def _tokenized(self, where: Where, request: Request) -> tuple[int, ...]:
         """The ids of the chat prompt with the opening of the reply, as the server itself makes them."""
-        key = json.dumps(messages)
+        named = {"tools": list(request.tools)} if request.tools else {}
+        key = json.dumps([request.messages, named])
         if key not in self._prompts:
-            body = {"model": where.model, "messages": list(messages), "add_generation_prompt": True}
+            messages = list(request.messages)
+            body = {"model": where.model, "messages": messages, "add_generation_prompt": True, **named}
             found = await self._post(where, f"{self._base_url.removesuffix('/v1')}/tokenize", body)
             if not isinstance(found.get("tokens"), list):
                 raise EndpointError(f"{where} has no /tokenize that returns tokens: it cannot score given tokens")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from experience_db import Library
 from tfgrpo.backends.base import Backend
@@ -49,6 +49,14 @@ class SingleTurn:
             failure,
             reply=reply,
         )
+
+    def prompt(self, problem: Problem, library: Library) -> tuple[Message, ...]:
+        """Return what comes before the reply, under any library; for scoring stored rollouts."""
+        return self.messages(problem, library)
+
+    def offered(self) -> tuple[dict[str, Any], ...]:
+        """Return the tools that a request names: none."""
+        return ()
 
     def messages(self, problem: Problem, library: Library) -> tuple[Message, ...]:
         """Return the prompt: the shared part first, so that prefix caches hit."""

@@ -33,6 +33,8 @@ class Talk:
     chars_per_token: float = context.CHARS_PER_TOKEN
     """Of this conversation, once the endpoint has counted it."""
     reply: Reply | None = None
+    turn_ids: list[tuple[int, ...]] = field(default_factory=list)
+    """Token ids of the replies, () where the endpoint gave none."""
     began: float = field(default_factory=time.perf_counter)
 
     @property
@@ -43,6 +45,7 @@ class Talk:
     def heard(self, reply: Reply) -> None:
         """Count a reply."""
         self.reply, self.usage = reply, self.usage + reply.usage
+        self.turn_ids.append(reply.token_ids or ())
         if reply.usage.prompt_tokens:
             self.chars_per_token = min(context.size(self.messages) / reply.usage.prompt_tokens, context.CHARS_PER_TOKEN)
 
@@ -94,6 +97,7 @@ class Talk:
             reply=reply,
             tool_calls=tuple(self.calls),
             notes=tuple(self.notes),
+            turn_ids=tuple(self.turn_ids) if all(self.turn_ids) else (),
         )
 
     def _replies(self) -> int:
