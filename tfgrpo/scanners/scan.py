@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 from tfgrpo.scanners.base import Finding, Kind
@@ -9,6 +10,9 @@ from tfgrpo.scanners.characters import characters, folded
 from tfgrpo.scanners.instructions import instructions
 from tfgrpo.scanners.secrets import secrets
 from tfgrpo.scanners.signs import first
+
+ESCAPED = re.compile(r"\\([\[\]<>|!#`])")
+"""How Markdown writes a sign that shall not be read as markup; a model reads it as the sign."""
 
 
 def scan(text: str, *, allow: Collection[str] = (), known: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -26,7 +30,7 @@ def scan(text: str, *, allow: Collection[str] = (), known: Sequence[str] = ()) -
         *instructions(text, plain),
         *first(Kind.URL, plain)[:1],
         *first(Kind.CODE, plain),
-        *first(Kind.MARKUP, plain),
+        *first(Kind.MARKUP, ESCAPED.sub(r"\1", plain)),
     ]
     ours = any(secret in text for secret in known)
     return tuple(x for x in found if x.kind not in allow or (ours and x.kind is Kind.SECRET))
