@@ -44,6 +44,7 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
     },
     "samplers": {
         "epoch": "tfgrpo.search.sampler:epoch_shuffled",
+        "lost-too": "tfgrpo.search.sampler:lost_too",
     },
     "acceptances": {
         "strict": "tfgrpo.search.accept:strict",

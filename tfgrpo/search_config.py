@@ -31,7 +31,8 @@ class SearchConfig:
     frontier: str = "instance"
     """What it takes to survive: best on a held-out problem (`instance`), in an `objective`, `hybrid`, `cartesian`."""
     sampler: str = "epoch"
-    """`epoch` draws every problem once an epoch; or `package.module:attr`."""
+    """`epoch` draws every problem once an epoch (GEPA); `lost-too` draws every second minibatch from the problems whose
+    newest rollouts lost reward (ours); or `package.module:attr`."""
     acceptance: str = "strict"
     """`strict` (GEPA), `or-equal`, `paired` (a betting test), or `package.module:attr`."""
     skip_perfect: bool = True
@@ -40,6 +41,9 @@ class SearchConfig:
     pool: str = "pooled"
     """What becomes of children accepted in one step: `pooled` joins their lessons into one candidate, `separate` keeps
     each (GEPA), `both` does both."""
+    prune: bool = True
+    """pooled: leave each new lesson out once on the held-out problems it touches by a rare word, and drop what is not
+    missed."""
     validation: str = "racing"
     """`full` scores a child on every held-out problem (GEPA); `racing` stops once it lost to its parent; `halving`
     sends the better half of a step's children to each next rung."""

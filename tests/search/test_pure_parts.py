@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from experience_db import Evidence, Lesson
 from tfgrpo.search.accept import confident, or_equal, strict
-from tfgrpo.search.sampler import epoch_shuffled
+from tfgrpo.search.sampler import Draw, epoch_shuffled, lost_too
 from tfgrpo.search.three_way import Conflict, by_credit, contents, three_way
 from tfgrpo.search.triples import Family, Triple, ancestor_weights, ancestors, desirable, find_triple, subsample
 
 
 def test_every_problem_comes_once_an_epoch():
     """Seven problems in threes: three minibatches an epoch, two places filled with problems that come twice."""
-    epoch = [i for number in range(3) for i in epoch_shuffled(7, 3, number, seed=0)]
+    epoch = [i for number in range(3) for i in epoch_shuffled(Draw(7, 3, number, 0, seed=0))]
     assert len(epoch) == 9
     assert set(epoch) == set(range(7))
     assert max(Counter(epoch).values()) == 2
@@ -28,11 +28,33 @@ def test_every_problem_comes_once_an_epoch():
 def test_an_epoch_is_padded_evenly_and_drawn_anew(count, size, seed):
     """No problem comes twice before each came once, and a minibatch is a function of its number and the seed."""
     per_epoch = -(-count // size)
-    numbers = [epoch_shuffled(count, size, n, seed) for n in range(per_epoch)]
+    numbers = [epoch_shuffled(Draw(count, size, n, 0, seed)) for n in range(per_epoch)]
     held = Counter(i for batch in numbers for i in batch)
     assert set(held) == set(range(count))
     assert max(held.values()) - min(held.values()) <= 1
-    assert numbers == [epoch_shuffled(count, size, n, seed) for n in range(per_epoch)]
+    assert numbers == [epoch_shuffled(Draw(count, size, n, 0, seed)) for n in range(per_epoch)]
+
+
+def test_problems_still_lost_come_every_second_time():
+    """Even places follow the epoch; odd ones take the lost problems in turn, each before any comes again."""
+    lost = frozenset({1, 4, 6, 8, 9})
+    draws = [Draw(12, 2, 40 + place, place, 0, lost) for place in range(8)]
+    drawn = [lost_too(draw) for draw in draws]
+    assert drawn[::2] == [epoch_shuffled(draw) for draw in draws[::2]]
+    taken = [i for batch in drawn[1::2] for i in batch]
+    assert set(taken[:5]) == lost
+    assert lost_too(draws[1]) == drawn[1]
+    assert lost_too(Draw(12, 2, 41, 1, 0)) == epoch_shuffled(Draw(12, 2, 41, 1, 0))
+
+
+@given(st.integers(1, 20), st.integers(1, 6), st.integers(0, 30), st.sets(st.integers(0, 19)))
+def test_a_minibatch_holds_different_problems_that_there_are(count, size, place, lost):
+    """Whatever is lost, a minibatch has its size at most, and something that is lost where it is to have."""
+    here = frozenset(i for i in lost if i < count)
+    found = lost_too(Draw(count, size, 100 + place, place, 0, here))
+    assert 1 <= len(found) <= size
+    if place % 2 and here:
+        assert here & set(found)
 
 
 def test_acceptance_compares_pairs_only():

@@ -160,6 +160,22 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
+class Kin:
+    """One candidate of a search, and what it comes from."""
+
+    version: int
+    origins: tuple[int, ...]
+    kind: str
+    """`start`, `mutation`, `pooled`, `pruned`, `merge` or `subset`."""
+    mean: float | None = None
+    """Mean held-out reward."""
+    lost: str = ""
+    """Why it is not in the pool."""
+    best: bool = False
+    """Whether it is the final choice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """One run, ready to be shown."""
 
@@ -182,3 +198,5 @@ class Report:
     evaluations: tuple[Measured, ...]
     groups: tuple[Mapping[str, Any], ...]
     """As `Store.groups` returns them."""
+    kin: tuple[Kin, ...] = ()
+    """The candidates of a search, oldest first; empty for a run along one line."""

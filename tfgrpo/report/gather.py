@@ -10,6 +10,7 @@ from experience_db import Evidence, Lesson, Run, Store
 from tfgrpo.edits import estimate_tokens
 from tfgrpo.report import numbers
 from tfgrpo.report.data import Change, Headline, LessonStory, Measured, Point, Refused, Report
+from tfgrpo.report.tree import kin_of
 from tfgrpo.version import __version__
 
 
@@ -39,6 +40,7 @@ def gather(store: Store, name: str) -> Report:
         failures=numbers.failures(points, groups),
         evaluations=evaluations,
         groups=groups,
+        kin=kin_of(run, store.lineage(run.library, run.id), store.steps(run.id)) if run.library else (),
     )
 
 
@@ -53,6 +55,9 @@ def _headline(run: Run, version: int | None, evaluations: Sequence[Measured]) ->
 
 def gate_kind(run: Run) -> str:
     """Return which gate a run had; '' for a run without one."""
+    search = run.config.get("search")
+    if isinstance(search, Mapping) and search.get("kind"):
+        return f"search: {search['kind']}"
     gate = run.config.get("gate")
     return str(gate.get("kind") or "") if isinstance(gate, Mapping) else ""
 

@@ -17,6 +17,7 @@ from tfgrpo.report import numbers, svg, words
 from tfgrpo.report.browse import Browser, browser, places
 from tfgrpo.report.data import Report
 from tfgrpo.report.gather import gate_kind
+from tfgrpo.report.tree import tree
 
 SECTIONS = (
     ("result", "Result"),
@@ -24,6 +25,7 @@ SECTIONS = (
     ("funnel", "From groups to lessons"),
     ("lessons", "Lessons"),
     ("refused", "Edits not applied"),
+    ("lineage", "Candidates"),
     ("versions", "Versions"),
     ("rollouts", "Rollouts"),
     ("cost", "Cost"),
@@ -31,7 +33,7 @@ SECTIONS = (
     ("controls", "Evaluations"),
     ("setup", "Configuration"),
 )
-LEARNING = {"curve", "funnel", "refused", "versions", "rollouts"}
+LEARNING = {"curve", "funnel", "refused", "lineage", "versions", "rollouts"}
 MEANINGS = {
     "kept": "the rewards differ, so the group can teach",
     "flat": "all rewards are the same: nothing to contrast",
@@ -107,7 +109,8 @@ def context(report: Report, shown: Browser) -> dict[str, Any]:
 def sections(report: Report) -> dict[str, str]:
     """Return anchor -> title of the parts that this run can have: an evaluation has no learning curve."""
     learned = report.run.kind == "learn" or report.points or report.refused
-    return {anchor: title for anchor, title in SECTIONS if learned or anchor not in LEARNING}
+    shown = {anchor: title for anchor, title in SECTIONS if learned or anchor not in LEARNING}
+    return {anchor: title for anchor, title in shown.items() if anchor != "lineage" or report.kin}
 
 
 def cost_parts(report: Report) -> list[tuple[str, list[Any], Any]]:
@@ -135,6 +138,7 @@ def plots(report: Report) -> dict[str, Any]:
 
     return {
         "curve": svg.learning_curve(report.points, h),
+        "tree": tree(report.kin),
         "axis_head": svg.axis(effects),
         "reward_head": svg.axis(rewards),
         "interval": effect,

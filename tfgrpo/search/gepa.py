@@ -23,7 +23,9 @@ from tfgrpo.search.keep import Made, described, found_of, keep, verdicts_of
 from tfgrpo.search.merge import Merging, Tried, merge_step
 from tfgrpo.search.mutate import TOLD, Child, Task, propose
 from tfgrpo.search.pool import Candidate, best, table, twin
+from tfgrpo.search.prune import pruned
 from tfgrpo.search.rules import Rules, rules_of
+from tfgrpo.search.sampler import Draw
 from tfgrpo.search.validate import Entry, score, validate
 from tfgrpo.types import Step, Verdict
 
@@ -42,6 +44,8 @@ class Search:
     """The newest version."""
     refused: list[Verdict] = field(default_factory=list)
     """What minibatches and races refused, oldest first."""
+    lost: set[str] = field(default_factory=set)
+    """Learning problems whose newest rollouts were not all perfect."""
     merging: Merging | None = None
     stale: int = 0
     """Steps since the best candidate changed."""
@@ -162,10 +166,12 @@ def tasks_of(found: Search, index: int) -> tuple[Task, ...]:
     rng = Random(f"{run.config.seed}/select/{index}")
     scores = table(found.pool)
     parents = [found.rules.select(scores, config.frontier, rng) for _ in range(config.parents)]
+    lost = frozenset(i for i, p in enumerate(run.learning) if p.id in found.lost)
     tasks = []
     for n, parent in enumerate(k for k in parents for _ in range(config.proposals)):
         number = index * config.parents * config.proposals + n
-        drawn = found.rules.sample(len(run.learning), config.minibatch, number, run.config.seed)
+        draw = Draw(len(run.learning), config.minibatch, number, n, run.config.seed, lost)
+        drawn = found.rules.sample(draw)
         problems = tuple(run.learning[i] for i in dict.fromkeys(drawn))
         library = replace(found.pool[parent].library, next_id=found.head.next_id)
         told = tuple(found.refused[-TOLD:])
@@ -200,7 +206,15 @@ async def _validated(found: Search, goals: Sequence[Goal]) -> tuple[Made, ...]:
     except BudgetReached as error:
         found.run.stopped = str(error)
         return ()
-    return tuple(Made(goal, entry) for goal, entry in zip(goals, raced, strict=True))
+    made = [Made(goal, entry) for goal, entry in zip(goals, raced, strict=True)]
+    if found.run.config.search.prune and len(made) == 1 and made[0].goal.kind == "pooled" and made[0].joins:
+        try:
+            less = await pruned(found.run, made[0], found.head.next_id)
+        except BudgetReached as error:
+            found.run.stopped = str(error)
+            return ()
+        made += [less] if less is not None else []
+    return tuple(made)
 
 
 def _told(found: Search, index: int, children: Sequence[Child], made: Sequence[Made]) -> Step:
@@ -290,6 +304,10 @@ def _remember(found: Search, step: Step, made: Sequence[Made]) -> None:
 
     What the checks in code refused is left out: a leaked answer would be shown to every later reflection.
     """
+    perfect = found.run.config.search.perfect
+    for group in step.groups_P:
+        solved = all(s.value is not None and s.value >= perfect for s in group.scores_G)
+        (found.lost.discard if solved else found.lost.add)(group.problem.id)
     tried = [v for v in step.verdicts if v.decision == "rejected" and (v.evidence or v.reason.startswith("minibatch"))]
     found.refused += tried
     if found.merging is not None and step.groups_P:
