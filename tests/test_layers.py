@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"cli"},
-    {"audit", "compare", "transfer"},
+    {"audit", "compare", "reproduce", "transfer"},
     {"api"},
     {"build", "graded"},
     {"summary", "events"},
@@ -18,12 +18,12 @@ LAYERS = (
     {"ahead"},
     {"gates", "consolidate", "credit", "review", "teach", "trial"},
     {"summarize"},
-    {"rollout", "likelihood", "grading"},
+    {"rollout", "likelihood", "grading", "estimate", "rehearsal"},
     {"method"},
     {"step_credit"},
     {"environments", "graders"},
     {"tools", "inject", "serve", "corpus", "watch", "lines"},
-    {"seen"},
+    {"seen", "recipe"},
     {"backends", "executors", "advantages", "selection", "edit_scores", "edits", "leakage", "scanners", "stats", "transcript"},
     {
         "boundary",

@@ -31,6 +31,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Learn with several methods and seeds at equal budget, and say which differences exceed the noise.",
     ),
     "grade": ("tfgrpo.cli.grade:grade", "Grade a file of answers: no model is needed for graders that compare."),
+    "reproduce": (
+        "tfgrpo.cli.reproduce:reproduce",
+        "Run a pinned recipe: its price before, and after it a verdict: inside, outside, or too few problems to tell.",
+    ),
     "report": (
         "tfgrpo.cli.report:report",
         "Write a run as one self-contained page: result, lessons with their evidence, rollouts, cost.",
