@@ -15,6 +15,7 @@ from tfgrpo.backends.openai import OpenAI
 from tfgrpo.backends.score import Scoring, TinyScores
 from tfgrpo.backends.score_http import HttpScores
 from tfgrpo.backends.tiny.backend import Tiny
+from tfgrpo.edit_scores import spells
 from tfgrpo.types import Message, Request, Sampling
 
 from .conftest import Engine
@@ -52,6 +53,18 @@ async def test_scores_agree_with_our_runtime(scorer, rollouts):
     own = Scoring(TinyScores(Tiny()), "tiny")
     for chat, ids in rollouts:
         assert await scorer.score(chat, ids) == pytest.approx(await own.score(chat, ids), abs=AGREE)
+
+
+async def test_what_tokens_spell_comes_with_their_scores(scorer, rollouts):
+    """The texts of vLLM's prompt log-probs are those of our tokenizer, so planning words find their tokens exactly."""
+    own = Scoring(TinyScores(Tiny()), "tiny")
+    for chat, ids in rollouts:
+        await scorer.score(chat, ids)
+        await own.score(chat, ids)
+        told, ours = scorer.spelled(ids), own.spelled(ids)
+        assert told is not None
+        assert ours is not None
+        assert spells(told, "".join(ours))
 
 
 async def test_the_identity_edit_is_zero_whatever_the_order(scorer, rollouts):
