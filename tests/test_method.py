@@ -429,7 +429,7 @@ def test_every_preset_names_a_source_for_every_choice():
     """Each line of a preset that sets something says where the value comes from."""
     for name in config.preset_names():
         for line in config.preset_path(name).read_text(encoding="utf-8").splitlines():
-            if "=" in line.partition("#")[0] and name not in ("default", "training-free-grpo"):
+            if "=" in line.partition("#")[0]:
                 assert line.partition("#")[2].strip(), f"{name}: {line}"
         assert preset(name).method == name
 
