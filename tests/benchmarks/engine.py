@@ -1,6 +1,6 @@
 """What the engine costs and how well it schedules, as ratios to a floor that is measured in the same run.
 
-    python tests/benchmarks/engine.py [--json] [--problems 100] [--transports]
+    python tests/benchmarks/engine.py [--json] [--problems 100] [--transports] [--large 100000] [--only faults,help]
 
 The server is a process of its own on the loopback (tests/support/fast_server.py). Every part runs in a fresh process,
 so that CPU time and peak memory are its own.
@@ -9,14 +9,17 @@ so that CPU time and peak memory are its own.
 - learn: `tfgrpo.learn` all-in (client, journal, grading, groups, contrasts, consolidation), with joined calls or not.
 - schedule: the same job at lognormal latency (median 0.5 s, sigma 0.8), 128 slots, against the best schedule found for
   the same calls with the same latencies and dependencies.
-- memory: peak of the job, and of one with ten times the problems.
+- overlap: batches of 25 with held-out problems and a gate at that latency, one batch ahead or not.
+- faults: the job as a command (median 0.2 s, sigma 0.5), where one request in five fails (timeouts 5 s), against one
+  without faults: what was lost, and how much longer it took.
+- memory: peak of the job, of one with ten times the problems, and with --large of one read from a file.
+- help: CPU seconds of `tfgrpo --help`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import heapq
 import json
 import os
 import resource
@@ -28,19 +31,20 @@ import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).parents[1]
 sys.path.insert(0, str(TESTS))
+from engine_schedule import MEDIAN, SIGMA, SLOTS, best_schedule  # noqa: E402
 from support import world  # noqa: E402
-from support.fast_server import latency  # noqa: E402
 
-SLOTS = 128
 GROUP = 5
 BATCH = 50
-MEDIAN, SIGMA = 0.5, 0.8
+SLOW = ("--median", str(MEDIAN), "--sigma", str(SIGMA))
+QUICK = ("--median", "0.2", "--sigma", "0.5")
+"""So that no call without a fault ever takes as long as TIMEOUT."""
+TIMEOUT = 5
 
 
 @contextmanager
@@ -166,81 +170,6 @@ def stats(url: str) -> dict[str, int]:
         return found
 
 
-@dataclass(frozen=True)
-class Call:
-    """One call of the job, for the simulation."""
-
-    seconds: float
-    problem: str
-    stage: int
-    """0 rollouts, 1 contrast, 2 consolidation."""
-    step: int
-
-
-def best_schedule(db: Path, join: bool) -> float:
-    """Return the shortest time in which the job's calls fit SLOTS slots, in seconds: the best of several priorities.
-
-    A contrast waits for its group, a consolidation for its batch's contrasts, a batch for the consolidation before it.
-    """
-    connection = sqlite3.connect(db)
-    step_of = dict(connection.execute("SELECT json_extract(problem, '$.question'), step FROM groups"))
-    calls, steps_merged = [], 0
-    for role, request in connection.execute("SELECT role, request FROM calls ORDER BY rowid"):
-        told = json.loads(request)
-        text = told["messages"][-1]["content"]
-        seconds = latency(text, told["sampling"]["seed"] or 0, MEDIAN, SIGMA)
-        if role == "consolidate":
-            calls.append(Call(seconds, "", 2, steps_merged))
-            steps_merged += 1
-            continue
-        problem = next((q for q in step_of if q in text), "")
-        calls.append(Call(seconds, problem, int(role != "rollout"), step_of.get(problem, 0)))
-    connection.close()
-    steps = sorted(set(step_of.values()))
-    return round(sum(_batch_seconds([c for c in calls if c.step == step], join) for step in steps), 3)
-
-
-def _batch_seconds(calls: list[Call], join: bool) -> float:
-    after = {c.problem: c.seconds for c in calls if c.stage == 1}
-    rollouts: list[tuple[str, float]] = [(c.problem, c.seconds) for c in calls if c.stage == 0]
-    if join:
-        together = dict.fromkeys(problem for problem, _ in rollouts)
-        rollouts = [(p, max(s for q, s in rollouts if q == p)) for p in together]
-    orders = [
-        lambda r: -(r[1] + after.get(r[0], 0.0)),
-        lambda r: -max(s for q, s in rollouts if q == r[0]) - after.get(r[0], 0.0),
-        lambda r: r[0],
-    ]
-    done = min(_simulated(sorted(rollouts, key=order), after) for order in orders)
-    return done + sum(c.seconds for c in calls if c.stage == 2)
-
-
-def _simulated(rollouts: list[tuple[str, float]], after: dict[str, float]) -> float:
-    """List scheduling; contrasts go before rollouts, because their group is already late."""
-    free, ready, last = [0.0] * SLOTS, [], 0.0
-    left = {p: sum(q == p for q, _ in rollouts) for p, _ in rollouts}
-    group_end: dict[str, float] = {}
-    queue = iter(rollouts)
-    following = next(queue, None)
-    while following or ready:
-        slot = heapq.heappop(free)
-        if ready and (following is None or ready[0][0] <= slot):
-            at, seconds = heapq.heappop(ready)
-            end = max(slot, at) + seconds
-        else:
-            assert following is not None
-            problem, seconds = following
-            end = slot + seconds
-            group_end[problem] = max(group_end.get(problem, 0.0), end)
-            left[problem] -= 1
-            if not left[problem] and problem in after:
-                heapq.heappush(ready, (group_end[problem], after[problem]))
-            following = next(queue, None)
-        last = max(last, end)
-        heapq.heappush(free, end)
-    return last
-
-
 def transports(url: str, problems: int) -> dict[str, Any]:
     """CPU per call of the OpenAI backend over each of its transports."""
     from tfgrpo.backends import OpenAI
@@ -265,46 +194,194 @@ def transports(url: str, problems: int) -> dict[str, Any]:
     return {name: asyncio.run(drive(name)) for name in ("aiohttp", "sdk")}
 
 
-def compare(problems: int, *, with_transports: bool) -> dict[str, Any]:
-    """Run all parts and relate them to the floor."""
+def overlap(url: str, problems: int) -> dict[str, Any]:
+    """The job in batches of 25 with a gate, without and with one batch ahead; libraries of both are counted."""
+    import tfgrpo
+
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for ahead in (0, 1):
+            began = now()
+            done = tfgrpo.learn_sync(
+                world.rows(problems), heldout=world.rows(64, seed=5), model="openai/m", base_url=url, grader="exact",
+                db=Path(folder) / f"{ahead}.db", epochs=1, batch_size=25, group_size=GROUP, concurrency=SLOTS,
+                engine__join=False, engine__overlap=ahead,
+            )  # fmt: skip
+            calls = sum(c["new"] for c in done.summary["calls"].values())
+            found["ahead" if ahead else "apart"] = measured(calls, began) | {"lessons": len(done.library)}
+    return found
+
+
+def large(url: str, problems: int) -> dict[str, Any]:
+    """Many problems from a file, two rollouts each: the command as a user gives it."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "problems.jsonl"
+        with file.open("w", encoding="utf-8") as out:
+            for i in range(problems):
+                a, word, b = 10 + i // 900, "blick" if i % 4 == 3 else "zorp", 100 + i % 900
+                answer = a + b if word == "zorp" else a * b
+                out.write(json.dumps({"question": f"What is {a} {word} {b}?", "answer": str(answer)}) + "\n")
+        return command(url, folder, file, group=2)
+
+
+def job(url: str, problems: int) -> dict[str, Any]:
+    """The job as a command."""
+    with tempfile.TemporaryDirectory() as folder:
+        return command(url, folder, world.write(Path(folder) / "problems.jsonl", problems))
+
+
+def command(url: str, folder: str, file: Path, group: int = GROUP) -> dict[str, Any]:
+    """Run `tfgrpo learn` as a process and return how it ended, what it told, and what it took."""
+    began, before = now(), stats(url)
+    ended = subprocess.run(
+        [
+            sys.executable, "-m", "tfgrpo.cli.app", "learn", str(file), "--grader", "exact", "--model", "openai/m",
+            "--base-url", url, "--heldout", "0", "--gate", "open", "--epochs", "1", "--batch-size", str(BATCH),
+            "--group-size", str(group), "--concurrency", str(SLOTS), "--json", "--db", str(Path(folder) / "x.db"),
+            "-s", f"engine.timeout={TIMEOUT}",
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = json.loads(ended.stdout or "{}")
+    calls = sum(c["new"] for c in told.get("calls", {"": {"new": 0}}).values())
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall = time.perf_counter() - began[0]
+    kept = {name: told.get(name) for name in ("rollouts", "groups", "edits", "lessons", "reward", "failures")}
+    return {
+        **kept,
+        "exit": ended.returncode,
+        "traceback": "Traceback" in ended.stderr,
+        "calls": calls,
+        "seconds": round(wall, 2),
+        "calls_per_second": round(calls / wall, 1),
+        "cpu_ms_per_call": round((used.ru_utime + used.ru_stime) / max(calls, 1) * 1e3, 3),
+        "peak_mb": round(used.ru_maxrss / 1024, 1),
+        "faults": {k.removeprefix("fault "): n for k, n in (stats(url)).items() if k.startswith("fault ")},
+        "requests": stats(url)["calls"] - before["calls"],
+    }
+
+
+def faults(problems: int, seed: int) -> dict[str, Any]:
+    """The job without and with faults, and what was lost: rollouts, groups, contrasts."""
+    found: dict[str, Any] = {}
+    for name, more in (("fair", ()), ("bad", ("--faults", str(seed)))):
+        with server(*QUICK, *more) as url:
+            found[name] = part("job", url, problems=problems)
+    fair, bad = found["fair"], found["bad"]
+    return {
+        **found,
+        "lost_rollouts": problems * GROUP - (bad["rollouts"] or 0) + sum((bad["failures"] or {}).values()),
+        "lost_groups": (bad["groups"] or {"failed": problems})["failed"],
+        "same_lessons": all(bad[name] == fair[name] for name in ("groups", "edits", "lessons", "reward")),
+        "extra_seconds": round(bad["seconds"] - fair["seconds"], 2),
+    }
+
+
+def help_seconds() -> dict[str, float]:
+    """CPU seconds of `tfgrpo --help`, and of Python alone; the least of three."""
+
+    def least(*arguments: str) -> float:
+        seconds = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, *arguments], stdout=subprocess.DEVNULL, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return round(min(seconds), 3)
+
+    return {"python": least("-c", "pass"), "help": least("-m", "tfgrpo.cli", "--help")}
+
+
+def compare(problems: int, *, only: set[str], with_transports: bool, largest: int, seed: int) -> dict[str, Any]:
+    """Run the parts and relate them to the floor."""
+    found: dict[str, Any] = {}
+    wanted = only or {"learn", "schedule", "overlap", "faults", "help"}
     with server() as url:
-        found = {
-            "floor": part("floor", url, problems=problems),
-            "learn": part("learn", url, problems=problems, join=False),
-            "learn_joined": part("learn", url, problems=problems, join=True),
-            "learn_large": part("learn", url, problems=problems * 10, join=True, group=2, warm=False),
-        }
+        found["floor"] = part("floor", url, problems=problems)
+        if "learn" in wanted:
+            found["learn"] = part("learn", url, problems=problems, join=False)
+            found["learn_joined"] = part("learn", url, problems=problems, join=True)
+            found["learn_large"] = part("learn", url, problems=problems * 10, join=True, group=2, warm=False)
         if with_transports:
             found["transports"] = part("transports", url, problems=problems)
-    with server("--median", str(MEDIAN), "--sigma", str(SIGMA)) as url:
-        found["schedule"] = part("learn", url, problems=problems, join=False)
-        found["schedule_joined"] = part("learn", url, problems=problems, join=True)
-    base = found["floor"]
-    found["ratios"] = {
-        "cpu_to_floor": round(found["learn"]["cpu_ms_per_call"] / base["cpu_ms_per_call"], 2),
-        "cpu_joined_to_floor": round(found["learn_joined"]["cpu_ms_per_call"] / base["cpu_ms_per_call"], 2),
-        "speed_to_floor": round(found["learn"]["calls_per_second"] / base["calls_per_second"], 2),
-        "wall_to_best": round(found["schedule"]["seconds"] / found["schedule"]["best_seconds"], 3),
-        "wall_joined_to_best": round(found["schedule_joined"]["seconds"] / found["schedule_joined"]["best_seconds"], 3),
-        "memory_large_to_small": round(found["learn_large"]["peak_mb"] / found["learn_joined"]["peak_mb"], 2),
-    }
+        if largest:
+            found["largest"] = part("large", url, problems=largest)
+    with server(*SLOW) as url:
+        if "schedule" in wanted:
+            found["schedule"] = part("learn", url, problems=problems, join=False)
+            found["schedule_joined"] = part("learn", url, problems=problems, join=True)
+        if "overlap" in wanted:
+            found["overlap"] = part("overlap", url, problems=problems)
+    if "faults" in wanted:
+        found["faults"] = faults(problems, seed)
+    if "help" in wanted:
+        found["help"] = help_seconds()
+    found["ratios"] = ratios(found)
     return found
+
+
+def ratios(found: dict[str, Any]) -> dict[str, float]:
+    """Return what was measured as ratios to the floor of this run, or to its own twin."""
+    table: dict[str, float] = {}
+    base = found["floor"]
+    if "learn" in found:
+        learned, joined = found["learn"], found["learn_joined"]
+        table["cpu_to_floor"] = round(learned["cpu_ms_per_call"] / base["cpu_ms_per_call"], 2)
+        table["cpu_joined_to_floor"] = round(joined["cpu_ms_per_call"] / base["cpu_ms_per_call"], 2)
+        table["speed_to_floor"] = round(learned["calls_per_second"] / base["calls_per_second"], 2)
+        table["memory_large_to_small"] = round(found["learn_large"]["peak_mb"] / joined["peak_mb"], 2)
+    for name in ("schedule", "schedule_joined"):
+        if name in found:
+            table[f"{name}_to_best"] = round(found[name]["seconds"] / found[name]["best_seconds"], 3)
+    if "overlap" in found:
+        table["overlap_to_apart"] = round(
+            found["overlap"]["ahead"]["seconds"] / found["overlap"]["apart"]["seconds"], 3
+        )
+    if "faults" in found:
+        table["faults_to_fair"] = round(found["faults"]["bad"]["seconds"] / found["faults"]["fair"]["seconds"], 2)
+    if "help" in found:
+        table["help_to_python"] = round(found["help"]["help"] / max(found["help"]["python"], 1e-3), 1)
+    return table
 
 
 def show(found: dict[str, Any]) -> None:
     """Print the figures for people."""
-    for name in ("floor", "learn", "learn_joined", "learn_large", "schedule", "schedule_joined"):
-        f = found[name]
-        best = f", best schedule {f['best_seconds']} s" if name.startswith("schedule") else ""
-        asked = f", {f['requests']} requests, {f['prompt_tokens']:,} prompt tokens" if "requests" in f else ""
+    rows = [(name, found[name]) for name in found if "cpu_ms_per_call" in found[name]]
+    rows += [(f"{of} {name}", found[of][name]) for of in ("overlap", "faults") for name in found.get(of, {})
+             if isinstance(found[of][name], dict)]  # fmt: skip
+    for name, f in rows:
+        best = f", best schedule {f['best_seconds']} s" if f.get("best_seconds") and "schedule" in name else ""
+        asked = f", {f['requests']} requests" if "requests" in f else ""
+        asked += f", {f['prompt_tokens']:,} prompt tokens" if "prompt_tokens" in f else ""
         print(
             f"{name:16} {f['calls']:6} calls  {f['cpu_ms_per_call']:7.3f} ms CPU each  {f['calls_per_second']:8.1f}/s"
             f"  {f['seconds']:7.2f} s{best}  peak {f['peak_mb']:.0f} MB{asked}"
         )
     for name, f in found.get("transports", {}).items():
         print(f"transport {name:8} {f['cpu_ms_per_call']:7.3f} ms CPU each  {f['calls_per_second']:8.1f}/s")
+    if "faults" in found:
+        f = found["faults"]
+        bad, struck = f["bad"], f["bad"]["faults"]
+        print(
+            f"faults: exit {bad['exit']}, traceback {bad['traceback']}, {sum(struck.values())} of {bad['requests']} "
+            f"requests failed {struck}; lost: {f['lost_rollouts']} rollouts, {f['lost_groups']} groups "
+            f"{bad['failures']}; lessons as without faults: {f['same_lessons']}; {f['extra_seconds']:+.1f} s"
+        )
+    if "help" in found:
+        print(f"tfgrpo --help: {found['help']['help']:.3f} s CPU, python alone {found['help']['python']:.3f} s")
     for name, value in found["ratios"].items():
         print(f"{name:24} {value}")
+    print("machine: {cpus} CPUs, load {load}".format(**found["machine"]))
+
+
+PARTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "floor": floor,
+    "learn": learn,
+    "transports": transports,
+    "overlap": overlap,
+    "job": job,
+    "large": large,
+}
 
 
 def main() -> None:
@@ -313,15 +390,19 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--transports", action="store_true", help="also compare the transports of the OpenAI backend")
+    parser.add_argument("--large", type=int, default=0, help="also run so many problems x 2 rollouts from a file")
+    parser.add_argument("--only", default="", help="some of learn,schedule,overlap,faults,help; none for --large alone")
+    parser.add_argument("--seed", type=int, default=1, help="of the faults")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
         name, told = given.part
-        parts = {"floor": floor, "learn": learn, "transports": transports}
-        print(json.dumps(parts[name](**json.loads(told))))
+        print(json.dumps(PARTS[name](**json.loads(told))))
         return
-    found = compare(given.problems, with_transports=given.transports)
-    found["machine"] = {"cpus": os.cpu_count(), "load": round(os.getloadavg()[0], 1)}
+    only = set(filter(None, given.only.split(",")))
+    load = round(os.getloadavg()[0], 1)
+    found = compare(given.problems, only=only, with_transports=given.transports, largest=given.large, seed=given.seed)
+    found["machine"] = {"cpus": os.cpu_count(), "load": load}
     if given.json:
         print(json.dumps(found))
     else:

@@ -1,0 +1,5 @@
+"""`python -m tfgrpo.cli` is `tfgrpo`."""
+
+from tfgrpo.cli import main
+
+main()
