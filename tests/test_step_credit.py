@@ -81,6 +81,41 @@ def test_without_step_rewards_process_supervision_is_outcome_supervision(drawn):
             assert row == pytest.approx((a,) * len(row))
 
 
+STEPS = st.lists(
+    st.lists(st.sampled_from([-1.0, 0.0, 0.25, 1.0, NONE]), min_size=1, max_size=4), min_size=1, max_size=5
+)
+
+
+def stepped(rows: list[list[float]], shift: float = 0.0) -> list[Score]:
+    """Scores of a group with these step rewards."""
+    return [Score(float(i % 2), steps=tuple(r + shift for r in row)) for i, row in enumerate(rows)]
+
+
+@given(STEPS, st.floats(-5, 5))
+def test_a_shift_of_all_step_rewards_changes_nothing_in_process_supervision(rows, shift):
+    """What is compared is how steps differ, not where zero is; over a group the advantages of the rollouts sum to 0."""
+    plain, moved = group(process(), stepped(rows)), group(process(), stepped(rows, shift))
+    assert plain.status == moved.status
+    for a, b in zip(plain.step_advantages_G, moved.step_advantages_G, strict=True):
+        assert a == pytest.approx(b, abs=1e-6)
+    assert sum(plain.advantages_G) == pytest.approx(0.0, abs=1e-9)
+
+
+@given(STEPS, st.permutations(range(5)))
+def test_failed_rollouts_and_the_order_of_a_group_change_nobodys_step(rows, order):
+    """Neither kind looks at who stands where, nor at a rollout without a reward, whatever its steps say."""
+    kept = [i for i in order if i < len(rows)]
+    for settings in (process(), gae("advantage.surprise=0")):
+        scores = stepped(rows)
+        plain = group(settings, scores)
+        turned = group(settings, [scores[i] for i in kept])
+        more = group(settings, [*scores, Score(None, steps=(1.0, 1.0))])
+        if plain.step_advantages_G:
+            for place, i in enumerate(kept):
+                assert turned.step_advantages_G[place] == pytest.approx(plain.step_advantages_G[i], abs=1e-9)
+            assert more.step_advantages_G == (*plain.step_advantages_G, (0.0, 0.0))
+
+
 def test_a_rollout_without_step_rewards_among_others_has_no_say():
     """Its outcome is in another unit than their steps: advantage 0, and nobody else's number changes."""
     two = [Score(1.0, steps=(1.0, 0.0)), Score(0.0, steps=(0.0, 0.2))]
