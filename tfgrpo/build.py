@@ -35,7 +35,7 @@ from tfgrpo.likelihood import Likelihood, Prompting, free_touch, scores_of
 from tfgrpo.lines import Line, endpoint, paces, refuses
 from tfgrpo.loop import Run
 from tfgrpo.prompts import Prompts
-from tfgrpo.redact import hider
+from tfgrpo.redact import addresses, hider
 from tfgrpo.retry import RetryPolicy
 from tfgrpo.review import rules_of
 from tfgrpo.rollout import Actor
@@ -234,7 +234,7 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     for tool in setup.tools:
         stack.push_async_callback(close, tool)
     store = store or stack.enter_context(Store.open(setup.db))
-    store.hide = hider(configuration.secrets(*setup.base_urls, *(way.url for way in engine.endpoints)))
+    store.hide = hider(configuration.secrets(*setup.base_urls, *addresses(configuration.to_table(setup.config))))
     shared = paces((line, writer), engine, ledger)
     return Bench(setup, store, line, writer, texts, grader, ledger, shared, run, judging=judge)
 

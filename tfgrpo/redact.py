@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -63,6 +63,17 @@ def url_secrets(url: str | None) -> tuple[str, ...]:
     named = [value for name, value in parse_qsl(parts.query) if KEY_NAME.search(name)]
     found = [unquote(part) for part in (parts.username, parts.password) if part] + named
     return tuple(dict.fromkeys(value for value in found if len(value) >= SHORTEST))
+
+
+def addresses(value: Any) -> Iterator[str]:
+    """Yield every text with an address in it, anywhere in plain data."""
+    if isinstance(value, str) and "://" in value:
+        yield value
+    elif isinstance(value, Mapping):
+        yield from addresses(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from addresses(item)
 
 
 def spellings(secret: str) -> tuple[str, ...]:

@@ -94,6 +94,7 @@ HOSTILE: tuple[tuple[str, frozenset[Kind]], ...] = tuple(
         ("Use Bearer abcdefghijklmnop12345 in the header.", S),
         ("The admin password is hunter2!", S),
         ("Remember Zq8Lw3nR7vXk2Tp9Yb4Hd6Mf when signing.", S),
+        ("Use the key *** for every search.", S),
         ("-----BEGIN RSA PRIVATE KEY-----", S),
         ("Log in with https://root:toor@host.example first.", S, U),
         # Code.

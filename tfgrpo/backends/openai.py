@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from tfgrpo.backends.dialect import Dialect
 from tfgrpo.backends.faults import Where, detail_of, disconnected, from_status, retry_after
@@ -59,6 +60,10 @@ class OpenAI:
         self.base_url = base_url or OPENAI_URL
         if not self.base_url.startswith(("http://", "https://")):
             raise UsageError(f"the base URL {spoken(self.base_url)!r} must begin with http:// or https://")
+        try:
+            urlsplit(self.base_url)
+        except ValueError as error:
+            raise UsageError(f"the base URL {spoken(self.base_url)!r} cannot be read: {error}") from error
         self.price_known = price is not None
         """Whether replies carry a price; a money budget needs one."""
         self.dialects: dict[str, Dialect] = defaultdict(Dialect)

@@ -19,6 +19,7 @@ SHAPES = (
     ("a signed token", r"\beyJ[\w-]{8,}\.[\w-]{8,}"),
     ("a private key", r"-----BEGIN [A-Z ]*(?:PRIVATE KEY|CERTIFICATE)|\bssh-(?:rsa|ed25519) AAAA\S+"),
     ("a bearer token", r"\bBearer\s+[\w.~+/=-]{12,}"),
+    ("a key that was taken out", r"(?<!\S)\*{3}(?=[\s.,;:]|$)"),
     ("a login inside an address", r"\b[a-z][a-z0-9+.-]*://[^\s/@:]+:[^\s/@]+@"),
 )
 NAMED = re.compile(

@@ -20,7 +20,7 @@ from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.errors import EnvironmentFailed, ProviderError
-from tfgrpo.redact import cleaned, hider
+from tfgrpo.redact import addresses, cleaned, hider
 from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult
 from tfgrpo.types import Failure, FailureKind, Request, Usage
 
@@ -94,7 +94,7 @@ class ToolDesk:
             return Called(revived(record), replayed=True)
         if self.ledger is not None and self.ledger.closed:
             raise ProviderError(REPEATED)
-        result = _without_keys(await self._ask(tool, arguments, session))
+        result = _without_keys(tool, await self._ask(tool, arguments, session))
         count(self.tally, role, FREE, replayed=False)
         return Called(self._kept(key, role, question, result), replayed=False)
 
@@ -197,9 +197,9 @@ def revived(record: Mapping[str, Any]) -> ToolResult:
     return ToolResult(record["text"], failure, record["detail"], record["seconds"])
 
 
-def _without_keys(result: ToolResult) -> ToolResult:
+def _without_keys(tool: Tool, result: ToolResult) -> ToolResult:
     """Return a result as it may be kept and shown to a model: services like to repeat the key that they were sent."""
-    conceal = hider(secrets())
+    conceal = hider(secrets(*addresses(dict(tool.fingerprint))))
     if conceal is None:
         return result
     text, detail = cleaned((result.text, dict(result.detail)), conceal)
