@@ -42,8 +42,8 @@ class SearchConfig:
     """What becomes of children accepted in one step: `pooled` joins their lessons into one candidate, `separate` keeps
     each (GEPA), `both` does both."""
     prune: bool = True
-    """pooled: leave each new lesson out once on the held-out problems it touches by a rare word, and drop what is not
-    missed."""
+    """Leave lessons of a new candidate out in turn, on the held-out problems that share a rare word with them, and
+    make a second candidate of those that are missed."""
     validation: str = "racing"
     """`full` scores a child on every held-out problem (GEPA); `racing` stops once it lost to its parent; `halving`
     sends the better half of a step's children to each next rung."""

@@ -23,7 +23,7 @@ from tfgrpo.search.keep import Made, described, found_of, keep, verdicts_of
 from tfgrpo.search.merge import Merging, Tried, merge_step
 from tfgrpo.search.mutate import TOLD, Child, Task, propose
 from tfgrpo.search.pool import Candidate, best, table, twin
-from tfgrpo.search.prune import pruned
+from tfgrpo.search.prune import pruned, superseded
 from tfgrpo.search.rules import Rules, rules_of
 from tfgrpo.search.sampler import Draw
 from tfgrpo.search.validate import Entry, score, validate
@@ -206,15 +206,15 @@ async def _validated(found: Search, goals: Sequence[Goal]) -> tuple[Made, ...]:
     except BudgetReached as error:
         found.run.stopped = str(error)
         return ()
-    made = [Made(goal, entry) for goal, entry in zip(goals, raced, strict=True)]
-    if found.run.config.search.prune and len(made) == 1 and made[0].goal.kind == "pooled" and made[0].joins:
-        try:
-            less = await pruned(found.run, made[0], found.head.next_id)
-        except BudgetReached as error:
-            found.run.stopped = str(error)
-            return ()
-        made += [less] if less is not None else []
-    return tuple(made)
+    made = tuple(Made(goal, entry) for goal, entry in zip(goals, raced, strict=True))
+    if not found.run.config.search.prune or len(made) != 1 or not made[0].joins:
+        return made
+    try:
+        less = await pruned(found.run, made[0], found.head.next_id)
+    except BudgetReached as error:
+        found.run.stopped = str(error)
+        return ()
+    return made if less is None else (superseded(made[0], less), less)
 
 
 def _told(found: Search, index: int, children: Sequence[Child], made: Sequence[Made]) -> Step:

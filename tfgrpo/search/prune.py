@@ -7,18 +7,22 @@ share a rare word with it; who scores more without it drops it. What is left is 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
 from experience_db import Edit, Lesson, Library, Op
 from tfgrpo.errors import BudgetReached
-from tfgrpo.gates.touch import touched
+from tfgrpo.gates.touch import RARE, words
 from tfgrpo.loop import Run
 from tfgrpo.search.children import Goal
 from tfgrpo.search.keep import Made
 from tfgrpo.search.validate import Entry, score, validate
 from tfgrpo.types import Problem
+
+FEWEST = 4
+"""Held-out problems below which leaving a lesson out says nothing."""
 
 
 async def pruned(run: Run, pooled: Made, first: int) -> Made | None:
@@ -33,9 +37,8 @@ async def pruned(run: Run, pooled: Made, first: int) -> Made | None:
         BudgetReached: not all of it fits.
     """
     library = pooled.goal.library
-    parts = [(x, where_it_acts(x, library, run.heldout)) for x in library if x.id >= first]
-    parts = [(lesson, problems) for lesson, problems in parts if problems]
-    if len([x for x in library if x.id >= first]) < 2 or not parts:
+    parts = suspects(library, first, run.heldout)
+    if not parts:
         return None
     jobs = [partial(_without, run, pooled, lesson, problems) for lesson, problems in parts]
     gains = await run.actor.executor.run(jobs)
@@ -45,21 +48,47 @@ async def pruned(run: Run, pooled: Made, first: int) -> Made | None:
     if not leaving:
         return None
     kept = tuple(x for x in library if x.id not in leaving)
+    gone = {i: Edit(Op.DELETE, None, (i,), "where it applies more is earned without it") for i in leaving if i < first}
     goal = replace(
         pooled.goal,
         library=replace(library, version=library.version + 1, lessons=kept),
         kind="pruned",
-        why={i: edit for i, edit in pooled.goal.why.items() if i not in leaving},
-        edits=_edits(pooled.goal, library, leaving),
+        why={**{i: edit for i, edit in pooled.goal.why.items() if i not in leaving}, **gone},
+        edits=(*_edits(pooled.goal, library, leaving), *gone.values()),
     )
     (entry,) = await validate(run, [Entry(goal.library, pooled.entry.rival)])
     return Made(goal, entry)
 
 
-def where_it_acts(lesson: Lesson, library: Library, problems: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Return the problems that share a rare word with a lesson; none where words do not tell."""
-    found = touched(Edit(Op.ADD, lesson.text), library, problems)
-    return found.problems if found.how == "word" else ()
+def superseded(whole: Made, less: Made) -> Made:
+    """Return the candidate as it stands beside its pruned one: out of the pool where that is no worse."""
+    if not less.joins or less.entry.marks.mean < whole.entry.marks.mean:
+        return whole
+    kept = set(less.goal.edits)
+    left = tuple(edit for edit in whole.goal.edits if edit not in kept)
+    lost = f"superseded by version {less.goal.library.version}: where they apply, more is earned without some lessons"
+    return Made(replace(whole.goal, edits=left), replace(whole.entry, lost=lost))
+
+
+def suspects(
+    library: Library, first: int, problems: Sequence[Problem]
+) -> tuple[tuple[Lesson, tuple[Problem, ...]], ...]:
+    """Return the lessons that are left out in turn, with the problems where each is missed if it is of use.
+
+    Those are the new ones, where there are several, and older ones that share a rare word with a new one: two lessons
+    of one thing may contradict each other. A lesson that shares words with fewer than 4 problems is left alone.
+    """
+    words_P = [words(problem.question) for problem in problems]
+    frequency = Counter(word for found in words_P for word in found)
+    rare = {word for word, count in frequency.items() if count <= RARE * len(problems)}
+    own = {lesson.id: words(lesson.text) & rare for lesson in library}
+    new = [x.id for x in library if x.id >= first]
+    fresh = frozenset[str]().union(*(own[i] for i in new))
+    chosen = [x for x in library if (x.id in new and len(new) > 1) or (x.id not in new and own[x.id] & fresh)]
+    acts = [
+        (x, tuple(p for p, found in zip(problems, words_P, strict=True) if found & own[x.id])) for x in chosen
+    ]  # fmt: skip
+    return tuple((x, there) for x, there in acts if len(there) >= FEWEST)
 
 
 async def _without(run: Run, pooled: Made, lesson: Lesson, problems: Sequence[Problem]) -> float | BudgetReached:
@@ -75,5 +104,5 @@ async def _without(run: Run, pooled: Made, lesson: Lesson, problems: Sequence[Pr
 
 
 def _edits(goal: Goal, library: Library, leaving: set[int]) -> tuple[Edit, ...]:
-    words = {x.text for x in library if x.id in leaving}
-    return tuple(edit for edit in goal.edits if edit.text not in words)
+    texts = {x.text for x in library if x.id in leaving}
+    return tuple(edit for edit in goal.edits if edit.text not in texts)
