@@ -175,7 +175,7 @@ def differences(without: Evaluation, with_: Evaluation) -> dict[str, Any]:
     for name in ("em", "f1"):
         gap = paired_difference(*([score(name, ks[0]) for ks in side.graded_P_K] for side in (without, with_)))
         found[name] = {
-            "diff": round(gap.mean, 4),
+            "diff": round(gap.diff, 4),
             "ci": [round(gap.low, 4), round(gap.high, 4)],
             "n": gap.n,
             "p": gap.p,

@@ -36,7 +36,7 @@ LESSONS: Mapping[str, str] = {
     "other words lead astray.",
 }
 """Every habit, and the lesson that states it."""
-CHANCE: Mapping[str, float] = {"hop": 0.35, "compare": 0.35, "second": 0.35, "short": 0.5, "only_names": 0.35}
+CHANCE: Mapping[str, float] = {"hop": 0.15, "compare": 0.15, "second": 0.15, "short": 0.3, "only_names": 0.15}
 """How often a rollout has a habit that no lesson asks for."""
 LONG_ANSWER = 8
 """Words from which on an answer counts as a sentence."""

@@ -27,10 +27,16 @@ COMMON = frozenset(
     both same more most other one two first name named called also into after before during between about film movie
     person year born""".split()  # noqa: SIM905
 )
+STARTS = frozenset({"there", "since", "it's", "however", "while", "although", "besides", "despite", "until", "under"})
+"""More words that begin a sentence and no name."""
 YES_NO = re.compile(r"^(?:is|are|was|were|do|does|did|has|have|had|can|could|will)\b", re.IGNORECASE)
 PERSON = re.compile(r"\b(?:who|whom|whose)\b", re.IGNORECASE)
 WHEN = re.compile(r"\b(?:when|what year|which year|what date|what day|in which year|in what year)\b", re.IGNORECASE)
 COUNT = re.compile(r"\b(?:how many|how much|what number|how old|how long|how large|population)\b", re.IGNORECASE)
+PLACE = re.compile(r"\b(?:where|city|town|country|county|state|place|located|born in|headquartered)\b", re.IGNORECASE)
+AT = re.compile(r"\b(?:in|at|from|of|near),? $")
+BY = re.compile(r"\b(?:by|with|to|husband|wife|son|daughter) $")
+HEAD = re.compile(r"\b(?:what|which)(?: is| was| are| were)?(?: the)? ((?:\w+ )?\w+)", re.IGNORECASE)
 EARLIER = re.compile(r"\b(?:first|earlier|older|oldest|before)\b", re.IGNORECASE)
 LATER = re.compile(r"\b(?:later|younger|last|more recently|newer|after|latest)\b", re.IGNORECASE)
 
@@ -50,15 +56,15 @@ def keywords(text: str) -> set[str]:
 
 @lru_cache(maxsize=4096)
 def names(text: str) -> tuple[str, ...]:
-    """The names in a text, in order, each once."""
+    """The names in a text, in order, each once; small words at their beginning are no part of them."""
     found: dict[str, None] = {}
-    for part in SENTENCE.split(text):
-        for match in NAME.finditer(part):
-            name = match[0].strip(" .,'’-")
-            if match.start() == 0 and name.lower() in COMMON | {"there", "its", "who", "since", "it"}:
-                continue
-            if len(name) > 1:
-                found.setdefault(name)
+    for match in NAME.finditer(text):
+        parts = match[0].strip(" .,'’-").split()
+        while parts and parts[0].lower() in COMMON | STARTS:
+            parts = parts[1:]
+        name = " ".join(parts)
+        if len(name) > 1 and name[0].isupper():
+            found.setdefault(name)
     return tuple(found)
 
 
@@ -70,12 +76,13 @@ def alike(name: str, title: str) -> bool:
 
 def compared(question: str) -> tuple[str, ...]:
     """The two things that a question compares, or none."""
-    first, sign, second = question.rstrip("?. ").rpartition(" or ")
-    if not sign:
-        first, sign, second = question.rstrip("?. ").partition(" and ")
+    plain = question.rstrip("?. ")
+    wanted = YES_NO.match(question) or re.search(r"\b(?:which|who|what)\b", question, re.IGNORECASE)
+    first, sign, second = plain.rpartition(" or ")
+    if not sign and re.search(r"\b(?:both|same|share|either)\b", question, re.IGNORECASE):
+        first, sign, second = plain.partition(" and ")
     left, right = names(first), names(second)
-    asks = YES_NO.match(question) or re.search(r"\bwhich|who\b", question, re.IGNORECASE)
-    return (left[-1], right[0]) if sign and left and right and asks else ()
+    return (left[-1], right[0]) if sign and wanted and left and right else ()
 
 
 def next_names(question: str, pages: Sequence[Page]) -> list[str]:
@@ -98,44 +105,46 @@ def answer(question: str, pages: Sequence[Page]) -> tuple[str, str]:
     pair = compared(question)
     if YES_NO.match(question):
         return _yes_no(question, pages, pair), ""
-    if len(pair) == 2:
-        chosen = _one_of_two(question, pages, pair)
-        return chosen, ""
-    sentences = _ranked(question, pages)
-    for sentence, title in sentences[:6]:
-        if found := _things(question, sentence, title):
-            return found, sentence
-    return (pages[-1].title if pages else ""), (sentences[0][0] if sentences else "")
+    if pair:
+        return _one_of_two(question, pages, pair), ""
+    rows = [row for order, page in enumerate(pages) for row in _candidates(question, page, order)]
+    _, found, sentence = max(rows, default=(0.0, pages[-1].title if pages else "", ""), key=lambda row: row[0])
+    return found, sentence
 
 
-def _ranked(question: str, pages: Sequence[Page]) -> list[tuple[str, str]]:
-    asked = keywords(question)
+def _candidates(question: str, page: Page, order: int) -> list[tuple[float, str, str]]:
+    """Everything on a page that may answer: how well it fits, the thing, and its sentence."""
+    asked, title = keywords(question), keywords(page.title)
+    head = HEAD.search(question)
+    kind = keywords(head[1]) if head else set()
     rows = []
-    for order, page in enumerate(pages):
-        title = keywords(page.title)
-        for place, sentence in enumerate(SENTENCE.split(page.text)):
-            words = keywords(sentence) | title
+    for place, sentence in enumerate(SENTENCE.split(page.text)):
+        shared = len(asked & (keywords(sentence) | title))
+        for thing in _things(question, sentence, page.title):
+            if keywords(thing) <= asked:
+                continue
+            at = max(sentence.find(thing), 0)
+            before, after = sentence[max(0, at - 40) : at], sentence[at + len(thing) : at + len(thing) + 40]
+            near = len(asked & keywords(before)) + 0.5 * len(asked & keywords(after))
+            named = kind & keywords(before[-20:] + thing + after[:20])
+            placed = (PLACE.search(question) and AT.search(before)) or (PERSON.search(question) and BY.search(before))
             # The page that was looked for last is the one that the question leads to.
-            rows.append((-(len(asked & words) + 0.6 * order - 0.15 * place), len(rows), sentence, page.title))
-    return [(sentence, title) for _, _, sentence, title in sorted(rows)]
+            fit = shared + 0.6 * order - 0.15 * place + 0.7 * near + 1.5 * bool(named) + 1.2 * bool(placed)
+            rows.append((fit, thing, sentence))
+    return rows
 
 
-def _things(question: str, sentence: str, title: str) -> str:
-    """The thing of the asked kind in a sentence that the question does not hold already."""
-    asked = keywords(question)
+def _things(question: str, sentence: str, title: str) -> list[str]:
+    """The things of the asked kind in a sentence."""
     if WHEN.search(question):
-        found = (
-            YEAR.findall(sentence) if "year" in question.lower() else DATE.findall(sentence) or YEAR.findall(sentence)
-        )
-        return next((x for x in found if x not in question), "")
+        dates = [] if "year" in question.lower() else DATE.findall(sentence)
+        return dates or YEAR.findall(sentence)
     if COUNT.search(question):
-        return next((x for x in NUMBER.findall(sentence) if x not in question and not YEAR.fullmatch(x)), "")
-    others = [n for n in names(sentence) if not keywords(n) <= asked and keywords(n) and not DATE.fullmatch(n)]
-    others = [n for n in others if n.split()[0] not in MONTHS and not n[0].isdigit()]
+        return [x for x in NUMBER.findall(sentence) if not YEAR.fullmatch(x)]
+    found = [n for n in names(sentence) if n.split()[0] not in MONTHS]
     if PERSON.search(question):
-        full = [n for n in [title, *others] if len(n.split()) >= 2 and not keywords(n) <= asked]
-        return full[0] if full else (others[0] if others else "")
-    return others[0] if others else ""
+        return [n for n in found if len(n.split()) >= 2] or found
+    return [*found, *([title] if title in sentence else [])]
 
 
 def _yes_no(question: str, pages: Sequence[Page], pair: Sequence[str]) -> str:
