@@ -80,6 +80,7 @@ def touches(db: Path) -> list[tuple[Any, str]]:
     return [(e.detail["edit"], e.detail["touch"]) for e in found]
 
 
+@pytest.mark.slow
 def test_the_paired_gate_looks_where_likelihood_moves_when_no_word_names_the_problems(world, tiny_url, tmp_path):
     """The embedded model is scored without being told to, an endpoint when it is told to, and only words never."""
     learning, held = world
@@ -91,7 +92,7 @@ def test_the_paired_gate_looks_where_likelihood_moves_when_no_word_names_the_pro
     found, calls = {}, {}
     for name, way in ways.items():
         # Every operator is common among so few problems, so that no word names any.
-        asked = {**SMALL, "heldout": held[:8], "db": tmp_path / f"{name}.db", **way}
+        asked = {**SMALL, "limit": 8, "heldout": held[:8], "db": tmp_path / f"{name}.db", **way}
         calls[name] = tfgrpo.learn_sync(learning, **asked).summary["calls"]
         found[name] = touches(tmp_path / f"{name}.db")
     assert found["own"] == found["http"]

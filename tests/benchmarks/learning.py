@@ -12,6 +12,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--variants", default="default,open,no-contrast")
+    parser.add_argument("--keep", type=Path, help="keep each world here, and go on from what is there")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     sizes = parser.parse_args()
@@ -89,7 +91,7 @@ def main() -> None:
     seeds = range(sizes.first, sizes.first + sizes.worlds)
     with ProcessPoolExecutor(sizes.processes) as pool:
         for variant in sizes.variants.split(","):
-            worlds = list(pool.map(partial(one_world, variant=variant, sizes=sizes), seeds))
+            worlds = measured(pool, variant, seeds, sizes)
             columns = list(zip(*(w["curve"] for w in worlds), strict=True))
             table[variant] = {
                 "n": len(worlds),
@@ -105,6 +107,20 @@ def main() -> None:
             print(f"{variant:20s}{told}  {kept}", file=sys.stderr, flush=True)
     if sizes.json:
         print(json.dumps(table))
+
+
+def measured(pool: ProcessPoolExecutor, variant: str, seeds: Sequence[int], sizes: argparse.Namespace) -> list[dict]:
+    """Measure a variant in every world; with `--keep` what is in that file is not measured again."""
+    keep = sizes.keep
+    lines = keep.read_text(encoding="utf-8").splitlines() if keep and keep.exists() else []
+    known = {row["seed"]: row for row in map(json.loads, lines) if row["variant"] == variant}
+    missing = [seed for seed in seeds if seed not in known]
+    for world in pool.map(partial(one_world, variant=variant, sizes=sizes), missing):
+        known[world["seed"]] = world
+        if keep:
+            with keep.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"variant": variant, **world}) + "\n")
+    return [known[seed] for seed in seeds]
 
 
 def _cell(mean: float, interval: tuple[float, float]) -> str:

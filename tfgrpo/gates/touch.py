@@ -19,7 +19,7 @@ from tfgrpo.types import Problem
 
 How = Literal["word", "likelihood", "all"]
 
-RARE = 0.3
+RARE = 0.4
 """A word is rare when at most this share of the pool's problems has it."""
 TOP = 0.25
 """Share of the pool taken by likelihood."""
