@@ -13,11 +13,11 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SHOWS = {
     "learn_in_python.py": ("step 0: version 0 -> ", "python.db"),
-    "own_agent.py": ("'before': ", "agent.db"),
+    "own_agent/plain.py": ("'before': ", "agent.db"),
     "own_grader.py": ("mean@2 0.", "grader.db"),
     "use_a_library.py": ("system: Lessons from earlier attempts.", "app.db"),
 }
-SLOW = {"learn_in_python.py", "own_agent.py", "own_grader.py"}
+SLOW = {"learn_in_python.py", "own_agent/plain.py", "own_grader.py"}
 
 
 def marked(name: str) -> object:
@@ -43,8 +43,10 @@ def test_an_example_runs_and_shows_what_it_promises(tmp_path: Path, name: str):
 
 def test_every_example_is_known_here_and_in_the_list():
     """A new example gets a test and a line of its own."""
-    files = {path.name for path in EXAMPLES.glob("*.py")}
-    assert files == set(SHOWS)
+    files = {
+        path.relative_to(EXAMPLES).as_posix() for top in (".", "own_agent") for path in (EXAMPLES / top).glob("*.py")
+    }
+    assert files == {*SHOWS, "own_agent/with_openai_agents.py"}
     listed = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in listed for name in files)
 

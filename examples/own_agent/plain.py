@@ -1,6 +1,6 @@
 """Wrap an agent you already have: an async function that gets the problem and the lessons as text.
 
-Run: python examples/own_agent.py   (no key, no network)
+Run: python examples/own_agent/plain.py   (no key, no network)
 
 The agent here talks to the embedded model by itself, as yours would talk to whatever it uses. tfgrpo only sees what it
 answers: it grades the answers, contrasts the groups, and hands the lessons to the next attempt.
@@ -12,7 +12,7 @@ import tfgrpo
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.types import Request, Sampling
 
-PROBLEMS = Path(__file__).parent / "quickstart" / "problems.jsonl"
+PROBLEMS = Path(__file__).parents[1] / "quickstart" / "problems.jsonl"
 MODEL = Tiny()
 CALLS = iter(range(10**9))
 
