@@ -10,7 +10,7 @@ from experience_db import Journal, Lesson, Library, Store
 from tfgrpo.backends.metered import Tally
 from tfgrpo.environments import Slot, Wrapped
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.types import FailureKind, Problem, Rollout, Sampling, Usage
+from tfgrpo.types import Failure, FailureKind, Problem, Rollout, Sampling, ToolCall, Usage
 
 PROBLEM = Problem("p1", "What is 2 + 2?", "4")
 EMPTY = Library("x")
@@ -138,3 +138,19 @@ async def test_a_failed_agent_is_run_again(tmp_path: Path):
         await wrapped(PROBLEM, EMPTY, SLOT)
         await wrapped(PROBLEM, EMPTY, SLOT)
     assert len(runs) == 2
+
+
+async def test_a_revived_rollout_has_its_tool_calls_and_notes(tmp_path: Path):
+    """What an agent reports of its tools is in the journal like the rest."""
+    calls = (
+        ToolCall("1", "look", "{}", "found", 0, seconds=0.5, detail={"source": "x"}),
+        ToolCall("2", "look", "{", "", 1, Failure(FailureKind.MALFORMED, "no")),
+    )
+
+    async def agent(problem: Problem, lessons: str) -> Rollout:
+        return Rollout("", 0, answer="4", tool_calls=calls, notes=("shortened",))
+
+    with Store.open(tmp_path / "x.db") as store:
+        first, again = [await Wrapped(agent, "a", Journal(store))(PROBLEM, EMPTY, SLOT) for _ in range(2)]
+    assert first.tool_calls == again.tool_calls == calls
+    assert again.notes == ("shortened",)

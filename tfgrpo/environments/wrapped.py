@@ -20,7 +20,7 @@ from tfgrpo.config import secrets
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
 from tfgrpo.redact import cleaned, hider
-from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, Usage
+from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, ToolCall, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]]
 """`async def agent(problem, lessons) -> str | Rollout`; lessons is '' while the library is empty."""
@@ -105,6 +105,8 @@ class Wrapped:
                 "finish_reason": rollout.finish_reason,
                 "usage": dataclasses.asdict(usage),
                 "tainted": rollout.tainted,
+                "tool_calls": [dataclasses.asdict(call) for call in rollout.tool_calls],
+                "notes": list(rollout.notes),
             },
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
@@ -135,4 +137,12 @@ def _revive(found: Mapping[str, Any], problem: Problem, slot: Slot) -> Rollout:
         found["finish_reason"],
         Usage(**found["usage"]),
         tainted=found["tainted"],
+        tool_calls=tuple(map(_call, found.get("tool_calls", ()))),
+        notes=tuple(found.get("notes", ())),
     )
+
+
+def _call(found: Mapping[str, Any]) -> ToolCall:
+    failed = found["failure"]
+    failure = None if failed is None else Failure(FailureKind(failed["kind"]), failed["message"])
+    return ToolCall(**{**found, "failure": failure})
