@@ -14,6 +14,8 @@ from tfgrpo.gates import Gate
 from tfgrpo.gates.factory import open_gate, paired
 from tfgrpo.graders import Choice, Exact, Grader, Numeric, from_function
 from tfgrpo.prompts import Prompts
+from tfgrpo.tools import Tool
+from tfgrpo.tools.python import Python, PythonSession
 from tfgrpo.types import Reply, Request
 
 
@@ -59,6 +61,11 @@ more_graders: tuple[Grader, ...] = (from_function(grade_with_words), from_functi
 backends: tuple[Backend, ...] = (MyBackend(), Scripted(["4"]), Scripted(lambda request: Reply("4")))
 executor: Executor = Local()
 gates: tuple[Gate, ...] = (paired(seed=1, delta=0.1), open_gate())
+
+
+def tools(fresh: Python, kept: PythonSession) -> tuple[Tool, ...]:
+    """Each tool follows the protocol."""
+    return fresh, kept
 
 
 def environments(prompts: Prompts) -> tuple[Environment, ...]:
