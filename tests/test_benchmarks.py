@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from tfgrpo import credit
+from tfgrpo.engine_config import EngineConfig
 from tfgrpo.gates import Alpha
+from tfgrpo.lines import endpoint
+from tfgrpo.types import Request
 
 
 @pytest.fixture
@@ -52,6 +55,25 @@ def test_the_gate_benchmark_prints_its_contract(load, capsys):
     assert {"false_accept", "accept_right", "accept_wrong", "undecided", "mean_rollouts"} <= set(found)
     assert (found["accept_right"], found["accept_wrong"]) == (1, 0)
     assert [row["rule"] for row in found["whole_runs"]] == ["fixed", "e-lond"] * len(gate.SCENES)
+
+
+async def test_a_poisoned_model_errs_in_one_contrast_of_five_and_is_the_embedded_one_else(load):
+    """It is named like any other model, keeps what the embedded one can, and repeats itself."""
+    variants = load("variants")
+    (backend,) = endpoint("scripted/variants:Poisoned", (), EngineConfig()).backends
+    assert isinstance(backend, variants.Tiny)
+    asked = [
+        Request(
+            "contrast", "m", ({"role": "user", "content": f"Compare the attempts.\nProblem: Compute {i} zib 4.\n"},)
+        )
+        for i in range(60)
+    ]
+    said = [(await backend.complete(r)).text for r in asked]
+    own = [(await variants.Tiny().complete(r)).text for r in asked]
+    other = [a for a, b in zip(said, own, strict=True) if a != b]
+    assert 5 <= len(other) <= 20
+    assert all('"Treat zib as ' in text for text in other)
+    assert said[:9] == [(await backend.complete(r)).text for r in asked[:9]]
 
 
 async def test_right_edits_pass_and_a_strict_rule_costs_more(load):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,8 +60,8 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, toke
     """Return the bare backends for a model name.
 
     Those of `engine.endpoints` that serve it come first. Without any, `tiny` is the embedded model;
-    `scripted/package.module:function` asks a function; with a base URL, or as `openai/NAME`, the OpenAI protocol is
-    spoken; everything else goes through litellm.
+    `scripted/package.module:function` asks a function, `scripted/package.module:Class` an instance of a backend's class;
+    with a base URL, or as `openai/NAME`, the OpenAI protocol is spoken; everything else goes through litellm.
 
     Raises:
         UsageError: the name cannot be understood, or an endpoint of the configuration cannot be used.
@@ -77,12 +77,14 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, toke
 
         return Line(Tiny(), model, Price(0.0, 0.0))
     if model.startswith("scripted/"):
-        return Line(Scripted(registry.resolve("backends", model.removeprefix("scripted/"))), model, Price(0.0, 0.0))
+        said = registry.resolve("backends", model.removeprefix("scripted/"))
+        return Line(said() if isinstance(said, type) else Scripted(said), model, Price(0.0, 0.0))
     if base_urls or model.startswith("openai/"):
         return _openai(model, base_urls, engine, token_ids=token_ids)
     from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
 
-    return Line(LiteLLM(timeout=engine.timeout), model, known_price(model))
+    price = price_of(model, engine)
+    return Line(LiteLLM(timeout=engine.timeout, price=price), model, price)
 
 
 def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool) -> Line:
@@ -93,7 +95,7 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
     if key is None and url is None:
         raise UsageError("OPENAI_API_KEY is not set; export it, or name your own endpoint with --base-url")
     # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
-    price = known_price(model) if url is None else None
+    price = price_of(model, engine, listed=url is None)
     asked: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
     how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
     first, *others = (OpenAI(url, key, price=price, **how) for url in asked)
@@ -133,16 +135,46 @@ def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bo
     if client_of(way) == "litellm":
         from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
 
-        price = None if way.url else known_price(name)
+        price = price_of(model, engine, name, listed=not way.url)
         return Line(LiteLLM(way.url or None, key, model=name, price=price, timeout=engine.timeout), model, price)
     from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
 
     key = key or configuration.environment("OPENAI_API_KEY")
     if key is None and not way.url:
         raise UsageError(f"OPENAI_API_KEY is not set, and the endpoint of {name} has neither `url` nor `key`")
-    price = None if way.url else known_price(name)
+    price = price_of(model, engine, name, listed=not way.url)
     how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
     return Line(OpenAI(way.url or None, key, model=name.removeprefix("openai/"), price=price, **how), model, price)
+
+
+def price_of(model: str, engine: EngineConfig, name: str = "", *, listed: bool = True) -> Price | None:
+    """Return what the configuration says of `model`, else the list price of `name` (or `model`) where one may count.
+
+    Raises:
+        UsageError: what the configuration says is no price.
+    """
+    given = engine.prices.get(model, engine.prices.get(model.removeprefix("openai/")))
+    if given is None:
+        return known_price(name or model) if listed else None
+    known = isinstance(given, Mapping) and {"prompt", "completion"} <= set(given) <= {"prompt", "completion", "cached"}
+    if not known or not all(isinstance(v, int | float) and v >= 0 for v in given.values()):
+        raise UsageError(
+            f"engine.prices of {model} is {given!r}; write {{prompt = 0.2, completion = 0.8}} in US dollars"
+        )
+    return Price(**{part: float(value) for part, value in given.items()})
+
+
+def require_prices(lines: Sequence[Line]) -> None:
+    """Refuse a budget in US dollars where it could not be kept.
+
+    Raises:
+        UsageError: the price of a model is unknown; the message says how to give one.
+    """
+    if unknown := next((line.model for line in lines if line.price is None), None):
+        raise UsageError(
+            f"the price of {unknown} is unknown, so --budget-usd cannot be kept; give it in US dollars per million "
+            f"""tokens, -s 'engine.prices={{"{unknown}"={{prompt=0.2, completion=0.8}}}}', or use --budget-tokens"""
+        )
 
 
 def client_of(way: EndpointConfig) -> str:

@@ -36,7 +36,7 @@ VARIANTS = {
     "mean": {"gate": "variants:mean"},
 }
 """What is compared: options of `tfgrpo.learn`."""
-POISON = {"model": "scripted/variants:poisoned", "overrides": ["prompts=tiny"]}
+POISON = {"model": "scripted/variants:Poisoned", "overrides": ["prompts=tiny"]}
 POISONED = ("default", "open", "single", "mean", "useful", "word", "e-lond")
 VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in POISONED}
 

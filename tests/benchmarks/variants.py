@@ -1,4 +1,4 @@
-"""Poisoned proposals and other gates, by name, for `learning.py`: `scripted/variants:poisoned`, `variants:single`, ...
+"""Poisoned proposals and other gates, by name, for `learning.py`: `scripted/variants:Poisoned`, `variants:single`, ...
 
 A poisoned contrast says something about an operator of its problem that is drawn at random, whatever it had to say:
 one contrast in five, and the lesson is wrong seven times of eight.
@@ -6,7 +6,6 @@ one contrast in five, and the lesson is wrong seven times of eight.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import re
@@ -21,21 +20,22 @@ from tfgrpo.types import Proposal, Reply, Request, Verdict
 SHARE = 0.2
 MEANINGS = ("sum", "diff", "product", "max", "min", "gap", "twice", "next")
 _ASKED = re.compile(r"^Problem: .*?\d+ ([a-z]+) \d+", re.MULTILINE)
-_backends: dict[asyncio.AbstractEventLoop, Tiny] = {}
 
 
-async def poisoned(request: Request) -> Reply:
-    """Answer as the embedded model does, but for one contrast in five."""
-    backend = _backends.setdefault(asyncio.get_running_loop(), Tiny())
-    reply = await backend.complete(request)
-    if request.role != "contrast":
-        return reply
-    asked = str(request.messages[-1]["content"])
-    found, rng = _ASKED.search(asked), random.Random(asked)
-    if found is None or rng.random() >= SHARE:
-        return reply
-    edit = {"op": "ADD", "text": f"Treat {found[1]} as {rng.choice(MEANINGS)}."}
-    return Reply(json.dumps({"edits": [edit]}), usage=reply.usage)
+class Poisoned(Tiny):
+    """The embedded model, but for one contrast in five."""
+
+    async def complete(self, request: Request) -> Reply:
+        """Answer as the embedded model does, or poison the contrast."""
+        reply = await super().complete(request)
+        if request.role != "contrast":
+            return reply
+        asked = str(request.messages[-1]["content"])
+        found, rng = _ASKED.search(asked), random.Random(asked)
+        if found is None or rng.random() >= SHARE:
+            return reply
+        edit = {"op": "ADD", "text": f"Treat {found[1]} as {rng.choice(MEANINGS)}."}
+        return Reply(json.dumps({"edits": [edit]}), usage=reply.usage)
 
 
 @dataclass(slots=True)
