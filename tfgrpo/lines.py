@@ -60,7 +60,7 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, toke
     """Return the bare backends for a model name.
 
     Those of `engine.endpoints` that serve it come first. Without any, `tiny` is the embedded model;
-    `scripted/package.module:function` asks a function, `scripted/package.module:Class` an instance of a backend's class;
+    `scripted/package.module:function` asks a function, `scripted/package.module:Class` makes a backend;
     with a base URL, or as `openai/NAME`, the OpenAI protocol is spoken; everything else goes through litellm.
 
     Raises:
