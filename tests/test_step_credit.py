@@ -123,6 +123,7 @@ def test_a_rollout_without_step_rewards_among_others_has_no_say():
     assert with_third.advantages_G == pytest.approx((*group(process(), two).advantages_G, 0.0))
     failed = group(process(), [*two, Score(None, steps=(1.0,))])
     assert failed.advantages_G == pytest.approx(with_third.advantages_G)
+    assert group(gae(), [*two, Score(1.0)]).step_advantages_G[2] == (0.0,)
 
 
 def test_gae_compares_each_step_with_what_earlier_rollouts_earned_from_there():
