@@ -260,16 +260,21 @@ def recall(rng: Random, stage: Stage) -> list[Segment]:
 
 
 def topics(rng: Random, stage: Stage) -> list[Segment]:
-    """Quote the line about a topic with its id, or say that there is none."""
-    library = random_library(rng, rng.choice(stage.library), conflicts=0.0)
-    present = sorted({roles.topic(lesson) for _, lesson in library})
-    absent = [name for name in OPERATORS if name not in present]
+    """Quote the line that a new lesson is about with its id, or say that there is none."""
+    library = random_library(rng, rng.choice(stage.library), conflicts=rng.choice([0.0, 0.4]))
+    present = [lesson for _, lesson in library if parse(lesson).decides] or [treat(OPERATORS[0], MEANINGS[0])]
+    contested = [lesson for lesson in present if sum(roles.topic(lesson) == roles.topic(o) for o in present) > 1]
+    absent = sorted({*OPERATORS} - {roles.topic(lesson) for lesson in present})
     segments = begin(roles.update_messages(library, "Find the topics."))
     for _ in range(rng.choice([6, 12])):
-        word = rng.choice(present) if rng.random() < 0.75 else rng.choice(absent or OPERATORS)
-        found = next(((number, lesson) for number, lesson in library if roles.topic(lesson) == word), None)
-        quote = f"[{found[0]}]{roles.value(found[1])}" if found else "[none]"
-        segments += [(f"Topic {word}", False), (quote, True), ("\n", False)]
+        known = rng.choice(contested if contested and rng.random() < 0.5 else present)
+        if rng.random() < 0.25 and absent:
+            known = treat(rng.choice(absent), rng.choice(MEANINGS))
+        new = known if rng.random() < 0.5 else other_value(known, rng)
+        new = opposite(new) if rng.random() < 0.5 else new
+        looked_up, _ = roles.update_scratch(roles.find_line(library, new), new)
+        asked, bracket, quoted = looked_up.partition("[")
+        segments += [(asked, False), (bracket + quoted, True), ("\n", False)]
     return segments
 
 

@@ -172,9 +172,10 @@ def place_circuits(network: Network, tokens: Landmarks) -> None:
     """Put the look-up circuits into a fresh network of at least four heads of width 32.
 
     Layer 0: heads 0, 1, 2 read the token 1, 2, 3 places back. Layer 1: head 0 finds where the present token stood
-    before and reads what followed; head 2 does so for the token two back; head 3 finds the same place as head 0 and
-    reads the token three before it, the id of a lesson. For groups, head 3 of layer 0 reads the number of the line,
-    and head 1 of layer 1 looks up like head 0, but in the line of the same number.
+    before and reads what followed; head 2 does so for the token two back; head 3 finds the same place as head 0,
+    rather where the previous token stands too, and reads the token three before it, the id of a lesson. For groups,
+    head 3 of layer 0 reads the number of the line, and head 1 of layer 1 looks up like head 0, but in the line of the
+    same number.
     """
     embedding = network.model.embed_tokens.weight
     for one, other in tokens.aliases:
@@ -231,11 +232,19 @@ def _look_up(first: Attention, second: Attention, head: int, source: int) -> Non
 
 
 def _read_three_before(first: Attention, second: Attention) -> None:
-    """Let head 3 of layer 1 match like head 0 and copy the token that layer 0 carried there from three back."""
+    """Let head 3 of layer 1 match like head 0 and copy the token that layer 0 carried there from three back.
+
+    Half as strongly it also matches the token before the present one with the token that stands there: of two lines on
+    a topic, the one that says what was just said.
+    """
     width = first.shape.head_width
     part = slice(3 * width, 4 * width)
     second.q_proj.weight[part] = second.q_proj.weight[:width]
     second.k_proj.weight[part] = second.k_proj.weight[:width]
+    before, _, seen = _carried(first, 0)
+    mix = 0.65 * torch.linalg.qr(torch.randn(width, width))[0]
+    second.q_proj.weight[part] += mix @ before[:, :width].T
+    second.k_proj.weight[part] += mix @ seen[:width]
     written, strength, read = _carried(first, 2)
     second.v_proj.weight[part] = (written[:, :width] / strength[:width].clamp(min=0.1)).T
     second.o_proj.weight[:, part] = 0.5 * read[:width].T

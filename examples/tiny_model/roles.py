@@ -235,16 +235,19 @@ def operation(library: Library, new: str) -> list[dict[str, object]]:
 
 
 def update_scratch(line: tuple[int, str] | None, new: str) -> tuple[str, str]:
-    """The two halves of a scratch line: what was looked up, and whether old and new agree."""
-    asked = f"{' not' if parse(new).negated else ' new'}{value(new)}"
+    """The two halves of a scratch line: what was looked up, and whether old and new agree.
+
+    What is new is said first, so that the look-up can prefer, among the lines of a topic, the one that says the same.
+    """
+    asked = f"Topic {'not' if parse(new).negated else 'new'}{value(new)} {topic(new)}"
     if line is None:
-        return f"Topic {topic(new)}[none]{asked}", "."
+        return f"{asked}[none]", "."
     number, lesson = line
     verdict = "same" if value(lesson) == value(new) else "differ"
-    return f"Topic {topic(new)}[{number}]{value(lesson)}{asked}", f" {verdict}."
+    return f"{asked}[{number}]{value(lesson)}", f" {verdict}."
 
 
 def update(library: Library, new: str) -> str:
-    """The teacher's update: `Topic glorp[3] as max new as sum differ.`, then the edits."""
+    """The teacher's update: `Topic new as sum glorp[3] as max differ.`, then the edits."""
     scratch = "".join(update_scratch(find_line(library, new), new))
     return f"{scratch}\n{edits_json(*operation(library, new))}"

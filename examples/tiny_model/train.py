@@ -80,13 +80,13 @@ PHASES = (
     Phase(
         {
             documents.solve: 0.26,
-            documents.contrast: 0.23,
-            documents.update: 0.24,
+            documents.contrast: 0.24,
+            documents.update: 0.22,
             documents.summarise: 0.06,
             documents.topics: 0.05,
             documents.decide: 0.04,
             documents.conclude: 0.04,
-            documents.quote: 0.04,
+            documents.quote: 0.05,
             documents.facts: 0.03,
             documents.recall: 0.01,
         },
@@ -314,7 +314,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--tokens", type=float, default=18.0, help="millions of training tokens")
+    parser.add_argument("--tokens", type=float, default=16.0, help="millions of training tokens")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=4096, help="tokens of a batch")
     parser.add_argument("--muon", type=float, default=3e-3, help="learning rate of the matrices")
