@@ -117,12 +117,16 @@ async def test_a_good_turn_forgives_an_earlier_fault():
     assert (await loop(PROBLEM, EMPTY, SLOT)).failure is None
 
 
-async def test_unreadable_arguments_go_back_as_an_empty_object():
-    """Servers that render the conversation again refuse arguments that are not JSON."""
-    loop, backend = looping(calling(("lookup", "{")), "Ada")
+@pytest.mark.parametrize(
+    ("name", "given", "sent"),
+    [("lookup", "{", "{}"), ("google", "{", "{}"), ("lookup", "[1]", "{}"), ("lookup", '{"q": 1}', '{"q": 1}')],
+)
+async def test_unreadable_arguments_go_back_as_an_empty_object(name: str, given: str, sent: str):
+    """Servers that render the conversation again refuse arguments that are not JSON; the rollout keeps them."""
+    loop, backend = looping(calling((name, given)), "Ada")
     rollout = await loop(PROBLEM, EMPTY, SLOT)
-    assert backend.requests[1].messages[2]["tool_calls"][0]["function"]["arguments"] == "{}"
-    assert rollout.tool_calls[0].arguments == "{"
+    assert backend.requests[1].messages[2]["tool_calls"][0]["function"]["arguments"] == sent
+    assert rollout.tool_calls[0].arguments == given
 
 
 async def test_an_unknown_tool_is_answered_with_the_known_ones():

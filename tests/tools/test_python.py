@@ -85,6 +85,17 @@ async def test_a_session_that_runs_too_long_is_ended_and_begins_anew():
     await tool.aclose()
 
 
+async def test_a_call_that_is_given_up_takes_its_interpreter_along():
+    """The next call begins anew instead of waiting behind it."""
+    tool = make(isolation="limits", session=True)
+    await said(tool, "x = 7")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await said(tool, "import time; time.sleep(60)")
+    assert "NameError" in await said(tool, "x")
+    await tool.aclose()
+
+
 async def test_calls_of_one_session_run_in_the_order_they_were_made():
     """Parallel calls of one reply see each other's variables."""
     tool = make(isolation="limits", session=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,8 +42,8 @@ class Speech(Protocol):
         """Return the calls of a reply under ids that are not in `taken`, and add them to it."""
         ...
 
-    def said(self, reply: Reply, calls: Sequence[Asked], broken: frozenset[str]) -> Message:
-        """Return the reply as a message; the arguments of calls in `broken` cannot be read."""
+    def said(self, reply: Reply, calls: Sequence[Asked]) -> Message:
+        """Return the reply as a message."""
         ...
 
     def results(self, prompts: Prompts, told: Sequence[Told]) -> tuple[Message, ...]:
@@ -79,7 +80,7 @@ class Functions:
             found.append(Asked(name, str(function.get("name") or ""), str(function.get("arguments") or "{}")))
         return tuple(found)
 
-    def said(self, reply: Reply, calls: Sequence[Asked], broken: frozenset[str]) -> Message:
+    def said(self, reply: Reply, calls: Sequence[Asked]) -> Message:
         """Text and calls; servers that render the arguments again refuse a conversation with unreadable ones."""
         message: Message = {"role": "assistant", "content": reply.text or None}
         if calls:
@@ -87,7 +88,7 @@ class Functions:
                 {
                     "id": call.id,
                     "type": "function",
-                    "function": {"name": call.name, "arguments": "{}" if call.id in broken else call.arguments},
+                    "function": {"name": call.name, "arguments": _rendered(call.arguments)},
                 }
                 for call in calls
             ]
@@ -126,7 +127,7 @@ class Text:
         taken.update(call.id for call in numbered)
         return tuple(numbered)
 
-    def said(self, reply: Reply, calls: Sequence[Asked], broken: frozenset[str]) -> Message:
+    def said(self, reply: Reply, calls: Sequence[Asked]) -> Message:
         """The text, up to where a result of its own making begins."""
         return {"role": "assistant", "content": tool_text.upto_result(reply.text) if calls else reply.text}
 
@@ -134,3 +135,11 @@ class Text:
         """One message with all results, each fenced."""
         rows = [{"number": one.asked.id, "name": one.asked.name or "unreadable call", "text": one.text} for one in told]
         return ({"role": "user", "content": prompts.render("tools/results", results=rows)},)
+
+
+def _rendered(arguments: str) -> str:
+    """Return arguments that a server can render again; an empty object for those that are not JSON."""
+    try:
+        return arguments if isinstance(json.loads(arguments), dict) else "{}"
+    except ValueError:
+        return "{}"

@@ -101,7 +101,7 @@ class ToolLoop:
             talk.heard(reply)
             calls = speech.calls(reply, talk.taken)
             if spent or not calls:
-                talk.add(speech.said(reply, calls, frozenset()))
+                talk.add(speech.said(reply, calls))
                 return _ended(self.model, talk, reply, spent if calls else "")
             failure = await self._answer(speech, talk, session, calls, turn)
             if failure:
@@ -163,7 +163,7 @@ class ToolLoop:
             jobs.append(partial(self._call, tool, arguments, session, position, call, turn))
         made = await Local().run(jobs)
         talk.calls += made
-        talk.add(speech.said(cast("Reply", talk.reply), calls, frozenset(broken)))
+        talk.add(speech.said(cast("Reply", talk.reply), calls))
         most = self.config.result_tokens * context.CHARS_PER_TOKEN
         told = [Told(call, cut(one.text, most)) for call, one in zip(calls, made, strict=True)]
         talk.add_results(speech.results(self.prompts, told))

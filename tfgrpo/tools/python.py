@@ -130,6 +130,9 @@ class PythonSession:
     async def end(self, session: str) -> None:
         """End the interpreter of a rollout."""
         self._turns.pop(session, None)
+        await self._drop(session)
+
+    async def _drop(self, session: str) -> None:
         live = self._live.pop(session, None)
         if live is not None:
             with live.stack:
@@ -156,9 +159,12 @@ class PythonSession:
         except TimeoutError:
             done = False
             child.stop("time")
+        except asyncio.CancelledError:
+            await self._drop(session)
+            raise
         stopped = "" if done else child.stopped or "exit"
         if not done:
-            await self.end(session)
+            await self._drop(session)
         out, _, tail = bytes(child.stdout).partition(mark.encode())
         err, _, _ = bytes(child.stderr).partition(mark.encode())
         status = int(tail[:STATUS]) if done else None
