@@ -146,7 +146,7 @@ def test_the_estimate_counts_every_stage(small):
     """Rollouts, tests with and without the library, and lesson calls are exact; a scripted model costs nothing."""
     planned = plan(recipes.load(str(small())))
     counts = {item.what: item.calls for item in planned.estimate.items}
-    assert counts == {"learning rollouts": 32, "test rollouts": 80, "lesson calls": 10}
+    assert counts == {"learning rollouts": 32, "test rollouts": 80, "lesson calls": 42}
     assert planned.estimate.usage.prompt_tokens == 112 * 10
     assert planned.estimate.usd == 0.0
 

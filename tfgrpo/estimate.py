@@ -83,8 +83,6 @@ def _rollouts(recipe: Recipe, what: str, count: int) -> Item:
 
 
 def _lesson_calls(config: LearnConfig, groups: int, steps: int) -> int:
-    """One contrast a group and one consolidation a step; the paper's four stages add summaries and operations."""
-    each = 1
-    if config.lessons.stages == "four":
-        each += config.rollout.group_size + 1
-    return groups * each + steps
+    """One contrast a group with its summaries, one consolidation a step; the paper's four stages add operations."""
+    each = 1 if config.lessons.summaries == "never" else 1 + config.rollout.group_size
+    return groups * (each + (config.lessons.stages == "four")) + steps

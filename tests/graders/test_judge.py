@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from graders.judges import PROBLEM, armed, careful, fenced, group, prompt_of, verdict
 
+from graders.judges import PROBLEM, armed, careful, fenced, group, prompt_of, verdict
 from tfgrpo.errors import EndpointError, GraderError, ProviderError
 from tfgrpo.graders import grade
 from tfgrpo.graders.judge import Judge

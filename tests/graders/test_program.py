@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from graders.judges import group
 
+from graders.judges import group
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.program import Program, cases_of, program_in, unit_tests
 from tfgrpo.tools.sandbox import isolation, usable
@@ -28,7 +28,9 @@ SQUARE = "```python\ndef f(x):\n    return x * x\n```"
 @needs_walls
 async def test_cases_are_runs_with_input_and_output():
     """All cases right is 1, one wrong is 0 with the first difference, and the share is a named score."""
-    right, wrong, none = await Program()(SUMS, group(ADDS, "print(5)", "I cannot.\n```rust\nfn main() {}\n```"))
+    right, wrong, none = await Program(seconds=60)(
+        SUMS, group(ADDS, "print(5)", "I cannot.\n```rust\nfn main() {}\n```")
+    )
     assert [s.value for s in (right, wrong, none)] == [1.0, 0.0, 0.0]
     assert wrong.why == "1 of 2 tests passed; case 2: printed '5', expected '2'"
     assert {p.name: p.value for p in wrong.parts} == {"all": 0.0, "passed": 0.5}
@@ -38,7 +40,7 @@ async def test_cases_are_runs_with_input_and_output():
 @needs_walls
 async def test_a_share_counts_where_it_is_wanted():
     """`partial` makes the share of passed tests the value."""
-    (half,) = await Program(partial=True)(SUMS, group("print(5)"))
+    (half,) = await Program(seconds=60, partial=True)(SUMS, group("print(5)"))
     assert half.value == 0.5
 
 
@@ -50,14 +52,14 @@ async def test_a_share_counts_where_it_is_wanted():
         {"test_list": ["assert f(2) == 4"]},
         {"test": "def check(candidate):\n    assert candidate(3) == 9\n", "entry_point": "f"},
         {"tests": "def test_two():\n    assert f(2) == 4\n\ndef test_three():\n    assert f(3) == 9\n"},
-        {
-            "tests": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(f(3), 9)"
-        },
+        {"tests": "import unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.assertEqual(f(3), 9)"},
     ],
 )
 async def test_tests_in_python_come_in_the_usual_forms(metadata):
     """Assertions, functions, unittest classes and an entry point: a right program passes, a wrong one does not."""
-    right, wrong = await Program()(Problem("p", "Square.", None, metadata), group(SQUARE, "def f(x): return 4 + x"))
+    right, wrong = await Program(seconds=60)(
+        Problem("p", "Square.", None, metadata), group(SQUARE, "def f(x): return 4 + x")
+    )
     assert (right.value, wrong.value) == (1.0, 0.0)
     assert "AssertionError" in wrong.why
 
@@ -77,17 +79,18 @@ async def test_tests_in_python_come_in_the_usual_forms(metadata):
 async def test_programs_that_dodge_their_tests_fail_them(answer, said):
     """Leaving early, printing success, hanging and swelling are failed tests with the reason, not failures to grade."""
     problem = Problem("p", "Square.", None, {"tests": ["assert f(2) == 4", "assert f(3) == 9"]})
-    (score,) = await Program(seconds=2)(problem, group(answer))
+    (score,) = await Program(seconds=2 if "True: pass" in answer else 60)(problem, group(answer))
     assert score.value == 0.0
     assert said in score.why
 
 
 @needs_walls
 async def test_a_case_that_runs_out_of_time_ends_the_program():
-    """Further cases are not waited for."""
-    many = Problem("p", "?", None, {"cases": [{"input": "", "output": "1"}] * 50})
-    (score,) = await Program(seconds=1)(many, group("while True: pass"))
-    assert score.why == "0 of 50 tests passed; case 1: ran over its time limit"
+    """Further cases are not run, though they would pass."""
+    cases = [{"input": "slow", "output": "1"}, {"input": "fast", "output": "1"}]
+    code = "while input() == 'slow': input = lambda: 'slow'\nprint(1)"
+    (score,) = await Program(seconds=1)(Problem("p", "?", None, {"cases": cases}), group(code))
+    assert score.why == "0 of 2 tests passed; case 1: ran over its time limit"
 
 
 @needs_walls
@@ -97,7 +100,7 @@ async def test_a_program_sees_neither_home_nor_network():
         "import os, socket\ntry:\n    socket.create_connection(('127.0.0.1', 1), 1)\nexcept OSError as e:\n    pass\n"
     )
     spies += "print(sorted(os.environ.get(k, '') for k in ('OPENAI_API_KEY', 'USER')))"
-    (score,) = await Program()(Problem("p", "?", "['', '']"), group(spies))
+    (score,) = await Program(seconds=60)(Problem("p", "?", "['', '']"), group(spies))
     assert score.value == 1.0
 
 
@@ -118,7 +121,7 @@ async def test_a_problem_without_tests_is_unscored():
 
 async def test_without_tests_the_answer_is_what_is_printed():
     """A reference answer alone is one case without input; plain limits are an explicit choice."""
-    grader = Program(isolation="limits")
+    grader = Program(seconds=60, isolation="limits")
     right, wrong = await grader(Problem("p", "?", "42"), group("print(6 * 7)", "print(41)"))
     assert (right.value, wrong.value) == (1.0, 0.0)
 

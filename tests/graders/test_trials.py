@@ -3,8 +3,8 @@
 import math
 
 import pytest
-from graders.judges import armed, careful, gullible, prompt_of, verdict
 
+from graders.judges import armed, careful, gullible, prompt_of, verdict
 from tfgrpo.errors import BudgetReached, NothingLearned, ProviderError
 from tfgrpo.graders import Exact
 from tfgrpo.graders.trials import attacks, known_pairs, self_check, suspicion

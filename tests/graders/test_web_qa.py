@@ -1,10 +1,10 @@
 """Exact match and F1 of short answers, and a judge for the rest."""
 
 import pytest
-from graders.judges import armed, careful, group, verdict
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graders.judges import armed, careful, group, verdict
 from tfgrpo.graders.web_qa import WebQA, f1, matched, squad_text
 from tfgrpo.types import Problem
 

@@ -1,8 +1,8 @@
 """Several graders as one reward, and what the method and the summarizer see of them."""
 
 import pytest
-from graders.judges import PROBLEM, group
 
+from graders.judges import PROBLEM, group
 from tfgrpo.advantages import gdpo
 from tfgrpo.config import LearnConfig, load
 from tfgrpo.errors import UnknownPlugin, UsageError
