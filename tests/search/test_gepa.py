@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from support.script import TOPICS, edits, lesson, rows, text_of
+from support.script import TOPICS, edits, lesson, play, rows, text_of
 
-import tfgrpo
+import tfgrpo.api
 from experience_db import Store
 from search.world import blank, model, reflect, search
+from tfgrpo.cli.progress import planned
 from tfgrpo.errors import UnknownPlugin, UsageError
 from tfgrpo.events import events_of
 from tfgrpo.types import Reply, Usage
@@ -259,3 +262,22 @@ def test_a_search_goes_on_from_a_library_that_is_there(db):
     assert {x.text for x in result.library} == set(map(lesson, TOPICS))
     assert result.summary["heldout"]["before"] == 0.25
     assert isinstance(result, tfgrpo.LearnResult)
+
+
+def test_progress_knows_how_long_a_search_is(db):
+    """Groups, steps and held-out rollouts ahead follow from minibatches, not from batches."""
+    told = []
+
+    async def first() -> None:
+        wanted = tfgrpo.api.setup(
+            model=play(model(), "ahead"), grader="exact", db=db, method="gepa", epochs=2, search__parents=2,
+            search__proposals=2,
+        )  # fmt: skip
+        async with aclosing(
+            tfgrpo.api.execute(wanted, rows(12), rows(8, 500), on_start=lambda run: told.append(planned(run)))
+        ) as steps:
+            async for _ in steps:
+                break
+
+    asyncio.run(first())
+    assert told == [(24, 2, 12)]

@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "plugins": (
         "tfgrpo.cli.plugins:plugins",
-        "List graders, gates, environments, tools and presets, built-in and installed.",
+        "List graders, gates, environments, tools, presets and the rules of searches, built-in and installed.",
     ),
     "lessons": ("tfgrpo.cli.lessons:COMMANDS", "Read and edit the lessons of a library."),
     "runs": ("tfgrpo.cli.runs:COMMANDS", "What was run, and how it ended."),

@@ -9,11 +9,11 @@ import typer
 from tfgrpo import config, registry
 from tfgrpo.errors import UsageError
 
-KINDS = ("environments", "gates", "graders", "presets", "tools")
+KINDS = ("acceptances", "environments", "gates", "graders", "presets", "samplers", "selectors", "tools")
 
 
 def plugins(kind: Annotated[str | None, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.")] = None) -> None:
-    """List graders, gates, environments, tools and presets, built-in and installed."""
+    """List graders, gates, environments, tools, presets and the rules of searches, built-in and installed."""
     if kind is not None and kind not in KINDS:
         raise UsageError(f"no kind {kind!r}; there are: {', '.join(KINDS)}")
     if kind == "presets":

@@ -8,6 +8,7 @@ from typing import Self
 
 import typer
 
+from tfgrpo import search
 from tfgrpo.loop import Run, step_summary
 from tfgrpo.summary import warnings
 from tfgrpo.types import Step, Usage
@@ -135,6 +136,8 @@ def shown(value: object) -> str:
 
 def planned(run: Run) -> tuple[int, int, int]:
     """Return how many groups, steps and held-out problems a run has ahead of it in all."""
+    if run.config.search.kind:
+        return search.planned(run)
     batches = -(-len(run.learning) // run.config.batch_size)
     return len(run.learning) * run.config.epochs, batches * run.config.epochs, len(run.heldout)
 

@@ -10,6 +10,7 @@ from tfgrpo.errors import UsageError
 from tfgrpo.loop import Run
 from tfgrpo.search import gepa, mipro
 from tfgrpo.search.rules import rules_of
+from tfgrpo.search.subsets import trials_of
 from tfgrpo.types import Problem, Step
 
 
@@ -35,3 +36,19 @@ def check(config: LearnConfig, heldout: Sequence[Problem]) -> None:
     rules_of(config.search)
     if config.search.kind == "mipro":
         mipro.require()
+
+
+def planned(run: Run) -> tuple[int, int, int]:
+    """Return how many groups, steps and held-out measurements of the library a search has ahead of it, about.
+
+    A step is taken to validate one candidate; the last figure is half of all held-out rollouts, as a line's is.
+    """
+    config = run.config.search
+    if config.kind == "mipro":
+        most = config.candidates + config.demonstrations
+        trials = config.trials or trials_of(most)
+        rollouts = len(run.heldout) * (2 + trials // config.every) + trials * min(config.batch, len(run.heldout))
+        return min(config.bootstrap, len(run.learning)), 1 + -(-trials // mipro.AT_ONCE), rollouts // 2
+    steps = gepa.steps_of(run)
+    groups = steps * config.parents * config.proposals * config.minibatch
+    return groups, steps, len(run.heldout) * (1 + steps) // 2
