@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,6 @@ async def test_failures_are_recorded_because_the_model_has_read_them(store: Stor
 
 async def test_a_tool_that_takes_too_long_is_a_typed_failure():
     """Whatever its own limit is."""
-    import asyncio
 
     class Sleeper(Lookup):
         async def __call__(self, arguments: Any, session: str = "") -> ToolResult:
@@ -99,11 +99,17 @@ async def test_a_tool_that_takes_too_long_is_a_typed_failure():
 
 async def test_two_that_ask_at_once_get_the_one_answer_that_is_kept(store: Store):
     """Both arms of a gate see the same web, also when they ask at the same moment."""
-    import asyncio
 
-    desk, tool = ToolDesk(Journal(store)), Lookup(replies=["first", "second"])
+    class Slow(Lookup):
+        async def __call__(self, arguments: Any, session: str = "") -> ToolResult:
+            answer = await super().__call__(arguments, session)
+            await asyncio.sleep(0.01)
+            return answer
+
+    desk, tool = ToolDesk(Journal(store)), Slow(replies=["first", "second"])
     found = await asyncio.gather(*(call(desk, tool, "ada", Session(PLACE)) for _ in range(2)))
-    assert {one.result.text for one in found} == {"first"}
+    assert len(tool.asked) == 2
+    assert len({one.result.text for one in found}) == 1
 
 
 async def test_a_closed_ledger_lets_the_journal_alone_answer(store: Store):
