@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +18,10 @@ from tfgrpo.backends import LiteLLM, OpenAI
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.build import Setup, open_run, problems_for
 from tfgrpo.continuation import moved
+from tfgrpo.engine_config import EndpointConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.lines import Line, endpoint, paces
+from tfgrpo.pricing import Price
 
 SECRET = "sk-very-secret-value"
 
@@ -81,6 +84,20 @@ def test_an_endpoint_that_cannot_be_used_is_refused(entry, said):
         line("openai/m", entry)
     assert SECRET not in str(raised.value)
     assert SECRET.replace("-", "_") not in str(raised.value)
+
+
+def test_a_price_that_is_given_wins_and_charges_every_endpoint():
+    """It replaces the list price, reaches backends and reservations, and is looked up by either form of the name."""
+    engine = config.load(
+        overrides=['engine.prices={m={prompt=1, completion=2.5}, "x/y"={prompt=0, completion=0}}']
+    ).engine
+    assert endpoint("openai/m", ("http://a/v1",), engine).price == Price(1.0, 2.5)
+    assert endpoint("x/y", (), engine).price == Price(0.0, 0.0)
+    assert endpoint("openai/other", ("http://a/v1",), engine).price is None
+    one = replace(engine, endpoints=(EndpointConfig("http://a/v1"), EndpointConfig("http://b/v1", client="litellm")))
+    found = endpoint("openai/m", (), one)
+    assert found.price == Price(1.0, 2.5, 1.0)
+    assert [backend.price_known for backend in found.backends if isinstance(backend, OpenAI)] == [True]
 
 
 def test_two_places_for_endpoints_are_one_too_many():

@@ -32,7 +32,7 @@ from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader
 from tfgrpo.grading import Judging, described, grader_for, judging
 from tfgrpo.likelihood import Likelihood, Prompting, free_touch, scores_of
-from tfgrpo.lines import Line, endpoint, paces, refuses
+from tfgrpo.lines import Line, endpoint, paces, refuses, require_prices
 from tfgrpo.loop import Run
 from tfgrpo.prompts import Prompts
 from tfgrpo.redact import addresses, hider
@@ -226,8 +226,8 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     ways = (line, writer, *([judge.line] if judge else []))
     for backend in dict.fromkeys(backend for way in ways for backend in way.backends):
         stack.push_async_callback(close, backend)
-    if budget.usd is not None and (unknown := next((way.model for way in ways if way.price is None), None)):
-        raise UsageError(f"the price of {unknown} is unknown, so --budget-usd cannot be kept; use --budget-tokens")
+    if budget.usd is not None:
+        require_prices(ways)
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds, budget.stop_file))
     texts = prompt_set(setup.model, setup.config, setup.prompts_dir)
     setup = replace(setup, tools=setup.tools or tools_of(setup.config))

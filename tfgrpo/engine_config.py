@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +45,8 @@ class EngineConfig:
     """How OpenAI-compatible endpoints are reached: `aiohttp`, or `sdk` for the openai client."""
     endpoints: tuple[EndpointConfig, ...] = ()
     """Several ways to the model, which share the load by weight; a dead one is set aside and tried again later."""
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    """US dollars per million tokens, by --model name: `{"openai/m" = {prompt = 0.2, completion = 0.8, cached = 0.1}}`.
+    They win over list prices; models in no list have none, which is not zero."""
     overlap: int = 0
     """1 starts the next batch under the present library while a batch consolidates and gates."""

@@ -19,6 +19,7 @@ from tfgrpo.executors import Local
 from tfgrpo.graders import Grader, grade
 from tfgrpo.graders.trials import Suspicion, suspicion
 from tfgrpo.grading import checked, grader_for, judging
+from tfgrpo.lines import require_prices
 from tfgrpo.measure import SOLVED
 from tfgrpo.retry import RetryPolicy
 from tfgrpo.rows import file_rows
@@ -49,8 +50,8 @@ async def opened(
         if way is not None:
             for backend in way.line.backends:
                 stack.push_async_callback(close, backend)
-            if budget.usd is not None and way.line.price is None:
-                raise UsageError(f"the price of {way.line.model} is unknown, so budget.usd cannot be kept")
+            if budget.usd is not None:
+                require_prices([way.line])
             found = way.armed(
                 found,
                 prompts=prompts.load(override=prompts_dir),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from pathlib import Path
 
@@ -134,11 +135,17 @@ def test_a_missing_key_is_named_before_anything_happens(cli, tmp_path):
 
 
 def test_money_cannot_be_budgeted_without_a_price(cli):
-    """A budget that could not be kept is refused."""
+    """A budget that could not be kept is refused, with the setting that gives a price; given so, it is kept."""
     ask = ("--grader", "exact", "--model", "openai/x", "--base-url", "http://127.0.0.1:1/v1", "--budget-usd", 1)
     result = cli("learn", "learn.jsonl", *ask)
     assert result.exit_code == 2
     assert "the price of x is unknown" in result.stderr
+    setting = re.search(r"-s '(.+?)'", result.stderr)
+    assert setting is not None
+    again = cli("learn", "learn.jsonl", *ask, "-s", setting[1])
+    assert "nothing answers at http://127.0.0.1:1/v1" in again.stderr
+    wrong = cli("learn", "learn.jsonl", *ask, "-s", 'engine.prices={"openai/x"={prompt="much"}}')
+    assert (wrong.exit_code, "engine.prices of openai/x" in wrong.stderr) == (2, True)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")

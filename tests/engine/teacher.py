@@ -19,6 +19,11 @@ def write(request: Request) -> str:
     return edits([lesson for lesson in Path("truth.txt").read_text().splitlines() if words & set(lesson.split())])
 
 
+def silent(request: Request) -> str:
+    """Answer as a summarizer that has nothing to say; used as `scripted/teacher:silent`."""
+    return edits([])
+
+
 def edits(texts: list[str]) -> str:
     """Return a reply that adds lessons of these texts."""
     common = {"op": "ADD", "ids": [], "reason": "It is so.", "attempts": [1], "when": None}
