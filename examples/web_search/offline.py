@@ -92,8 +92,8 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         say(f"{len(pages)} pages are served at {url}")
         plain = recall(url, index, held)
         how = options(asked, url, index.identity)
-        say(f"learning from {asked.limit or len(learning)} of {len(learning)} questions")
-        learned = tfgrpo.learn_sync(learning, library="web", **how, **({"limit": asked.limit} if asked.limit else {}))
+        say(f"learning: {len(learning)} questions, part of them held out for the gate")
+        learned = tfgrpo.learn_sync(learning, library="web", limit=asked.limit, **how)
         version = learned.library.version
         say(f"measuring on {len(held)} questions without lessons, then with web@{version}")
         without = tfgrpo.evaluate_sync(held, library="", **how).evaluation
