@@ -128,6 +128,14 @@ def test_a_verdict_needs_the_whole_interval(ci, verdict):
     )
 
 
+@pytest.mark.parametrize("ci", [(0.2, 0.4), (0.51, 0.9)])
+def test_a_changed_recipe_is_neither_inside_nor_outside(ci):
+    """Whatever another model or fewer problems gave, it says nothing about the recipe."""
+    empty = {"diff": 0.3, "diff_ci": ci, "mean": 0, "ci": (0, 0)}
+    summary = {"problems": 9, "mean": 0, "ci": (0, 0), "controls": {"empty": empty}}
+    assert outcome(EvalPart("x", 0.1, 0.5, "here"), summary, exact=False).verdict == TELL_NOT
+
+
 def test_another_dataset_is_refused(small):
     """A pinned hash that does not fit ends it before anything is asked."""
     with pytest.raises(UsageError, match=r"pins learn\.jsonl by the hash 0123, and this copy has"):
