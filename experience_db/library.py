@@ -111,7 +111,7 @@ def _extended(content: Any, block: str) -> Any:
 def _render(template: str, lessons: tuple[Lesson, ...]) -> str:
     try:
         return _compiled(template).render(lessons=lessons).rstrip("\n")
-    except TemplateError as error:
+    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         raise BadTemplate(f"the lessons template cannot be rendered: {error}; correct it where it was set") from error
 
 

@@ -139,7 +139,7 @@ def test_no_key_is_left_anywhere(keys, telltale):
         ("aiohttp", Fault.HTML_502),
         ("aiohttp", Fault.RESET),
         ("aiohttp", Fault.NO_MODEL),
-        ("sdk", Fault.UNAUTHORIZED),
+        pytest.param("sdk", Fault.UNAUTHORIZED, marks=pytest.mark.slow),
     ],
 )
 def test_errors_do_not_repeat_keys(keys, server, fault, transport):

@@ -19,6 +19,7 @@ from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
 from tfgrpo.cli.merge import merge
 from tfgrpo.cli.review import Allow, require_clean, review
+from tfgrpo.cli.scan import scan_
 from tfgrpo.cli.show import lesson_line, lessons
 from tfgrpo.cli.story import Id, Lib, in_words, list_, show
 from tfgrpo.errors import UsageError
@@ -191,6 +192,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "blame": show,
     "audit": audit,
     "review": review,
+    "scan": scan_,
     "rollback": rollback,
     "export": export,
     "import": import_,
