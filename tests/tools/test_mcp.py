@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.web import Answer, Web
 
 from tfgrpo.errors import UsageError
 from tfgrpo.tools.base import ToolResult
@@ -206,6 +207,16 @@ def test_the_last_words_of_a_server_are_told_without_the_key(monkeypatch: pytest
     monkeypatch.setenv("MARKED", KEY)
     with pytest.raises(UsageError, match=r"its last words: cannot start with \[key\]"):
         make(command=sys.executable, args=[SERVER, "--broken"], env=["MARKED"])
+
+
+def test_a_bearer_token_goes_to_the_server_alone(monkeypatch: pytest.MonkeyPatch):
+    """The header holds it, the message of a server that repeats it does not."""
+    monkeypatch.setenv("MARKED", KEY)
+    with Web(Answer({"error": f"no such token {KEY}"}, 401)) as web:
+        with pytest.raises(UsageError, match="cannot be used") as caught:
+            make(url=f"{web.url}/mcp", bearer="MARKED", start_seconds=10)
+        assert web.asked[0].headers["Authorization"] == f"Bearer {KEY}"
+    assert KEY not in str(caught.value)
 
 
 def test_names_fit_what_endpoints_take():
