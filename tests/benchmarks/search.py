@@ -41,10 +41,9 @@ ARMS = {
     "gepa 1x1": {"who": "theirs", "p": 1, "n": 1},
     "gepa 2x4": {"who": "theirs", "p": 2, "n": 4},
     "gepa 4x4": {"who": "theirs", "p": 4, "n": 4},
-    "tfgrpo 1x1": {"who": "ours", "p": 1, "n": 1},
-    "tfgrpo 2x4": {"who": "ours", "p": 2, "n": 4},
+    "tfgrpo 1x4": {"who": "ours", "p": 1, "n": 4},
     "tfgrpo 2x8": {"who": "ours", "p": 2, "n": 8},
-    "tfgrpo merge 2x8": {"who": "ours", "p": 2, "n": 8, "method": "gepa-merge"},
+    "tfgrpo merge 1x4": {"who": "ours", "p": 1, "n": 4, "method": "gepa-merge"},
 }
 """What is compared."""
 FAULTS = ("--limited", "0.02", "--null", "0.01")
