@@ -20,8 +20,8 @@ KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
 SCRATCH, SHARED = "/tmp", "/dev/shm"  # noqa: S108  (they are made inside, in memory)
 INSTALL = "install it (apt-get install bubblewrap)"
 OTHERWISE = (
-    "or choose tools.python.isolation: a command prefix such as 'docker run --rm -i --network none python:3.12', or "
-    "'limits', which limits time and memory but keeps nothing out"
+    "or choose another isolation (-s tools.python.isolation=... for the tool): a command prefix such as 'docker run --rm "
+    "-i --network none python:3.12', or 'limits', which limits time and memory but keeps nothing out"
 )
 
 
@@ -106,6 +106,6 @@ def version() -> str:
 def missing(tried: str) -> str:
     """Return the sentence for a machine where it does not work."""
     if not version():
-        return f"the python tool runs in bubblewrap, which is not here; {INSTALL}, {OTHERWISE}"
+        return f"code of models runs in bubblewrap, which is not here; {INSTALL}, {OTHERWISE}"
     why = " ".join(tried.split())[-200:] or "it gave no reason"
-    return f"the python tool runs in bubblewrap, which does not work here ({why}); {OTHERWISE}"
+    return f"code of models runs in bubblewrap, which does not work here ({why}); {OTHERWISE}"
