@@ -1,0 +1,38 @@
+"""What `tfgrpo learn` prints at the end: decisions with reasons, and a bill that adds up."""
+
+from __future__ import annotations
+
+import re
+
+from support.script import Model, edits, lesson, play, rows, write
+from typer.testing import CliRunner
+
+from tfgrpo.cli.app import app
+
+IDLE = "When the topic is velvet, stay calm."
+
+
+def mixed(request):
+    """Propose the right lesson of most topics, and an idle one for velvet."""
+    text = str(request.messages)
+    topic = re.search(r"topic (\w+):", text)[1]
+    words = IDLE if topic == "velvet" else lesson(topic)
+    return edits() if words in text else edits({"op": "ADD", "text": words})
+
+
+def test_the_page_gives_each_decision_its_reason_and_splits_the_bill(tmp_path):
+    """Accepted and refused edits are listed with numbers; learning and proving add up to the whole."""
+    learning, held = write(tmp_path / "p.jsonl", rows(16)), write(tmp_path / "h.jsonl", rows(40, start=100))
+    command = ["learn", learning, "--heldout", held, "--grader", "exact", "--epochs", 1, "--group-size", 4]
+    command += ["--model", play(Model(contrast=mixed), "page"), "--db", tmp_path / "x.db", "--batch-size", 8]
+    found = CliRunner().invoke(app, [str(part) for part in command])
+    assert found.exit_code == 0, found.output
+    assert re.search(rf"  accepted: ADD '{lesson('maple')}': part of an accepted bundle: .*E = ", found.stdout)
+    assert re.search(rf"  rejected: ADD '{re.escape(IDLE)}': not missed: ", found.stdout)
+    whole = re.search(r"^cost: (\d+) calls; ", found.stdout, re.MULTILINE)
+    parts = re.findall(r"^  (learning|proving): (\d+) calls \((.*)\); ", found.stdout, re.MULTILINE)
+    assert [name for name, *_ in parts] == ["learning", "proving"]
+    assert sum(int(calls) for _, calls, _ in parts) == int(whole[1])
+    assert "rollout 64" in parts[0][2]
+    assert "gate " in parts[1][2]
+    assert "evaluate 80" in parts[1][2]
