@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experience_db import Edit, Evidence, Library, Op, Store
-from tfgrpo import api, build, credit, datasets
+from tfgrpo import api, build, credit, datasets, grading
 from tfgrpo.backends.metered import total
 from tfgrpo.build import Bench, Setup
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
@@ -85,7 +85,9 @@ async def audit(
         status, summary = "interrupted", {}
         try:
             bench = build.open_bench(wanted, store, stack, run)
-            pool = credit.Pool(bench.actor(), found, evaluation_sampling(wanted.config))
+            actor = bench.actor()
+            await grading.checked(actor.grader)
+            pool = credit.Pool(actor, found, evaluation_sampling(wanted.config))
             evidence = await _measure(shown, pool, plan)
             evidence = tuple(replace(e, detail={**e.detail, "model": wanted.model}) for e in evidence)
             if all(e.estimate is None for e in evidence):

@@ -161,3 +161,15 @@ def test_rows_get_their_named_scores(cli, tmp_path):
     row = json.loads(cli("grade", file, "--grader", "weighted", "-s", parts).stdout)
     assert row["score"] == pytest.approx(1 / 3)
     assert rows(1)
+
+
+def test_an_audit_checks_its_judge_too(cli):
+    """Measuring lessons with a judge that cannot judge ends the same way."""
+    play(Model(judge=by_reference), "j")
+    asked = ["--grader", "judge", "-s", "grader.model=scripted/support.script:j", "--model", play(Model(), "m")]
+    cli("learn", "learn.jsonl", *asked, "--gate", "open", "--heldout", 0, "--epochs", 1, "--quiet")
+    play(Model(judge=lambda request: verdict("ABSTAIN")), "k")
+    asked[3] = "grader.model=scripted/support.script:k"
+    result = cli("lessons", "audit", "held.jsonl", *asked)
+    assert result.exit_code == 1
+    assert "the judge missed 12 of 12 known pairs" in result.stderr
