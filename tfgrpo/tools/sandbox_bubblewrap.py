@@ -20,8 +20,8 @@ KERNEL = ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus")
 SCRATCH, SHARED = "/tmp", "/dev/shm"  # noqa: S108  (they are made inside, in memory)
 INSTALL = "install it (apt-get install bubblewrap)"
 OTHERWISE = (
-    "or choose another isolation (-s tools.python.isolation=... for the tool): a command prefix such as 'docker run --rm "
-    "-i --network none python:3.12', or 'limits', which limits time and memory but keeps nothing out"
+    "or choose another isolation (-s tools.python.isolation=... for the tool): a command prefix such as 'docker run "
+    "--rm -i --network none python:3.12', or 'limits', which limits time and memory but keeps nothing out"
 )
 
 
