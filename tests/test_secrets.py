@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,12 @@ from typer.testing import CliRunner, Result
 import tfgrpo
 from experience_db import Edit, Op, Store
 from tfgrpo import config as configuration
+from tfgrpo.backends import Scripted
+from tfgrpo.backends.openai import OpenAI
+from tfgrpo.backends.stack import stacked
 from tfgrpo.cli.app import app
+from tfgrpo.errors import ProviderError
+from tfgrpo.types import Request
 
 MARK = "MARKED"
 KEYS = {
@@ -216,6 +222,24 @@ def test_agents_and_graders_that_quote_a_key_leave_none(keys):
 def quiet(request: Any) -> str:
     """A summarizer without an idea."""
     return '{"edits": []}'
+
+
+async def test_clients_used_alone_leave_no_key_either(keys, server):
+    """The backend names its place without secrets, and the wrapper cuts off what would show them in a traceback."""
+    request = Request("rollout", "m", ({"role": "user", "content": "x"},))
+    bare = OpenAI(with_secrets(server.url), KEYS["OPENAI_API_KEY"])
+    server.reply = lambda body: error(400, f"no: {LOGIN} {QUERY}")
+    with pytest.raises(ProviderError) as raised:
+        await bare.complete(request)
+    await bare.aclose()
+    assert MARK not in f"{raised.value}{raised.value.failure}"
+
+    def failing(request: Request) -> str:
+        raise ProviderError(f"failed with {KEYS['HF_TOKEN']}") from RuntimeError(KEYS["HF_TOKEN"])
+
+    with pytest.raises(ProviderError) as raised:
+        await stacked(Scripted(failing)).complete(request)
+    assert MARK not in "".join(traceback.format_exception(raised.value))
 
 
 def test_tools_that_repeat_a_key_leave_none(keys):

@@ -22,7 +22,8 @@ from tfgrpo.edits import check_edits, fit_budget, join_duplicates
 from tfgrpo.errors import BudgetReached, NothingLearned
 from tfgrpo.loop import Run, effects, learning_sampling, minus
 from tfgrpo.method import NEW, accuracy
-from tfgrpo.review import decided_before, hold, screen
+from tfgrpo.review import NEVER, decided_before, hold, screen
+from tfgrpo.scanners import KINDS
 from tfgrpo.search import gepa
 from tfgrpo.search.children import Goal
 from tfgrpo.search.gepa import Search
@@ -105,8 +106,8 @@ async def _bootstrap(found: Search) -> tuple[Step, Trials, tuple[Made, ...]]:
     adds = [p for p in sorted(screened.clean, key=lambda p: -p.support * p.weight) if p.edit.op is Op.ADD]
     checked = check_edits([p.edit for p in adds], library.lessons, max_words=run.config.lessons.max_words)
     kept = checked.kept[: config.candidates]
-    examples = demonstrations(taught.groups_P, config.demonstrations, run.id)
-    dropped = [v for c in taught.contrasts_P for v in c.dropped]
+    examples, stopped = _examples(run, taught)
+    dropped = [*stopped, *(v for c in taught.contrasts_P for v in c.dropped)]
     dropped += [*screened.verdicts, *hold([Verdict("accepted", (p.edit,), "proposed") for p in screened.held])]
     dropped += [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
     others = [p.edit for p in screened.clean if p.edit.op is not Op.ADD]
@@ -136,6 +137,18 @@ def _cut(taught: Taught) -> str:
     found = [s.failure for g in taught.groups_P for s in g.scores_G if s.failure]
     found += [f for c in taught.contrasts_P for f in c.failures]
     return next((f.message for f in found if f.kind == "budget"), "")
+
+
+def _examples(run: Run, taught: Taught) -> tuple[tuple[Edit, ...], list[Verdict]]:
+    """Return the demonstrations that go on, and why others do not: tool output and secrets are looked at as in lessons.
+
+    An answer orders nothing and may hold code or addresses, so no other finding stops an example.
+    """
+    found = demonstrations(taught.groups_P, run.config.search.demonstrations, run.id)
+    rules = replace(run.rules, allow=tuple(kind for kind in KINDS if kind not in NEVER))
+    screened = screen([Proposal(edit) for edit in found], rules)
+    held = hold([Verdict("accepted", (p.edit,), "an example") for p in screened.held])
+    return tuple(p.edit for p in screened.clean), [*screened.verdicts, *held]
 
 
 def demonstrations(groups: Sequence[Group], most: int, run: str) -> tuple[Edit, ...]:
