@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -290,6 +291,16 @@ async def test_a_trial_that_scores_finds_the_problems_that_no_word_names():
     assert named.evidence[0].detail["touch"] == "word"
     assert (moved.decision, moved.evidence[0].detail["touch"]) == ("accepted", "likelihood")
     assert {int(problem[1:]) % 4 for problem in moved.evidence[0].detail["touched"]} == {2}
+
+
+async def test_a_kept_member_is_told_with_the_evidence_that_it_is_missed():
+    """The E value beside it is the one that speaks for it, and grows with what leaving it out costs."""
+    verdicts, _ = await ask(add(RIGHT), add("Treat blick as gap."), reward=lambda t, p, i: float(RIGHT in t))
+    kept = verdicts[0]
+    assert kept.decision == "accepted"
+    told = re.search(r"leaving it out changes the bundle by -1\.000 \(E that this harms = ([\d.e+]+)\)", kept.reason)
+    assert float(told[1]) == pytest.approx(kept.evidence[0].detail["e_worse"], rel=0.01)
+    assert float(told[1]) >= 10
 
 
 async def test_e_lond_asks_for_more_evidence_as_tests_go_by_in_vain():

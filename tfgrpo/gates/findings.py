@@ -44,11 +44,13 @@ def companion_reason(comparison: Comparison, *, leaves: bool) -> str:
     """Return the outcome of leaving one edit out of an accepted bundle as one sentence."""
     if not comparison.enough:
         return f"part of an accepted bundle, not checked alone: {_missing(comparison)}"
-    e_better = comparison.capitals.e_better
-    effect = f"leaving it out changes the bundle by {comparison.estimate:+.3f} (E = {e_better:.3g})"
+    better, worse = comparison.capitals.e_better, comparison.capitals.e_worse
+    effect = f"leaving it out changes the bundle by {comparison.estimate:+.3f}"
     if comparison.outcome is Outcome.BETTER:
-        return f"harmful companion: {effect}"
-    return f"not missed: {effect}" if leaves else f"part of an accepted bundle: {effect}"
+        return f"harmful companion: {effect} (E = {better:.3g})"
+    if leaves:
+        return f"not missed: {effect} (E = {better:.3g})"
+    return f"part of an accepted bundle: {effect} (E that this harms = {worse:.3g})"
 
 
 def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why: str) -> Evidence:
