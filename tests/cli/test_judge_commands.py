@@ -5,23 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from graders.judges import careful, gullible, prompt_of, verdict
+from graders.judges import as_server, careful, gullible, prompt_of, verdict
 from support.script import Model, play, rows, write
 from support.server import Fault, Server
 
 from experience_db import Store
 
 KEYS = ("-s", "grader.model=openai/judge")
-
-
-def as_server(judge):
-    """A server that answers like a scripted judge."""
-
-    class Asked:
-        def __init__(self, body):
-            self.messages = body["messages"]
-
-    return lambda body: judge(Asked(body))
 
 
 def by_reference(request):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from tfgrpo import prompts
 from tfgrpo.backends import Scripted
@@ -65,6 +66,11 @@ def armed(script: Callable[[Request], str | Reply] | Sequence[object], **config:
 def group(*answers: str, id: str = "p") -> list[Rollout]:
     """One rollout per answer."""
     return [Rollout(id, i, answer=answer) for i, answer in enumerate(answers)]
+
+
+def as_server(judge: Callable[[Request], str]) -> Callable[[dict[str, Any]], str]:
+    """A server's reply function that answers like a scripted judge."""
+    return lambda body: judge(Request("judge", "judge", tuple(body["messages"])))
 
 
 PROBLEM = Problem("p", "Which river flows through Vienna, Budapest and Belgrade?", "the Danube")
