@@ -13,6 +13,9 @@ from tfgrpo.executors import Executor, Local
 from tfgrpo.gates import Gate
 from tfgrpo.gates.factory import open_gate, paired
 from tfgrpo.graders import Choice, Exact, Grader, Numeric, from_function
+from tfgrpo.graders.judge import Judge
+from tfgrpo.graders.web_qa import WebQA
+from tfgrpo.graders.weighted import Weighted
 from tfgrpo.prompts import Prompts
 from tfgrpo.tools import Tool
 from tfgrpo.tools.python import Python, PythonSession
@@ -57,6 +60,7 @@ class MyBackend:
 
 agents: tuple[Agent, ...] = (agent, careful_agent)
 graders: tuple[Grader, ...] = (Exact(), Numeric(), Choice(), GroupGrader(), from_function(grade))
+model_graders: tuple[Grader, ...] = (Judge(), WebQA(), Weighted({"exact": Exact()}, {"exact": 1.0}))
 more_graders: tuple[Grader, ...] = (from_function(grade_with_words), from_function(lambda problem, rollout: True))
 backends: tuple[Backend, ...] = (MyBackend(), Scripted(["4"]), Scripted(lambda request: Reply("4")))
 executor: Executor = Local()
