@@ -2,6 +2,8 @@
 
 import importlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,21 @@ async def test_right_edits_pass_and_a_strict_rule_costs_more(load):
     assert loose["accept_right"] == 1
     assert strict["accept_right"] > 0.7
     assert strict["mean_rollouts_right"] > loose["mean_rollouts_right"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_engine_benchmark_relates_all_to_its_floor_and_loses_nothing():
+    """Run small it gives a ratio for each part, and under faults the job ends with all its rollouts and lessons."""
+    command = [sys.executable, Path(__file__).parent / "benchmarks" / "engine.py", "--problems", "12", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert set(found["ratios"]) == {
+        *("cpu_to_floor", "cpu_joined_to_floor", "speed_to_floor", "memory_large_to_small", "schedule_to_best"),
+        *("schedule_joined_to_best", "overlap_to_apart", "faults_to_fair", "help_to_python"),
+    }
+    faults = found["faults"]
+    assert (faults["bad"]["exit"], faults["bad"]["traceback"], faults["lost_rollouts"]) == (0, False, 0)
+    assert sum(faults["bad"]["faults"].values()) > 0
+    assert faults["same_lessons"]
+    assert found["schedule"]["best_seconds"] <= found["schedule"]["seconds"]

@@ -25,6 +25,7 @@ PASSING = {
     Fault.CONFLICT: FailureKind.PROVIDER,
     Fault.REQUEST_TIMEOUT: FailureKind.TIMEOUT,
     Fault.HANG: FailureKind.TIMEOUT,
+    Fault.TRICKLE: FailureKind.TIMEOUT,
     Fault.RESET: FailureKind.PROVIDER,
     Fault.RESET_MID_BODY: FailureKind.PROVIDER,
     Fault.TRUNCATED_JSON: FailureKind.PROVIDER,
@@ -67,7 +68,8 @@ async def make(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[
 
     def make(server: Server, fault: Fault | None = None) -> Backend:
         # The SDK takes a while to build its client, and does so within the limit.
-        timeout = 30.0 if fault is not Fault.HANG else 1.0 if request.param is by_sdk else 0.3
+        never_ends = fault in {Fault.HANG, Fault.TRICKLE}
+        timeout = 30.0 if not never_ends else 1.0 if request.param is by_sdk else 0.3
         made.append(stacked(request.param(server, timeout), policy=NO_WAIT))
         return made[-1]
 
@@ -83,6 +85,13 @@ async def test_a_passing_fault_is_retried_once_and_is_fine(make, server, fault):
     server.faults = [fault]
     assert (await make(server, fault).complete(ASK)).text == "you said: 2+2?"
     assert server.chats == 2
+
+
+async def test_a_body_that_comes_in_pieces_is_waited_for(make, server):
+    """Slow is not broken: what is whole within the limit is taken, at the first try."""
+    server.faults = [Fault.SLOW_BODY]
+    assert (await make(server).complete(ASK)).text == "you said: 2+2?"
+    assert server.chats == 1
 
 
 @pytest.mark.parametrize("fault", PASSING, ids=lambda fault: fault.name)

@@ -34,6 +34,8 @@ class Fault(StrEnum):
     CONFLICT = "409"
     REQUEST_TIMEOUT = "408"
     HANG = "no answer until the server closes"
+    TRICKLE = "a body that comes byte by byte for longer than anybody waits"
+    SLOW_BODY = "a body in pieces over some time"
     RESET = "connection reset before the status line"
     RESET_MID_BODY = "connection reset in the middle of the body"
     TRUNCATED_JSON = "200 with half of the JSON"
@@ -178,6 +180,8 @@ class Server:
         if isinstance(answers[0], Raw):
             return web.Response(status=answers[0].status, text=answers[0].body, headers=answers[0].headers)
         text = json.dumps(_broken(fault, self._completion(body, answers)))
+        if fault in {Fault.TRICKLE, Fault.SLOW_BODY}:
+            return await self._slowly(request, text, pieces=10 if fault is Fault.SLOW_BODY else len(text))
         if fault is Fault.RESET_MID_BODY:
             response = web.StreamResponse(headers={"Content-Length": str(len(text))})
             await response.prepare(request)
@@ -185,6 +189,17 @@ class Server:
             return _cut(request)
         text = text[: len(text) // 2] if fault is Fault.TRUNCATED_JSON else text
         return web.Response(text=text, content_type="application/json")
+
+    async def _slowly(self, request: web.Request, text: str, pieces: int) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(text)), "Content-Type": "application/json"})
+        await response.prepare(request)
+        size = -(-len(text) // pieces)
+        for start in range(0, len(text), size):
+            if self._closing.is_set():
+                return _cut(request)
+            await response.write(text[start : start + size].encode())
+            await asyncio.sleep(0.02)
+        return response
 
     def _asked(self, body: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the body once for each choice, the seed counted up as vLLM does."""
