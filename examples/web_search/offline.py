@@ -27,6 +27,7 @@ import httpx
 
 import tfgrpo
 from experience_db import Store
+from experience_db.errors import StoreError
 from tfgrpo import corpus, datasets
 from tfgrpo.errors import TfgrpoError, UsageError
 from tfgrpo.measure import Evaluation
@@ -70,12 +71,12 @@ def main() -> int:
     asked = arguments()
     try:
         found = run(asked)
-    except UsageError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except TfgrpoError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except KeyboardInterrupt:
+        say("interrupted; the same command goes on from here")
+        return 130
+    except (TfgrpoError, StoreError, OSError) as error:
+        say(f"error: {error}")
+        return 2 if isinstance(error, UsageError | StoreError | OSError) else 1
     print(json.dumps(found, ensure_ascii=False) if asked.json else in_words(found))
     return 0
 
@@ -83,6 +84,8 @@ def main() -> int:
 def run(asked: argparse.Namespace) -> dict[str, Any]:
     """Serve, learn, measure; the figures."""
     began = time.monotonic()
+    if asked.report and not asked.report.absolute().parent.is_dir():
+        raise UsageError(f"--report: there is no folder {asked.report.absolute().parent}")
     learning, held = datasets.load(asked.learn), datasets.load(asked.eval)
     held = _some(held, asked.eval_limit)
     pages = corpus.load(asked.corpus)
@@ -109,6 +112,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         "without": figures(without),
         "with": figures(with_),
         "difference": differences(without, with_),
+        "calls": {"learn": learned.summary["calls"], "without": _calls(without), "with": _calls(with_)},
         "seconds": round(time.monotonic() - began, 1),
     }
 
@@ -155,16 +159,14 @@ def recall(url: str, index: corpus.Index, problems: Sequence[Problem]) -> dict[s
 
 
 def figures(evaluation: Evaluation) -> dict[str, Any]:
-    """Exact match, F1, gold pages read, and what it took, over all and by source."""
+    """Exact match, F1 and gold pages read, over all and by source, and what failed."""
     names = [_source(problem) for problem in evaluation.problems]
     sources = {name: [i for i, other in enumerate(names) if other == name] for name in dict.fromkeys(names)}
-    graded = [g for graded_K in evaluation.graded_P_K for g in graded_K]
-    tools = Counter(call.name for g in graded for call in g.rollout.tool_calls)
-    failed = Counter(str(call.failure.kind) for g in graded for call in g.rollout.tool_calls if call.failure)
+    calls = [call for graded_K in evaluation.graded_P_K for g in graded_K for call in g.rollout.tool_calls]
+    failed = Counter(str(call.failure.kind) for call in calls if call.failure)
     return {
         **_mean_of(evaluation, range(len(names))),
         "by_source": {name: _mean_of(evaluation, places) for name, places in sources.items()},
-        "calls": {"model": sum(_replies(g) for g in graded), **dict(tools)},
         "failures": {"rollouts": evaluation.failures, "tools": dict(failed)},
     }
 
@@ -210,6 +212,13 @@ def _mean_of(evaluation: Evaluation, places: Sequence[int]) -> dict[str, Any]:
 def _share(values: Sequence[float]) -> float | None:
     known = [float(value) for value in values if not math.isnan(value)]
     return round(statistics.fmean(known), 4) if known else None
+
+
+def _calls(evaluation: Evaluation) -> dict[str, int]:
+    """Replies of the model and calls of each tool."""
+    graded = [g for graded_K in evaluation.graded_P_K for g in graded_K]
+    tools = Counter(call.name for g in graded for call in g.rollout.tool_calls)
+    return {"model": sum(_replies(g) for g in graded), **dict(tools)}
 
 
 def _replies(graded: Graded) -> int:
@@ -262,7 +271,7 @@ def in_words(found: dict[str, Any]) -> str:
         lines.append(
             f"{name.upper()} difference {gap['diff']:+.3f}, 95% interval {low:+.3f} to {high:+.3f}, n={gap['n']}"
         )
-    lines.append(f"calls: without {found['without']['calls']}, with {found['with']['calls']}, learning {told['calls']}")
+    lines += [f"calls, {name}: {calls}" for name, calls in found["calls"].items()]
     lines.append(f"{found['seconds']} s")
     return "\n".join(lines)
 

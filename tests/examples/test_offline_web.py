@@ -118,7 +118,7 @@ def test_the_benchmark_learns_what_its_web_asks_for(offline: Callable[..., subpr
     assert found["difference"]["em"]["n"] == COUNT
     assert found["with"]["gold_pages_read"] > found["without"]["gold_pages_read"]
     assert found["recall@10"]["by_source"]["Small"]["questions"] == COUNT
-    assert found["with"]["calls"]["web_search"] > found["without"]["calls"]["web_search"]
+    assert found["calls"]["with"]["web_search"] > found["calls"]["without"]["web_search"]
 
 
 def test_wrong_input_ends_with_one_sentence(offline: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path):
