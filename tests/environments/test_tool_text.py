@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,13 @@ from support.tooling import Lookup
 from test_tool_loop import EMPTY, PROBLEM, SLOT, TAUGHT, looping
 
 from experience_db import Store
+from tfgrpo.backends import Scripted
 from tfgrpo.environments.protocol import Protocols
 from tfgrpo.environments.spoken import Functions, Text
 from tfgrpo.environments.tool_text import parse, upto_result
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.tools.python import make as make_python
-from tfgrpo.types import FailureKind, Reply
+from tfgrpo.types import FailureKind, Reply, Request
 
 CALL = '<tool_call>{"name": "lookup", "arguments": {"query": "ada"}}</tool_call>'
 
@@ -137,12 +140,38 @@ async def test_auto_uses_functions_where_they_are_taken():
     assert backend.requests[0].tools
 
 
-def test_what_was_found_out_is_remembered_in_the_store(tmp_path: Path):
+async def test_what_was_found_out_is_remembered_in_the_store(tmp_path: Path):
     """The next run does not ask again, and other endpoints and models are asked for themselves."""
     with Store.open(tmp_path / "x.db") as store:
         first = Protocols("auto", (), "m", "http://a", store)
-        assert isinstance(first.speech(), Functions)
+        assert isinstance(await first.speech(), Functions)
         assert first.refused()
-        assert isinstance(Protocols("auto", (), "m", "http://a", store).speech(), Text)
-        assert isinstance(Protocols("auto", (), "m", "http://b", store).speech(), Functions)
-        assert isinstance(Protocols("functions", (), "m", "http://a", store).speech(), Functions)
+        assert isinstance(await Protocols("auto", (), "m", "http://a", store).speech(), Text)
+        assert isinstance(await Protocols("auto", (), "m", "http://b", store).speech(), Functions)
+        assert isinstance(await Protocols("functions", (), "m", "http://a", store).speech(), Functions)
+
+
+async def test_one_rollout_finds_out_and_the_others_wait():
+    """Started together, they cost one refused call."""
+
+    async def answer(request: Request) -> str:
+        await asyncio.sleep(0.01)
+        if request.tools:
+            raise REFUSALS[0]
+        return "Ada"
+
+    backend = Scripted(answer)
+    loop = replace(looping(protocol="auto")[0], backend=backend)
+    rollouts = await asyncio.gather(*(loop(PROBLEM, EMPTY, replace(SLOT, index=i)) for i in range(5)))
+    assert [one.answer for one in rollouts] == ["Ada"] * 5
+    assert sum(bool(r.tools) for r in backend.requests) == 1
+
+
+async def test_a_rollout_that_could_not_find_out_leaves_it_to_the_next():
+    """A time-out says nothing about tools, and nobody waits for ever."""
+    slow = ProviderError("slow", FailureKind.TIMEOUT)
+    loop, backend = looping(slow, "Ada", "Bob", protocol="auto")
+    async with asyncio.timeout(20):
+        rollouts = await asyncio.gather(*(loop(PROBLEM, EMPTY, replace(SLOT, index=i)) for i in range(3)))
+    assert sorted(one.answer for one in rollouts) == ["", "Ada", "Bob"]
+    assert all(r.tools for r in backend.requests)

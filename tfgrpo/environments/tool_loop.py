@@ -55,9 +55,9 @@ class ToolLoop:
 
     async def __call__(self, problem: Problem, library: Library, slot: Slot) -> Rollout:
         """Return the rollout; raises EndpointError and BudgetReached, which end the run."""
-        rollout = await self._in(self.protocols.speech(), problem, library, slot)
+        rollout = await self._in(await self.protocols.speech(), problem, library, slot)
         if rollout is None:
-            rollout = await self._in(self.protocols.speech(), problem, library, slot)
+            rollout = await self._in(await self.protocols.speech(), problem, library, slot)
         assert rollout is not None, "the text protocol sends no tools that could be refused"
         return rollout
 
@@ -75,6 +75,7 @@ class ToolLoop:
         except ProviderError as error:
             return talk.rollout(failure=error.failure)
         finally:
+            self.protocols.left()
             await self.desk.end(self.tools, session)
 
     def messages(self, speech: Speech, problem: Problem, library: Library) -> tuple[Message, ...]:
@@ -86,11 +87,11 @@ class ToolLoop:
 
     def prompt(self, problem: Problem, library: Library) -> tuple[Message, ...]:
         """Return what comes before the first reply, under any library; for scoring stored rollouts."""
-        return self.messages(self.protocols.speech(), problem, library)
+        return self.messages(self.protocols.way(), problem, library)
 
     def offered(self) -> tuple[dict[str, Any], ...]:
         """Return the tools that a request names."""
-        return self.protocols.speech().tools()
+        return self.protocols.way().tools()
 
     async def _loop(self, speech: Speech, talk: Talk, session: Session) -> Rollout:
         for turn in range(self.config.max_turns):
@@ -125,9 +126,12 @@ class ToolLoop:
             refused = self.desk.refused(request)
             if refused is None:
                 try:
-                    return await self.backend.complete(request)
+                    reply = await self.backend.complete(request)
                 except ProviderError as error:
                     refused = error
+                else:
+                    self.protocols.taken()
+                    return reply
             said = str(refused)
             if context.TOO_LONG.search(said) and refused.failure.kind is FailureKind.REFUSED_REQUEST:
                 self.desk.refuse(request, said)
