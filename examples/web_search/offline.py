@@ -12,6 +12,7 @@ goes on where it stopped and pays nothing twice; --db names its file.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import math
 import statistics
@@ -20,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ import httpx
 import tfgrpo
 from experience_db import Store
 from experience_db.errors import StoreError
-from tfgrpo import corpus, datasets
+from tfgrpo import api, build, corpus, datasets
+from tfgrpo.environments.opening import make_tools
 from tfgrpo.errors import TfgrpoError, UsageError
 from tfgrpo.measure import Evaluation
 from tfgrpo.report import gather, to_html
@@ -58,7 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, help="learn from so many questions only")
     parser.add_argument("--eval-limit", type=int, help="measure on so many questions only, drawn evenly")
     parser.add_argument("--db", type=Path, default=Path("offline.db"), help="database, default offline.db")
-    parser.add_argument("--port", type=int, default=8091, help="port of the corpus, default 8091; 0 takes a free one")
+    parser.add_argument("--port", type=int, default=0, help="port of the corpus; default: a free one")
     parser.add_argument("--config", type=Path, default=HERE / "offline.toml", help="configuration, as for tfgrpo learn")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="any configuration key")
     parser.add_argument("--report", type=Path, help="write the run's report page here")
@@ -91,16 +94,18 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     pages = corpus.load(asked.corpus)
     index = corpus.Index(pages)
     with ExitStack() as stack:
-        url = _served(stack, index, asked.port)
+        url = stack.enter_context(corpus.serving(index, asked.port))
         say(f"{len(pages)} pages are served at {url}")
         plain = recall(url, index, held)
-        how = options(asked, url, index.identity)
+        how, tools = options(asked), tool_options(url, index.identity)
         say(f"learning: {len(learning)} questions, part of them held out for the gate")
-        learned = tfgrpo.learn_sync(learning, library="web", limit=asked.limit, **how)
+        learned = asyncio.run(learn(api.setup(library="web", limit=asked.limit, **how), tools, learning))
         version = learned.library.version
         say(f"measuring on {len(held)} questions without lessons, then with web@{version}")
-        without = tfgrpo.evaluate_sync(held, library="", **how).evaluation
-        with_ = tfgrpo.evaluate_sync(held, library=f"web@{version}", **how).evaluation if version else without
+        without = tfgrpo.evaluate_sync(held, library="", tools=tools, **how).evaluation
+        with_ = (
+            tfgrpo.evaluate_sync(held, library=f"web@{version}", tools=tools, **how).evaluation if version else without
+        )
     if asked.report:
         _report(asked.db, learned.summary["run"], asked.report)
     return {
@@ -117,21 +122,34 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def options(asked: argparse.Namespace, url: str, identity: str) -> dict[str, Any]:
+def options(asked: argparse.Namespace) -> dict[str, Any]:
     """The arguments that learning and measuring share."""
-    tools = {
-        "web_search": {"provider": f"{url}/search", "identity": identity, "count": TOP},
-        "fetch_page": {"via": f"{url}/page", "identity": identity},
-    }
     return {
         "model": asked.model,
         "base_url": asked.base_url,
         "grader": "web_qa",
         "db": asked.db,
         "config": asked.config,
-        "tools": tools,
         "overrides": asked.set,
     }
+
+
+def tool_options(url: str, identity: str) -> dict[str, Any]:
+    """The options of the tools; the identity of the corpus stands for it at whatever port it is served."""
+    return {
+        "web_search": {"provider": f"{url}/search", "identity": identity, "count": TOP},
+        "fetch_page": {"via": f"{url}/page", "identity": identity},
+    }
+
+
+async def learn(wanted: build.Setup, tools: dict[str, Any], problems: Sequence[Problem]) -> tfgrpo.LearnResult:
+    """Learn with tools that are made here: as objects they leave the port out of the run's settings."""
+    ended: list[tfgrpo.LearnResult] = []
+    made = make_tools(tuple(tools), tools)
+    async for step in api.execute(replace(wanted, tools=made), problems, on_end=ended.append):
+        accepted = sum(len(verdict.edits) for verdict in step.verdicts if verdict.decision == "accepted")
+        say(f"step {step.index}: version {step.version_before} -> {step.version_after}, {accepted} edits accepted")
+    return ended[0]
 
 
 def recall(url: str, index: corpus.Index, problems: Sequence[Problem]) -> dict[str, Any]:
@@ -236,15 +254,6 @@ def _some(problems: tuple[Problem, ...], count: int | None) -> tuple[Problem, ..
     if count < 1:
         raise UsageError(f"--eval-limit is {count}; give at least 1")
     return tuple(problems[i * len(problems) // count] for i in range(count))
-
-
-def _served(stack: ExitStack, index: corpus.Index, port: int) -> str:
-    """Serve at the port, or at a free one; the port is part of the run's settings."""
-    try:
-        return stack.enter_context(corpus.serving(index, port))
-    except UsageError as error:
-        say(f"{error}; taking a free port, so an interrupted run is not continued")
-        return stack.enter_context(corpus.serving(index, 0))
 
 
 def _report(db: Path, run_id: str, file: Path) -> None:

@@ -98,7 +98,7 @@ def offline(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "TFGRPO_", "PYTHON"))}
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(FOLDER / "offline.py"), *given, "--port", "0", *more]
+        command = [sys.executable, str(FOLDER / "offline.py"), *given, *more]
         return subprocess.run(
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=110, check=False
         )
