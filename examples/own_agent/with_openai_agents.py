@@ -71,8 +71,6 @@ if __name__ == "__main__":
             db="agents.db",
             library="agents",
             epochs=1,
-            limit=24,
-            heldout=0.15,
         )
     print(learned.summary["heldout"])
     for lesson in learned.library:
