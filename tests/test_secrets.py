@@ -242,6 +242,18 @@ async def test_clients_used_alone_leave_no_key_either(keys, server):
     assert MARK not in "".join(traceback.format_exception(raised.value))
 
 
+def test_a_key_under_any_name_is_hidden(keys, telltale, monkeypatch):
+    """The variable that an endpoint of the configuration names as its key need not sound like one."""
+    monkeypatch.setenv("MY_SERVER", "MARKED-under-another-name")
+    telltale.reply = lambda body: f"MARKED-under-another-name\n{world.reply(body)}"
+    way = f'engine.endpoints=[{{url = "{telltale.url}", key = "MY_SERVER"}}]'
+    settings: dict[str, Any] = {"heldout": 0, "gate": "open", "epochs": 1, "db": keys / "x.db", "overrides": [way]}
+    result = tfgrpo.learn_sync(world.rows(2), model="openai/m", grader="math", **settings)
+    assert telltale.headers[0]["Authorization"] == "Bearer MARKED-under-another-name"
+    assert MARK not in str(result.steps)
+    assert leaks(keys) == []
+
+
 def test_tools_that_repeat_a_key_leave_none(keys):
     """A search service that quotes the key it got, in results and in errors, is read without it."""
     from support.script import Model, play

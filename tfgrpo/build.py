@@ -234,7 +234,9 @@ def open_bench(setup: Setup, store: Store | None, stack: AsyncExitStack, run: st
     for tool in setup.tools:
         stack.push_async_callback(close, tool)
     store = store or stack.enter_context(Store.open(setup.db))
-    store.hide = hider(configuration.secrets(*setup.base_urls, *addresses(configuration.to_table(setup.config))))
+    named = [configuration.environment(way.key) or "" for way in engine.endpoints if way.key]
+    urls = (*setup.base_urls, *addresses(configuration.to_table(setup.config)))
+    store.hide = hider([*configuration.secrets(*urls), *filter(None, named)])
     shared = paces((line, writer), engine, ledger)
     return Bench(setup, store, line, writer, texts, grader, ledger, shared, run, judging=judge)
 

@@ -20,6 +20,7 @@ from tfgrpo.backends.negotiated import negotiated, renegotiated
 from tfgrpo.backends.wire import body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.pricing import Price, known_price
+from tfgrpo.redact import url_secrets
 from tfgrpo.retry import Transient
 from tfgrpo.types import FailureKind, Reply, Request
 
@@ -65,6 +66,11 @@ class LiteLLM:
     def __repr__(self) -> str:
         return f"LiteLLM({self._base_url or 'each provider'})"
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nothing that is kept or shown may hold."""
+        return (*((self._api_key,) if self._api_key else ()), *url_secrets(self._base_url))
+
     def price(self, model: str) -> Price | None:
         """Return what replies of `model` are charged at, or None when that is unknown."""
         return self._set_price or (None if self._base_url else known_price(model))
@@ -87,7 +93,7 @@ class LiteLLM:
 
     async def _ask(self, request: Request, dialect: Dialect) -> Reply:
         model = self._model or request.model
-        where = Where(self._base_url or "litellm", model, (self._api_key,) if self._api_key else ())
+        where = Where(self._base_url or "litellm", model, self.secrets)
         payload = await self._post(where, body_of(request, dialect), dialect)
         return reply_of(payload, request, where, self.price(model))
 

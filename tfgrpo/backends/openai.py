@@ -133,6 +133,10 @@ class OpenAI:
         found = disconnected(where, error)
         return Unreachable(str(found)) if isinstance(found, EndpointError) and self._has_answered else found
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What nothing that is kept or shown may hold."""
+        return (*((self._api_key,) if self._api_key else ()), *url_secrets(self.base_url))
+
     def _where(self, request: Request) -> Where:
-        secrets = (*((self._api_key,) if self._api_key else ()), *url_secrets(self.base_url))
-        return Where(self.base_url, self._model or request.model, secrets)
+        return Where(self.base_url, self._model or request.model, self.secrets)

@@ -18,7 +18,7 @@ from tfgrpo.backends.pace import Pace
 from tfgrpo.backends.redacted import Redacted
 from tfgrpo.backends.retried import Retried
 from tfgrpo.backends.spread import Spread
-from tfgrpo.redact import hider, url_secrets
+from tfgrpo.redact import hider
 from tfgrpo.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
     ways = [Limited(one, ledger, its, price) for one, its in zip(backends, paces, strict=True)]
     asked: Backend = Retried(ways[0] if len(ways) == 1 else Spread(ways, paces, weights), policy, ledger.sleep)
     asked = asked if joining is None else Coalesced(asked, joining, memory)
-    addresses = [url for one in backends for url in url_secrets(getattr(one, "base_url", None))]
-    conceal = hider([*configuration.secrets(), *addresses])
+    own = [secret for one in backends for secret in getattr(getattr(one, "backend", one), "secrets", ())]
+    conceal = hider([*configuration.secrets(), *own])
     asked = asked if conceal is None else Redacted(asked, conceal)
     return asked if journal is None else Journaled(asked, journal, run)

@@ -47,6 +47,8 @@ class Progress:
         )
         if run.continuation:
             self.say(run.continuation)
+        if run.rules.review:
+            self.say("lessons that rest on tool output will wait for `tfgrpo lessons review`; --no-review lets them in")
 
     def step(self, step: Step) -> None:
         """Report one committed step."""

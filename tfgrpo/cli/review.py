@@ -118,7 +118,7 @@ def _list(library: str, db: Path | None, *, all_: bool, as_json: bool) -> None:
         typer.echo(f"      {taint}from {problems}; run {item.run or '-'}; {effect(evidence)}")
     if rows:
         name = "" if library == "default" else f" --library {library}"
-        typer.echo(f"accept or reject by number: tfgrpo lessons review accept {rows[0][0].id}{name}")
+        typer.echo(f"decide by number: tfgrpo lessons review accept|reject NUMBER...{name} --reason TEXT")
 
 
 def _gate(item: UnappliedEdit, measured: Sequence[Evidence]) -> tuple[Evidence, ...]:
