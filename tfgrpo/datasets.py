@@ -235,14 +235,14 @@ def _copy(named: NamedSet, folder: Path | None) -> Copy:
         try:
             load_named(named, {}, folder)
         except UsageError as error:
-            return Copy(named, "broken", str(error))
+            return Copy(named, "broken", f"local copy {local} cannot be used: {error}")
         if named.words_mark:
-            return Copy(named, "checked", f"{local}, rows counted and content hashed")
-        return Copy(named, "counted", f"{local}, rows counted; no hash of it is on record")
+            return Copy(named, "checked", f"local copy {local}, rows counted and content hashed")
+        return Copy(named, "counted", f"local copy {local}, rows counted; no hash of it is on record")
     place = f"{named.file} in {folder}" if folder else f"{named.file} in a folder that TFGRPO_DATA names"
     if find_spec("datasets") is None:
-        return Copy(named, "missing", f"pip install 'tfgrpo[hf]' to fetch {named.address}, or put {place}")
-    return Copy(named, "hub", f"not here; fetched from {named.address} when it is used, or put {place}")
+        return Copy(named, "missing", f"from the hub: {named.hub_id}, with pip install 'tfgrpo[hf]'; or put {place}")
+    return Copy(named, "hub", f"from the hub: {named.hub_id}, when it is used; or put {place}")
 
 
 def marks(problems: Iterable[Problem]) -> tuple[str, str]:

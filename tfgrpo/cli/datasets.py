@@ -24,8 +24,7 @@ def list_(json_: o.Json = False) -> None:
         return
     for copy in copies:
         named = copy.named
-        typer.echo(f"{named.name:14s} {named.rows:6d} problems, grader {named.grader:8s} {named.about}")
-        typer.echo(f"{'':14s} {copy.state}: {copy.said}")
+        typer.echo(f"{named.name}  {named.rows} problems, grader {named.grader}; {copy.said}")
     if folder is None:
         typer.echo("TFGRPO_DATA names a folder of local copies; it is not set", err=True)
     elif not folder.is_dir():
@@ -55,7 +54,7 @@ def show(
     if named:
         local = sets.local_copy(named, configuration.data_folder())
         typer.echo(f"  {named.about}; grader {named.grader}; {f'local copy {local}' if local else named.address}")
-    typer.echo(f"  content {sets.content_hash(problems)}, answers {answers}, words {words}")
+        typer.echo(f"  content {sets.content_hash(problems)}, answers {answers}, words {words}")
     for problem in problems[:rows]:
         typer.echo(f"  {problem.id}: {' '.join(problem.question.split())[:100]} -> {problem.answer}")
 

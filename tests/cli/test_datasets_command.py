@@ -1,0 +1,37 @@
+"""`tfgrpo datasets` for scripts, and with copies that are not what they claim."""
+
+from pathlib import Path
+
+from support.script import rows, write
+
+
+def test_the_list_is_one_json_object(cli, parsed, tmp_path, monkeypatch):
+    """Every named set with its state; a copy that cannot be used says why, and the command still ends well."""
+    write(tmp_path / "aime24.jsonl", rows(1))
+    monkeypatch.setenv("TFGRPO_DATA", str(tmp_path))
+    told = parsed(cli("datasets", "list", "--json"))
+    assert told["folder"] == str(tmp_path)
+    assert set(told["datasets"]) == {"aime24", "aime25", "dapo-math-17k", "gsm8k", "math500", "webwalkerqa"}
+    broken = told["datasets"]["aime24"]
+    assert (broken["state"], broken["rows"], broken["grader"]) == ("broken", 30, "math")
+    assert "has 1 rows, but aime24 has 30" in broken["where"]
+
+
+def test_a_dataset_is_shown_with_the_hashes_that_a_recipe_pins(cli, parsed):
+    """Content, answers and words are hashed; order changes the content alone."""
+    told = parsed(cli("datasets", "show", "learn.jsonl", "--json", "--rows", 1))
+    write(Path("turned.jsonl"), rows(4)[::-1])
+    turned = parsed(cli("datasets", "show", "turned.jsonl", "--json"))
+    assert told["problems"] == told["answered"] == 4
+    assert len(told["first"]) == 1
+    assert (told["answers"], told["words"]) == (turned["answers"], turned["words"])
+    assert told["content"] != turned["content"]
+
+
+def test_a_copy_that_is_not_the_benchmark_cannot_be_used(cli, tmp_path, monkeypatch):
+    """The right number of wrong problems ends with exit code 2 before anything is asked."""
+    write(tmp_path / "aime24.jsonl", rows(30))
+    monkeypatch.setenv("TFGRPO_DATA", str(tmp_path))
+    result = cli("datasets", "show", "aime24")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "has 30 rows, but not the answers of aime24" in result.stderr
