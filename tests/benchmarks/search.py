@@ -226,10 +226,11 @@ def part(told: dict[str, Any]) -> None:
     # Imports are not part of the search.
     for name in ("tfgrpo.api", "tfgrpo.backends.openai", "aiohttp", "sqlite_utils") if who == "ours" else ("gepa",):
         importlib.import_module(name)
-    began = time.perf_counter()
+    began, used = time.perf_counter(), time.process_time()
     system = run(told["url"], told["seed"], told["calls"], folder, **chosen, **more)
     seconds = time.perf_counter() - began
-    print(json.dumps({"reward": judged(system, told["seed"]), "seconds": round(seconds, 2)}))
+    cpu = time.process_time() - used
+    print(json.dumps({"reward": judged(system, told["seed"]), "seconds": round(seconds, 2), "cpu": round(cpu, 2)}))
 
 
 def one(arm: str, seed: int, calls: int, faults: Sequence[str], latency: float, *, kill: bool) -> dict[str, Any]:
@@ -261,7 +262,7 @@ def summed(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     if not done:
         return {"failed": len(rows)}
     low, high = numbers.mean_interval([row["reward"] for row in done])
-    means = {key: sum(row[key] for row in done) / len(done) for key in ("reward", "seconds", "calls", "tokens")}
+    means = {key: sum(row[key] for row in done) / len(done) for key in ("reward", "seconds", "cpu", "calls", "tokens")}
     return {**means, "ci": [low, high], "n": len(done), "failed": len(rows) - len(done)}
 
 
@@ -298,7 +299,7 @@ def line(name: str, found: dict[str, Any]) -> str:
     low, high = found["ci"]
     return (
         f"{name:28s} test reward {found['reward']:.3f} [{low:.3f}, {high:.3f}]  {found['calls']:.0f} calls  "
-        f"{found['tokens']:,.0f} tokens  {found['seconds']:.1f} s  failed {found['failed']}"
+        f"{found['tokens']:,.0f} tokens  {found['seconds']:.1f} s, {found['cpu']:.1f} of CPU  failed {found['failed']}"
     )
 
 
