@@ -18,7 +18,14 @@ from tfgrpo.graders.web_qa import WebQA
 from tfgrpo.graders.weighted import Weighted
 from tfgrpo.prompts import Prompts
 from tfgrpo.tools import Tool
+from tfgrpo.tools.fetch_page import FetchPage
+from tfgrpo.tools.mcp import McpTool
+from tfgrpo.tools.net import Resolver, lookup
+from tfgrpo.tools.providers import Provider
+from tfgrpo.tools.providers.hosted import Brave, Serper, Tavily
+from tfgrpo.tools.providers.own import Contract, Ddgs, SearXNG
 from tfgrpo.tools.python import Python, PythonSession
+from tfgrpo.tools.web_search import WebSearch
 from tfgrpo.types import Reply, Request
 
 
@@ -65,6 +72,21 @@ more_graders: tuple[Grader, ...] = (from_function(grade_with_words), from_functi
 backends: tuple[Backend, ...] = (MyBackend(), Scripted(["4"]), Scripted(lambda request: Reply("4")))
 executor: Executor = Local()
 gates: tuple[Gate, ...] = (paired(seed=1, delta=0.1), open_gate())
+
+
+def web_tools(search: WebSearch, fetch: FetchPage, foreign: McpTool) -> tuple[Tool, ...]:
+    """The tools of the web and of MCP servers follow it too."""
+    return search, fetch, foreign
+
+
+def providers(
+    serper: Serper, tavily: Tavily, brave: Brave, searxng: SearXNG, contract: Contract, ddgs: Ddgs
+) -> tuple[Provider, ...]:
+    """Each search provider follows the protocol."""
+    return serper, tavily, brave, searxng, contract, ddgs
+
+
+resolver: Resolver = lookup
 
 
 def tools(fresh: Python, kept: PythonSession) -> tuple[Tool, ...]:
