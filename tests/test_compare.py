@@ -150,7 +150,7 @@ def test_the_command_prints_one_object_and_draws_a_picture(tmp_path):
     assert "| default |" in plain.stdout
     assert "No budget was set" in plain.stdout
     assert "With 1 seed nothing can exceed the noise" in plain.stdout
-    assert "call for call: grpo" in plain.stdout
+    assert "with every seed: default = grpo." in plain.stdout
     html = page.read_text()
     assert html.count("<svg") == 2
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "")
@@ -183,7 +183,7 @@ async def test_the_notes_say_what_was_cut_what_failed_and_what_made_no_differenc
     said = "\n".join(
         notes(Comparison(made, tuple(found), {"reference": "a", "seeds": [0, 1, 2], "budget": {"calls": 9}}))
     )
-    assert "The same in every seed as a, call for call: b." in said
+    assert "The same on every test problem with every seed: a = b." in said
     assert "Ended by the budget: a 3 of 3, b 3 of 3." in said
     assert "c has no result for 1 of 3 seeds: broke" in said
     assert "a, b against no lessons" in said

@@ -270,7 +270,7 @@ def _summary(
         "budget": budgets,
         "reference": plan.methods[0],
         "methods": [_finite(asdict(row)) for row in rows],
-        "same_as_reference": list(same_as(plan.methods[0], cells)),
+        "alike": [list(names) for names in alike(cells)],
         "cells": [{**_finite(asdict(replace(c, rewards_P=()))), "reward": _finite(c.reward)} for c in cells],
         "seconds": round(seconds, 3),
     }
@@ -322,8 +322,8 @@ def notes(found: Comparison) -> tuple[str, ...]:
     ]
     if seeds < 3:
         said.append(f"With {seeds} seed{'s' if seeds > 1 else ''} nothing can exceed the noise; take at least 3.")
-    if same := same_as(reference, found.cells):
-        said.append(f"The same in every seed as {reference}, call for call: {', '.join(same)}.")
+    if same := alike(found.cells):
+        said.append(f"The same on every test problem with every seed: {'; '.join(map(' = '.join, same))}.")
     if stopped := [f"{r.method} {r.stopped} of {seeds}" for r in found.rows if r.stopped]:
         said.append(f"Ended by the budget: {', '.join(stopped)}.")
     elif not found.summary["budget"]:
@@ -335,17 +335,13 @@ def notes(found: Comparison) -> tuple[str, ...]:
     return tuple(said)
 
 
-def same_as(reference: str, cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return the methods that did with every seed what the reference did: their setting has no hold on this task."""
-
-    def trace(method: str) -> list[Any]:
-        return [
-            (c.seed, c.rewards_P, c.calls, c.lessons, c.curve) for c in cells if c.method == method and not c.failed
-        ]
-
-    names = dict.fromkeys(c.method for c in cells if c.method not in (reference, NONE))
-    known = trace(reference)
-    return tuple(name for name in names if known and trace(name) == known)
+def alike(cells: Sequence[Cell]) -> tuple[tuple[str, ...], ...]:
+    """Return the methods that no test problem tells apart with any seed: what differs between them has no hold here."""
+    found: dict[Any, list[str]] = {}
+    for method in dict.fromkeys(c.method for c in cells if c.method != NONE):
+        own = sorted((c.seed, c.lessons, c.rewards_P) for c in cells if c.method == method and c.rewards_P)
+        found.setdefault(tuple(own), []).append(method)
+    return tuple(tuple(names) for own, names in found.items() if own and len(names) > 1)
 
 
 def _told(d: Difference | None) -> str:
