@@ -236,6 +236,7 @@ async def test_the_papers_recipes_are_rehearsed_stage_by_stage(name, tmp_path, m
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_the_tiny_recipe_comes_out_inside(tmp_path, monkeypatch):
     """The one recipe that needs no key is run as it stands, and comes out as it should."""
     monkeypatch.chdir(tmp_path)
