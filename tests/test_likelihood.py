@@ -43,7 +43,8 @@ def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_ov
     found = {}
     for name, model in (("own", {"model": "tiny"}), ("http", {"model": "openai/tiny", "base_url": tiny_url})):
         db = tmp_path / f"{name}.db"
-        asked = {**SMALL, **model, "limit": 12, "gate": "likelihood", "gate__options": {"rollouts": 2}}
+        asked = {**SMALL, **model, "seed": 4, "limit": 18, "batch_size": 6, "gate": "likelihood"}
+        asked["gate__options"] = {"rollouts": 2}
         result = tfgrpo.learn_sync(learning, heldout=held, db=db, **asked)
         # All that is rolled out is the look for harm at the end of the epoch.
         assert result.summary["calls"].get("gate", {"new": 0})["new"] <= 2 * len(held)
