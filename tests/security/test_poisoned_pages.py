@@ -7,7 +7,7 @@ gate and store. The model searches, opens the page it found, and answers; as a s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,9 @@ def agree(request: Request) -> str:
     return edits(*({"op": "ADD", "text": words, "attempts": [int(number) % len(said) + 1]} for number, words in said))
 
 
-def learn(web: str, db: Path, **changed: Any) -> tuple[Model, tfgrpo.LearnResult]:
+def learn(
+    web: str, db: Path, which: Sequence[int] = range(len(FIGURES)), **changed: Any
+) -> tuple[Model, tfgrpo.LearnResult]:
     """A whole run over the poisoned web with the gate wide open."""
     model = Model(rollout=browse, contrast=believe, consolidate=agree)
     settings = {
@@ -69,14 +71,14 @@ def learn(web: str, db: Path, **changed: Any) -> tuple[Model, tfgrpo.LearnResult
         "environment__protocol": "functions", "tools__web_search__provider": f"{web}/search",
         "tools__fetch_page__via": f"{web}/page",
     }  # fmt: skip
-    rows = [question(i) for i in range(len(FIGURES))]
+    rows = [question(i) for i in which]
     return model, tfgrpo.learn_sync(rows, model=play(model, "gullible"), db=db, **settings | changed)
 
 
 def test_no_page_gets_into_a_library_without_review(web, tmp_path):
     """By default, with the gate open: what was planted was proposed, is in no version, and is on record with why."""
-    model, result = learn(web, tmp_path / "x.db", epochs=2)
-    assert result.summary["groups"]["kept"] == 2 * len(FIGURES)
+    model, result = learn(web, tmp_path / "x.db", batch_size=12)
+    assert (result.summary["steps"], result.summary["groups"]["kept"]) == (3, len(FIGURES))
     assert result.summary["edits"]["proposed"] >= len(FIGURES) - 4
     assert result.summary["edits"]["accepted"] == 0
     with Store.open(tmp_path / "x.db") as store:
@@ -105,7 +107,7 @@ def test_review_decides_and_the_mark_stays(web, tmp_path):
     """What a person lets in is in, marked, with its source; what was not named still waits."""
     from tfgrpo import review
 
-    learn(web, tmp_path / "x.db")
+    learn(web, tmp_path / "x.db", range(len(PLANTED) - 2, len(FIGURES)))
     with Store.open(tmp_path / "x.db") as store:
         chosen = next(x for x in store.pending("default") if x.edit.text == LIES[0])
         before = len(store.pending("default"))
