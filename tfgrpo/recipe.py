@@ -23,7 +23,7 @@ class LearnPart:
     model: str
     grader: str
     words: str = ""
-    """Hash of questions and answers (`datasets show --json` prints it); another dataset is refused. Empty pins nothing."""
+    """Hash of questions and answers (`datasets show --json` has it); another dataset is refused. Empty pins nothing."""
     method: str = "default"
     library: str = "reproduced"
 
