@@ -21,7 +21,7 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.consolidate import Consolidated, consolidate
 from tfgrpo.datasets import batches
 from tfgrpo.errors import BudgetReached
-from tfgrpo.gates import Gate, OpenGate, harm_check
+from tfgrpo.gates import Gate, OpenGate, final, harm_check
 from tfgrpo.likelihood import Likelihood
 from tfgrpo.method import NEW, Memory, begin, remember
 from tfgrpo.review import Rules, decided_before, hold, question, screen, waiting
@@ -124,7 +124,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
             library, step = commit(run, library, step)
             if run.watch is not None:
                 run.watch.steps += 1
-            refused += [Refused(v, library.version, epoch) for v in step.verdicts if v.decision != "accepted"]
+            refused += [Refused(v, library.version, epoch) for v in step.verdicts if final(v)]
             if place == len(parts):
                 step = await _whole_epoch(run, start, library, step)
             yield step

@@ -13,6 +13,7 @@ from experience_db import Edit, Library, Op, Source
 from tfgrpo import config
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
+from tfgrpo.gates import final
 from tfgrpo.gates.edit_score import gains
 from tfgrpo.gates.factory import likelihood, paired
 from tfgrpo.gates.likelihood import LikelihoodGate, shuffled
@@ -149,8 +150,21 @@ async def test_a_lesson_whose_every_problem_is_its_source_stays_undecided():
     every = [f"q{i}" for i in range(8)]
     (verdict,) = await LikelihoodGate()(library_of(), [proposal(GOOD, *every)], laboratory())
     assert verdict.decision == "undecided"
-    assert "no other problem" in verdict.reason
+    assert "too few other problems that it speaks of" in verdict.reason
     assert verdict.evidence[0].detail["edit_score"] is None
+
+
+async def test_problems_that_an_edit_does_not_speak_of_never_score_it_in_place_of_those_it_names():
+    """Noise on problems that a lesson does not reach would rank and prune it; one named problem alone is too few."""
+    for sources, scored in ((4, {"q4", "q5"}), (5, set()), (6, set())):
+        trial = laboratory()
+        (verdict,) = await LikelihoodGate()(library_of(), [proposal(GOOD, *(f"q{i}" for i in range(sources)))], trial)
+        assert set(trial.scored) == scored
+        assert verdict.decision == ("accepted" if scored else "undecided")
+        assert not final(verdict)  # neither accepted nor without a score: both may be asked again
+    trial = laboratory()
+    await LikelihoodGate()(library_of(), [proposal("Check every step.")], trial)
+    assert len(set(trial.scored)) == 4
 
 
 async def test_what_is_smaller_than_the_noise_is_indistinguishable():

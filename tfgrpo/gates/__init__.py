@@ -1,7 +1,7 @@
 """Gates: what decides accept, reject or undecided for an edit or a bundle of edits."""
 
 from tfgrpo.gates.alpha import Alpha
-from tfgrpo.gates.base import Gate, Rewards, Trial
+from tfgrpo.gates.base import Gate, Rewards, Trial, final
 from tfgrpo.gates.comparison import LITE, Design
 from tfgrpo.gates.harm import harm_check
 from tfgrpo.gates.mean import MeanGate
@@ -19,5 +19,6 @@ __all__ = [
     "Rewards",
     "ScoreChanges",
     "Trial",
+    "final",
     "harm_check",
 ]

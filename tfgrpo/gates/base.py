@@ -16,6 +16,15 @@ Case = tuple[Problem, int]
 """A problem and the index of the seed of one rollout on it."""
 
 
+UNJUDGED = "no edit score"
+"""How the reason of a verdict begins that is none: nothing was there yet to judge the edit by."""
+
+
+def final(verdict: Verdict) -> bool:
+    """Say whether a verdict refuses, which stands while the library does; what was not judged is asked again."""
+    return verdict.decision != "accepted" and not verdict.reason.startswith(UNJUDGED)
+
+
 class Trial(Protocol):
     """Held-out problems, and the means to roll them out under any library."""
 

@@ -21,7 +21,7 @@ from tfgrpo.edit_scores import distinguishable, forgetting_veto
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import edit_score
-from tfgrpo.gates.base import Trial, fingerprint
+from tfgrpo.gates.base import UNJUDGED, Trial, fingerprint
 from tfgrpo.gates.edit_score import gains, penalty
 from tfgrpo.gates.sides import RIGHT, Floor, Sides, coverage_of, floor_of
 from tfgrpo.gates.touch import lesson_texts, words
@@ -31,7 +31,7 @@ from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Rollout, Verdict
 Null = tuple[str, list[Sides]]
 """An edit that changes nothing that matters: its name, and the rollouts before and after it."""
 FEWEST = 4
-"""Problems to score on, also where fewer share a word with the lesson."""
+"""Problems to score on where no problem of the run shares a word with the lesson."""
 COVERAGE = 0.95
 """Share of rollouts that must be scored on both sides."""
 
@@ -150,7 +150,7 @@ class LikelihoodGate:
             return Assessment(edit, missing="the library stays as it is")
         groups = self.eligible(trial.groups, edit, library)
         if not groups:
-            return Assessment(edit, missing="no other problem of the run has rollouts with token ids yet")
+            return Assessment(edit, missing="too few other problems that it speaks of have rollouts that can be scored")
         sides = await _sides(trial, groups, library, candidate)
         covered = coverage_of(sides)
         if not covered >= COVERAGE:
@@ -217,16 +217,22 @@ class LikelihoodGate:
         return f"right rollouts of the solved problem {name!r} lose {lost}"
 
     def eligible(self, groups: Sequence[Group], edit: Edit, library: Library) -> tuple[Group, ...]:
-        """Return the groups an edit is scored on: never those it came from, first those it speaks of."""
+        """Return the groups an edit is scored on: never those it came from, and those it speaks of where it names any.
+
+        Where an edit reaches nothing its gain is noise around 0, which must neither hide the others nor decide alone:
+        an edit that names problems, but fewer than two that may score it, has no score.
+        """
         barred = {s.problem_id for s in edit.sources}
         barred |= {s.problem_id for lesson in library.lessons if lesson.id in edit.ids for s in lesson.sources}
         about = frozenset[str]().union(*map(words, lesson_texts(edit, library)))
         newest = {g.problem.id: g for g in reversed(groups) if g.problem.id not in barred and _usable(g)}
         pool = [g for g in reversed(newest.values()) if g.status is GroupStatus.KEPT]
         pool += [g for g in reversed(newest.values()) if g.status is not GroupStatus.KEPT]
-        touched = [g for g in pool if about & words(g.problem.question)]
-        # Where an edit reaches nothing the gain is 0; averaging over such problems would only hide the others.
-        chosen = [*touched, *(g for g in pool if g not in touched)][: max(FEWEST, min(len(touched), self.problems))]
+        if any(about & words(g.problem.question) for g in groups):
+            named = [g for g in pool if about & words(g.problem.question)]
+            chosen = named[: self.problems] if len(named) > 1 else []
+        else:
+            chosen = pool[:FEWEST]
         return tuple(_thinned(g, self.rollouts) for g in chosen)
 
     async def _nulls(
@@ -248,7 +254,7 @@ class LikelihoodGate:
     def reason(self, a: Assessment) -> str:
         """Return an assessment as one sentence that names its noise floor."""
         if a.missing:
-            return f"no edit score: {a.missing}"
+            return f"{UNJUDGED}: {a.missing}"
         floors = ", ".join(f"{name} {value:+.3f}" for name, value in a.floors)
         said = (
             f"edit score {a.score:+.3f} [{a.interval[0]:+.3f}, {a.interval[1]:+.3f}] ({self.score.kind}, "
