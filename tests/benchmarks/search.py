@@ -224,7 +224,11 @@ def part(told: dict[str, Any]) -> None:
     run: Callable[..., str] = ours if who == "ours" else theirs
     more = {"before": told["before"]} if who == "theirs" else {}
     # Imports are not part of the search.
-    for name in ("tfgrpo.api", "tfgrpo.backends.openai", "aiohttp", "sqlite_utils") if who == "ours" else ("gepa",):
+    for name in (
+        ("tfgrpo.api", "tfgrpo.backends.openai", "aiohttp", "sqlite_utils", "pydantic", "json_repair")
+        if who == "ours"
+        else ("gepa",)
+    ):
         importlib.import_module(name)
     began, used = time.perf_counter(), time.process_time()
     system = run(told["url"], told["seed"], told["calls"], folder, **chosen, **more)
