@@ -26,8 +26,8 @@ from tfgrpo.errors import UnknownKey, UsageError
 from tfgrpo.grader_config import GraderConfig
 from tfgrpo.lessons_config import LessonsConfig
 from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
-from tfgrpo.search_config import SearchConfig
 from tfgrpo.redact import url_secrets
+from tfgrpo.search_config import SearchConfig
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
