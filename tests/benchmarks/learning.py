@@ -105,6 +105,10 @@ def main() -> None:
             )
             kept = "lessons right {:.1f} of {:.1f}, wrong {:.1f}".format(*lessons)
             print(f"{variant:20s}{told}  {kept}", file=sys.stderr, flush=True)
+    first, *others = table
+    for other in others:
+        found = paired(table[other]["worlds"], table[first]["worlds"])
+        print(f"{first} minus {other}, at the end, over worlds: {stats.describe(found)}", file=sys.stderr)
     if sizes.json:
         print(json.dumps(table))
 
@@ -121,6 +125,11 @@ def measured(pool: ProcessPoolExecutor, variant: str, seeds: Sequence[int], size
             with keep.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"variant": variant, **world}) + "\n")
     return [known[seed] for seed in seeds]
+
+
+def paired(before: Sequence[dict], after: Sequence[dict]) -> stats.Difference:
+    """Return the difference of the last rewards of two variants, paired over worlds."""
+    return stats.paired_difference([w["curve"][-1] for w in before], [w["curve"][-1] for w in after], seed=0)
 
 
 def _cell(mean: float, interval: tuple[float, float]) -> str:
