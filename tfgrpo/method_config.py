@@ -24,7 +24,7 @@ class AdvantageConfig:
     """gdpo: the other graders pay only where this one reaches `threshold` (GDPO, Eq. 8)."""
     threshold: float = 1.0
     batch_scale: bool = False
-    """gdpo: rescale over the whole batch, so that groups can be compared (GDPO, Eq. 6). gae: whiten, as PPO code does."""
+    """gdpo: rescale over the batch, so that groups can be compared (GDPO, Eq. 6). gae: whiten, as PPO code does."""
     prior_mean: float = 0.5
     """critic, gae: believed reward of a problem never tried."""
     prior_strength: float = 2.0
