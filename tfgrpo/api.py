@@ -250,9 +250,7 @@ async def evaluate(
     return EvalResult(summary, main, notes)
 
 
-def _notes(
-    store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: seen.Seen
-) -> tuple[str, ...]:
+def _notes(store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: seen.Seen) -> tuple[str, ...]:
     sources = {source.problem_id for lesson in shown for source in lesson.sources}
     taught = sum(problem.id in sources for problem in found)
     others = {(e.library, e.version, e.model) for e in store.evaluations() if e.dataset == dataset and not e.control}
