@@ -51,12 +51,14 @@ def command(*, files_mb: int, way: str) -> list[str]:
         *("--setenv", "PATH", "/usr/bin:/bin", "--setenv", "HOME", SCRATCH, "--setenv", "LANG", "C.UTF-8"),
         # Numeric libraries start a thread per core otherwise, and threads count as processes.
         *("--setenv", "OMP_NUM_THREADS", "1", "--setenv", "OPENBLAS_NUM_THREADS", "1"),
+        # First, for the interpreter itself may live below it.
+        *("--perms", "1777", "--size", size, "--tmpfs", SCRATCH),
         *_mounts(),
         *("--proc", "/proc", "--dev", "/dev"),
         # A root without capabilities still owns these; bubblewrap covers them for root with capabilities only.
         *(word for place in KERNEL for word in ("--ro-bind-try", place, place)),
         *("--perms", "1777", "--size", size, "--tmpfs", SHARED, "--remount-ro", "/dev"),
-        *("--perms", "1777", "--size", size, "--tmpfs", SCRATCH, "--chdir", SCRATCH, "--remount-ro", "/"),
+        *("--chdir", SCRATCH, "--remount-ro", "/"),
         "--",
     ]
 
@@ -69,7 +71,8 @@ def _mounts() -> Iterator[str]:
             yield from ("--ro-bind", place, place)
     shown = [*FILES, *interpreter_folders()]
     # Left to itself it makes them for root alone.
-    for parent in dict.fromkeys(str(up) for place in shown for up in reversed(Path(place).parents[:-1])):
+    parents = dict.fromkeys(str(up) for place in shown for up in reversed(Path(place).parents[:-1]))
+    for parent in (place for place in parents if place != SCRATCH):
         yield from ("--perms", "0755", "--dir", parent)
     for place in shown:
         yield from ("--ro-bind-try", place, place)
