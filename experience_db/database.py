@@ -109,11 +109,11 @@ class Database:
 
     def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock, faults(self.path):
-            return self._connection.execute(sql, values).fetchall()
+            return self._connection.execute(sql, bound(sql, values)).fetchall()
 
     def _row(self, sql: str, *values: Any) -> sqlite3.Row | None:
         with self._lock, faults(self.path):
-            row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+            row: sqlite3.Row | None = self._connection.execute(sql, bound(sql, values)).fetchone()
             return row
 
     def _write(self, sql: str, *values: Any) -> sqlite3.Cursor:
@@ -247,3 +247,11 @@ def _settle_schema(connection: sqlite3.Connection, path: str, readonly: bool) ->
         from experience_db.migrations import migrate  # noqa: PLC0415  sqlite-utils loads numpy where it finds it
 
         migrate(connection)
+
+
+def bound(sql: str, values: Sequence[Any]) -> Sequence[Any] | dict[str, Any]:
+    """Return values as sqlite3 wants them: by name for numbered placeholders (`?1`), in order for plain ones.
+
+    Python 3.12 warns of numbered placeholders that are bound in order, and 3.14 refuses them.
+    """
+    return {str(i): value for i, value in enumerate(values, 1)} if "?1" in sql else values

@@ -19,7 +19,7 @@ from tfgrpo.backends.limited import Ledger
 from tfgrpo.build import Setup, open_run, problems_for
 from tfgrpo.continuation import moved
 from tfgrpo.engine_config import EndpointConfig
-from tfgrpo.errors import UsageError
+from tfgrpo.errors import EndpointError, UsageError
 from tfgrpo.lines import Line, endpoint, paces
 from tfgrpo.pricing import Price
 
@@ -69,7 +69,7 @@ def test_an_endpoint_serves_whom_it_says():
     ("entry", "said"),
     [
         ({"url": "http://a/v1", "weight": 0}, "weight is 0"),
-        ({"url": "http://a/v1", "client": "curl"}, "there are: openai, litellm"),
+        ({"url": "http://a/v1", "client": "curl"}, "there are: openai, litellm, router"),
         ({"url": "http://a/v1", "key": SECRET}, "never the key itself"),
         ({"url": "http://a/v1", "key": SECRET.replace("-", "_")}, "is not set"),
         ({"url": f"http://me:{SECRET}@a/v1"}, "holds a user, a password or a query"),
@@ -106,7 +106,7 @@ def test_two_places_for_endpoints_are_one_too_many():
         line("openai/m", {"url": "http://a/v1"}, urls=("http://b/v1",))
 
 
-@pytest.mark.parametrize("client", ["openai", "litellm"])
+@pytest.mark.parametrize("client", ["openai", "litellm", "router"])
 def test_a_run_goes_on_without_a_dead_endpoint(tmp_path, monkeypatch, client):
     """A key that is refused costs one request; keys come from the variables that are named, and none is stored."""
     monkeypatch.setenv("FIRST_KEY", "sk-first-key")
@@ -131,18 +131,37 @@ def test_a_run_goes_on_without_a_dead_endpoint(tmp_path, monkeypatch, client):
     assert b"FIRST_KEY" in stored
 
 
-def test_hosted_endpoints_share_the_load_without_litellms_retries(tmp_path, monkeypatch):
-    """Through litellm a refusal costs one request, our own policy tries again, and weights hold."""
+@pytest.mark.parametrize("client", ["litellm", "router"])
+def test_hosted_endpoints_share_the_load_without_litellms_retries(tmp_path, monkeypatch, client):
+    """Through litellm and its Router a refusal costs one request, our own policy tries again, and weights hold."""
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     with Server(reply=world.reply) as one, Server(reply=world.reply) as two:
         one.faults = [Fault.SERVER_ERROR]
         ways = [
-            {"url": one.url, "weight": 3, "client": "litellm", "model": "openai/m"},
-            {"url": two.url, "weight": 1, "client": "litellm", "model": "openai/m"},
+            {"url": one.url, "weight": 3, "client": client, "model": "openai/m"},
+            {"url": two.url, "weight": 1, "client": client, "model": "openai/m"},
         ]
         told = learn(tmp_path / "x.db", model="openai/m", engine__endpoints=ways, engine__concurrency=4)
     assert one.chats + two.chats == sum(role["new"] for role in told["calls"].values()) + 1
-    assert one.chats > 2 * two.chats
+    # The Router leaves the one that failed alone for half a minute; ours lets it prove itself again.
+    assert one.chats == 1 if client == "router" else one.chats > 2 * two.chats
+
+
+def test_a_router_whose_deployments_are_all_dead_ends_the_run(tmp_path, monkeypatch):
+    """Refused keys everywhere are said in one sentence, after one request each."""
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with Server(reply=world.reply) as one, Server(reply=world.reply) as two:
+        one.faults = two.faults = lambda index, body: Fault.UNAUTHORIZED
+        ways = [{"url": server.url, "client": "router", "model": "openai/m"} for server in (one, two)]
+        with pytest.raises(EndpointError, match="401"):
+            learn(tmp_path / "x.db", model="openai/m", engine__endpoints=ways, engine__concurrency=1)
+        assert (one.chats, two.chats) == (1, 1)
+
+
+def test_a_router_has_all_endpoints_of_a_model_or_none():
+    """Half a router is refused, naming the other half."""
+    with pytest.raises(UsageError, match="http://b/v1 does not; give all of them the router"):
+        line("openai/m", {"url": "http://a/v1", "client": "router"}, {"url": "http://b/v1"})
 
 
 async def continued(db: Any, *urls: str) -> str:

@@ -20,7 +20,8 @@ class EndpointConfig:
     key: str = ""
     """Name of the environment variable that holds its key, never the key itself; empty is the usual one."""
     client: str = ""
-    """`openai` or `litellm`; empty is `openai` with a `url`, `litellm` without."""
+    """`openai`, `litellm`, or `router` for litellm's Router over all of them; empty is `openai` with a `url`, `litellm`
+    without."""
     serves: str = ""
     """The --model or --summarizer-model that it answers for; empty is any."""
 

@@ -106,6 +106,8 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
 
 def _listed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig, *, token_ids: bool) -> Line:
     """Return the line over endpoints of the configuration."""
+    if any(way.client == "router" for way in ways):
+        return _routed(model, ways, engine)
     found = [_one(model, way, engine, token_ids=token_ids) for way in ways]
     spoken = [client_of(way) == "openai" for way in ways]
     urls = tuple(way.url or way.model or model for way in ways)
@@ -122,15 +124,39 @@ def _listed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig, *,
     )
 
 
-def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bool) -> Line:
-    """Return one endpoint of the configuration."""
-    _check(way)
+def _routed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig) -> Line:
+    """Return the line through litellm's Router, to which all endpoints of the model then belong."""
+    from tfgrpo.backends.routed import Deployment, Routed  # noqa: PLC0415 - only where it is used
+
+    if others := [way for way in ways if way.client != "router"]:
+        raise UsageError(
+            f'engine.endpoints: some endpoints of {model} say client = "router" and {others[0].url or others[0].model} '
+            "does not; give all of them the router, or none"
+        )
+    for way in ways:
+        _check(way)
+    prices = [price_of(model, engine, way.model or model, listed=not way.url) for way in ways]
+    price = None if None in prices else _dearest([p for p in prices if p is not None])
+    places = [Deployment(way.model or model, way.url or None, _key(model, way), way.weight) for way in ways]
+    urls = tuple(way.url or way.model or model for way in ways)
+    return Line(Routed(model, places, price=price, timeout=engine.timeout), model, price, urls=urls)
+
+
+def _key(model: str, way: EndpointConfig) -> str | None:
+    """Return the key of an endpoint, None where it names none."""
     key = configuration.environment(way.key) if way.key else None
     if way.key and key is None:
         raise UsageError(
             f"engine.endpoints: the environment variable that `key` names for {way.url or way.model or model} is not "
             "set; export it. A configuration is stored with the run, so write the variable's name, never the key"
         )
+    return key
+
+
+def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bool) -> Line:
+    """Return one endpoint of the configuration."""
+    _check(way)
+    key = _key(model, way)
     name = way.model or model
     if client_of(way) == "litellm":
         from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
@@ -186,8 +212,8 @@ def _check(way: EndpointConfig) -> None:
     """Refuse an endpoint that cannot be asked or that holds a secret; the configuration is stored with the run."""
     if not (math.isfinite(way.weight) and way.weight > 0):
         raise UsageError(f"engine.endpoints: weight is {way.weight:g}; give a number above 0")
-    if way.client not in ("", "openai", "litellm"):
-        raise UsageError(f"engine.endpoints: client is {way.client!r}; there are: openai, litellm")
+    if way.client not in ("", "openai", "litellm", "router"):
+        raise UsageError(f"engine.endpoints: client is {way.client!r}; there are: openai, litellm, router")
     if way.key and not re.fullmatch(r"[A-Za-z_]\w*", way.key):
         raise UsageError("engine.endpoints: `key` is the name of an environment variable, never the key itself")
     parts = urlsplit(way.url)

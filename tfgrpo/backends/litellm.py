@@ -107,9 +107,7 @@ class LiteLLM:
             given["extra_body"] = self._extra
         try:
             async with asyncio.timeout(self._timeout):
-                response = await litellm.acompletion(
-                    model=where.model, **body, **given, timeout=self._timeout, num_retries=0, max_retries=0
-                )
+                response = await self._send(litellm, model=where.model, **body, **given)
             payload: dict[str, Any] = response.model_dump()
         except (TimeoutError, openai.APITimeoutError):
             said = f"{where} ran out of time (the limit is {self._timeout:g} seconds)"
@@ -117,6 +115,10 @@ class LiteLLM:
         except openai.OpenAIError as error:
             raise self._error(where, error, body, dialect) from None
         return payload
+
+    async def _send(self, litellm: ModuleType, **given: Any) -> Any:
+        """Send one request, once."""
+        return await litellm.acompletion(**given, timeout=self._timeout, num_retries=0, max_retries=0)
 
     def _error(self, where: Where, error: Exception, body: dict[str, Any], dialect: Dialect) -> ProviderError:
         status, said = int(getattr(error, "status_code", None) or 500), str(error)
