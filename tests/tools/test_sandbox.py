@@ -79,6 +79,7 @@ async def test_nothing_of_this_environment_is_handed_on(monkeypatch: pytest.Monk
     ("code", "stopped"),
     [
         ("while True: pass", "time"),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGXCPU)", "time"),
         ("while True: print('x' * 1000)", "output"),
         ("import os, time\nfor _ in range(40): os.fork() or time.sleep(9)\ntime.sleep(9)", "processes"),
     ],
