@@ -22,6 +22,9 @@ WORDS = ("the", "sum", "of", "all", "angles", "comes", "first", "then", "compare
 PUBLISHED = DATA / "published_experiences.json"
 
 
+SECRETS = [row for row in HOSTILE if Kind.SECRET in row[1]]
+
+
 @pytest.mark.parametrize(("text", "kinds"), HOSTILE, ids=[ascii(text)[:40] for text, _ in HOSTILE])
 def test_hostile_lessons_are_found_and_typed(text, kinds):
     """Each kind that the table names is among the findings, with a reason in words."""
@@ -67,9 +70,7 @@ def test_a_key_of_this_environment_is_never_allowed():
     assert "open sesame" not in described(found)
 
 
-@pytest.mark.parametrize(
-    ("text", "kinds"), [row for row in HOSTILE if Kind.SECRET in row[1]], ids=lambda v: ascii(v)[:30]
-)
+@pytest.mark.parametrize(("text", "kinds"), SECRETS, ids=[ascii(text)[:40] for text, _ in SECRETS])
 def test_no_reason_repeats_a_secret_and_masking_takes_it_out(text, kinds):
     """Reasons name the shape; a masked text gives no secret any more."""
     said = described(x for x in scan(text) if x.kind is Kind.SECRET)
