@@ -24,8 +24,8 @@ def server() -> Iterator[Server]:
 def tiny_url() -> Iterator[str]:
     """Base URL of the served embedded model."""
     from tfgrpo.backends.tiny.model import load
-    from tfgrpo.listen import in_background
     from tfgrpo.serve.endpoint import build_app
+    from tfgrpo.system.http_server import in_background
 
     with in_background(lambda: build_app(load())) as url:
         yield f"{url}/v1"

@@ -11,7 +11,7 @@ import tfgrpo
 from experience_db import Lesson, Library, Store
 from tfgrpo.api import setup
 from tfgrpo.errors import BadRow, NothingLearned, UnknownKey, UnknownPlugin, UsageError
-from tfgrpo.graded import grade_file
+from tfgrpo.studies.grade_file import grade_file
 
 
 @pytest.fixture

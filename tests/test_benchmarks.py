@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tfgrpo import credit
-from tfgrpo.engine_config import EngineConfig
+from tfgrpo.backends.endpoints import endpoint
+from tfgrpo.config.engine import EngineConfig
+from tfgrpo.evaluation import credit
 from tfgrpo.gates import Alpha
-from tfgrpo.lines import endpoint
 from tfgrpo.types import Request
 
 

@@ -8,69 +8,35 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"cli"},
-    {"audit", "compare", "reproduce", "transfer"},
+    {"studies"},
     {"api"},
-    {"build", "graded"},
-    {"summary", "events"},
-    {"measure", "report", "controls"},
+    {"build"},
     {"search"},
-    {"loop"},
-    {"ahead"},
-    {"gates", "consolidate", "credit", "review", "teach", "trial"},
-    {"summarize"},
-    {"rollout", "likelihood", "grading", "estimate", "rehearsal"},
-    {"method"},
-    {"step_credit"},
-    {"environments", "graders"},
-    {"tools", "inject", "serve", "corpus", "watch", "lines"},
-    {"seen", "recipe"},
-    {
-        "backends",
-        "executors",
-        "advantages",
-        "selection",
-        "edit_scores",
-        "edits",
-        "leakage",
-        "scanners",
-        "stats",
-        "transcript",
-    },
-    {
-        "boundary",
-        "retry",
-        "replies",
-        "recover",
-        "config",
-        "prompts",
-        "registry",
-        "listen",
-        "workers",
-        "datasets",
-        "named_sets",
-        "rows",
-        "pricing",
-        "continuation",
-    },
-    {"lessons_config", "method_config", "search_config", "engine_config", "environment_config", "grader_config"},
-    {"errors", "redact", "types", "version"},
+    {"evaluation"},
+    {"learning"},
+    {"report"},
+    {"gates"},
+    {"lessons"},
+    {"rollout"},
+    {"methods"},
+    {"edit_scores"},
+    {"selection"},
+    {"advantages"},
+    {"environments"},
+    {"graders"},
+    {"tools", "serve", "corpus"},
+    {"backends"},
+    {"executors"},
+    {"boundary", "replies"},
+    {"config", "prompting", "datasets"},
+    {"system", "registry", "stats"},
+    {"errors"},
+    {"types", "version"},
 )
 """From the top down. A module may import from lower layers and from its own folder, and from nothing else."""
 
-SIDEWAYS = {
-    ("consolidate", "summarize"),
-    ("controls", "measure"),
-    ("boundary", "config"),
-    ("credit", "gates"),
-    ("errors", "types"),
-    ("retry", "errors"),
-    ("datasets", "named_sets"),
-    ("datasets", "rows"),
-    ("replies", "recover"),
-    ("selection", "advantages"),
-    ("edit_scores", "advantages"),
-}
-"""Pairs inside one layer that are known and fine."""
+SIDEWAYS: frozenset[tuple[str, str]] = frozenset()
+"""Pairs against the list that are known and fine; at most five."""
 
 
 def level(name: str) -> int:
@@ -102,6 +68,11 @@ def test_imports_point_down(path):
         assert level(name) > level(own) or (own, name) in SIDEWAYS, f"{own} imports {name}"
 
 
+def test_few_exceptions():
+    """The list of exceptions stays shorter than six pairs."""
+    assert len(SIDEWAYS) <= 5
+
+
 def test_the_store_imports_nothing_from_tfgrpo():
     """experience_db stands on its own: an app can read lessons without the learner."""
     for path in (ROOT / "experience_db").rglob("*.py"):
@@ -115,7 +86,7 @@ def test_prompts_hold_no_python():
 
 def test_only_config_reads_the_environment():
     """Environment variables are read in one module, so that nothing depends on hidden state."""
-    allowed = {"tfgrpo/config.py"}
+    allowed = {"tfgrpo/config/tables.py"}
     for path in FILES:
         text = path.read_text(encoding="utf-8")
         if "environ" in text.replace("environment", "").replace("Environment", ""):

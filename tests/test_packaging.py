@@ -21,7 +21,7 @@ DATA = (
     "tfgrpo/backends/tiny/weights/config.json",
     "tfgrpo/backends/tiny/weights/model.safetensors",
     "tfgrpo/backends/tiny/weights/tokenizer.json",
-    "tfgrpo/presets/*.toml",
+    "tfgrpo/config/presets/*.toml",
     "tfgrpo/py.typed",
     "tfgrpo/report/templates/*.jinja",
     "tfgrpo/report/templates/script.js",

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from experience_db import Edit, Op
 from tfgrpo.errors import MalformedReply
-from tfgrpo.recover import cut_short
+from tfgrpo.prompting.json_repair import cut_short
 from tfgrpo.replies import EditsReply, parse_edits, parse_json, parse_reply, restore_latex
 from tfgrpo.types import FailureKind
 

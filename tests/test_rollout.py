@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import pytest
 
 from experience_db import Library
-from tfgrpo import prompts
 from tfgrpo.backends import Scripted
 from tfgrpo.environments import SingleTurn
 from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
 from tfgrpo.executors import Local
 from tfgrpo.graders import Exact, Grader, from_function
+from tfgrpo.prompting import templates
 from tfgrpo.rollout import Actor, measure, run_group
 from tfgrpo.types import FailureKind, Problem, Rollout, Sampling, Score
 
@@ -25,7 +25,7 @@ EXACT = Exact()
 def actor(script: object, grader: Grader = EXACT, **more: object) -> tuple[Actor, Scripted]:
     """An actor over a script."""
     played = Scripted(script)  # type: ignore[arg-type]
-    return Actor(SingleTurn(played, "m", prompts.load()), grader, Local(), **more), played  # type: ignore[arg-type]
+    return Actor(SingleTurn(played, "m", templates.load()), grader, Local(), **more), played  # type: ignore[arg-type]
 
 
 async def test_a_group_has_one_rollout_per_index_under_one_version():

@@ -15,18 +15,22 @@ from typing import Any
 from experience_db import Evaluation as Measured
 from experience_db import Library, Store
 from experience_db.codec import finite
-from tfgrpo import build, grading, loop, measure, search, seen
+from tfgrpo import build, search
 from tfgrpo import config as configuration
-from tfgrpo import controls as controlling
 from tfgrpo.backends.metered import total
 from tfgrpo.build import Bench, Setup
+from tfgrpo.datasets import exposure
 from tfgrpo.environments import Agent
 from tfgrpo.errors import NothingLearned, TfgrpoError, UsageError
-from tfgrpo.loop import Run
-from tfgrpo.measure import Evaluation
+from tfgrpo.evaluation import controls as controlling
+from tfgrpo.evaluation import measure
+from tfgrpo.evaluation.measure import Evaluation
+from tfgrpo.graders import factory
+from tfgrpo.learning import loop
+from tfgrpo.learning.loop import Run
+from tfgrpo.learning.summary import recorded, shed, summarize_run
+from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.rollout import Actor
-from tfgrpo.summarize import Teacher
-from tfgrpo.summary import recorded, shed, summarize_run
 from tfgrpo.types import Problem, Step
 
 ENOUGH_FAILED = 8
@@ -137,7 +141,7 @@ async def execute(
             on_start(run)
         status = "interrupted"
         try:
-            await grading.checked(run.actor.grader)
+            await factory.checked(run.actor.grader)
             async for step in search.learn(run):
                 rollouts += sum(len(g.rollouts_G) for g in step.groups_P)
                 steps.append(step if rollouts <= KEPT_WHOLE else shed(step))
@@ -206,7 +210,7 @@ async def evaluate(
         problems: as in `learn`.
         library: `NAME`, `NAME@VERSION`, a Library, or '' for none at all.
         k: rollouts per problem.
-        controls: any of `tfgrpo.controls.NAMES`; each is measured with the same problems and seeds.
+        controls: any of `tfgrpo.evaluation.controls.NAMES`; each is measured with the same problems and seeds.
         fields: which columns hold `question`, `answer`, `id` and `metadata`, where they are called otherwise.
         test: refuse a set with problems that the library's runs learned from or were gated on.
         asked: the arguments of `setup`.
@@ -222,10 +226,10 @@ async def evaluate(
     async with AsyncExitStack() as stack:
         bench = build.open_bench(wanted, None, stack)
         actor = bench.actor()
-        await grading.checked(actor.grader)
+        await factory.checked(actor.grader)
         shown = _library(bench.store, library, bench.prompts.source("lessons"))
         given = _given(bench, actor, shown, found, k)
-        known = seen.seen(bench.store, shown, found) if isinstance(library, str) and library else seen.Seen()
+        known = exposure.seen(bench.store, shown, found) if isinstance(library, str) and library else exposure.Seen()
         if test and known.sentence:
             raise UsageError(f"{known.sentence}; a test set shares nothing with them: give another one, or no --test")
         main = await measure.evaluate(actor, shown, found, given.sampling, k)
@@ -250,7 +254,9 @@ async def evaluate(
     return EvalResult(summary, main, notes)
 
 
-def _notes(store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: seen.Seen) -> tuple[str, ...]:
+def _notes(
+    store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: exposure.Seen
+) -> tuple[str, ...]:
     sources = {source.problem_id for lesson in shown for source in lesson.sources}
     taught = sum(problem.id in sources for problem in found)
     others = {(e.library, e.version, e.model) for e in store.evaluations() if e.dataset == dataset and not e.control}

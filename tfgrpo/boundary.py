@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from tfgrpo.config import secrets
 from tfgrpo.errors import BudgetReached, EnvironmentFailed, GraderError, MalformedReply, ProviderError, TfgrpoError
-from tfgrpo.redact import spoken
+from tfgrpo.system.redact import spoken
 from tfgrpo.types import Failure, FailureKind
 
 _MESSAGE_LIMIT = 400

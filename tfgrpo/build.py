@@ -14,35 +14,37 @@ from typing import Any
 
 from experience_db import Journal, Library, Store
 from tfgrpo import config as configuration
-from tfgrpo import datasets, prompts, registry, search, seen
+from tfgrpo import datasets, registry, search
+from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.endpoints import Line, endpoint, paces, refuses, require_prices
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Metered, Tally
-from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.backends.score import Scoring
 from tfgrpo.backends.stack import stacked
 from tfgrpo.config import BudgetConfig, LearnConfig
-from tfgrpo.continuation import continuation, moved
-from tfgrpo.engine_config import EngineConfig
+from tfgrpo.config.engine import EngineConfig
+from tfgrpo.datasets import exposure
+from tfgrpo.edit_scores.teacher_forced import Likelihood, Prompting, free_touch, scores_of
 from tfgrpo.environments import Agent, Environment
-from tfgrpo.environments.opening import Ways, name_of, opened, tools_of
+from tfgrpo.environments.factory import Ways, name_of, opened, tools_of
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader
-from tfgrpo.grading import Judging, described, grader_for, judging
-from tfgrpo.likelihood import Likelihood, Prompting, free_touch, scores_of
-from tfgrpo.lines import Line, endpoint, paces, refuses, require_prices
-from tfgrpo.loop import Run
-from tfgrpo.prompts import Prompts
-from tfgrpo.redact import addresses, hider
-from tfgrpo.retry import RetryPolicy
-from tfgrpo.review import rules_of
+from tfgrpo.graders.factory import Judging, described, grader_for, judging
+from tfgrpo.learning.loop import Run
+from tfgrpo.learning.progress import Watch
+from tfgrpo.learning.resume import continuation, moved
+from tfgrpo.lessons.review import rules_of
+from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.prompting import templates
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.rollout import Actor
-from tfgrpo.summarize import Teacher
+from tfgrpo.system.redact import addresses, hider
 from tfgrpo.tools import Tool
 from tfgrpo.types import Problem
-from tfgrpo.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ class Setup:
 def prompt_set(model: str, config: LearnConfig, override: Path | None = None) -> Prompts:
     """Load the templates: a set named like the model wins, then the one of the configuration, then `default`."""
     own = model.rsplit("/", 1)[-1]
-    name = own if own in prompts.sets() and own != "default" else (config.prompts or "default")
-    return prompts.load(name, override)
+    name = own if own in templates.sets() and own != "default" else (config.prompts or "default")
+    return templates.load(name, override)
 
 
 def gate_for(config: LearnConfig, heldout: Sequence[Problem]) -> Gate:
@@ -278,7 +280,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         name=setup.run or bench.run,
         kind="learn",
         fingerprint=mark,
-        config=describe(setup) | {seen.POOL: seen.marks(heldout)},
+        config=describe(setup) | {exposure.POOL: exposure.marks(heldout)},
         library=library.name,
         base_version=library.version,
         dataset=datasets.content_hash(learning),

@@ -47,9 +47,9 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "lost-too": "tfgrpo.search.sampler:lost_too",
     },
     "acceptances": {
-        "strict": "tfgrpo.search.accept:strict",
-        "or-equal": "tfgrpo.search.accept:or_equal",
-        "paired": "tfgrpo.search.accept:confident",
+        "strict": "tfgrpo.search.acceptance:strict",
+        "or-equal": "tfgrpo.search.acceptance:or_equal",
+        "paired": "tfgrpo.search.acceptance:confident",
     },
 }
 """What ships with the package, by kind."""

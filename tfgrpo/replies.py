@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experience_db import Edit, Op
 from tfgrpo.errors import MalformedReply
-from tfgrpo.recover import cut_short, recover_json, restore_latex
+from tfgrpo.prompting.json_repair import cut_short, recover_json, restore_latex
 from tfgrpo.types import Failure, FailureKind
 
 __all__ = ["EditsReply", "ParsedEdits", "edits_schema", "parse_edits", "parse_json", "parse_reply", "restore_latex"]

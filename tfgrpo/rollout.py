@@ -13,7 +13,7 @@ from tfgrpo.environments import Environment, Slot
 from tfgrpo.errors import BudgetReached
 from tfgrpo.executors import Executor
 from tfgrpo.graders import Grader, grade
-from tfgrpo.method import NEW, Memory, form
+from tfgrpo.methods.method import NEW, Memory, form
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Rollout, Sampling, Score
 
 

@@ -17,8 +17,8 @@ from openai import AsyncOpenAI
 
 import tfgrpo
 from tfgrpo.backends.tiny.model import load
-from tfgrpo.listen import in_background
 from tfgrpo.serve import build_app
+from tfgrpo.system.http_server import in_background
 from tfgrpo.types import Message, Rollout, Usage
 
 PROBLEMS = Path(__file__).parents[1] / "quickstart" / "problems.jsonl"

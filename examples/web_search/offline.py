@@ -31,9 +31,9 @@ import tfgrpo
 from experience_db import Store
 from experience_db.errors import StoreError
 from tfgrpo import api, build, corpus, datasets
-from tfgrpo.environments.opening import make_tools
+from tfgrpo.environments.factory import make_tools
 from tfgrpo.errors import TfgrpoError, UsageError
-from tfgrpo.measure import Evaluation
+from tfgrpo.evaluation.measure import Evaluation
 from tfgrpo.report import gather, to_html
 from tfgrpo.rollout import Graded
 from tfgrpo.stats import paired_difference

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from tfgrpo.backends import Ledger, Limited, OpenAI, Pace, Scripted
+from tfgrpo.backends.retry import Transient, Unreachable
 from tfgrpo.errors import EndpointError, UsageError
-from tfgrpo.retry import Transient, Unreachable
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
 ASK = Request("rollout", "m", ({"role": "user", "content": "hi"},))

@@ -13,8 +13,8 @@ from support.server import Fault, Server, error
 from experience_db import Journal, Store
 from tfgrpo.backends import Budget, Ledger, OpenAI, stacked
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import BudgetReached, ProviderError
-from tfgrpo.retry import RetryPolicy
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
 NO_WAIT = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, jitter=0)

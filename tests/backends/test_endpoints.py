@@ -15,13 +15,13 @@ import tfgrpo
 from experience_db import Journal, Store
 from tfgrpo import config
 from tfgrpo.backends import LiteLLM, OpenAI
+from tfgrpo.backends.endpoints import Line, endpoint, paces
 from tfgrpo.backends.limited import Ledger
+from tfgrpo.backends.pricing import Price
 from tfgrpo.build import Setup, open_run, problems_for
-from tfgrpo.continuation import moved
-from tfgrpo.engine_config import EndpointConfig
+from tfgrpo.config.engine import EndpointConfig
 from tfgrpo.errors import EndpointError, UsageError
-from tfgrpo.lines import Line, endpoint, paces
-from tfgrpo.pricing import Price
+from tfgrpo.learning.resume import moved
 
 SECRET = "sk-very-secret-value"
 

@@ -10,8 +10,8 @@ from support.server import Fault, Server
 from tfgrpo.backends import LiteLLM, OpenAI, Retried, stacked
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.faults import retry_after
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.retry import RetryPolicy
 from tfgrpo.types import FailureKind, Request
 
 NO_WAIT = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, jitter=0)

@@ -8,9 +8,9 @@ import pytest
 from support.server import Fault
 
 from tfgrpo.backends import Budget, Journaled, Ledger, Limited, OpenAI, Pace, Retried, Scripted, stacked
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import RetryPolicy, Transient
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
-from tfgrpo.pricing import Price
-from tfgrpo.retry import RetryPolicy, Transient
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
 NO_WAIT = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, jitter=0)

@@ -10,9 +10,9 @@ import pytest
 from support.server import error
 
 from tfgrpo.backends import LiteLLM, stacked
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import EndpointError
-from tfgrpo.pricing import Price
-from tfgrpo.retry import RetryPolicy
 from tfgrpo.types import Request, Sampling
 
 ASK = Request("rollout", "openai/test-model", ({"role": "user", "content": "2+2?"},), Sampling(0.7, max_tokens=9))

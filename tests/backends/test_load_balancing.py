@@ -11,8 +11,8 @@ from support.server import Fault, Server
 
 from tfgrpo.backends import OpenAI, Pace, stacked
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import EndpointError
-from tfgrpo.retry import RetryPolicy
 from tfgrpo.types import Request
 
 NO_WAIT = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, jitter=0)

@@ -10,10 +10,10 @@ import pytest
 from support.server import Raw, Server, error
 
 from tfgrpo.backends import OpenAI, stacked
-from tfgrpo.backends.dialect import SchemaMode
+from tfgrpo.backends.capabilities import SchemaMode
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import ProviderError, UsageError
-from tfgrpo.pricing import Price
-from tfgrpo.retry import RetryPolicy
 from tfgrpo.types import Message, Request, Sampling
 
 NO_WAIT = RetryPolicy(attempts=2, wait_initial=0, wait_max=0, jitter=0)

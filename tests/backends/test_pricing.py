@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfgrpo.pricing import Price, known_price
+from tfgrpo.backends.pricing import Price, known_price
 from tfgrpo.types import Usage
 
 

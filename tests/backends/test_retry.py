@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfgrpo.backends.retry import Renegotiated, RetryPolicy, Transient, Unreachable, with_retries
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.retry import Renegotiated, RetryPolicy, Transient, Unreachable, with_retries
 from tfgrpo.types import FailureKind
 
 STEADY = RetryPolicy(attempts=4, wait_initial=1, wait_max=3, jitter=0)

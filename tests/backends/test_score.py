@@ -18,8 +18,8 @@ from tfgrpo.backends.scripted import Scripted
 from tfgrpo.backends.stack import stacked
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.backends.tiny.model import load
+from tfgrpo.edit_scores.teacher_forced import scores_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
-from tfgrpo.likelihood import scores_of
 from tfgrpo.types import Message, Request, Sampling
 
 Answer = Callable[[str, dict[str, Any]], dict[str, Any]]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.backends.noise import call_seed, hashed, last_user_text
+from tfgrpo.backends.seeds import call_seed, hashed, last_user_text
 from tfgrpo.types import Request, Sampling
 
 BASE = Request("rollout", "tiny", ({"role": "user", "content": "p"},), Sampling(seed=0))

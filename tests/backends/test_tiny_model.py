@@ -237,7 +237,7 @@ def test_templates_render_what_the_model_was_trained_on(example):
     """The prompt set `tiny` writes the same bytes as the generator of the training documents."""
     from types import SimpleNamespace as Plain
 
-    from tfgrpo.prompts import load as load_prompts
+    from tfgrpo.prompting.templates import load as load_prompts
 
     documents, _grammar, roles = example
     prompts = load_prompts("tiny")

@@ -26,7 +26,9 @@ from statistics import fmean
 from tiny_worlds import make_world
 
 from experience_db import Edit, Library, Op, Store
-from tfgrpo import api, build, credit, loop, stats
+from tfgrpo import api, build, stats
+from tfgrpo.evaluation import credit
+from tfgrpo.learning import loop
 
 GROUP, MISSING = credit.GROUP, credit.MISSING
 SIZES = (24, 48, 96)

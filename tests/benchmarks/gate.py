@@ -25,8 +25,10 @@ from gate_sim import WORLDS, simulate
 from tiny_worlds import make_world
 
 from experience_db import Edit, Library, Op, Store
-from tfgrpo import api, build, credit, loop
+from tfgrpo import api, build
+from tfgrpo.evaluation import credit
 from tfgrpo.gates import Alpha, Design, PairedGate
+from tfgrpo.learning import loop
 from tfgrpo.types import Problem, Proposal
 
 DESIGN = Design(nmax_all=64)

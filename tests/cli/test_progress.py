@@ -19,8 +19,8 @@ from experience_db import Journal, Store
 from tfgrpo.backends import Ledger, Pace
 from tfgrpo.backends.metered import Tally
 from tfgrpo.cli.progress import duration
+from tfgrpo.learning.progress import Watch
 from tfgrpo.types import Group, GroupStatus, Problem, Usage
-from tfgrpo.watch import Watch
 
 TFGRPO = (sys.executable, "-m", "tfgrpo.cli.app")
 KEPT = Group(Problem("p", "?"), (), (), (), (), GroupStatus.KEPT, 0)

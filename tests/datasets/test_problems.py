@@ -21,11 +21,11 @@ from tfgrpo.datasets import (
     overlap,
     split,
 )
+from tfgrpo.datasets.named import NAMED_SETS
 from tfgrpo.errors import BadRow, UsageError
-from tfgrpo.named_sets import NAMED_SETS
 from tfgrpo.types import Problem
 
-SHARED = Path(os.environ.get("TFGRPO_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+SHARED = Path(os.environ.get("TFGRPO_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from experience_db import Evidence, Store
 from tfgrpo import datasets
 from tfgrpo.errors import UsageError
 
-WORLDS = Path(__file__).parents[1] / "examples" / "tiny_model" / "worlds.py"
+WORLDS = Path(__file__).parents[2] / "examples" / "tiny_model" / "worlds.py"
 SMALL: dict[str, Any] = {
     **{"grader": "exact", "epochs": 1, "seed": 1, "group_size": 4, "limit": 14},
     "overrides": ["rollout.max_tokens=40", "evaluation.max_tokens=40", "lessons.max_tokens=60"],

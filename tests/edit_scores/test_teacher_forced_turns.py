@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from experience_db import Lesson, Library
+from tfgrpo.edit_scores.teacher_forced import Likelihood, Prompting, replies
 from tfgrpo.environments import SingleTurn
 from tfgrpo.executors import Local
-from tfgrpo.likelihood import Likelihood, Prompting, replies
-from tfgrpo.prompts import load
+from tfgrpo.prompting.templates import load
 from tfgrpo.types import Message, Problem, Reply, Rollout
 
 PROBLEM = Problem("p", "how many?")

@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from experience_db import Edit, Library, Op, Store
-from tfgrpo import api, prompts
+from tfgrpo import api
 from tfgrpo.backends.tiny.model import TinyLM
-from tfgrpo.loop import Run
+from tfgrpo.learning.loop import Run
+from tfgrpo.prompting import templates
 
 from .conftest import MAX_LENGTH, Engine
 
@@ -40,7 +41,7 @@ def counted(engine: Engine) -> tuple[float, float]:
 def long_library(db: Path, lm: TinyLM) -> tuple[Library, int]:
     """Store a library that fills the context but for ROOM tokens; return it and its length in tokens."""
     with Store.open(db) as store:
-        library = store.create_library("long", prompts.load("tiny").source("lessons"))
+        library = store.create_library("long", templates.load("tiny").source("lessons"))
         for number in range(400):
             text = f"Treat prefix{number} as {('sum', 'max', 'gap')[number % 3]}."
             longer = library.with_edits([Edit(Op.ADD, text)])

@@ -18,9 +18,9 @@ import pytest
 
 from tfgrpo.backends.coalesced import Coalesced
 from tfgrpo.backends.openai import OpenAI
+from tfgrpo.backends.retry import Transient
 from tfgrpo.backends.tiny.model import Job, TinyLM
 from tfgrpo.errors import ProviderError
-from tfgrpo.retry import Transient
 from tfgrpo.types import FailureKind, Request, Sampling
 
 from .conftest import MAX_LENGTH, Engine

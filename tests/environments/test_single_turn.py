@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from experience_db import Lesson, Library
-from tfgrpo import prompts
 from tfgrpo.backends import Scripted
 from tfgrpo.environments import Environment, SingleTurn, Slot
 from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
+from tfgrpo.prompting import templates
 from tfgrpo.types import FailureKind, Problem, Reply, Sampling, Usage
 
 PROBLEM = Problem("p1", "What is 2 + 2?", "4")
@@ -20,7 +20,7 @@ SLOT = Slot("rollout", 0, Sampling(temperature=1.0, seed=7))
 def asking(*lines: object, instructions: str = "") -> tuple[SingleTurn, Scripted]:
     """An environment over a script."""
     script = Scripted(list(lines))
-    return SingleTurn(script, "m", prompts.load(), instructions), script
+    return SingleTurn(script, "m", templates.load(), instructions), script
 
 
 async def test_a_rollout_holds_the_whole_conversation():

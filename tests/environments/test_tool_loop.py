@@ -8,12 +8,12 @@ import pytest
 from support.tooling import Counting, Lookup, calling
 
 from experience_db import Lesson, Library
-from tfgrpo import prompts
 from tfgrpo.backends import Scripted
-from tfgrpo.environment_config import EnvironmentConfig
+from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.environments import Environment, Slot, ToolLoop
 from tfgrpo.environments.protocol import Protocols
 from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
+from tfgrpo.prompting import templates
 from tfgrpo.tools import ToolResult
 from tfgrpo.tools.journaled import ToolDesk
 from tfgrpo.tools.python import make as make_python
@@ -32,7 +32,7 @@ def looping(*lines: Any, tools: tuple[Any, ...] = (), **config: Any) -> tuple[To
     given = tools or (Lookup(),)
     chosen = EnvironmentConfig("tool_loop", **{"protocol": "functions", **config})
     protocols = Protocols(chosen.protocol, tuple(tool.spec for tool in given), "m")
-    return ToolLoop(backend, "m", prompts.load(), given, ToolDesk(), protocols, chosen), backend
+    return ToolLoop(backend, "m", templates.load(), given, ToolDesk(), protocols, chosen), backend
 
 
 async def test_calls_run_and_their_results_come_back_in_order():

@@ -19,7 +19,7 @@ import tfgrpo
 from experience_db import Journal, Store
 from tfgrpo import build, config
 from tfgrpo.api import setup
-from tfgrpo.environments.opening import tools_of
+from tfgrpo.environments.factory import tools_of
 from tfgrpo.errors import UsageError
 from tfgrpo.tools import Tool
 from tfgrpo.types import Problem, Reply, Request, Rollout

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 import tfgrpo
 from experience_db import Edit, Op, Source, Store
-from tfgrpo import prompts, transfer
 from tfgrpo.cli.app import app
-from tfgrpo.controls import NAMES, commonest
 from tfgrpo.errors import UsageError
+from tfgrpo.evaluation.controls import NAMES, commonest
+from tfgrpo.prompting import templates
 from tfgrpo.rollout import Graded
+from tfgrpo.studies import transfer
 from tfgrpo.types import Failure, FailureKind, Reply, Rollout, Score, Usage
 
 
@@ -116,7 +117,7 @@ def test_tips_are_asked_for_one_by_one_where_a_prompt_set_wants_it(db):
 def test_the_embedded_model_writes_tips_that_are_measured(tmp_path):
     """What it writes without attempts is advice without a meaning for the operators, and it does not help."""
     with Store.open(tmp_path / "t.db") as store:
-        store.create_library("w", prompts.load("tiny").source("lessons"))
+        store.create_library("w", templates.load("tiny").source("lessons"))
         store.commit("w", [Edit(Op.ADD, "Treat glorp as max."), Edit(Op.ADD, "Treat zib as min.")], parent=0)
     problems = [
         {"question": f"Compute {i} {word} {j}.", "answer": str(f(i, j))}

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.gates.tables import Table, library_of, solves
-from tfgrpo import credit
 from tfgrpo.errors import UsageError
+from tfgrpo.evaluation import credit
 from tfgrpo.executors import Local
 
 NAN = math.nan

@@ -8,12 +8,13 @@ from collections import Counter
 import pytest
 
 from experience_db import Lesson, Library
-from tfgrpo import measure, prompts
 from tfgrpo.backends import Scripted
 from tfgrpo.environments import SingleTurn
 from tfgrpo.errors import NothingLearned, ProviderError, UsageError
+from tfgrpo.evaluation import measure
 from tfgrpo.executors import Local
 from tfgrpo.graders import Exact
+from tfgrpo.prompting import templates
 from tfgrpo.rollout import Actor
 from tfgrpo.types import Problem, Sampling
 
@@ -25,7 +26,7 @@ LIBRARY = Library(
 
 def actor(script: object) -> Actor:
     """An actor over a script."""
-    return Actor(SingleTurn(Scripted(script), "m", prompts.load()), Exact(), Local())  # type: ignore[arg-type]
+    return Actor(SingleTurn(Scripted(script), "m", templates.load()), Exact(), Local())  # type: ignore[arg-type]
 
 
 async def evaluated(script: object, k: int = 1) -> measure.Evaluation:
@@ -74,7 +75,7 @@ async def test_nothing_scored_is_an_error_with_the_reason():
 
 def test_a_control_changes_one_thing():
     """Empty takes the lessons, filler their meaning and words, shuffled only their order; ids and lengths stay."""
-    texts = prompts.load()
+    texts = templates.load()
     empty, filler, shuffled = (measure.control(name, LIBRARY, texts, 0) for name in measure.CONTROLS[:3])
     assert empty.lessons == ()
     for changed in (filler, shuffled):
@@ -89,7 +90,7 @@ def test_a_control_changes_one_thing():
 def test_an_unknown_control_is_refused():
     """The message lists what there is."""
     with pytest.raises(UsageError, match="no control 'placebo'; there are: empty, filler, shuffled"):
-        measure.control("placebo", LIBRARY, prompts.load(), 0)
+        measure.control("placebo", LIBRARY, templates.load(), 0)
 
 
 async def test_a_difference_is_paired_and_has_the_right_sign():

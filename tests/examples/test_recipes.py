@@ -11,9 +11,9 @@ from graders.judges import as_server, careful
 from support.script import edits, rows, write
 from support.server import Server
 
-from tfgrpo import recipe as recipes
 from tfgrpo.errors import UsageError
-from tfgrpo.reproduce import TELL_NOT, plan, reproduce
+from tfgrpo.studies import recipe_file
+from tfgrpo.studies.reproduce import TELL_NOT, plan, reproduce
 from tfgrpo.tools.sandbox import isolation, usable
 
 ASKED = re.compile(r"topic (\w+): what comes of (\d+)\?")
@@ -23,7 +23,7 @@ ARGUMENTS = {
     "web_search": {"query": "q"},
     "fetch_page": {"url": "http://x.example/"},
 }
-STAGED = ("tfgrpo.rehearsal:web_search", "tfgrpo.rehearsal:fetch_page")
+STAGED = ("tfgrpo.studies.dry_run:web_search", "tfgrpo.studies.dry_run:fetch_page")
 
 
 def reply(body):
@@ -54,7 +54,7 @@ def recipe(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
 
     def made(name):
-        text = recipes.load(name).path.read_text(encoding="utf-8")
+        text = recipe_file.load(name).path.read_text(encoding="utf-8")
         text = re.sub(r'(?m)^words = ".*"\n', "", text)
         files = iter(["learn.jsonl", "test.jsonl", "more.jsonl"])
         text = re.sub(r'(?m)^dataset = ".*"', lambda _: f'dataset = "{next(files)}"', text)
@@ -62,7 +62,7 @@ def recipe(tmp_path, monkeypatch):
             write(tmp_path / file, rows(4, 100 * number))
         path = tmp_path / f"{name}.toml"
         path.write_text(text, encoding="utf-8")
-        return recipes.load(str(path))
+        return recipe_file.load(str(path))
 
     return made
 

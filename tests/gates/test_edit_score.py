@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.edit_scores import gvpo, gvpo_pooled, planning_advantages
 from tfgrpo.edit_scores.gspo import gspo
 from tfgrpo.errors import UsageError
@@ -16,8 +17,7 @@ from tfgrpo.gates.edit_score import check, components, details, gains, next_beta
 from tfgrpo.gates.factory import likelihood, paired
 from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.score_kinds import masks, wide
-from tfgrpo.gates.sides import Floor, Sides
-from tfgrpo.method_config import EditScoreConfig
+from tfgrpo.gates.scored_rollouts import Floor, Sides
 
 from .tables import library_of
 from .test_likelihood import GOOD, group, helps, laboratory, proposal

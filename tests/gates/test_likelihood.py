@@ -11,15 +11,15 @@ import pytest
 
 from experience_db import Edit, Library, Op, Source
 from tfgrpo import config
+from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import final
 from tfgrpo.gates.edit_score import gains
 from tfgrpo.gates.factory import likelihood, paired
 from tfgrpo.gates.likelihood import LikelihoodGate, shuffled
-from tfgrpo.gates.sides import Floor, Sides, floor_of, right_shift
-from tfgrpo.method import form
-from tfgrpo.method_config import EditScoreConfig
+from tfgrpo.gates.scored_rollouts import Floor, Sides, floor_of, right_shift
+from tfgrpo.methods.method import form
 from tfgrpo.types import Group, Problem, Proposal, Reply, Rollout, Score
 
 from .tables import Table, add, library_of, solves, worded_pool

@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfgrpo import prompts
 from tfgrpo.backends import Scripted
+from tfgrpo.config.grader import GraderConfig
 from tfgrpo.executors import Local
-from tfgrpo.grader_config import GraderConfig
-from tfgrpo.graders.asking import Asking
 from tfgrpo.graders.judge import Judge
+from tfgrpo.graders.votes import Asking
+from tfgrpo.prompting import templates
 from tfgrpo.types import Problem, Reply, Request, Rollout
 
 FENCED = r"<{0}-[0-9a-f]{{8}}>\n(.*?)\n</{0}-[0-9a-f]{{8}}>"
@@ -60,7 +60,7 @@ def armed(script: Callable[[Request], str | Reply] | Sequence[object], **config:
     """A judge with a scripted model."""
     backend = Scripted(script)
     settings = GraderConfig(model="scripted", **config)
-    return Judge(settings, Asking(backend, "scripted", prompts.load(), Local())), backend
+    return Judge(settings, Asking(backend, "scripted", templates.load(), Local())), backend
 
 
 def group(*answers: str, id: str = "p") -> list[Rollout]:

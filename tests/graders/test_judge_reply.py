@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfgrpo.errors import MalformedReply
-from tfgrpo.graders.verdicts import SIDES, VERDICTS, beaten, read_grades, read_ranking, read_verdict
+from tfgrpo.graders.judge_reply import SIDES, VERDICTS, beaten, read_grades, read_ranking, read_verdict
 
 
 @pytest.mark.parametrize(

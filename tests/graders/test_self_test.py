@@ -7,7 +7,7 @@ import pytest
 from graders.judges import armed, careful, gullible, prompt_of, verdict
 from tfgrpo.errors import BudgetReached, NothingLearned, ProviderError
 from tfgrpo.graders import Exact
-from tfgrpo.graders.trials import attacks, known_pairs, self_check, suspicion
+from tfgrpo.graders.self_test import attacks, known_pairs, self_check, suspicion
 from tfgrpo.types import FailureKind
 
 

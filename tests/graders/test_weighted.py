@@ -5,12 +5,12 @@ import pytest
 from graders.judges import PROBLEM, group
 from tfgrpo.advantages import gdpo
 from tfgrpo.config import LearnConfig, load
+from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import UnknownPlugin, UsageError
-from tfgrpo.grader_config import GraderConfig
 from tfgrpo.graders import from_function
-from tfgrpo.grading import grader_for
-from tfgrpo.method import form
-from tfgrpo.summarize import named_scores
+from tfgrpo.graders.factory import grader_for
+from tfgrpo.lessons.summarize import named_scores
+from tfgrpo.methods.method import form
 
 GDPO = load(overrides=["advantage.kind=gdpo", 'grader.parts={exact=1.0, "graders.test_weighted:brief"=0.5}'])
 

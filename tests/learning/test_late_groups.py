@@ -10,12 +10,12 @@ from support.server import Fault, Server
 
 import tfgrpo
 from experience_db import Library
-from tfgrpo import prompts
 from tfgrpo.backends import Scripted
 from tfgrpo.environments import SingleTurn
 from tfgrpo.errors import ProviderError
 from tfgrpo.executors import Local
 from tfgrpo.graders import Exact
+from tfgrpo.prompting import templates
 from tfgrpo.rollout import Actor, complete, incomplete, run_group
 from tfgrpo.types import FailureKind, GroupStatus, Problem, Request, Sampling
 
@@ -39,7 +39,7 @@ def failing_once(kind: FailureKind) -> Scripted:
 async def test_only_what_failed_is_tried_again():
     """The others keep their answers, and the group gets the rewards of all."""
     script = failing_once(FailureKind.TIMEOUT)
-    actor = Actor(SingleTurn(script, "m", prompts.load()), Exact(), Local())
+    actor = Actor(SingleTurn(script, "m", templates.load()), Exact(), Local())
     group = await run_group(actor, PROBLEM, LIBRARY, 3, Sampling())
     assert (group.status, incomplete(group)) == (GroupStatus.FAILED, True)
     whole = await complete(actor, group, LIBRARY, Sampling())
@@ -50,7 +50,7 @@ async def test_only_what_failed_is_tried_again():
 @pytest.mark.parametrize("kind", [FailureKind.BUDGET, FailureKind.REFUSED_REQUEST, FailureKind.ENVIRONMENT])
 async def test_what_would_fail_again_is_left(kind):
     """A used-up budget, a refused request and a broken agent are no outage."""
-    actor = Actor(SingleTurn(failing_once(kind), "m", prompts.load()), Exact(), Local())
+    actor = Actor(SingleTurn(failing_once(kind), "m", templates.load()), Exact(), Local())
     assert not incomplete(await run_group(actor, PROBLEM, LIBRARY, 3, Sampling()))
 
 

@@ -10,8 +10,8 @@ from support.script import Model, learn, lesson, play, rows
 
 import tfgrpo
 from experience_db import Edit, Lesson, Library, Op, Store
-from tfgrpo.ahead import rebased
 from tfgrpo.errors import UsageError
+from tfgrpo.learning.overlap import rebased
 from tfgrpo.types import Proposal
 
 SETTINGS = {"batch_size": 4, "engine__overlap": 1}

@@ -13,15 +13,15 @@ from support.server import Fault
 
 import tfgrpo
 from experience_db import Edit, Journal, Lesson, Op, Store
-from tfgrpo import prompts
 from tfgrpo.backends import Retried, Scripted
+from tfgrpo.backends.retry import RetryPolicy, Transient
 from tfgrpo.config import load
-from tfgrpo.edits import check_edits
 from tfgrpo.errors import NothingLearned, ProviderError, UsageError
 from tfgrpo.graders import Choice, Exact, from_function, grade
-from tfgrpo.loop import evaluation_sampling
+from tfgrpo.learning.loop import evaluation_sampling
+from tfgrpo.lessons.edits import check_edits
+from tfgrpo.prompting import templates
 from tfgrpo.replies import parse_edits
-from tfgrpo.retry import RetryPolicy, Transient
 from tfgrpo.rollout import make_group
 from tfgrpo.types import FailureKind, Problem, Request, Rollout, Score
 
@@ -94,7 +94,7 @@ def test_lessons_stand_in_the_same_place_while_learning_and_in_use(db):
     learn(model, rows(2), db)
     first, *_, last = [r.messages for r in model.requests if r.role == "rollout"]
     library = tfgrpo.open_library("default", db=db)
-    system = {"role": "system", "content": prompts.load().render("solve/system", instructions="")}
+    system = {"role": "system", "content": templates.load().render("solve/system", instructions="")}
     assert list(first) == library.inject([system, first[-1]])
     assert first[0] == last[0]
     assert first[0]["role"] == "system"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experience_db import Journal, Run, Store
-from tfgrpo.continuation import continuation, differences
+from tfgrpo.learning.resume import continuation, differences
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from tfgrpo.loop import step_summary
-from tfgrpo.summary import shed
+from tfgrpo.learning.loop import step_summary
+from tfgrpo.learning.summary import shed
 from tfgrpo.types import Failure, FailureKind, Group, GroupStatus, Problem, Rollout, Score, Step, Verdict
 
 DOWN = Failure(FailureKind.PROVIDER, "down")

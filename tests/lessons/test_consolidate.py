@@ -8,13 +8,13 @@ import pytest
 from support.script import edits, text_of
 
 from experience_db import Edit, Evidence, Lesson, Library, Op, Source
-from tfgrpo import prompts
 from tfgrpo.backends import Scripted
 from tfgrpo.config import LessonsConfig
-from tfgrpo.consolidate import consolidate, within_budget
 from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
 from tfgrpo.executors import Local
-from tfgrpo.summarize import Teacher
+from tfgrpo.lessons.consolidate import consolidate, within_budget
+from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.prompting import templates
 from tfgrpo.types import FailureKind, Proposal
 
 A, B, C = "When adding, go slowly.", "When dividing, check for zero.", "When stuck, draw it."
@@ -32,7 +32,7 @@ def proposal(
 def teacher(*lines: object, **config: object) -> tuple[Teacher, Scripted]:
     """A teacher that plays a script."""
     script = Scripted(list(lines))
-    return Teacher(script, "m", prompts.load(), Local(), LessonsConfig(**config)), script  # type: ignore[arg-type]
+    return Teacher(script, "m", templates.load(), Local(), LessonsConfig(**config)), script  # type: ignore[arg-type]
 
 
 async def test_nothing_proposed_asks_nobody():

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experience_db import Edit, Lesson, Op, Source
-from tfgrpo.edits import check_edits, compose, count_words, estimate_tokens, fit_budget, join_duplicates, normalise
+from tfgrpo.lessons.edits import (
+    check_edits,
+    compose,
+    count_words,
+    estimate_tokens,
+    fit_budget,
+    join_duplicates,
+    normalise,
+)
 from tfgrpo.types import Proposal
 
 LIBRARY = (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.leakage import leaks, plain_math
+from tfgrpo.lessons.leakage import leaks, plain_math
 from tfgrpo.types import Problem
 
 WALK = Problem(
@@ -247,7 +247,7 @@ def test_any_text_can_be_checked(lesson: str, question: str, answer: str) -> Non
 
 def test_published_lessons_are_rarely_taken_for_leaks_of_unrelated_problems() -> None:
     """Against problems they do not come from, at most one in two hundred pairs is a false alarm."""
-    data = Path(os.environ.get("TFGRPO_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    data = Path(os.environ.get("TFGRPO_DATA", Path(__file__).parents[3] / "shared" / "data"))
     if not (data / "published_experiences.json").exists():
         pytest.skip("needs the public data files: set TFGRPO_DATA")
     sets = json.loads((data / "published_experiences.json").read_text(encoding="utf-8"))["sets"]

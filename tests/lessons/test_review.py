@@ -9,10 +9,10 @@ from support.script import Model, edits, learn, lesson, rows
 from support.tainted import browsing
 
 from experience_db import Edit, Evidence, Op, Store, UnknownEdit
-from tfgrpo import review
 from tfgrpo.errors import UsageError
-from tfgrpo.review import NEVER, WAITS, Rules, hold, kinds, notices, rules_of, screen, waiting
-from tfgrpo.scanners import Kind
+from tfgrpo.lessons import review
+from tfgrpo.lessons.review import NEVER, WAITS, Rules, hold, kinds, notices, rules_of, screen, waiting
+from tfgrpo.lessons.scanners import Kind
 from tfgrpo.types import Proposal, Verdict
 
 GOOD = "When the topic is maple, double the figure before you answer."

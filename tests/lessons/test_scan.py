@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.scanners import KINDS, Kind, described, scan, visible
-from tfgrpo.scanners.characters import folded, hidden
-from tfgrpo.scanners.secrets import is_random, mask
+from tfgrpo.lessons.scanners import KINDS, Kind, described, scan, visible
+from tfgrpo.lessons.scanners.characters import folded, hidden
+from tfgrpo.lessons.scanners.secrets import is_random, mask
 
 from .table import BENIGN, HOSTILE
 

@@ -10,13 +10,13 @@ import pytest
 from support.script import edits
 
 from experience_db import Evidence, Lesson, Library
-from tfgrpo import prompts
 from tfgrpo.backends import Scripted
 from tfgrpo.config import LessonsConfig
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Local
+from tfgrpo.lessons.summarize import Teacher, ask_edits, contrast, in_words, shorten, transcript
+from tfgrpo.prompting import templates
 from tfgrpo.rollout import make_group
-from tfgrpo.summarize import Teacher, ask_edits, contrast, in_words, shorten, transcript
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Request, Rollout, Score, Usage
 
 PROBLEM = Problem("p1", "How many birds?", "seventeen")
@@ -40,7 +40,7 @@ def group(*rewards: float | None, answers: tuple[str, ...] = (), tainted: bool =
 def teacher(*lines: object, **config: object) -> tuple[Teacher, Scripted]:
     """A teacher that plays a script."""
     script = Scripted(list(lines))
-    return Teacher(script, "m", prompts.load(), Local(), LessonsConfig(**config), "run-1"), script  # type: ignore[arg-type]
+    return Teacher(script, "m", templates.load(), Local(), LessonsConfig(**config), "run-1"), script  # type: ignore[arg-type]
 
 
 def prompt_of(script: Scripted, index: int = 0) -> str:
@@ -225,7 +225,7 @@ async def test_the_hash_of_the_template_is_on_every_source():
     asked, _ = teacher(edits({"op": "ADD", "text": LESSON}))
     found = await contrast(replace(asked, model="other"), group(1.0, 0.0), EMPTY)
     (source,) = found.proposals[0].edit.sources
-    assert source.template == prompts.load().hash("contrast/group")
+    assert source.template == templates.load().hash("contrast/group")
     assert source.model == "other"
 
 

@@ -13,10 +13,10 @@ from experience_db import Edit, Lesson, Library, Op, Source, Store
 from tfgrpo.backends import Scripted
 from tfgrpo.cli.app import app
 from tfgrpo.config import LessonsConfig
-from tfgrpo.consolidate import consolidate, within_budget
 from tfgrpo.executors import Local
-from tfgrpo.prompts import load
-from tfgrpo.summarize import Teacher, contrast
+from tfgrpo.lessons.consolidate import consolidate, within_budget
+from tfgrpo.lessons.summarize import Teacher, contrast
+from tfgrpo.prompting.templates import load
 from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Rollout, Score, Verdict
 
 CLEAN = "When you add, go slowly."

@@ -17,8 +17,8 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.datasets import batches, from_rows
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.base import as_score
-from tfgrpo.method import RETRY, begin, choose, form, per_batch, remember
-from tfgrpo.summarize import Teacher, describe, plan_first, template_for
+from tfgrpo.lessons.summarize import Teacher, describe, plan_first, template_for
+from tfgrpo.methods.method import RETRY, begin, choose, form, per_batch, remember
 from tfgrpo.types import Group, GroupStatus, Problem, Request, Rollout, Usage
 
 KEPT, FLAT, FAILED, FILTERED = GroupStatus.KEPT, GroupStatus.FLAT, GroupStatus.FAILED, GroupStatus.FILTERED

@@ -10,7 +10,7 @@ from tfgrpo import advantages, config, edit_scores, selection
 from tfgrpo.gates.edit_score import SHARED
 from tfgrpo.gates.score_kinds import KINDS
 
-TESTS = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[1]
 PAGE = (TESTS.parent / "docs" / "methods.md").read_text(encoding="utf-8")
 CODE = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`([^`]+)`", PAGE))))
 PARTS = {

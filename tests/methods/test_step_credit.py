@@ -18,9 +18,9 @@ from tfgrpo.advantages import Critic, critic_value, grpo
 from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.base import as_score, grade
-from tfgrpo.method import begin, choose, form, monitored, per_batch, remember
-from tfgrpo.step_credit import place
-from tfgrpo.summarize import template_for
+from tfgrpo.lessons.summarize import template_for
+from tfgrpo.methods.method import begin, choose, form, monitored, per_batch, remember
+from tfgrpo.methods.step_credit import place
 from tfgrpo.types import FailureKind, Group, GroupStatus, Message, Problem, Rollout, Score
 
 NONE = math.nan

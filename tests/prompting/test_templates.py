@@ -1,7 +1,7 @@
 """Every template renders to a golden file, wants what its header says, and treats the text of others as data.
 
-After a change of wording run `REGENERATE_GOLDEN=1 python -m pytest tests/test_prompts.py` and read the diff of
-tests/prompts/golden: it is what models will see.
+After a change of wording run `REGENERATE_GOLDEN=1 pytest tests/prompting/test_templates.py` and read the diff of
+tests/prompting/golden: it is what models will see.
 """
 
 import json
@@ -15,18 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experience_db.templating import fence
-from tfgrpo import prompts
 from tfgrpo.errors import TemplateError, UnknownKey
+from tfgrpo.prompting import templates
 from tfgrpo.replies import EditsReply
 
-HERE = Path(__file__).parent / "prompts"
+HERE = Path(__file__).parent
 VARIABLES: dict[str, Any] = json.loads((HERE / "variables.json").read_text(encoding="utf-8"))
 OWN = [
     (set_name, name)
-    for set_name in prompts.sets()
-    for loaded in [prompts.load(set_name)]
+    for set_name in templates.sets()
+    for loaded in [templates.load(set_name)]
     for name in loaded.names
-    if loaded.path(name).is_relative_to(prompts.folder() / set_name)
+    if loaded.path(name).is_relative_to(templates.folder() / set_name)
 ]
 LISTED = [(set_name, name) for set_name, name in OWN if set_name in ("default", "paper")]
 
@@ -34,7 +34,7 @@ LISTED = [(set_name, name) for set_name, name in OWN if set_name in ("default", 
 def render(set_name: str, name: str) -> str:
     """Render one template with the fixed variables."""
     given_here = VARIABLES | ({"max_words": 150} if name.startswith("summarize/") else {})
-    return prompts.load(set_name).render(name, **given_here)
+    return templates.load(set_name).render(name, **given_here)
 
 
 def wants(source: str) -> tuple[set[str], set[str]]:
@@ -61,7 +61,7 @@ def test_render_equals_golden_file(set_name: str, name: str) -> None:
 @pytest.mark.parametrize(("set_name", "name"), LISTED)
 def test_header_names_caller_reply_and_exactly_the_variables_in_use(set_name: str, name: str) -> None:
     """Each template begins with a comment that says who calls it, what it wants and what it asks for."""
-    loaded = prompts.load(set_name)
+    loaded = templates.load(set_name)
     source = loaded.source(name)
     assert re.match(r"\{#\ncaller: .+\nwants:  .+\nreply:  .+\n#\}\n", source)
     variables, attributes = wants(source)
@@ -74,7 +74,7 @@ def test_header_names_caller_reply_and_exactly_the_variables_in_use(set_name: st
 @pytest.mark.parametrize(("set_name", "name"), LISTED)
 def test_missing_variable_is_an_error_that_names_it(set_name: str, name: str) -> None:
     """A template that lacks any one of its variables says which one, and where the template is."""
-    loaded = prompts.load(set_name)
+    loaded = templates.load(set_name)
     for missing in sorted(loaded.variables(name)):
         if name == "consolidate/each" and missing == "max_words":
             continue
@@ -90,7 +90,7 @@ def test_every_prompt_stays_short(set_name: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("set_name", "name"), [(s, n) for s, n in LISTED if "reply:  edits\n" in prompts.load(s).source(n)]
+    ("set_name", "name"), [(s, n) for s, n in LISTED if "reply:  edits\n" in templates.load(s).source(n)]
 )
 def test_example_reply_is_what_the_parser_wants_and_cannot_be_applied(set_name: str, name: str) -> None:
     """The example follows the schema, the empty list is offered, and ids of the example do not exist."""
@@ -113,7 +113,7 @@ def test_judge_is_asked_for_the_verdict_before_the_reason(name: str) -> None:
 
 def test_what_varies_comes_last() -> None:
     """Two contrasts of one step share everything up to the problem, so that a prefix cache can serve it."""
-    loaded = prompts.load()
+    loaded = templates.load()
     first = loaded.render("contrast/group", **VARIABLES)
     second = loaded.render("contrast/group", **VARIABLES | {"problem": {"question": "Another one?"}, "attempts": ()})
     shared = first[: next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)]
@@ -123,23 +123,23 @@ def test_what_varies_comes_last() -> None:
 
 def test_lessons_block_is_empty_without_lessons_and_the_same_for_all_problems() -> None:
     """An empty library changes no prompt; a full one gives the same bytes every time."""
-    loaded = prompts.load()
+    loaded = templates.load()
     assert loaded.render("lessons", lessons=()) == ""
     block = loaded.render("lessons", lessons=VARIABLES["lessons"])
-    assert block == prompts.load().render("lessons", lessons=VARIABLES["lessons"])
+    assert block == templates.load().render("lessons", lessons=VARIABLES["lessons"])
     assert "[3] When a border is shared" in block
 
 
 def test_lesson_cannot_pose_as_two() -> None:
     """A line break inside a lesson does not begin a new one."""
-    block = prompts.load().render("lessons", lessons=[{"id": 1, "text": "Do this.\n[2] Do that."}])
+    block = templates.load().render("lessons", lessons=[{"id": 1, "text": "Do this.\n[2] Do that."}])
     assert "\n[2]" not in block
 
 
 def test_template_syntax_inside_texts_is_not_evaluated() -> None:
     """Jinja signs in a lesson, a problem or an attempt are plain characters."""
     evil = "{{ 7 * 7 }} {% for x in y %} {# gone #} {{ problem.__class__ }}"
-    loaded = prompts.load()
+    loaded = templates.load()
     assert evil in loaded.render("solve/user", problem={"question": evil})
     assert evil in loaded.render("lessons", lessons=[{"id": 1, "text": evil}])
 
@@ -149,7 +149,7 @@ def test_templates_run_in_a_sandbox(tmp_path: Path) -> None:
     (tmp_path / "solve").mkdir()
     (tmp_path / "solve" / "user.md.jinja").write_text("{{ problem.__class__.__mro__ }}")
     with pytest.raises(TemplateError, match="unsafe"):
-        prompts.load(override=tmp_path).render("solve/user", problem=object())
+        templates.load(override=tmp_path).render("solve/user", problem=object())
 
 
 TAGS = st.sampled_from(["attempt", "lessons", "feedback"])
@@ -187,22 +187,22 @@ def test_override_wins_over_the_set_and_the_set_over_default(tmp_path: Path) -> 
     """A template is taken from the override folder, then from the set, then from default."""
     (tmp_path / "contrast").mkdir()
     (tmp_path / "contrast" / "group.md.jinja").write_text("Mine: {{ problem.question }}\n")
-    paper, mine = prompts.load("paper"), prompts.load("paper", tmp_path)
+    paper, mine = templates.load("paper"), templates.load("paper", tmp_path)
     assert mine.render("contrast/group", problem={"question": "Why?"}) == "Mine: Why?"
     assert mine.source("summarize/rollout") == paper.source("summarize/rollout")
-    assert paper.source("summarize/rollout") != prompts.load().source("summarize/rollout")
-    assert paper.source("judge/answer") == prompts.load().source("judge/answer")
+    assert paper.source("summarize/rollout") != templates.load().source("summarize/rollout")
+    assert paper.source("judge/answer") == templates.load().source("judge/answer")
     assert mine.hash("contrast/group") != paper.hash("contrast/group")
-    assert mine.hash("judge/answer") == prompts.load().hash("judge/answer")
+    assert mine.hash("judge/answer") == templates.load().hash("judge/answer")
 
 
 def test_hash_changes_with_a_part(tmp_path: Path) -> None:
     """The hash covers what a template includes: another form of lessons is another prompt."""
     (tmp_path / "parts").mkdir()
     (tmp_path / "parts" / "lesson.md.jinja").write_text("A lesson has {{ max_words }} words.\n")
-    assert prompts.load(override=tmp_path).hash("contrast/group") != prompts.load().hash("contrast/group")
-    assert prompts.load(override=tmp_path).hash("judge/answer") == prompts.load().hash("judge/answer")
-    assert len(prompts.load().hash("contrast/group")) == 12
+    assert templates.load(override=tmp_path).hash("contrast/group") != templates.load().hash("contrast/group")
+    assert templates.load(override=tmp_path).hash("judge/answer") == templates.load().hash("judge/answer")
+    assert len(templates.load().hash("contrast/group")) == 12
 
 
 @pytest.mark.parametrize(
@@ -222,39 +222,39 @@ def test_broken_override_is_found_when_it_is_loaded(tmp_path: Path, file: str, t
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text(text)
     with pytest.raises(TemplateError, match=message):
-        prompts.load(override=tmp_path)
+        templates.load(override=tmp_path)
 
 
 def test_file_that_is_no_text_is_an_error(tmp_path: Path) -> None:
     """A template that is not UTF-8 is named."""
     (tmp_path / "repair.md.jinja").write_bytes(b"\xff\xfe")
     with pytest.raises(TemplateError, match=r"repair\.md\.jinja cannot be read"):
-        prompts.load(override=tmp_path)
+        templates.load(override=tmp_path)
 
 
 def test_unknown_key_of_a_set_is_an_error(tmp_path: Path) -> None:
     """A key of set.toml that does not exist is rejected, with the nearest one."""
     (tmp_path / "set.toml").write_text('sumaries = "never"')
     with pytest.raises(UnknownKey, match="did you mean 'summaries'"):
-        prompts.load(override=tmp_path)
+        templates.load(override=tmp_path)
 
 
 def test_settings_come_with_the_set(tmp_path: Path) -> None:
     """The paper's set summarises every rollout; an override may say otherwise."""
-    assert prompts.load().settings == prompts.PromptSettings("when-long", "batch")
-    assert prompts.load("paper").settings == prompts.PromptSettings("always", "batch")
+    assert templates.load().settings == templates.PromptSettings("when-long", "batch")
+    assert templates.load("paper").settings == templates.PromptSettings("always", "batch")
     (tmp_path / "set.toml").write_text('consolidate = "each"')
-    assert prompts.load("paper", tmp_path).settings.consolidate == "each"
+    assert templates.load("paper", tmp_path).settings.consolidate == "each"
 
 
 def test_unknown_names_list_what_there_is(tmp_path: Path) -> None:
     """A set, template or folder that does not exist is named beside those that do."""
     with pytest.raises(TemplateError, match=r"no prompt set 'papre'.*default.*paper"):
-        prompts.load("papre")
+        templates.load("papre")
     with pytest.raises(TemplateError, match=r"no prompt template 'contrast/grup'.*contrast/group"):
-        prompts.load().render("contrast/grup")
+        templates.load().render("contrast/grup")
     with pytest.raises(TemplateError, match="does not exist"):
-        prompts.load(override=tmp_path / "absent")
+        templates.load(override=tmp_path / "absent")
 
 
 def test_hidden_rewards_and_reference_leave_no_trace() -> None:
@@ -262,7 +262,7 @@ def test_hidden_rewards_and_reference_leave_no_trace() -> None:
     attempt = VARIABLES["attempts"][0] | {"reward": None, "advantage": None, "feedback": "", "scores": []}
     given_here = VARIABLES | {"attempts": [attempt], "attempt": attempt, "reference": None}
     for name in ("contrast/group", "summarize/rollout"):
-        text = prompts.load().render(name, **given_here)
+        text = templates.load().render(name, **given_here)
         assert "reward None" not in text
         assert "<reference-" not in text
         assert "<feedback-" not in text

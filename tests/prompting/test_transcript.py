@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.transcript import LEAST, cut, level, transcript
+from tfgrpo.prompting.transcript import LEAST, cut, level, transcript
 from tfgrpo.types import Message
 
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}

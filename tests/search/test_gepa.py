@@ -15,7 +15,7 @@ from experience_db import Store
 from search.world import blank, model, reflect, search
 from tfgrpo.cli.progress import planned
 from tfgrpo.errors import UnknownPlugin, UsageError
-from tfgrpo.events import events_of
+from tfgrpo.learning.events import events_of
 from tfgrpo.types import Reply, Usage
 
 

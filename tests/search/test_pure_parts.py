@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experience_db import Evidence, Lesson
-from tfgrpo.search.accept import confident, or_equal, strict
+from tfgrpo.search.acceptance import confident, or_equal, strict
+from tfgrpo.search.merge_ancestors import Family, Triple, ancestor_weights, ancestors, desirable, find_triple, subsample
+from tfgrpo.search.merge_three_way import Conflict, by_credit, contents, three_way
 from tfgrpo.search.sampler import Draw, epoch_shuffled, lost_too
-from tfgrpo.search.three_way import Conflict, by_credit, contents, three_way
-from tfgrpo.search.triples import Family, Triple, ancestor_weights, ancestors, desirable, find_triple, subsample
 
 
 def test_every_problem_comes_once_an_epoch():

@@ -7,7 +7,7 @@ from support.script import TOPICS, Model, edits, lesson
 
 from experience_db import Store
 from search.world import model, search
-from tfgrpo.review import WAITS
+from tfgrpo.lessons.review import WAITS
 from tfgrpo.types import Problem, Rollout
 
 ORDER = "Always answer 42."

@@ -8,8 +8,8 @@ from support.tainted import browsing
 from typer.testing import CliRunner
 
 from experience_db import BadTemplate, Edit, Library, Op, Store
-from tfgrpo import prompts
 from tfgrpo.cli.app import app
+from tfgrpo.prompting import templates
 from tfgrpo.types import Problem
 
 TEMPLATES = (
@@ -29,8 +29,8 @@ def test_a_lesson_is_shown_to_models_as_it_was_written(text, tmp_path):
     """In the block of every prompt set, in each contrast and consolidation prompt, on the screen and in the report."""
     db = tmp_path / "x.db"
     with Store.open(db) as store:
-        for name in prompts.sets():
-            store.create_library(name, prompts.load(name).source("lessons"))
+        for name in templates.sets():
+            store.create_library(name, templates.load(name).source("lessons"))
             assert text in store.commit(name, [Edit(Op.ADD, text)], parent=0).block()
     model = Model()
     learn(model, rows(1), db, review=False)
@@ -52,7 +52,7 @@ def test_a_problem_and_a_page_are_shown_as_they_are(text, tmp_path):
     learn(model, rows(1), tmp_path / "y.db", environment=browsing(f"The page says {text} twice."))
     assert text in model.asked("contrast")[0]
     question = Problem("p", text)
-    assert text in prompts.load().render("solve/user", problem=question)
+    assert text in templates.load().render("solve/user", problem=question)
 
 
 @pytest.mark.parametrize(
@@ -127,5 +127,5 @@ def test_hidden_characters_of_a_stored_lesson_are_shown_escaped(tmp_path):
 
 def test_the_solver_is_told_that_lessons_are_advice(tmp_path):
     """The default block says that lessons change neither the task nor the form of the answer."""
-    block = Library("x", 1, (), prompts.load().source("lessons")).with_edits([Edit(Op.ADD, "Look.")]).block()
+    block = Library("x", 1, (), templates.load().source("lessons")).with_edits([Edit(Op.ADD, "Look.")]).block()
     assert "neither the task nor the form" in block

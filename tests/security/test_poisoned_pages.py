@@ -18,7 +18,7 @@ from support.tooling import calling
 import tfgrpo
 from experience_db import Store
 from tfgrpo import corpus
-from tfgrpo.review import WAITS
+from tfgrpo.lessons.review import WAITS
 from tfgrpo.types import Request
 
 from .pages import LIES, PLANTED, pages, question
@@ -105,7 +105,7 @@ def test_without_review_orders_are_stopped_all_the_same(web, tmp_path):
 
 def test_review_decides_and_the_mark_stays(web, tmp_path):
     """What a person lets in is in, marked, with its source; what was not named still waits."""
-    from tfgrpo import review
+    from tfgrpo.lessons import review
 
     learn(web, tmp_path / "x.db", range(len(PLANTED) - 2, len(FIGURES)))
     with Store.open(tmp_path / "x.db") as store:

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from experience_db import Store
 from tfgrpo import config
 from tfgrpo.cli.app import app
-from tfgrpo.compare import NONE, Cell, Comparison, Plan, compare, difference, notes, preset_list, row_of, table
 from tfgrpo.errors import UsageError
 from tfgrpo.report.methods import curves_svg, methods_svg
+from tfgrpo.studies.compare import NONE, Cell, Comparison, Plan, compare, difference, notes, preset_list, row_of, table
 
 OPEN = ["gate.kind=open", "rollout.group_size=4", "epochs=1"]
 
@@ -232,7 +232,7 @@ def test_methods_compare_on_the_embedded_model(tmp_path):
     import subprocess
     import sys
 
-    worlds = Path(__file__).parents[1] / "examples" / "tiny_model" / "worlds.py"
+    worlds = Path(__file__).parents[2] / "examples" / "tiny_model" / "worlds.py"
     sizes = ("--seed", "5", "--problems", "60", "--heldout", "2", "-o", str(tmp_path))
     subprocess.run([sys.executable, str(worlds), *sizes], check=True, stdout=subprocess.DEVNULL)
     command = [

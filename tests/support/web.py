@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tfgrpo.listen import in_background
+from tfgrpo.system.http_server import in_background
 
 
 @dataclass(frozen=True)

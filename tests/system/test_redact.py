@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfgrpo.backends.transports import address
-from tfgrpo.redact import HIDDEN, addresses, cleaned, hide, hider, spoken, url_secrets
+from tfgrpo.system.redact import HIDDEN, addresses, cleaned, hide, hider, spoken, url_secrets
 
 KEY = 'k+ö/y"\\=secret'
 secrets = st.text(min_size=6, max_size=20).filter(lambda text: len(set(text) - set("* ")) > 2)

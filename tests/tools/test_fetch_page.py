@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from support.web import Answer, Asked, Web
 
 from tfgrpo import corpus
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.corpus import Page
 from tfgrpo.errors import ProviderError, UsageError
-from tfgrpo.retry import RetryPolicy
 from tfgrpo.tools.base import ToolResult
 from tfgrpo.tools.fetch_page import FetchPage, make
 from tfgrpo.tools.fetch_page_text import parts

@@ -10,10 +10,10 @@ import pytest
 from support.web import Answer, Asked, Web
 
 from tfgrpo import corpus
-from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.adaptive_rate import Pace
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.corpus import Page
 from tfgrpo.errors import EndpointError, UsageError
-from tfgrpo.retry import RetryPolicy
 from tfgrpo.tools.base import ToolResult
 from tfgrpo.tools.providers import PROVIDERS, provider_for
 from tfgrpo.tools.providers.own import Ddgs

@@ -16,7 +16,7 @@ from tfgrpo.graders import Choice, Exact, Grader, Numeric, from_function
 from tfgrpo.graders.judge import Judge
 from tfgrpo.graders.web_qa import WebQA
 from tfgrpo.graders.weighted import Weighted
-from tfgrpo.prompts import Prompts
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.tools import Tool
 from tfgrpo.tools.fetch_page import FetchPage
 from tfgrpo.tools.mcp import McpTool

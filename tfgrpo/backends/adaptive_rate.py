@@ -16,9 +16,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from tfgrpo.backends.minute import Minute, Turn
+from tfgrpo.backends.rate_window import Minute, Turn
+from tfgrpo.backends.retry import Transient, Unreachable
 from tfgrpo.errors import EndpointError, UsageError
-from tfgrpo.retry import Transient, Unreachable
 
 OVERLOADED = {429, 503, 529}
 RECENT = 16

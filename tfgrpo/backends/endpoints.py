@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from tfgrpo import config as configuration
 from tfgrpo import registry
+from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.faults import public
 from tfgrpo.backends.limited import Ledger
-from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.pricing import Price, known_price
 from tfgrpo.backends.scripted import Scripted
-from tfgrpo.engine_config import EndpointConfig, EngineConfig
+from tfgrpo.config.engine import EndpointConfig, EngineConfig
 from tfgrpo.errors import UsageError
-from tfgrpo.pricing import Price, known_price
 
 
 @dataclass(frozen=True, slots=True)

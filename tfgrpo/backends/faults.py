@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.retry import Transient
 from tfgrpo.types import FailureKind
 
 LONGEST_DETAIL = 300

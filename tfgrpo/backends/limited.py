@@ -16,12 +16,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.joined import Joined
-from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
-from tfgrpo.pricing import Price
-from tfgrpo.retry import Transient
 from tfgrpo.types import Reply, Request, Usage
 
 CHARACTERS_PER_TOKEN = 3.0

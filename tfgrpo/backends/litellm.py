@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
-from tfgrpo.backends.dialect import Dialect
+from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
-from tfgrpo.backends.negotiated import negotiated, renegotiated
+from tfgrpo.backends.negotiation import negotiated, renegotiated
+from tfgrpo.backends.pricing import Price, known_price
+from tfgrpo.backends.retry import Transient
 from tfgrpo.backends.wire import body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.pricing import Price, known_price
-from tfgrpo.redact import url_secrets
-from tfgrpo.retry import Transient
+from tfgrpo.system.redact import url_secrets
 from tfgrpo.types import FailureKind, Reply, Request
 
 NO_KEY = re.compile(

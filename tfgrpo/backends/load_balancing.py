@@ -10,8 +10,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.pace import Pace
 from tfgrpo.errors import EndpointError
 from tfgrpo.types import Reply, Request
 

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tfgrpo.backends.dialect import Dialect
+from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.faults import Where
-from tfgrpo.retry import Renegotiated
+from tfgrpo.backends.retry import Renegotiated
 from tfgrpo.types import FailureKind, Reply, Request
 
 log = logging.getLogger(__name__)

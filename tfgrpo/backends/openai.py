@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from tfgrpo.backends.dialect import Dialect
+from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.faults import Where, detail_of, disconnected, from_status, retry_after
-from tfgrpo.backends.negotiated import negotiated, renegotiated
+from tfgrpo.backends.negotiation import negotiated, renegotiated
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import Transient, Unreachable
 from tfgrpo.backends.transports import TRANSPORTS, NotDelivered, Transport
 from tfgrpo.backends.wire import body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
-from tfgrpo.pricing import Price
-from tfgrpo.redact import spoken, url_secrets
-from tfgrpo.retry import Transient, Unreachable
+from tfgrpo.system.redact import spoken, url_secrets
 from tfgrpo.types import FailureKind, Reply, Request
 
 OPENAI_URL = "https://api.openai.com/v1"

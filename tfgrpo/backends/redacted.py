@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.errors import ProviderError
-from tfgrpo.redact import cleaned
+from tfgrpo.system.redact import cleaned
 from tfgrpo.types import Reply, Request
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.retry import RetryPolicy, with_retries
+from tfgrpo.backends.retry import RetryPolicy, with_retries
 from tfgrpo.types import Reply, Request
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from tfgrpo.backends.dialect import Dialect
+from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.faults import Where
 from tfgrpo.backends.litellm import LiteLLM
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.pricing import Price
-from tfgrpo.retry import Transient
 
 COOLDOWN = 30.0
 """Seconds for which a deployment that failed is left alone."""

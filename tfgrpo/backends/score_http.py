@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import Transient
 from tfgrpo.backends.score import forced_ids
 from tfgrpo.backends.wire import usage_of
 from tfgrpo.errors import EndpointError
-from tfgrpo.pricing import Price
-from tfgrpo.retry import Transient
 from tfgrpo.types import FailureKind, Reply, Request
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tfgrpo import config as configuration
+from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.coalesced import Coalesced, Memory
 from tfgrpo.backends.journaled import Journal, Journaled
 from tfgrpo.backends.limited import Ledger, Limited
-from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.load_balancing import Spread
 from tfgrpo.backends.redacted import Redacted
 from tfgrpo.backends.retried import Retried
-from tfgrpo.backends.spread import Spread
-from tfgrpo.redact import hider
-from tfgrpo.retry import RetryPolicy
+from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.system.redact import hider
 
 if TYPE_CHECKING:
-    from tfgrpo.pricing import Price
+    from tfgrpo.backends.pricing import Price
 
 
 def stacked(  # noqa: PLR0913  (one for each wrapper)

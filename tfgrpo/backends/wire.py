@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tfgrpo.backends.dialect import Dialect, response_format
+from tfgrpo.backends.capabilities import Dialect, response_format
 from tfgrpo.backends.faults import Where, from_error_in_body
 from tfgrpo.backends.joined import Joined, gathered
-from tfgrpo.pricing import Price
-from tfgrpo.retry import Transient
+from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.retry import Transient
 from tfgrpo.types import FailureKind, Message, Reply, Request, Usage
 
 

@@ -82,7 +82,7 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 def without_keys(text: str) -> str:
     """Return what may be shown of a message or a traceback."""
     from tfgrpo import config as configuration
-    from tfgrpo.redact import spoken
+    from tfgrpo.system.redact import spoken
 
     return spoken(text, configuration.secrets())
 

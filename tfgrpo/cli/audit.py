@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgrpo import audit as auditing
 from tfgrpo.cli import options as o
+from tfgrpo.studies import audit as auditing
 
 
 def audit(

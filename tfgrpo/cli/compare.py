@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
-from tfgrpo import compare as comparing
 from tfgrpo.cli import options as o
 from tfgrpo.errors import UsageError
+from tfgrpo.studies import compare as comparing
 
 
 def compare(

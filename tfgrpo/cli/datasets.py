@@ -11,7 +11,7 @@ from tfgrpo import build
 from tfgrpo import config as configuration
 from tfgrpo import datasets as sets
 from tfgrpo.cli import options as o
-from tfgrpo.named_sets import NAMED_SETS, NamedSet
+from tfgrpo.datasets.named import NAMED_SETS, NamedSet
 
 
 def list_(json_: o.Json = False) -> None:

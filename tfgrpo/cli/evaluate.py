@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tfgrpo import api, transfer
+from tfgrpo import api
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import print_evaluation, print_matrix
 from tfgrpo.errors import UsageError
+from tfgrpo.studies import transfer
 
 
 def evaluate(

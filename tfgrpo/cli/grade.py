@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from experience_db.codec import to_json
-from tfgrpo import graded
 from tfgrpo.cli import options as o
 from tfgrpo.config import LearnConfig
 from tfgrpo.errors import NothingLearned, UsageError
+from tfgrpo.studies import grade_file
 
 
 def grade(
@@ -47,7 +47,7 @@ def grade(
         return
     if file is None:
         raise UsageError("no file named; give a .jsonl or .csv file of answers, or --selfcheck")
-    rows, summary = asyncio.run(graded.grade_file(file, grader, settings, db, prompts))
+    rows, summary = asyncio.run(grade_file.grade_file(file, grader, settings, db, prompts))
     lines = [to_json(row) for row in rows]
     if output:
         o.write(output, "\n".join(lines))
@@ -61,7 +61,7 @@ def grade(
 
 def _selfcheck(grader: str, settings: LearnConfig, db: Path | None, prompts: Path | None, json_: bool) -> None:
     """Print how often the grader was taken in."""
-    found, bill = asyncio.run(graded.suspect(grader, settings, db, prompts))
+    found, bill = asyncio.run(grade_file.suspect(grader, settings, db, prompts))
     told = {"grader": grader, "model": settings.grader.model or None, **found.summary(), **bill}
     if json_:
         o.print_json(told)

@@ -17,8 +17,8 @@ from tfgrpo.cli import options as o
 from tfgrpo.cli.live import progress
 from tfgrpo.cli.progress import Progress
 from tfgrpo.cli.show import print_learned
-from tfgrpo.events import EventFile, begun
-from tfgrpo.loop import Run
+from tfgrpo.learning.events import EventFile, begun
+from tfgrpo.learning.loop import Run
 
 
 def learn(

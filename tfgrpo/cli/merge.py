@@ -14,9 +14,9 @@ from tfgrpo.build import Setup
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import lessons
 from tfgrpo.errors import UsageError
-from tfgrpo.search import by_hand
-from tfgrpo.search.by_hand import Asked
-from tfgrpo.search.resolve import Judged, Resolved
+from tfgrpo.search import manual_merge
+from tfgrpo.search.manual_merge import Asked
+from tfgrpo.search.merge_conflicts import Judged, Resolved
 
 
 def merge(
@@ -42,9 +42,9 @@ def merge(
     if prefer not in ("", "a", "b"):
         raise UsageError(f"--prefer is a or b, not {prefer!r}")
     with Store.open(o.db_path(db), readonly=dry_run and model is None) as store:
-        wanted = by_hand.asked(store, _side(store, a, library), _side(store, b, library))
+        wanted = manual_merge.asked(store, _side(store, a, library), _side(store, b, library))
         found = asyncio.run(_resolved(store, wanted, prefer, model, base_url))
-        made = None if dry_run else by_hand.keep(store, wanted, found)
+        made = None if dry_run else manual_merge.keep(store, wanted, found)
         if json_:
             o.print_json(told(wanted, found, made))
             return
@@ -66,7 +66,7 @@ async def _resolved(
         if model is not None:
             setup = Setup(model, "exact", base_urls=tuple(base_url or ()), library=wanted.a.name)
             teacher = build.teacher_of(build.open_bench(setup, store, stack))
-        return await by_hand.resolved(store, wanted, prefer=prefer, teacher=teacher)
+        return await manual_merge.resolved(store, wanted, prefer=prefer, teacher=teacher)
 
 
 def lines(wanted: Asked, found: Resolved) -> list[str]:

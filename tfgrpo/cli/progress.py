@@ -9,8 +9,8 @@ from typing import Self
 import typer
 
 from tfgrpo import search
-from tfgrpo.loop import Run, step_summary
-from tfgrpo.summary import warnings
+from tfgrpo.learning.loop import Run, step_summary
+from tfgrpo.learning.summary import warnings
 from tfgrpo.types import Step, Usage
 
 FEW = 5

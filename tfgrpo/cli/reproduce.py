@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from experience_db.codec import finite
-from tfgrpo import recipe as recipes
-from tfgrpo import reproduce as running
 from tfgrpo.cli import options as o
 from tfgrpo.errors import UsageError
-from tfgrpo.estimate import Estimate
+from tfgrpo.studies import recipe_file
+from tfgrpo.studies import reproduce as running
+from tfgrpo.studies.estimate import Estimate
 from tfgrpo.types import Step
 
 
@@ -45,7 +45,7 @@ def reproduce(
     if name is None:
         _list(json_)
         return
-    recipe = recipes.load(name)
+    recipe = recipe_file.load(name)
     consent = yes or dry_run or not recipe.hosted
     planned = running.plan(
         recipe,
@@ -82,7 +82,7 @@ def reproduce(
 
 def _list(json_: bool) -> None:
     """Print what can be reproduced."""
-    known = [recipes.load(name) for name in recipes.names()]
+    known = [recipe_file.load(name) for name in recipe_file.names()]
     if json_:
         o.print_json({"recipes": {r.name: {"about": r.about, "model": r.learn.model} for r in known}})
         return

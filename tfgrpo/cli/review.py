@@ -12,11 +12,11 @@ import typer
 
 from experience_db import Evidence, Store, UnappliedEdit
 from tfgrpo import config as configuration
-from tfgrpo import review as reviewing
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import effect, lessons
 from tfgrpo.errors import UsageError
-from tfgrpo.scanners import Kind, described, scan, visible
+from tfgrpo.lessons import review as reviewing
+from tfgrpo.lessons.scanners import Kind, described, scan, visible
 
 Allow = Annotated[
     str, typer.Option("--allow", help="Findings that shall not stop it, between commas: instruction, url, code, ...")

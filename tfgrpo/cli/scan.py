@@ -19,8 +19,8 @@ from tfgrpo.cli.review import Allow
 from tfgrpo.cli.show import lessons
 from tfgrpo.cli.story import Lib
 from tfgrpo.errors import UsageError
-from tfgrpo.review import kinds
-from tfgrpo.scanners import described, scan, visible
+from tfgrpo.lessons.review import kinds
+from tfgrpo.lessons.scanners import described, scan, visible
 
 
 def scan_(

@@ -13,8 +13,8 @@ from experience_db import Evidence, Lesson, RoleUsage, Store, effect_of, own_wor
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
-from tfgrpo.loop import count
-from tfgrpo.scanners import visible
+from tfgrpo.learning.loop import count
+from tfgrpo.lessons.scanners import visible
 from tfgrpo.types import Step
 
 MOST_REASONS = 8

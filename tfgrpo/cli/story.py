@@ -15,9 +15,9 @@ from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store,
 from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import effect, lesson_line, lessons, number
-from tfgrpo.edits import estimate_tokens
-from tfgrpo.scanners import visible
-from tfgrpo.transcript import shorten
+from tfgrpo.lessons.edits import estimate_tokens
+from tfgrpo.lessons.scanners import visible
+from tfgrpo.prompting.transcript import shorten
 
 Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
 Id = Annotated[int, typer.Argument(help="Permanent id of the lesson.")]

@@ -14,7 +14,7 @@ import typer
 from tfgrpo import registry
 from tfgrpo.backends.base import close
 from tfgrpo.cli import options as o
-from tfgrpo.environments.opening import make_tools
+from tfgrpo.environments.factory import make_tools
 from tfgrpo.errors import UsageError
 from tfgrpo.tools import Tool, ToolResult
 from tfgrpo.tools.arguments import read

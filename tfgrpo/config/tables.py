@@ -17,17 +17,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tfgrpo import search_config
-from tfgrpo.engine_config import EngineConfig
-from tfgrpo.environment_config import CHOICES as ENVIRONMENT_CHOICES
-from tfgrpo.environment_config import LEAST as ENVIRONMENT_LEAST
-from tfgrpo.environment_config import EnvironmentConfig
+from tfgrpo.config import search as search_config
+from tfgrpo.config.engine import EngineConfig
+from tfgrpo.config.grader import GraderConfig
+from tfgrpo.config.lessons import LessonsConfig
+from tfgrpo.config.method import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
+from tfgrpo.config.rollout_environment import CHOICES as ENVIRONMENT_CHOICES
+from tfgrpo.config.rollout_environment import LEAST as ENVIRONMENT_LEAST
+from tfgrpo.config.rollout_environment import EnvironmentConfig
+from tfgrpo.config.search import SearchConfig
 from tfgrpo.errors import UnknownKey, UsageError
-from tfgrpo.grader_config import GraderConfig
-from tfgrpo.lessons_config import LessonsConfig
-from tfgrpo.method_config import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
-from tfgrpo.redact import url_secrets
-from tfgrpo.search_config import SearchConfig
+from tfgrpo.system.redact import url_secrets
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"

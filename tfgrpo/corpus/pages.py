@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from tfgrpo.datasets.rows import file_rows, json_kind
 from tfgrpo.errors import BadRow, UsageError
-from tfgrpo.rows import file_rows, json_kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfgrpo.corpus.index import Index
 from tfgrpo.corpus.pages import Page
-from tfgrpo.listen import in_background, until_stopped
+from tfgrpo.system.http_server import in_background, until_stopped
 
 if TYPE_CHECKING:
     from aiohttp import web

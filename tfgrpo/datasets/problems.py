@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tfgrpo.datasets.named import NAMED_SETS, NamedSet, complaint
+from tfgrpo.datasets.rows import file_rows, hub_rows, json_kind
 from tfgrpo.errors import BadRow, UsageError
-from tfgrpo.named_sets import NAMED_SETS, NamedSet, complaint
-from tfgrpo.rows import file_rows, hub_rows, json_kind
 from tfgrpo.types import Problem
 
 LONG = 24

@@ -15,6 +15,7 @@ from typing import Protocol, runtime_checkable
 from experience_db import Library
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.openai import OpenAI
+from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.score import Scorer, TinyScores, Tools
 from tfgrpo.backends.score_http import HttpScores
 from tfgrpo.backends.tiny.backend import Tiny
@@ -22,7 +23,6 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.executors import Executor
-from tfgrpo.pricing import Price
 from tfgrpo.types import FailureKind, Message, Problem, Rollout
 
 

@@ -19,7 +19,7 @@ from tfgrpo.environments.single_turn import SingleTurn
 from tfgrpo.environments.tool_loop import ToolLoop
 from tfgrpo.environments.wrapped import Agent, Wrapped
 from tfgrpo.errors import UsageError
-from tfgrpo.prompts import Prompts
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.tools import Tool
 from tfgrpo.tools.journaled import ToolDesk
 

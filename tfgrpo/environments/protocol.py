@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from tfgrpo.environments.spoken import Functions, Speech, Text
+from tfgrpo.environments.tool_calling import Functions, Speech, Text
 from tfgrpo.tools import ToolSpec
 
 FACT = "takes tools"

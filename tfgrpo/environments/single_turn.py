@@ -10,7 +10,7 @@ from experience_db import Library
 from tfgrpo.backends.base import Backend
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.prompts import Prompts
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Request, Rollout
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tfgrpo.environments import tool_text
 from tfgrpo.environments.tool_text import Asked
-from tfgrpo.prompts import Prompts
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.tools import ToolSpec
 from tfgrpo.types import Message, Reply
 

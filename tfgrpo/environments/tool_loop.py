@@ -14,20 +14,20 @@ from typing import Any, cast
 
 from experience_db import Library
 from tfgrpo.backends.base import Backend
-from tfgrpo.environment_config import EnvironmentConfig
+from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.environments import context
 from tfgrpo.environments.base import Slot
+from tfgrpo.environments.conversation import Talk
 from tfgrpo.environments.protocol import Protocols
-from tfgrpo.environments.spoken import Speech, Told
-from tfgrpo.environments.talk import Talk
+from tfgrpo.environments.tool_calling import Speech, Told
 from tfgrpo.environments.tool_text import Asked
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.executors import Local
-from tfgrpo.prompts import Prompts
+from tfgrpo.prompting.templates import Prompts
+from tfgrpo.prompting.transcript import cut
 from tfgrpo.tools import Tool
 from tfgrpo.tools.arguments import read
 from tfgrpo.tools.journaled import Place, Session, ToolDesk
-from tfgrpo.transcript import cut
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Reply, Request, Rollout, ToolCall
 
 TRIES = 6

@@ -19,7 +19,7 @@ from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
-from tfgrpo.redact import cleaned, hider
+from tfgrpo.system.redact import cleaned, hider
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, ToolCall, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]]

@@ -18,13 +18,13 @@ from statistics import fmean
 from typing import Any
 
 from experience_db import Lesson, Library, Op, Store
-from tfgrpo import measure
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError, UsageError
+from tfgrpo.evaluation import measure
+from tfgrpo.evaluation.measure import Evaluation
 from tfgrpo.graders.extract import final_answer, normalise
-from tfgrpo.measure import Evaluation
+from tfgrpo.lessons.summarize import Teacher, ask_edits
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.rollout import Actor, Graded
-from tfgrpo.summarize import Teacher, ask_edits
 from tfgrpo.types import Problem, Sampling, Usage
 
 NAMES = ("same", *measure.CONTROLS, "tips", "best-of-n")

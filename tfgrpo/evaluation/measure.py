@@ -11,8 +11,8 @@ from typing import Any
 from experience_db import Library
 from tfgrpo import stats
 from tfgrpo.errors import NothingLearned, UsageError
-from tfgrpo.loop import count
-from tfgrpo.prompts import Prompts
+from tfgrpo.learning.loop import count
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.rollout import Actor, Graded, measure
 from tfgrpo.types import Problem, Sampling, Usage
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tfgrpo.advantages.moments import mean
+from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.edit_scores import (
     adaptive_beta,
     effective_sample_size,
@@ -26,8 +27,7 @@ from tfgrpo.edit_scores import (
 )
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.score_kinds import KINDS, exact_texts, wide
-from tfgrpo.gates.sides import WIDTH, Floor, Sides, coverage_of, known
-from tfgrpo.method_config import EditScoreConfig
+from tfgrpo.gates.scored_rollouts import WIDTH, Floor, Sides, coverage_of, known
 
 RATIOS = ("surrogate", "gspo", "hicra")
 """Kinds that a linear KL penalty may join."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal, get_args
 
+from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha, Rule
 from tfgrpo.gates.comparison import LITE, Design
@@ -13,7 +14,6 @@ from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.open import OpenGate
 from tfgrpo.gates.paired import Companions, PairedGate
 from tfgrpo.gates.prefiltered import PrefilteredGate
-from tfgrpo.method_config import EditScoreConfig
 
 TouchBy = Literal["auto", "word", "likelihood"]
 

@@ -8,8 +8,8 @@ from experience_db import Evidence, Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Rewards, Trial
 from tfgrpo.gates.comparison import Design, compare
-from tfgrpo.gates.findings import decision, detail
 from tfgrpo.gates.touch import Touched
+from tfgrpo.gates.verdicts import decision, detail
 
 
 async def harm_check(

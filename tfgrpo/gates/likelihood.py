@@ -17,15 +17,15 @@ from typing import Protocol, TypeVar
 from experience_db import Edit, Evidence, Library, Op
 from tfgrpo import stats
 from tfgrpo.advantages.moments import mean
+from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.edit_scores import distinguishable, forgetting_veto
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import edit_score
 from tfgrpo.gates.base import UNJUDGED, Trial, fingerprint
 from tfgrpo.gates.edit_score import gains, penalty
-from tfgrpo.gates.sides import RIGHT, Floor, Sides, coverage_of, floor_of
+from tfgrpo.gates.scored_rollouts import RIGHT, Floor, Sides, coverage_of, floor_of
 from tfgrpo.gates.touch import lesson_texts, words
-from tfgrpo.method_config import EditScoreConfig
 from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Rollout, Verdict
 
 Null = tuple[str, list[Sides]]

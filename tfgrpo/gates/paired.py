@@ -16,11 +16,11 @@ from experience_db import Edit, Evidence, Library, Op
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.gates.base import Rewards, Trial, fingerprint
-from tfgrpo.gates.changes import changes_of
 from tfgrpo.gates.comparison import Comparison, Design, compare
 from tfgrpo.gates.eprocess import Outcome
-from tfgrpo.gates.findings import companion_reason, decision, gate_evidence, leave_one_out_evidence, reason
+from tfgrpo.gates.log_prob_changes import changes_of
 from tfgrpo.gates.touch import Touched, touched, union
+from tfgrpo.gates.verdicts import companion_reason, decision, gate_evidence, leave_one_out_evidence, reason
 from tfgrpo.types import Problem, Proposal, Verdict
 
 Companions = Literal["harmless", "useful"]

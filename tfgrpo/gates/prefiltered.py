@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from experience_db import Library
 from tfgrpo.gates.base import Rewards, Trial
-from tfgrpo.gates.changes import Changes
 from tfgrpo.gates.likelihood import LikelihoodGate
+from tfgrpo.gates.log_prob_changes import Changes
 from tfgrpo.gates.paired import PairedGate
 from tfgrpo.types import Proposal, Verdict
 

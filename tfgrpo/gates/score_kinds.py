@@ -34,7 +34,7 @@ from tfgrpo.edit_scores import (
 from tfgrpo.edit_scores.surrogate import Aggregation
 from tfgrpo.edit_scores.tokens import log_ratios
 from tfgrpo.errors import UsageError
-from tfgrpo.gates.sides import RIGHT, WIDTH, Floor, Sides
+from tfgrpo.gates.scored_rollouts import RIGHT, WIDTH, Floor, Sides
 from tfgrpo.types import Group
 
 Width = str | Mapping[str, float]

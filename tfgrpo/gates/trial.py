@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from experience_db import Library
+from tfgrpo.edit_scores.teacher_forced import Likelihood
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
-from tfgrpo.likelihood import Likelihood
+from tfgrpo.lessons.summarize import Teacher, paraphrase
 from tfgrpo.rollout import Actor, measure
-from tfgrpo.summarize import Teacher, paraphrase
 from tfgrpo.types import Group, Problem, Rollout, Sampling
 
 

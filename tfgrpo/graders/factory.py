@@ -10,23 +10,23 @@ from typing import Any
 
 from experience_db import Journal, Store
 from tfgrpo import registry
+from tfgrpo.backends.adaptive_rate import Pace
+from tfgrpo.backends.endpoints import Line, endpoint
 from tfgrpo.backends.limited import Budget, Ledger, Limited
 from tfgrpo.backends.metered import Metered, Tally
-from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.backends.stack import stacked
-from tfgrpo.engine_config import EngineConfig
+from tfgrpo.config.engine import EngineConfig
+from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
-from tfgrpo.grader_config import GraderConfig
 from tfgrpo.graders import Grader, from_function
-from tfgrpo.graders.asking import ROLE, Asking, NeedsModel
 from tfgrpo.graders.judge import NEEDS, Judge
-from tfgrpo.graders.trials import self_check
+from tfgrpo.graders.self_test import self_check
+from tfgrpo.graders.votes import ROLE, Asking, NeedsModel
 from tfgrpo.graders.web_qa import WebQA
 from tfgrpo.graders.weighted import Weighted
-from tfgrpo.lines import Line, endpoint
-from tfgrpo.prompts import Prompts
-from tfgrpo.retry import RetryPolicy
+from tfgrpo.prompting.templates import Prompts
 
 FREE = frozenset({"base_url", "self_check", "calls", "tokens"})
 """Keys that do not change what a grader says."""

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import GraderError
-from tfgrpo.grader_config import GraderConfig
 from tfgrpo.graders import judge_group
-from tfgrpo.graders.asking import Asking, Question, ask, sampling, shortened
 from tfgrpo.graders.base import unscored
 from tfgrpo.graders.extract import after_thinking
-from tfgrpo.graders.verdicts import Verdict, VerdictReply, read_verdict
+from tfgrpo.graders.judge_reply import Verdict, VerdictReply, read_verdict
+from tfgrpo.graders.votes import Asking, Question, ask, sampling, shortened
 from tfgrpo.types import Failure, FailureKind, Problem, Rollout, Score
 
 NEEDS = "needs a model of its own; name one with -s grader.model=openai/NAME, or under [grader] in the file of --config"

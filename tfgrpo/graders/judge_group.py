@@ -19,9 +19,8 @@ from statistics import fmean
 
 from pydantic import BaseModel
 
-from tfgrpo.grader_config import GraderConfig
-from tfgrpo.graders.asking import Asking, Question, ask, sampling
-from tfgrpo.graders.verdicts import (
+from tfgrpo.config.grader import GraderConfig
+from tfgrpo.graders.judge_reply import (
     SIDES,
     GradesReply,
     RankReply,
@@ -31,6 +30,7 @@ from tfgrpo.graders.verdicts import (
     read_ranking,
     read_verdict,
 )
+from tfgrpo.graders.votes import Asking, Question, ask, sampling
 from tfgrpo.types import Failure, Problem, Score
 
 Mode = Callable[[Asking, GraderConfig, Problem, Sequence[str], str], Awaitable[dict[str, Score]]]

@@ -7,9 +7,9 @@ import sys
 from functools import cache
 from typing import Any
 
-from tfgrpo import workers
 from tfgrpo.errors import GraderError
-from tfgrpo.workers import Pool, WorkerLost
+from tfgrpo.system import workers
+from tfgrpo.system.workers import Pool, WorkerLost
 
 
 class Worker(workers.Worker):

@@ -9,11 +9,11 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from tfgrpo.backends.base import Backend
 from tfgrpo.boundary import failure_of
+from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Executor
-from tfgrpo.grader_config import GraderConfig
 from tfgrpo.graders.base import Grader
-from tfgrpo.prompts import Prompts
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.types import Failure, Message, Request, Sampling
 
 T = TypeVar("T")

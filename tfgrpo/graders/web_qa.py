@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from tfgrpo.grader_config import GraderConfig
-from tfgrpo.graders.asking import Asking
+from tfgrpo.config.grader import GraderConfig
 from tfgrpo.graders.base import no_reference
 from tfgrpo.graders.extract import after_thinking, final_answer
 from tfgrpo.graders.judge import judge_answer, rubric
+from tfgrpo.graders.votes import Asking
 from tfgrpo.types import Problem, Rollout, Score
 
 _PUNCTUATION = frozenset(string.punctuation)

@@ -9,8 +9,8 @@ from functools import partial
 
 from tfgrpo.backends.base import close
 from tfgrpo.executors import Executor, Local
-from tfgrpo.graders.asking import Asking, NeedsModel
 from tfgrpo.graders.base import Grader, grade
+from tfgrpo.graders.votes import Asking, NeedsModel
 from tfgrpo.types import Problem, Rollout, Score
 
 

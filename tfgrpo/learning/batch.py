@@ -14,10 +14,10 @@ from typing import Any
 
 from experience_db import Library
 from tfgrpo.config import LearnConfig
-from tfgrpo.method import RETRY, Memory, accuracy, choose, form, monitored, per_batch, unsolved, with_earlier
+from tfgrpo.lessons.summarize import Contrast, Effects, Teacher, contrast
+from tfgrpo.methods.method import RETRY, Memory, accuracy, choose, form, monitored, per_batch, unsolved, with_earlier
 from tfgrpo.rollout import Actor, complete, incomplete, run_group
 from tfgrpo.selection import Action, next_wave, sampling_action
-from tfgrpo.summarize import Contrast, Effects, Teacher, contrast
 from tfgrpo.types import Group, GroupStatus, Problem, Sampling, Verdict
 
 

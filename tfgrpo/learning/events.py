@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from experience_db.codec import to_json
 from tfgrpo.errors import UsageError
-from tfgrpo.loop import Run, step_summary
+from tfgrpo.learning.loop import Run, step_summary
 from tfgrpo.types import Step, Verdict
 
 

@@ -14,23 +14,23 @@ from functools import partial
 from typing import Any
 
 from experience_db import Evidence, Library, Store, effect_of, own_words
-from tfgrpo.ahead import Batch, Refused, beside, rebased, standing, taught, uses
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally, total
 from tfgrpo.config import LearnConfig
-from tfgrpo.consolidate import Consolidated, consolidate
 from tfgrpo.datasets import batches
+from tfgrpo.edit_scores.teacher_forced import Likelihood
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates import Gate, OpenGate, final, harm_check
-from tfgrpo.likelihood import Likelihood
-from tfgrpo.method import NEW, Memory, begin, remember
-from tfgrpo.review import Rules, decided_before, hold, question, screen, waiting
+from tfgrpo.gates.trial import HeldoutTrial
+from tfgrpo.learning.batch import Conditions, Taught
+from tfgrpo.learning.overlap import Batch, Refused, beside, rebased, standing, taught, uses
+from tfgrpo.learning.progress import Watch
+from tfgrpo.lessons.consolidate import Consolidated, consolidate
+from tfgrpo.lessons.review import Rules, decided_before, hold, question, screen, waiting
+from tfgrpo.lessons.summarize import Contrast, Teacher, in_words
+from tfgrpo.methods.method import NEW, Memory, begin, remember
 from tfgrpo.rollout import Actor, measure
-from tfgrpo.summarize import Contrast, Teacher, in_words
-from tfgrpo.teach import Conditions, Taught
-from tfgrpo.trial import HeldoutTrial
 from tfgrpo.types import Group, Problem, Rollout, Sampling, Step, Usage, Verdict
-from tfgrpo.watch import Watch
 
 MOST_GROUPS = 512
 """Groups whose rollouts are kept for edit scores."""

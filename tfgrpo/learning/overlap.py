@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from experience_db import Library, Store
 from tfgrpo.executors import Executor
-from tfgrpo.teach import Conditions, Taught, teach
+from tfgrpo.learning.batch import Conditions, Taught, teach
 from tfgrpo.types import Group, Problem, Proposal, Verdict
 
 T = TypeVar("T")

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally, total
-from tfgrpo.backends.pace import Pace
 from tfgrpo.types import Group, Usage
 
 ONCE = ("evaluate",)

@@ -11,8 +11,8 @@ from experience_db.codec import finite
 from tfgrpo import stats
 from tfgrpo.backends.metered import total
 from tfgrpo.gates import OpenGate
-from tfgrpo.loop import Run, count, failures, step_summary
-from tfgrpo.review import notices
+from tfgrpo.learning.loop import Run, count, failures, step_summary
+from tfgrpo.lessons.review import notices
 from tfgrpo.types import Group, Rollout, Score, Step
 
 NOT_KEPT = Rollout("", 0)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from experience_db import Edit, Library, Op
 from tfgrpo.boundary import failure_of
-from tfgrpo.edits import check_edits, compose, fit_budget, join_duplicates, normalise
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
+from tfgrpo.lessons.edits import check_edits, compose, fit_budget, join_duplicates, normalise
+from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, Teacher, ask_edits, numbered, shown
 from tfgrpo.replies import ParsedEdits
-from tfgrpo.summarize import NO_EFFECTS, Effects, Teacher, ask_edits, numbered, shown
 from tfgrpo.types import Failure, Proposal, Verdict
 
 

@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from experience_db import Edit, Evidence, Library, Op, Store, UnappliedEdit
-from tfgrpo.edits import normalise
 from tfgrpo.errors import UsageError
-from tfgrpo.scanners import KINDS, Finding, Kind, described, scan
-from tfgrpo.scanners.secrets import mask
+from tfgrpo.lessons.edits import normalise
+from tfgrpo.lessons.scanners import KINDS, Finding, Kind, described, scan
+from tfgrpo.lessons.scanners.secrets import mask
 from tfgrpo.types import Proposal, Verdict
 
 WAITS = "waits for review"

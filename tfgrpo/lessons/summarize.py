@@ -15,16 +15,16 @@ from typing import Any
 from experience_db import Evidence, Library, Source
 from tfgrpo.backends.base import Backend
 from tfgrpo.boundary import failure_of
+from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.edit_scores import planning_advantages, planning_sentences
-from tfgrpo.edits import check_edits
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
 from tfgrpo.executors import Executor
-from tfgrpo.leakage import leaks
-from tfgrpo.lessons_config import LessonsConfig
-from tfgrpo.prompts import Prompts
-from tfgrpo.recover import cut_short
+from tfgrpo.lessons.edits import check_edits
+from tfgrpo.lessons.leakage import leaks
+from tfgrpo.prompting.json_repair import cut_short
+from tfgrpo.prompting.templates import Prompts
+from tfgrpo.prompting.transcript import CHARS_PER_TOKEN, shorten, transcript
 from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
-from tfgrpo.transcript import CHARS_PER_TOKEN, shorten, transcript
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
 
 Effects = Mapping[int, Evidence]

@@ -32,9 +32,9 @@ from tfgrpo.advantages.moments import is_flat, mean, present
 from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.strategic_grams import StrategicGrams, mine, semantic_entropy, words
 from tfgrpo.errors import UsageError
+from tfgrpo.methods.step_credit import STEPWISE, StepwiseAdvantages, observe_steps, stepwise, whitened
+from tfgrpo.methods.step_credit import watched as watched_steps
 from tfgrpo.selection import AdaptiveK, adaptive_k, gfpo, group_weights, keep_informative
-from tfgrpo.step_credit import STEPWISE, StepwiseAdvantages, observe_steps, stepwise, whitened
-from tfgrpo.step_credit import watched as watched_steps
 from tfgrpo.types import Group, GroupStatus, Problem, Rollout, Score
 
 CORRECT = 0.5

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from tfgrpo.advantages import Advantages, Critic, critic_value, gae, observe, process_supervision, whiten
 from tfgrpo.advantages.moments import present
-from tfgrpo.method_config import AdvantageConfig
+from tfgrpo.config.method import AdvantageConfig
 from tfgrpo.types import Group, GroupStatus, Rollout, Score
 
 STEPWISE = ("process", "gae")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from experience_db import Evidence, Lesson, Run, Store
-from tfgrpo.edits import estimate_tokens
+from tfgrpo.lessons.edits import estimate_tokens
 from tfgrpo.report import numbers
 from tfgrpo.report.data import Change, Headline, LessonStory, Measured, Point, Refused, Report
 from tfgrpo.report.tree import kin_of

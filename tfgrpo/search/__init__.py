@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from tfgrpo import loop
 from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
-from tfgrpo.loop import Run
+from tfgrpo.learning import loop
+from tfgrpo.learning.loop import Run
 from tfgrpo.search import gepa, mipro
 from tfgrpo.search.rules import rules_of
 from tfgrpo.search.subsets import trials_of

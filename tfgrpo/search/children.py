@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from experience_db import Edit, Lesson, Library, Op
-from tfgrpo.edits import fit_budget, join_duplicates, normalise
+from tfgrpo.lessons.edits import fit_budget, join_duplicates, normalise
+from tfgrpo.search.merge_three_way import Conflict, three_way, with_lesson
 from tfgrpo.search.mutate import Child
-from tfgrpo.search.three_way import Conflict, three_way, with_lesson
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,15 @@ from typing import Any
 from experience_db import Library
 from tfgrpo.backends.metered import total
 from tfgrpo.errors import BudgetReached, NothingLearned
-from tfgrpo.loop import Run, minus
+from tfgrpo.learning.loop import Run, minus
 from tfgrpo.search.children import Goal, settle, sketches
-from tfgrpo.search.keep import Made, described, found_of, keep, verdicts_of
 from tfgrpo.search.merge import Merging, Tried, merge_step
 from tfgrpo.search.mutate import TOLD, Child, Task, propose
 from tfgrpo.search.pool import Candidate, best, table, twin
 from tfgrpo.search.prune import pruned, superseded
 from tfgrpo.search.rules import Rules, rules_of
 from tfgrpo.search.sampler import Draw
+from tfgrpo.search.store_step import Made, described, found_of, keep, verdicts_of
 from tfgrpo.search.validate import Entry, score, validate
 from tfgrpo.types import Step, Verdict
 
@@ -61,7 +61,7 @@ class Search:
 async def search(run: Run) -> AsyncIterator[Step]:
     """Search from the run's library, and yield each step once it is stored.
 
-    A used-up budget ends the loop at the step it hit, as in `tfgrpo.loop.learn`: that step is yielded but not stored.
+    A used-up budget ends the loop at the step it hit, as in `learning.loop.learn`: that step is yielded but not stored.
 
     Raises:
         EndpointError: the endpoint refuses every call.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from experience_db import Library, Store
 from tfgrpo.errors import UsageError
-from tfgrpo.search.resolve import Resolved, merge
-from tfgrpo.search.triples import ancestors
-from tfgrpo.summarize import Teacher
+from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.search.merge_ancestors import ancestors
+from tfgrpo.search.merge_conflicts import Resolved, merge
 
 
 @dataclass(frozen=True, slots=True)

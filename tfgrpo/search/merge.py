@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from experience_db import Edit, Library, Op
-from tfgrpo.edits import compose
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.eprocess import fold
-from tfgrpo.loop import Run
+from tfgrpo.learning.loop import Run
+from tfgrpo.lessons.edits import compose
 from tfgrpo.search.children import Goal, Sketch, settle
-from tfgrpo.search.keep import Made, found_of, verdicts_of
+from tfgrpo.search.merge_ancestors import Triple, find_triple, subsample
+from tfgrpo.search.merge_conflicts import merge
 from tfgrpo.search.mutate import mutation_of
 from tfgrpo.search.pareto import fronts, reduce
 from tfgrpo.search.pool import Candidate, Marks, family, table, twin
-from tfgrpo.search.resolve import merge
-from tfgrpo.search.triples import Triple, find_triple, subsample
+from tfgrpo.search.store_step import Made, found_of, verdicts_of
 from tfgrpo.search.validate import Entry, differences, score, validate
 from tfgrpo.types import Failure, Verdict
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 from experience_db import Evidence, Lesson, Store, effect_of
 from tfgrpo.boundary import failure_of
-from tfgrpo.edits import check_edits
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.search.three_way import Conflict, Merged, by_credit, three_way, with_lesson
-from tfgrpo.summarize import Teacher, ask_edits
+from tfgrpo.lessons.edits import check_edits
+from tfgrpo.lessons.summarize import Teacher, ask_edits
+from tfgrpo.search.merge_three_way import Conflict, Merged, by_credit, three_way, with_lesson
 from tfgrpo.types import Failure
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from experience_db import Evidence, Lesson
-from tfgrpo.edits import normalise
+from tfgrpo.lessons.edits import normalise
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,21 +18,21 @@ from random import Random
 
 from experience_db import Edit, Library, Op, Source
 from tfgrpo.backends.metered import total
-from tfgrpo.edits import check_edits, fit_budget, join_duplicates
 from tfgrpo.errors import BudgetReached, NothingLearned
-from tfgrpo.loop import Run, effects, learning_sampling, minus
-from tfgrpo.method import NEW, accuracy
-from tfgrpo.review import NEVER, decided_before, hold, screen
-from tfgrpo.scanners import KINDS
+from tfgrpo.learning.batch import Conditions, Taught, teach
+from tfgrpo.learning.loop import Run, effects, learning_sampling, minus
+from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates
+from tfgrpo.lessons.review import NEVER, decided_before, hold, screen
+from tfgrpo.lessons.scanners import KINDS
+from tfgrpo.methods.method import NEW, accuracy
+from tfgrpo.prompting.transcript import shorten
 from tfgrpo.search import gepa
 from tfgrpo.search.children import Goal
 from tfgrpo.search.gepa import Search
-from tfgrpo.search.keep import Made
 from tfgrpo.search.pool import Candidate, best
+from tfgrpo.search.store_step import Made
 from tfgrpo.search.subsets import Subset, Tpe, next_validated, require, trials_of
 from tfgrpo.search.validate import Entry, held_out_order, score, validate
-from tfgrpo.teach import Conditions, Taught, teach
-from tfgrpo.transcript import shorten
 from tfgrpo.types import Group, GroupStatus, Proposal, Step, Verdict
 
 AT_ONCE = 4

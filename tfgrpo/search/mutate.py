@@ -1,7 +1,7 @@
 """One proposal: run a parent on a minibatch, reflect on what it did, and try the child on the same minibatch.
 
 `reflect` shows one rollout of each problem to one reflection, as GEPA does. `groups` contrasts the rollouts of each
-problem with each other and consolidates what the contrasts propose, as the line of `tfgrpo.loop` does.
+problem with each other and consolidates what the contrasts propose, as the line of `tfgrpo.learning.loop` does.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 
 from experience_db import Edit, Library, Source
 from tfgrpo.boundary import failure_of
-from tfgrpo.consolidate import consolidate, within_budget
-from tfgrpo.edits import check_edits
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.leakage import leaks
-from tfgrpo.loop import Run, effects, learning_sampling
-from tfgrpo.method import NEW, accuracy
+from tfgrpo.learning.batch import Conditions, teach
+from tfgrpo.learning.loop import Run, effects, learning_sampling
+from tfgrpo.lessons.consolidate import consolidate, within_budget
+from tfgrpo.lessons.edits import check_edits
+from tfgrpo.lessons.leakage import leaks
+from tfgrpo.lessons.review import decided_before, hold, screen
+from tfgrpo.lessons.summarize import Effects, ask_edits, shown
+from tfgrpo.methods.method import NEW, accuracy
+from tfgrpo.prompting.transcript import shorten, transcript
 from tfgrpo.replies import ParsedEdits
-from tfgrpo.review import decided_before, hold, screen
 from tfgrpo.rollout import Graded, measure
-from tfgrpo.search.accept import Acceptance
-from tfgrpo.summarize import Effects, ask_edits, shown
-from tfgrpo.teach import Conditions, teach
-from tfgrpo.transcript import shorten, transcript
+from tfgrpo.search.acceptance import Acceptance
 from tfgrpo.types import Failure, Group, GroupStatus, Problem, Proposal, Verdict
 
 TOLD = 6

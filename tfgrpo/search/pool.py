@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from experience_db import Library
+from tfgrpo.config.search import SearchConfig
 from tfgrpo.rollout import Graded
+from tfgrpo.search.merge_ancestors import Family
+from tfgrpo.search.merge_three_way import contents
 from tfgrpo.search.pareto import Table
-from tfgrpo.search.three_way import contents
-from tfgrpo.search.triples import Family
-from tfgrpo.search_config import SearchConfig
 
 OBJECTIVES = ("reward", "tokens", "usd")
 """What is kept per held-out problem; costs are negative, so that higher is better everywhere."""

@@ -15,9 +15,9 @@ from functools import partial
 from experience_db import Edit, Lesson, Library, Op
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.touch import RARE, words
-from tfgrpo.loop import Run
+from tfgrpo.learning.loop import Run
 from tfgrpo.search.children import Goal
-from tfgrpo.search.keep import Made
+from tfgrpo.search.store_step import Made
 from tfgrpo.search.validate import Entry, score, validate
 from tfgrpo.types import Problem
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from tfgrpo import registry
+from tfgrpo.config.search import SearchConfig
 from tfgrpo.errors import UsageError
-from tfgrpo.search import accept, pareto, sampler
-from tfgrpo.search_config import SearchConfig
+from tfgrpo.search import acceptance, pareto, sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Rules:
 
     select: pareto.Selector
     sample: sampler.Sampler
-    accept: accept.Acceptance
+    accept: acceptance.Acceptance
 
 
 def rules_of(config: SearchConfig) -> Rules:
@@ -40,8 +40,8 @@ def _sampler(name: str) -> sampler.Sampler:
     return cast("sampler.Sampler", _plugin("samplers", name))
 
 
-def _acceptance(name: str) -> accept.Acceptance:
-    return cast("accept.Acceptance", _plugin("acceptances", name))
+def _acceptance(name: str) -> acceptance.Acceptance:
+    return cast("acceptance.Acceptance", _plugin("acceptances", name))
 
 
 def _plugin(kind: str, name: str) -> object:

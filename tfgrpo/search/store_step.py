@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experience_db import Evidence, Library
-from tfgrpo.loop import Run, record_group, step_summary
+from tfgrpo.learning.loop import Run, record_group, step_summary
 from tfgrpo.search.children import Goal
 from tfgrpo.search.pool import Candidate
 from tfgrpo.search.validate import Entry, evidence

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tfgrpo.backends.noise import last_user_text
+from tfgrpo.backends.seeds import last_user_text
 from tfgrpo.serve.choices import MODEL_NAME, Choice, Prompt, Service, Stream, check_model, choices_of, pieces, usage_of
 from tfgrpo.serve.fields import ApiError, ChatBody, parsed
 from tfgrpo.serve.logprobs import chat_logprobs, prompt_table, prompt_tokens

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tfgrpo.backends.noise import hashed
+from tfgrpo.backends.seeds import hashed
 from tfgrpo.backends.tiny.backend import DEFAULT_TEMPERATURE, Batcher, json_part, room
 from tfgrpo.errors import ProviderError
 from tfgrpo.serve.fields import ApiError, Sampled

@@ -10,12 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from tfgrpo.backends.tiny.backend import batcher_of
-from tfgrpo.listen import until_stopped
 from tfgrpo.serve.chat import chat
 from tfgrpo.serve.choices import MODEL_NAME, Service, Stream, check_model
 from tfgrpo.serve.completions import completions
 from tfgrpo.serve.fields import ApiError
 from tfgrpo.serve.tokens import detokenize, tokenize
+from tfgrpo.system.http_server import until_stopped
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from experience_db import Edit, Evidence, Library, Op, Store
-from tfgrpo import api, build, credit, datasets, grading
+from tfgrpo import api, build, datasets
 from tfgrpo.backends.metered import total
 from tfgrpo.build import Bench, Setup
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
-from tfgrpo.loop import evaluation_sampling
+from tfgrpo.evaluation import credit
+from tfgrpo.graders import factory
+from tfgrpo.learning.loop import evaluation_sampling
 from tfgrpo.types import Problem, Proposal, Verdict
 
 
@@ -86,7 +88,7 @@ async def audit(
         try:
             bench = build.open_bench(wanted, store, stack, run)
             actor = bench.actor()
-            await grading.checked(actor.grader)
+            await factory.checked(actor.grader)
             pool = credit.Pool(actor, found, evaluation_sampling(wanted.config))
             evidence = await _measure(shown, pool, plan)
             evidence = tuple(replace(e, detail={**e.detail, "model": wanted.model}) for e in evidence)

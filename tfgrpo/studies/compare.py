@@ -20,8 +20,8 @@ from tfgrpo import api, build, datasets, stats
 from tfgrpo import config as configuration
 from tfgrpo.api import LearnResult
 from tfgrpo.errors import EndpointError, TfgrpoError, UsageError
-from tfgrpo.grading import grader_for
-from tfgrpo.loop import step_summary
+from tfgrpo.graders.factory import grader_for
+from tfgrpo.learning.loop import step_summary
 from tfgrpo.types import Problem
 
 NONE = "none"

@@ -72,7 +72,7 @@ def play(problems: Sequence[Problem]) -> str:
     """Return the model name under which a player that knows these problems can be asked."""
     name = f"player{next(_numbers)}"
     _playing[name] = Model(problems)
-    return f"scripted/tfgrpo.rehearsal:{name}"
+    return f"scripted/tfgrpo.studies.dry_run:{name}"
 
 
 def __getattr__(name: str) -> Model:
@@ -108,7 +108,7 @@ def fetch_page() -> Tool:
 
 
 STAGED: Mapping[str, str] = {
-    "web_search": "tfgrpo.rehearsal:web_search",
-    "fetch_page": "tfgrpo.rehearsal:fetch_page",
+    "web_search": "tfgrpo.studies.dry_run:web_search",
+    "fetch_page": "tfgrpo.studies.dry_run:fetch_page",
 }
 """Which tools are played; the others run as they are."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from tfgrpo.backends.pricing import known_price
 from tfgrpo.config import LearnConfig
-from tfgrpo.pricing import known_price
-from tfgrpo.recipe import Recipe
+from tfgrpo.studies.recipe_file import Recipe
 from tfgrpo.types import Usage
 
 

@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from experience_db import Store
-from tfgrpo import prompts
 from tfgrpo.backends.base import close
+from tfgrpo.backends.endpoints import require_prices
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Tally, total
+from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.config import LearnConfig, default_db
+from tfgrpo.datasets.rows import file_rows
 from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.evaluation.measure import SOLVED
 from tfgrpo.executors import Local
 from tfgrpo.graders import Grader, grade
-from tfgrpo.graders.trials import Suspicion, suspicion
-from tfgrpo.grading import checked, grader_for, judging
-from tfgrpo.lines import require_prices
-from tfgrpo.measure import SOLVED
-from tfgrpo.retry import RetryPolicy
-from tfgrpo.rows import file_rows
+from tfgrpo.graders.factory import checked, grader_for, judging
+from tfgrpo.graders.self_test import Suspicion, suspicion
+from tfgrpo.prompting import templates
 from tfgrpo.types import Problem, Rollout, Usage
 
 AT_ONCE = 16
@@ -54,7 +54,7 @@ async def opened(
                 require_prices([way.line])
             found = way.armed(
                 found,
-                prompts=prompts.load(override=prompts_dir),
+                prompts=templates.load(override=prompts_dir),
                 store=stack.enter_context(Store.open(db or default_db())),
                 policy=RetryPolicy(attempts=engine.attempts),
                 ledger=Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds)),

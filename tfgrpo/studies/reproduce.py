@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tfgrpo import api, build, datasets, rehearsal, stats
+from tfgrpo import api, build, datasets, stats
 from tfgrpo import config as configuration
 from tfgrpo.api import LearnResult, setup
+from tfgrpo.datasets.named import NAMED_SETS
 from tfgrpo.errors import BudgetReached, UsageError
-from tfgrpo.estimate import Estimate, estimate
-from tfgrpo.named_sets import NAMED_SETS
-from tfgrpo.recipe import EvalPart, Recipe, options, settings
+from tfgrpo.studies import dry_run
+from tfgrpo.studies.estimate import Estimate, estimate
+from tfgrpo.studies.recipe_file import EvalPart, Recipe, options, settings
 from tfgrpo.types import Problem, Step
 
 INSIDE, OUTSIDE, TELL_NOT = "inside", "outside", "too few problems to tell"
@@ -110,7 +111,7 @@ def plan(
     if judge:
         asked["grader__model"] = judge
     if rehearse:
-        model = rehearsal.play((*drawn, *(p for each in tests for p in each)))
+        model = dry_run.play((*drawn, *(p for each in tests for p in each)))
         asked = _staged(asked, model, config.environment.tools)
     asked |= {"model": model or recipe.learn.model, "grader": recipe.learn.grader}
     changed = bool(few or model or judge or more.get("overrides"))
@@ -198,7 +199,7 @@ def _here(recipe: Recipe, name: str) -> bool:
 
 def _made_up(recipe: Recipe, name: str) -> tuple[Problem, ...]:
     known = NAMED_SETS.get(name)
-    return rehearsal.problems(name, known.rows if known else settings(recipe).limit or 100)
+    return dry_run.problems(name, known.rows if known else settings(recipe).limit or 100)
 
 
 def _pinned(recipe: Recipe, name: str, words: str) -> tuple[Problem, ...]:
@@ -216,8 +217,8 @@ def _unpinned(recipe: Recipe) -> list[str]:
 
 def _staged(asked: Mapping[str, Any], model: str, tools: tuple[str, ...]) -> dict[str, Any]:
     """Arguments for a rehearsal: one epoch, a judge that plays too, and no tool that leaves this machine."""
-    played = {"epochs": 1, "environment__tools": tuple(rehearsal.STAGED.get(name, name) for name in tools)}
-    kept = {key: value for key, value in asked.items() if key.partition("__")[2] not in rehearsal.STAGED}
+    played = {"epochs": 1, "environment__tools": tuple(dry_run.STAGED.get(name, name) for name in tools)}
+    kept = {key: value for key, value in asked.items() if key.partition("__")[2] not in dry_run.STAGED}
     judge = {"grader__model": model, "grader__self_check": False, "grader__base_url": ""}
     return {**kept, **played, **(judge if asked.get("grader__model") else {}), "base_url": None}
 

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from tfgrpo.backends.retry import RetryPolicy, with_retries
 from tfgrpo.errors import ProviderError, UsageError
-from tfgrpo.retry import RetryPolicy, with_retries
 from tfgrpo.tools.base import ToolResult, ToolSpec
 from tfgrpo.tools.fetch_page_text import Document, parts, read, require_readers
 from tfgrpo.tools.net import Resolver, allowed, lookup, split

@@ -11,9 +11,9 @@ from functools import cache
 from typing import Any
 
 from tfgrpo.errors import ProviderError, UsageError
+from tfgrpo.system.workers import Pool, Worker, WorkerLost
 from tfgrpo.tools.net_fetch import Fetched
 from tfgrpo.types import FailureKind
-from tfgrpo.workers import Pool, Worker, WorkerLost
 
 _PLAIN = ("text/plain", "text/markdown", "text/csv", "application/json", "text/xml", "application/xml")
 _HTML = ("text/html", "application/xhtml+xml")

@@ -1,6 +1,6 @@
 """The process that reads pages: HTML by trafilatura, PDF by pypdf. What hangs or fills it is killed.
 
-Started by `tfgrpo.workers`: a request is `{"kind": "html"|"pdf", "body": base64, "charset", "url"}`, a reply
+Started by `tfgrpo.system.workers`: a request is `{"kind": "html"|"pdf", "body": base64, "charset", "url"}`, a reply
 `{"title", "date", "text"}` or `{"error"}`.
 """
 

@@ -20,7 +20,7 @@ from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.errors import EnvironmentFailed, ProviderError
-from tfgrpo.redact import addresses, cleaned, hider
+from tfgrpo.system.redact import addresses, cleaned, hider
 from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult
 from tfgrpo.types import Failure, FailureKind, Request, Usage
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from tfgrpo.backends.faults import retry_after
+from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import ProviderError
-from tfgrpo.retry import Transient
 from tfgrpo.tools.net import Resolver, Target, check, lookup, refusal
 from tfgrpo.types import FailureKind
 from tfgrpo.version import __version__

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tfgrpo.errors import UsageError
+from tfgrpo.prompting.transcript import cut
 from tfgrpo.tools import sandbox
 from tfgrpo.tools.base import Tool, ToolResult, ToolSpec
 from tfgrpo.tools.sandbox import Isolation, Limits, Ran, launch, run_python
 from tfgrpo.tools.sandbox_process import Watched, now
 from tfgrpo.tools.sandbox_wire import framed
-from tfgrpo.transcript import cut
 from tfgrpo.types import Failure, FailureKind
 
 CODE: Mapping[str, Any] = {

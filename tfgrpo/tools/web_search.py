@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tfgrpo.backends.pace import Pace
+from tfgrpo.backends.adaptive_rate import Pace
+from tfgrpo.backends.retry import RetryPolicy, with_retries
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
-from tfgrpo.retry import RetryPolicy, with_retries
 from tfgrpo.tools.base import ToolResult, ToolSpec
 from tfgrpo.tools.providers import Provider, Result, provider_for
 from tfgrpo.types import Failure, FailureKind

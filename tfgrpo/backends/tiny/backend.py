@@ -20,7 +20,7 @@ from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from tfgrpo.backends.noise import call_seed, hashed, last_user_text
+from tfgrpo.backends.seeds import call_seed, hashed, last_user_text
 from tfgrpo.errors import ProviderError
 from tfgrpo.types import FailureKind, Message, Reply, Request, Usage
 

@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from tfgrpo.scanners.base import Finding, Kind
+from tfgrpo.lessons.scanners.base import Finding, Kind
 
 JOINERS = "\u200c\u200d"
 SELECTORS = "\ufe0e\ufe0f"

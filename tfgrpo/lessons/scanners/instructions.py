@@ -11,9 +11,9 @@ import base64
 import binascii
 import re
 
-from tfgrpo.scanners.base import Finding, Kind
-from tfgrpo.scanners.characters import tagged
-from tfgrpo.scanners.signs import first, reasons
+from tfgrpo.lessons.scanners.base import Finding, Kind
+from tfgrpo.lessons.scanners.characters import tagged
+from tfgrpo.lessons.scanners.signs import first, reasons
 
 SPACED = re.compile(r"(?<!\w)(?:\w[ .·_-]){4,}\w(?!\w)")
 APART = re.compile(r"[ .·_-]")

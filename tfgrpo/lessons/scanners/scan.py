@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from tfgrpo.scanners.base import Finding, Kind
-from tfgrpo.scanners.characters import characters, folded
-from tfgrpo.scanners.instructions import instructions
-from tfgrpo.scanners.secrets import secrets
-from tfgrpo.scanners.signs import first
+from tfgrpo.lessons.scanners.base import Finding, Kind
+from tfgrpo.lessons.scanners.characters import characters, folded
+from tfgrpo.lessons.scanners.instructions import instructions
+from tfgrpo.lessons.scanners.secrets import secrets
+from tfgrpo.lessons.scanners.signs import first
 
 ESCAPED = re.compile(r"\\([\[\]<>|!#`])")
 """How Markdown writes a sign that shall not be read as markup; a model reads it as the sign."""

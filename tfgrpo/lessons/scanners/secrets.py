@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from tfgrpo.scanners.base import Finding, Kind
+from tfgrpo.lessons.scanners.base import Finding, Kind
 
 SHAPES = (
     ("an OpenAI-style key", r"\bsk-[A-Za-z0-9_*-]{8,}"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tfgrpo.scanners.base import Finding, Kind, quoted
+from tfgrpo.lessons.scanners.base import Finding, Kind, quoted
 
 FILE = Path(__file__).with_name("signs.toml")
 WORD = re.compile(r"<([A-Z]{3,})>")

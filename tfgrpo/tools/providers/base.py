@@ -9,8 +9,8 @@ from html import unescape
 from typing import Any, Protocol
 
 from tfgrpo.backends.faults import retry_after
+from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.retry import Transient
 from tfgrpo.tools.net_fetch import tls
 from tfgrpo.types import FailureKind
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import ProviderError, UsageError
-from tfgrpo.retry import Transient
 from tfgrpo.tools.providers.base import Result, Site, part, results_of
 from tfgrpo.types import FailureKind
 
