@@ -48,7 +48,7 @@ def test_harm_outside_of_what_the_gates_saw_is_named_at_the_end_of_the_epoch(db)
         gate=spoil,
         contrast=lambda _: edits({"op": "ADD", "text": SPOILER}),
     )
-    result = learn(model, rows(1), db, heldout=rows(40, 100), gate="tests.test_loop_harm:sly")
+    result = learn(model, rows(1), db, heldout=rows(40, 100), gate="tests.learning.test_loop_harm:sly")
     warning = result.steps[-1].verdicts[-1]
     assert (warning.decision, warning.edits) == ("rejected", ())
     assert "worse as a whole: -0.75" in warning.reason

@@ -22,7 +22,7 @@ def run(path: Path, folder: Path) -> subprocess.CompletedProcess[str]:
 
 def shared_vectors() -> Path:
     """The larger file beside the data folder, where this machine has one."""
-    data = Path(os.environ.get("TFGRPO_DATA", TESTS.parents[2] / "shared" / "data"))
+    data = Path(os.environ.get("TFGRPO_DATA", TESTS.parents[1] / "shared" / "data"))
     return data.parent / "vectors" / "method_vectors.json"
 
 

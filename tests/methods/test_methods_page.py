@@ -42,5 +42,5 @@ def test_every_preset_and_no_missing_test_is_on_the_page():
     written = "\n".join(p.read_text(encoding="utf-8") for p in TESTS.rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+?)`", PAGE):
         assert f"def {name}(" in written, name
-    for name in re.findall(r"`(test_\w+\.py)`", PAGE):
+    for name in re.findall(r"`((?:\w+/)*test_\w+\.py)`", PAGE):
         assert (TESTS / name).is_file(), name

@@ -210,7 +210,7 @@ def test_agents_and_graders_that_quote_a_key_leave_none(keys):
 
     db = keys / "x.db"
     settings: dict[str, Any] = {"heldout": 0, "gate": "open", "epochs": 1, "group_size": 5, "db": db}
-    model = "scripted/test_secrets:quiet"
+    model = "scripted/security.test_secrets:quiet"
     result = tfgrpo.learn_sync(world.rows(3), model=model, grader=grader, environment=agent, **settings)
     assert result.summary["failures"].get("environment")
     assert MARK not in json.dumps(result.summary)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from experience_db import Edit, Op, Store
 from tfgrpo.cli.app import app
 
-MODEL = "scripted/tests.test_audit:solver"
+MODEL = "scripted/tests.studies.test_audit:solver"
 RIGHT, WRONG, IDLE = "Treat glorp as sum.", "Treat dax as gap.", "Stay calm and steady."
 
 
@@ -78,7 +78,7 @@ def test_the_same_audit_again_pays_nothing_and_stores_nothing_twice(place):
 
 def test_several_models_are_set_side_by_side(place):
     """Each model's effects are stored with its name, a lesson that serves one alone is marked, and none is deleted."""
-    able = "scripted/tests.test_audit:solver_without"
+    able = "scripted/tests.studies.test_audit:solver_without"
     found = json.loads(audit(place, "--model", able, "--json"))
     assert found["models"] == [MODEL, able]
     effects = [[row["effects"][model]["estimate"] for model in (MODEL, able)] for row in found["lessons"]]
@@ -122,7 +122,7 @@ def test_the_gate_confirms_a_deletion(place):
 
 def test_a_nomination_that_fresh_rollouts_do_not_confirm_deletes_nothing(place):
     """The gate rolls out anew; what it does not accept is set aside with its reason, and the lesson stays."""
-    said = audit(place, "--confirm", model="scripted/tests.test_audit:changeable")
+    said = audit(place, "--confirm", model="scripted/tests.studies.test_audit:changeable")
     assert re.search("gate on deleting 2: (rejected|undecided)", said)
     with Store.open(place / "x.db", readonly=True) as store:
         assert store.library("w").version == 1

@@ -4,6 +4,12 @@ In: TOML files, `-s a.b=value`, keyword arguments. Out: one frozen `LearnConfig`
 Read `tables.py` first; the other files are the single tables, `presets/` the published methods as settings.
 """
 
+from tfgrpo.config.engine import EngineConfig
+from tfgrpo.config.grader import GraderConfig
+from tfgrpo.config.lessons import LessonsConfig
+from tfgrpo.config.method import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
+from tfgrpo.config.rollout_environment import EnvironmentConfig
+from tfgrpo.config.search import SearchConfig
 from tfgrpo.config.tables import (
     CHOICES,
     LEAST,
@@ -34,11 +40,20 @@ __all__ = [
     "LEAST",
     "PLACES",
     "PRESETS",
+    "AdvantageConfig",
     "BudgetConfig",
+    "EditScoreConfig",
+    "EngineConfig",
+    "EnvironmentConfig",
     "EvaluationConfig",
     "GateConfig",
+    "GraderConfig",
     "LearnConfig",
+    "LessonsConfig",
     "RolloutConfig",
+    "SearchConfig",
+    "SelectionConfig",
+    "ShapingConfig",
     "data_folder",
     "default_db",
     "environment",

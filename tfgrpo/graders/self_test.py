@@ -179,4 +179,4 @@ def _problem(row: dict[str, str], *, by_rubric: bool) -> Problem:
 
 @cache
 def _table() -> dict[str, Any]:
-    return tomllib.loads(Path(__file__).with_name("trials.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(Path(__file__).with_name("self_test.toml").read_text(encoding="utf-8"))

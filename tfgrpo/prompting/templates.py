@@ -158,7 +158,7 @@ def load(set_name: str = "default", override: Path | None = None) -> Prompts:
 
 def folder() -> Path:
     """Return the folder of all sets: `_prompts` inside an installed package, else `prompts` beside it."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     installed = package / "_prompts"
     return installed if installed.is_dir() else package.parent / "prompts"
 

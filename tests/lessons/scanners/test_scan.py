@@ -17,7 +17,7 @@ from tfgrpo.lessons.scanners.secrets import is_random, mask
 
 from .table import BENIGN, HOSTILE
 
-DATA = Path(os.environ.get("TFGRPO_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
+DATA = Path(os.environ.get("TFGRPO_DATA") or Path(__file__).parents[4] / "shared" / "data")
 WORDS = ("the", "sum", "of", "all", "angles", "comes", "first", "then", "compare", "both", "sides")
 PUBLISHED = DATA / "published_experiences.json"
 
