@@ -1,9 +1,10 @@
 """The embedded model as an object: text to tokens, batched sampling, and log-probabilities of given text.
 
-What is guaranteed: on one machine with one BLAS library and one number of BLAS threads, a job's completion depends
-on the job alone, to the last bit, not on the batch that it came in. Across machines log-probabilities agree within
-about 1e-4. Matrices are small, so BLAS threads cost more than they give: the model runs on one (spinning threads cost
-5 times the CPU on a busy machine of two cores).
+What is guaranteed: on one machine with one BLAS library, each log-probability depends on the tokens up to it, to the
+last bit: not on the batch, on what else is asked for, on what was read before, on the number of BLAS threads, nor on
+whether the token was sampled or given. Across machines log-probabilities agree within about 1e-4. Matrices are small,
+so BLAS threads cost more than they give: the model runs on one (spinning threads cost 5 times the CPU on a busy
+machine of two cores).
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 from tokenizers import Tokenizer
 
 from tfgrpo.backends.tiny.network import Caches, Network, Rows
@@ -148,8 +147,7 @@ class TinyLM:
             live.append(_Row(index, job, limit, [], [], []))
         if not live:
             return []
-        with _one_thread():
-            return self._generate(live)
+        return self._generate(live)
 
     def _generate(self, live: list[_Row]) -> list[Completion]:
         """Sample rows until each is over."""
@@ -181,11 +179,10 @@ class TinyLM:
                 f"prompt and completion have {len(prompt_ids) + len(completion_ids)} tokens; "
                 f"the model takes {self.max_length}"
             )
-        with _one_thread():
-            last, caches = self._read(tuple(prompt_ids))
-            logits = last[None]
-            if len(completion_ids) > 1:
-                logits = np.concatenate((logits, self.network.prefill(completion_ids[:-1], caches)[0]))
+        last, caches = self._read(tuple(prompt_ids))
+        logits = last[None]
+        if len(completion_ids) > 1:
+            logits = np.concatenate((logits, self.network.prefill(completion_ids[:-1], caches)[0]))
         result: Floats = log_softmax(logits)[np.arange(len(completion_ids)), np.asarray(completion_ids)]
         return result
 
@@ -243,7 +240,7 @@ class TinyLM:
                 return found
         cut = self._system_length(ids)
         before = self._read(ids[:cut])[1] if 0 < cut < len(ids) else None
-        logits, caches = self.network.prefill(ids[cut:] if before else ids, before)
+        logits, caches = self.network.prefill(ids[cut:] if before else ids, before, last=True)
         with self._lock:
             self._prompts[ids] = (logits[-1], caches)
             while len(self._prompts) > KEPT_PROMPTS:
@@ -261,14 +258,3 @@ class TinyLM:
 def load(folder: Path | None = None) -> TinyLM:
     """The model of `folder`, or the one that comes with the package; each is loaded once."""
     return TinyLM(folder or WEIGHTS)
-
-
-def _one_thread() -> AbstractContextManager[object]:
-    """Keep BLAS to one thread for a while."""
-    limit: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
-    return limit
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
