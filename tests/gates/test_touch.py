@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experience_db import Edit, Op
-from tfgrpo.gates.touch import STOP_WORDS, Touched, touched, union, words
+from tfgrpo.datasets.content_words import STOP_WORDS, words
+from tfgrpo.gates.touch import Touched, touched, union
 from tfgrpo.types import Problem
 
 from .tables import library_of, worded_pool

@@ -18,6 +18,7 @@ from experience_db import Edit, Evidence, Library, Op
 from tfgrpo import stats
 from tfgrpo.advantages.moments import mean
 from tfgrpo.config.method import EditScoreConfig
+from tfgrpo.datasets.content_words import words
 from tfgrpo.edit_scores import distinguishable, forgetting_veto
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
@@ -25,7 +26,7 @@ from tfgrpo.gates import edit_score
 from tfgrpo.gates.base import UNJUDGED, Trial, fingerprint
 from tfgrpo.gates.edit_score import gains, penalty
 from tfgrpo.gates.scored_rollouts import RIGHT, Floor, Sides, coverage_of, floor_of
-from tfgrpo.gates.touch import lesson_texts, words
+from tfgrpo.gates.touch import lesson_texts
 from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Rollout, Verdict
 
 Null = tuple[str, list[Sides]]

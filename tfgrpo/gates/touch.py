@@ -6,15 +6,14 @@ rollouts, so it does not bias the gate.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil, isfinite
 from typing import Literal
 
 from experience_db import Edit, Library
+from tfgrpo.datasets.content_words import words
 from tfgrpo.types import Problem
 
 How = Literal["word", "likelihood", "all"]
@@ -27,28 +26,6 @@ FEWEST = 8
 """Fewer problems than this cannot carry a verdict, not even in several passes."""
 MOST = 0.75
 """Words that together name more than this share of the pool single nothing out."""
-
-_WORD = re.compile(r"\w{3,}")
-_FUNCTION_WORDS = (
-    "about above after again all also always and any are because been before being below between both but can "
-    "cannot could did does doing done down during each either else even ever every few for from further get gets "
-    "give given gives goes had has have having her here hers him his how however into its itself just let lets like "
-    "may might more most much must near need needs never nor not now off often once one only onto other others our "
-    "out over own per quite rather really same she should since some still such than that the their them then there "
-    "these they this those through thus too toward towards twice two under unless until upon use used uses using "
-    "very was way were what when where whether which while who whom whose why will with within without would yes "
-    "yet you your zero"
-)
-_TASK_WORDS = (
-    "answer apply avoid break calculate case check choose complex compute consider correct define describe "
-    "determine different easy evaluate exactly exist express find final first following form four fully general "
-    "give hard include including instead know known large least less make many mean method multiple number obtain "
-    "part possible problem question reason reduce remember require result second set show simple small solution "
-    "solve solving start state step suppose sure take term third three total treat try type understand value verify "
-    "want whole write written"
-)
-STOP_WORDS = frozenset(f"{_FUNCTION_WORDS} {_TASK_WORDS}".split())
-"""Words that say nothing about what a problem is about, however rare they are in a pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +71,6 @@ def lesson_texts(edit: Edit, library: Library) -> tuple[str, ...]:
     """Return the words an edit takes away and those it brings."""
     old = tuple(lesson.text for lesson in library.lessons if lesson.id in edit.ids)
     return old if edit.text is None else (*old, edit.text)
-
-
-@lru_cache(maxsize=8192)
-def words(text: str) -> frozenset[str]:
-    """Return the content words of `text`: case-folded, three letters or more, no stop words, plural s removed."""
-    found = (word for word in _WORD.findall(text.casefold()) if not word.isdigit() and word not in STOP_WORDS)
-    return frozenset(_singular(word) for word in found) - STOP_WORDS
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
 
 
 def _by_words(texts: Sequence[str], pool: Sequence[Problem]) -> Touched | None:
