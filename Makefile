@@ -9,7 +9,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/tfgrpo learn examples/quickstart/problems.jsonl --model tiny --grader exact --db quickstart.db
 
 test: $(VENV)/.tested
-	$(BIN)/pytest
+	$(BIN)/pytest $(ARGS)
 
 lint: $(VENV)/.developed
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/interrogate tests

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 from support.server import Server
 
+pytest_plugins = ("pytester", "support.named_skips")
+
 # A deadline per example fails on a busy machine; pytest-timeout bounds the test as a whole.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
