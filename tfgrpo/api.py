@@ -26,8 +26,7 @@ from tfgrpo.evaluation import controls as controlling
 from tfgrpo.evaluation import measure
 from tfgrpo.evaluation.measure import Evaluation
 from tfgrpo.graders import factory
-from tfgrpo.learning import loop
-from tfgrpo.learning.loop import Run
+from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.learning.summary import recorded, shed, summarize_run
 from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.rollout import Actor
@@ -280,7 +279,7 @@ def _given(bench: Bench, actor: Actor, shown: Library, found: tuple[Problem, ...
         Teacher(bench.backend(writer), writer.model, bench.prompts, actor.executor, config.lessons),
         shown,
         found,
-        loop.evaluation_sampling(config),
+        evaluation_sampling(config),
         k,
         config.seed,
         controlling.examples(bench.store, shown, found),

@@ -34,9 +34,9 @@ from tfgrpo.executors import Local
 from tfgrpo.gates import Gate
 from tfgrpo.graders import Grader
 from tfgrpo.graders.factory import Judging, described, grader_for, judging
-from tfgrpo.learning.loop import Run
 from tfgrpo.learning.progress import Watch
 from tfgrpo.learning.resume import continuation, moved
+from tfgrpo.learning.run import Run
 from tfgrpo.lessons.review import rules_of
 from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.prompting import templates

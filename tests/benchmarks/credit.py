@@ -28,7 +28,7 @@ from tiny_worlds import make_world
 from experience_db import Edit, Library, Op, Store
 from tfgrpo import api, build, stats
 from tfgrpo.evaluation import credit
-from tfgrpo.learning import loop
+from tfgrpo.learning.run import evaluation_sampling
 
 GROUP, MISSING = credit.GROUP, credit.MISSING
 SIZES = (24, 48, 96)
@@ -178,7 +178,7 @@ async def tiny_world(seed: int, problems: int) -> list[dict]:
             store = stack.enter_context(Store.open(Path(folder) / "credit.db"))
             wanted = api.setup(model="tiny", grader="exact", db=Path(folder) / "credit.db", seed=seed)
             actor = build.open_bench(wanted, store, stack).actor()
-            pool = credit.Pool(actor, tuple(asked), loop.evaluation_sampling(wanted.config))
+            pool = credit.Pool(actor, tuple(asked), evaluation_sampling(wanted.config))
             done = await credit.dropout_pass(library, pool, actor.executor, seed=seed, limit=actor.concurrency)
             gains = await left_out_gains(library, pool)
     rows = []

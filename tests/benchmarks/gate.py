@@ -28,7 +28,7 @@ from experience_db import Edit, Library, Op, Store
 from tfgrpo import api, build
 from tfgrpo.evaluation import credit
 from tfgrpo.gates import Alpha, Design, PairedGate
-from tfgrpo.learning import loop
+from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.types import Problem, Proposal
 
 DESIGN = Design(nmax_all=64)
@@ -226,7 +226,7 @@ async def tiny_world(seed: int) -> list[tuple[str, str, str, int]]:
             store = stack.enter_context(Store.open(Path(folder) / "gate.db"))
             wanted = api.setup(model="tiny", grader="exact", db=Path(folder) / "gate.db", seed=seed)
             bench = build.open_bench(wanted, store, stack)
-            trial = credit.Pool(bench.actor(), pool, loop.evaluation_sampling(wanted.config), "gate")
+            trial = credit.Pool(bench.actor(), pool, evaluation_sampling(wanted.config), "gate")
             known, unknown = true[3:], true[:3]
             library = Library("tiny", template=bench.prompts.source("lessons"))
             library = library.with_edits([Edit(Op.ADD, text) for text in known])

@@ -11,7 +11,7 @@ import pytest
 from experience_db import Edit, Library, Op, Store
 from tfgrpo import api
 from tfgrpo.backends.tiny.model import TinyLM
-from tfgrpo.learning.loop import Run
+from tfgrpo.learning.run import Run
 from tfgrpo.prompting import templates
 
 from .conftest import MAX_LENGTH, Engine

@@ -86,11 +86,11 @@ def test_harm_holds_for_the_epoch_and_other_refusals_for_the_version():
     """An edit shown to harm is not asked again in its epoch although the library changed; a useless one is."""
     harmful = Verdict("rejected", (Edit(Op.ADD, "a"),), "harmful: -0.400 over 32 pairs")
     useless = Verdict("undecided", (Edit(Op.ADD, "b"),), "undecided: +0.010 over 64 pairs")
-    given = [overlap.Refused(harmful, 3, 0), overlap.Refused(useless, 3, 0)]
-    assert overlap.standing(given, Library("l", 3), 0) == (harmful, useless)
-    assert overlap.standing(given, Library("l", 4), 0) == (harmful,)
-    assert overlap.standing(given, Library("l", 3), 1) == (harmful, useless)
-    assert overlap.standing(given, Library("l", 4), 1) == ()
+    given = [overlap.Refusal(harmful, 3, 0), overlap.Refusal(useless, 3, 0)]
+    assert overlap.refusals_in_force(given, Library("l", 3), 0) == (harmful, useless)
+    assert overlap.refusals_in_force(given, Library("l", 4), 0) == (harmful,)
+    assert overlap.refusals_in_force(given, Library("l", 3), 1) == (harmful, useless)
+    assert overlap.refusals_in_force(given, Library("l", 4), 1) == ()
 
 
 def test_the_check_of_a_repeated_run_is_kept_once_and_paid_once(db):

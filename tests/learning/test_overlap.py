@@ -11,7 +11,7 @@ from support.script import Model, learn, lesson, play, rows
 import tfgrpo
 from experience_db import Edit, Lesson, Library, Op, Store
 from tfgrpo.errors import UsageError
-from tfgrpo.learning.overlap import rebased
+from tfgrpo.learning.overlap import drop_stale
 from tfgrpo.types import Proposal
 
 SETTINGS = {"batch_size": 4, "engine__overlap": 1}
@@ -115,11 +115,11 @@ def test_an_edit_of_words_that_changed_meanwhile_is_set_aside():
         Edit(Op.MERGE, "Both.", (2, 1)),
         Edit(Op.DELETE, None, (2,)),
     ]
-    kept, stale = rebased([Proposal(edit) for edit in edits], seen, now)
+    kept, stale = drop_stale([Proposal(edit) for edit in edits], seen, now)
     assert [p.edit for p in kept] == edits[:1]
     assert [v.reason for v in stale] == [
         "lesson 1 changed after version 3, which these rollouts saw",
         "lesson 2 left after version 3, which these rollouts saw",
         "lesson 2 left after version 3, which these rollouts saw",
     ]
-    assert rebased([Proposal(edit) for edit in edits], seen, seen)[1] == ()
+    assert drop_stale([Proposal(edit) for edit in edits], seen, seen)[1] == ()

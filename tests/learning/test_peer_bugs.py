@@ -18,7 +18,7 @@ from tfgrpo.backends.retry import RetryPolicy, Transient
 from tfgrpo.config import load
 from tfgrpo.errors import NothingLearned, ProviderError, UsageError
 from tfgrpo.graders import Choice, Exact, from_function, grade
-from tfgrpo.learning.loop import evaluation_sampling
+from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.prompting import templates
 from tfgrpo.replies import parse_edits

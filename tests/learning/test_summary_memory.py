@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tfgrpo.learning.loop import step_summary
+from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.summary import shed
 from tfgrpo.types import Failure, FailureKind, Group, GroupStatus, Problem, Rollout, Score, Step, Verdict
 

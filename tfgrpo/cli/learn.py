@@ -18,7 +18,7 @@ from tfgrpo.cli.live import progress
 from tfgrpo.cli.progress import Progress
 from tfgrpo.cli.show import print_learned
 from tfgrpo.learning.events import EventFile, begun
-from tfgrpo.learning.loop import Run
+from tfgrpo.learning.run import Run
 
 
 def learn(

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tfgrpo.cli.progress import Progress
-from tfgrpo.learning.loop import Run
+from tfgrpo.learning.run import Run
 from tfgrpo.types import Step
 
 if TYPE_CHECKING:

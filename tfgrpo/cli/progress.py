@@ -9,7 +9,8 @@ from typing import Self
 import typer
 
 from tfgrpo import search
-from tfgrpo.learning.loop import Run, step_summary
+from tfgrpo.learning.record_step import step_summary
+from tfgrpo.learning.run import Run
 from tfgrpo.learning.summary import warnings
 from tfgrpo.types import Step, Usage
 

@@ -13,7 +13,7 @@ from experience_db import Evidence, Lesson, RoleUsage, Store, effect_of, own_wor
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
 from tfgrpo.build import Setup
-from tfgrpo.learning.loop import count
+from tfgrpo.learning.record_step import count_each
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.types import Step
 
@@ -103,7 +103,7 @@ def _reasons(steps: Sequence[Step]) -> None:
         if len(those) > MOST_REASONS:
             typer.echo(f"  ... and {len(those) - MOST_REASONS} more {decision}")
     refused = [v for step in steps for v in step.verdicts if v.decision != "accepted" and not v.evidence]
-    unseen = count(re.sub(r"\d+", "N", v.reason) for v in refused)
+    unseen = count_each(re.sub(r"\d+", "N", v.reason) for v in refused)
     if unseen:
         typer.echo("  without a trial: " + "; ".join(f"{n} x {why}" for why, n in unseen.items()))
 

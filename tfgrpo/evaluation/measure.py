@@ -11,7 +11,7 @@ from typing import Any
 from experience_db import Library
 from tfgrpo import stats
 from tfgrpo.errors import NothingLearned, UsageError
-from tfgrpo.learning.loop import count
+from tfgrpo.learning.record_step import count_each
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.rollout import Actor, Graded, measure
 from tfgrpo.types import Problem, Sampling, Usage
@@ -42,7 +42,7 @@ class Evaluation:
     def failures(self) -> dict[str, int]:
         """How many rollouts have no score, by reason."""
         failed = [g.score.failure for graded_K in self.graded_P_K for g in graded_K if g.score.failure]
-        return count(f.kind.value for f in failed)
+        return count_each(f.kind.value for f in failed)
 
 
 async def evaluate(

@@ -22,7 +22,7 @@ from tfgrpo.types import Group, GroupStatus, Problem, Sampling, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class BatchConditions:
     """What all problems of a step share."""
 
     actor: Actor
@@ -32,60 +32,69 @@ class Conditions:
     sampling: Sampling
     epoch: int
     step: int
-    told: tuple[Verdict, ...]
+    refused: tuple[Verdict, ...]
     """Refused edits that the summarizer is told of."""
     effects: Effects
     memory: Memory
 
 
 @dataclass(frozen=True, slots=True)
-class Taught:
-    """What a batch taught."""
+class BatchResult:
+    """The groups of a batch, their contrasts, and numbers to watch."""
 
     groups_P: tuple[Group, ...]
     contrasts_P: tuple[Contrast, ...]
     monitor: dict[str, Any]
 
 
-async def teach(given: Conditions, batch: Sequence[Problem]) -> Taught:
+async def run_batch(given: BatchConditions, batch: Sequence[Problem]) -> BatchResult:
     """Roll out, select and contrast one batch of problems."""
     run = given.actor.executor.run
     if not per_batch(given.config):
-        early = await run([partial(_alone, given, problem) for problem in batch])
+        early = await run([partial(_problem_alone, given, problem) for problem in batch])
         answered = _answered([group for group, _ in early])
-        pairs = await run([partial(_late, given, group, told, answered) for group, told in early])
+        pairs = await run([partial(_after_outage, given, group, told, answered) for group, told in early])
         groups = tuple(g for g, _ in pairs)
-        return Taught(groups, tuple(c for _, c in pairs), monitored(groups, given.config, given.memory))
-    groups = tuple(await run([partial(_attempt, given, problem) for problem in batch]))
+        return BatchResult(groups, tuple(c for _, c in pairs), monitored(groups, given.config, given.memory))
+    groups = tuple(await run([partial(_group_of, given, problem) for problem in batch]))
     groups = tuple(await run([partial(_completed, given, group, _answered(groups)) for group in groups]))
     monitor: dict[str, Any] = {}
     if given.config.selection.kind == "dynamic":
         groups, monitor = await _resampled(given, groups)
     groups, watched = choose(groups, given.config, given.memory)
     contrasts = await run([partial(_contrast, given, group) for group in groups])
-    return Taught(groups, tuple(contrasts), monitor | watched | monitored(groups, given.config, given.memory))
+    return BatchResult(groups, tuple(contrasts), monitor | watched | monitored(groups, given.config, given.memory))
 
 
-async def _alone(given: Conditions, problem: Problem) -> tuple[Group, Contrast | None]:
+async def _problem_alone(given: BatchConditions, problem: Problem) -> tuple[Group, Contrast | None]:
     """One problem's whole way: no other problem is waited for; a group that an outage hit is left for later."""
-    group = await _attempt(given, problem)
-    return (group, None) if incomplete(group) else await _taught(given, group)
+    group = await _group_of(given, problem)
+    return (group, None) if incomplete(group) else await _contrasted(given, group)
 
 
-async def _late(given: Conditions, group: Group, told: Contrast | None, answered: bool) -> tuple[Group, Contrast]:
+async def _after_outage(
+    given: BatchConditions, group: Group, told: Contrast | None, answered: bool
+) -> tuple[Group, Contrast]:
     """Give a group that an outage hit its second chance, once all others are done."""
-    return (group, told) if told is not None else await _taught(given, await _completed(given, group, answered))
+    return (group, told) if told is not None else await _contrasted(given, await _completed(given, group, answered))
 
 
-async def _taught(given: Conditions, group: Group) -> tuple[Group, Contrast]:
+async def _contrasted(given: BatchConditions, group: Group) -> tuple[Group, Contrast]:
     (group,), _ = choose([group], given.config, given.memory)
     return group, await _contrast(given, group)
 
 
-async def _completed(given: Conditions, group: Group, answered: bool) -> Group:
+async def _completed(given: BatchConditions, group: Group, answered: bool) -> Group:
     if not (answered and incomplete(group)):
         return group
-    return await complete(given.actor, group, given.library, given.sampling, config=given.config, memory=given.memory)
+    return await complete(
+        given.actor,
+        group,
+        given.library,
+        given.sampling,
+        config=given.config,
+        memory=given.memory,
+    )
 
 
 def _answered(groups: Sequence[Group]) -> bool:
@@ -93,20 +102,20 @@ def _answered(groups: Sequence[Group]) -> bool:
     return any(rollout.failure is None for group in groups for rollout in group.rollouts_G)
 
 
-async def _attempt(given: Conditions, problem: Problem, first: int | None = None) -> Group:
+async def _group_of(given: BatchConditions, problem: Problem, first: int | None = None) -> Group:
     """Roll out one group, whole or in waves that end with its first contrast."""
     size, wave = given.config.rollout.group_size, given.config.selection.wave
     start = given.epoch * size if first is None else first
-    group = await _rolled(given, problem, min(wave or size, size), start)
+    group = await _roll_out(given, problem, min(wave or size, size), start)
     while wave is not None:
         more = next_wave(accuracy(group), group_size=size, wave=wave).size
         if not more:
             break
-        group = _grown(given, group, await _rolled(given, problem, more, start + len(group.rollouts_G)))
+        group = _enlarged(given, group, await _roll_out(given, problem, more, start + len(group.rollouts_G)))
     return group
 
 
-async def _rolled(given: Conditions, problem: Problem, size: int, first: int) -> Group:
+async def _roll_out(given: BatchConditions, problem: Problem, size: int, first: int) -> Group:
     return await run_group(
         given.actor,
         problem,
@@ -119,14 +128,19 @@ async def _rolled(given: Conditions, problem: Problem, size: int, first: int) ->
     )
 
 
-async def _contrast(given: Conditions, group: Group) -> Contrast:
+async def _contrast(given: BatchConditions, group: Group) -> Contrast:
     shown = with_earlier(group, given.config, given.memory)
     return await contrast(
-        given.teacher, shown, given.library, step=given.step, rejected=given.told, effects=given.effects
+        given.teacher,
+        shown,
+        given.library,
+        step=given.step,
+        rejected=given.refused,
+        effects=given.effects,
     )
 
 
-async def _resampled(given: Conditions, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, Any]]:
+async def _resampled(given: BatchConditions, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, Any]]:
     """Spend further rounds until enough groups have a contrast, the budget of rounds is used up, or nobody is left."""
     chosen = given.config.selection
     wanted, rounds, tried = chosen.wanted or len(groups), 1, dict(given.memory.tries)
@@ -138,8 +152,8 @@ async def _resampled(given: Conditions, groups: tuple[Group, ...]) -> tuple[tupl
             break
         again = waiting[: wanted - kept]
         size = given.config.rollout.group_size
-        jobs = [partial(_attempt, given, p, RETRY + tried.get(p.id, 0) * size) for p in again]
-        groups = _joined(given, groups, await given.actor.executor.run(jobs))
+        jobs = [partial(_group_of, given, p, RETRY + tried.get(p.id, 0) * size) for p in again]
+        groups = _merged(given, groups, await given.actor.executor.run(jobs))
         tried |= {p.id: tried.get(p.id, 0) + 1 for p in again}
         rounds += 1
     if action is Action.RESAMPLE:
@@ -147,20 +161,20 @@ async def _resampled(given: Conditions, groups: tuple[Group, ...]) -> tuple[tupl
     return groups, {"rounds": rounds, "sampling": action.value, "waiting": len(waiting)}
 
 
-def _waiting(given: Conditions, groups: Sequence[Group]) -> list[Problem]:
+def _waiting(given: BatchConditions, groups: Sequence[Group]) -> list[Problem]:
     here = {g.problem.id for g in groups}
     return [p for p in given.memory.unsolved if p.id not in here] + [g.problem for g in unsolved(groups)]
 
 
-def _joined(given: Conditions, groups: Sequence[Group], more: Sequence[Group]) -> tuple[Group, ...]:
+def _merged(given: BatchConditions, groups: Sequence[Group], more: Sequence[Group]) -> tuple[Group, ...]:
     """Put further rollouts to the group of their problem, else at the end as a group of their own."""
     table = {g.problem.id: g for g in groups}
     for new in more:
         old = table.get(new.problem.id)
-        table[new.problem.id] = new if old is None else _grown(given, old, new)
+        table[new.problem.id] = new if old is None else _enlarged(given, old, new)
     return tuple(table.values())
 
 
-def _grown(given: Conditions, old: Group, new: Group) -> Group:
+def _enlarged(given: BatchConditions, old: Group, new: Group) -> Group:
     rollouts, scores = (*old.rollouts_G, *new.rollouts_G), (*old.scores_G, *new.scores_G)
     return form(old.problem, rollouts, scores, old.version, given.config, given.memory)

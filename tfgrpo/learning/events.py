@@ -14,7 +14,8 @@ from typing import Any, TextIO
 
 from experience_db.codec import to_json
 from tfgrpo.errors import UsageError
-from tfgrpo.learning.loop import Run, step_summary
+from tfgrpo.learning.record_step import step_summary
+from tfgrpo.learning.run import Run
 from tfgrpo.types import Step, Verdict
 
 

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 from experience_db import Library, Store
 from tfgrpo.executors import Executor
-from tfgrpo.learning.batch import Conditions, Taught, teach
+from tfgrpo.learning.batch import BatchConditions, BatchResult, run_batch
 from tfgrpo.types import Group, Problem, Proposal, Verdict
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Refusal:
     """A verdict that let nothing in, and when it was given."""
 
     verdict: Verdict
@@ -35,7 +35,7 @@ class Refused:
         return self.verdict.reason.startswith("harmful")
 
 
-def standing(refused: Sequence[Refused], library: Library, epoch: int) -> tuple[Verdict, ...]:
+def refusals_in_force(refused: Sequence[Refusal], library: Library, epoch: int) -> tuple[Verdict, ...]:
     """Return the refusals that still hold: those under this very version, and those of this epoch for harm."""
     return tuple(r.verdict for r in refused if r.version == library.version or (r.harmful and r.epoch == epoch))
 
@@ -45,28 +45,28 @@ class Batch:
     """The problems of one step and the conditions under which they are tried."""
 
     problems: Sequence[Problem]
-    given: Conditions
-    lessons: Taught | None = None
-    """What they taught; None while they have not begun."""
+    conditions: BatchConditions
+    result: BatchResult | None = None
+    """What came of them; None while they have not begun."""
 
 
-async def taught(batch: Batch) -> Taught:
-    """Return what a batch taught; one that has not begun begins now."""
-    return batch.lessons or await teach(batch.given, batch.problems)
+async def result_of(batch: Batch) -> BatchResult:
+    """Return what came of a batch; one that has not begun begins now."""
+    return batch.result or await run_batch(batch.conditions, batch.problems)
 
 
-async def beside(
+async def run_with_next(
     executor: Executor, job: Callable[[], Awaitable[T]], ahead: Batch | None, *, now: bool
 ) -> tuple[T, Batch | None]:
     """Return what `job` returns, and the batch `ahead`, which has been tried at the same time where `now` allows it."""
     if ahead is None or not now:
         return await job(), ahead
-    jobs: list[Callable[[], Awaitable[Any]]] = [job, partial(teach, ahead.given, ahead.problems)]
-    done, lessons = await executor.run(jobs)
-    return done, replace(ahead, lessons=lessons)
+    jobs: list[Callable[[], Awaitable[Any]]] = [job, partial(run_batch, ahead.conditions, ahead.problems)]
+    done, result = await executor.run(jobs)
+    return done, replace(ahead, result=result)
 
 
-def rebased(
+def drop_stale(
     proposals: Iterable[Proposal], seen: Library, now: Library
 ) -> tuple[tuple[Proposal, ...], tuple[Verdict, ...]]:
     """Return the proposals that still mean what they meant under `seen`, and a verdict for each that does not."""
@@ -85,7 +85,7 @@ def rebased(
     return tuple(kept), tuple(stale)
 
 
-def uses(store: Store, library: Library, groups_P: Sequence[Group]) -> dict[int, int]:
+def lesson_uses(store: Store, library: Library, groups_P: Sequence[Group]) -> dict[int, int]:
     """Return how many rollouts had each lesson in their prompt, by id; a lesson of `library` that none had counts 0."""
     shown = Counter({lesson.id: 0 for lesson in library})
     for version in {group.version for group in groups_P}:

@@ -11,7 +11,8 @@ from experience_db.codec import finite
 from tfgrpo import stats
 from tfgrpo.backends.metered import total
 from tfgrpo.gates import OpenGate
-from tfgrpo.learning.loop import Run, count, failures, step_summary
+from tfgrpo.learning.record_step import count_each, step_failures, step_summary
+from tfgrpo.learning.run import Run
 from tfgrpo.lessons.review import notices
 from tfgrpo.types import Group, Rollout, Score, Step
 
@@ -26,10 +27,10 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
     `usage` is what the whole run consumed, calls that the journal replayed included: they were paid for once.
     """
     per_step = [step_summary(step) for step in steps]
-    statuses = count(g.status.value for s in steps for g in s.groups_P)
-    decided = count(v.decision for s in steps for v in s.verdicts for _ in v.edits)
+    statuses = count_each(g.status.value for s in steps for g in s.groups_P)
+    decided = count_each(v.decision for s in steps for v in s.verdicts for _ in v.edits)
     rewards = [s["reward"] for s in per_step if s["reward"] is not None]
-    every = [f for s in steps for f in failures(s)]
+    every = [f for s in steps for f in step_failures(s)]
     usage = total(run.tally)
     return {
         "run": run.name,
@@ -49,7 +50,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "usage": dataclasses.asdict(usage),
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": heldout(run),
-        "failures": count(f.kind.value for f in every),
+        "failures": count_each(f.kind.value for f in every),
         "warnings": [*warnings(steps), *notices(run.store, run.library.name), *unseeded(run)],
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),

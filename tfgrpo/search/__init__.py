@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.learning import loop
-from tfgrpo.learning.loop import Run
+from tfgrpo.learning.run import Run
 from tfgrpo.search import gepa, mipro
 from tfgrpo.search.rules import rules_of
 from tfgrpo.search.subsets import trials_of

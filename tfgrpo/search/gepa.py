@@ -17,7 +17,8 @@ from typing import Any
 from experience_db import Library
 from tfgrpo.backends.metered import total
 from tfgrpo.errors import BudgetReached, NothingLearned
-from tfgrpo.learning.loop import Run, minus
+from tfgrpo.learning.gate_step import usage_difference
+from tfgrpo.learning.run import Run
 from tfgrpo.search.children import Goal, settle, sketches
 from tfgrpo.search.merge import Merging, Tried, merge_step
 from tfgrpo.search.mutate import TOLD, Child, Task, propose
@@ -133,7 +134,7 @@ async def _step(found: Search, index: int) -> tuple[Step, tuple[Made, ...]]:
         step, made = _merged(found, index, tried)
     else:
         step, made = await _mutated(found, index)
-    return replace(step, usage=minus(total(found.run.tally), used)), made
+    return replace(step, usage=usage_difference(total(found.run.tally), used)), made
 
 
 def _merged(found: Search, index: int, tried: Tried) -> tuple[Step, tuple[Made, ...]]:

@@ -10,7 +10,7 @@ from random import Random
 from experience_db import Edit, Library, Op
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.eprocess import fold
-from tfgrpo.learning.loop import Run
+from tfgrpo.learning.run import Run
 from tfgrpo.lessons.edits import compose
 from tfgrpo.search.children import Goal, Sketch, settle
 from tfgrpo.search.merge_ancestors import Triple, find_triple, subsample

@@ -19,8 +19,9 @@ from random import Random
 from experience_db import Edit, Library, Op, Source
 from tfgrpo.backends.metered import total
 from tfgrpo.errors import BudgetReached, NothingLearned
-from tfgrpo.learning.batch import Conditions, Taught, teach
-from tfgrpo.learning.loop import Run, effects, learning_sampling, minus
+from tfgrpo.learning.batch import BatchConditions, BatchResult, run_batch
+from tfgrpo.learning.gate_step import known_effects, usage_difference
+from tfgrpo.learning.run import Run, learning_sampling
 from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates
 from tfgrpo.lessons.review import NEVER, decided_before, hold, screen
 from tfgrpo.lessons.scanners import KINDS
@@ -77,7 +78,7 @@ async def search(run: Run) -> AsyncIterator[Step]:
         else:
             step, made = await _tried(found, trials, index)
         run.ledger.closed = False
-        step = replace(step, usage=minus(total(run.tally), used))
+        step = replace(step, usage=usage_difference(total(run.tally), used))
         if run.stopped:
             yield step
             return
@@ -96,10 +97,10 @@ async def _bootstrap(found: Search) -> tuple[Step, Trials, tuple[Made, ...]]:
     run, config = found.run, found.run.config.search
     count = len(run.learning)
     drawn = sorted(Random(f"{run.config.seed}/bootstrap").sample(range(count), min(config.bootstrap, count)))
-    library = run.library
-    known = effects(run, library, 0)
-    given = Conditions(run.actor, run.teacher, run.config, library, learning_sampling(run.config), 0, 0, (), known, NEW)
-    taught = await teach(given, [run.learning[i] for i in drawn])
+    library, drawn_as = run.library, learning_sampling(run.config)
+    known = known_effects(run, library, 0)
+    given = BatchConditions(run.actor, run.teacher, run.config, library, drawn_as, 0, 0, (), known, NEW)
+    taught = await run_batch(given, [run.learning[i] for i in drawn])
     run.stopped = _cut(taught)
     proposals = _lessons(taught)
     screened = screen(proposals, run.rules, decided_before(run.store, library.name, run.id, 0))
@@ -128,18 +129,18 @@ async def _bootstrap(found: Search) -> tuple[Step, Trials, tuple[Made, ...]]:
     return step, trials, made
 
 
-def _lessons(taught: Taught) -> tuple[Proposal, ...]:
+def _lessons(taught: BatchResult) -> tuple[Proposal, ...]:
     pairs = zip(taught.groups_P, taught.contrasts_P, strict=True)
     return join_duplicates([replace(p, weight=g.weight) for g, c in pairs for p in c.proposals])
 
 
-def _cut(taught: Taught) -> str:
+def _cut(taught: BatchResult) -> str:
     found = [s.failure for g in taught.groups_P for s in g.scores_G if s.failure]
     found += [f for c in taught.contrasts_P for f in c.failures]
     return next((f.message for f in found if f.kind == "budget"), "")
 
 
-def _examples(run: Run, taught: Taught) -> tuple[tuple[Edit, ...], list[Verdict]]:
+def _examples(run: Run, taught: BatchResult) -> tuple[tuple[Edit, ...], list[Verdict]]:
     """Return the demonstrations that go on, and why others do not: tool output and secrets are looked at as in lessons.
 
     An answer orders nothing and may hold code or addresses, so no other finding stops an example.

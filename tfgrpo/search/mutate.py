@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from experience_db import Edit, Library, Source
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.learning.batch import Conditions, teach
-from tfgrpo.learning.loop import Run, effects, learning_sampling
+from tfgrpo.learning.batch import BatchConditions, run_batch
+from tfgrpo.learning.gate_step import known_effects
+from tfgrpo.learning.run import Run, learning_sampling
 from tfgrpo.lessons.consolidate import consolidate, within_budget
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.lessons.leakage import leaks
@@ -131,7 +132,7 @@ async def _from_reflection(run: Run, task: Task) -> Child:
     child = Child(task, groups, before=tuple(g.reward for g in graded))
     if skipped := why_skip(child.before, run):
         return replace(child, skipped=skipped)
-    known = effects(run, task.library, task.step)
+    known = known_effects(run, task.library, task.step)
     attempts = attempts_of(run, task.problems, graded)
     try:
         prompt = run.teacher.prompts.render(
@@ -214,11 +215,11 @@ def leak_of(edit: Edit, problems: Sequence[Problem]) -> str | None:
 
 async def _from_groups(run: Run, task: Task) -> Child:
     sampling = learning_sampling(run.config)
-    known = effects(run, task.library, task.step)
-    given = Conditions(
+    known = known_effects(run, task.library, task.step)
+    given = BatchConditions(
         run.actor, run.teacher, run.config, task.library, sampling, task.epoch, task.step, task.told, known, NEW
     )
-    taught = await teach(given, task.problems)
+    taught = await run_batch(given, task.problems)
     proposals = [
         replace(p, weight=g.weight)
         for g, c in zip(taught.groups_P, taught.contrasts_P, strict=True)

@@ -16,7 +16,7 @@ from experience_db import Edit, Lesson, Library, Op
 from tfgrpo.datasets.content_words import words
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.touch import RARE
-from tfgrpo.learning.loop import Run
+from tfgrpo.learning.run import Run
 from tfgrpo.search.children import Goal
 from tfgrpo.search.store_step import Made
 from tfgrpo.search.validate import Entry, score, validate

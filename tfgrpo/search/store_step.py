@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experience_db import Evidence, Library
-from tfgrpo.learning.loop import Run, record_group, step_summary
+from tfgrpo.learning.record_step import record_end, record_group, record_refusals
+from tfgrpo.learning.run import Run
 from tfgrpo.search.children import Goal
 from tfgrpo.search.pool import Candidate
 from tfgrpo.search.validate import Entry, evidence
@@ -59,16 +60,8 @@ def keep(run: Run, step: Step, made: Sequence[Made], pool: Sequence[Candidate], 
             head = store.branch(
                 goal, parent=head.version, origins=(best.version,), kind="best", run=run.id, step=step.index, note=note
             )
-        _set_aside(run, step)
-        store.record_uses(name, shown(step.groups_P, pool), run=run.id, step=step.index)
-        store.record_step(
-            run.id,
-            step.index,
-            epoch=step.epoch,
-            version_before=step.version_before,
-            version_after=head.version,
-            summary=step_summary(step),
-        )
+        record_refusals(run, step)
+        record_end(run, step, head.version, shown(step.groups_P, pool))
     return head, replace(step, version_after=head.version)
 
 
@@ -120,20 +113,6 @@ def found_of(run: Run, each: Made, origins: Sequence[int]) -> Evidence:
         "problems": len(each.entry.marks.reward),
     }
     return evidence(each.entry, ids, detail, run.config.seed)
-
-
-def _set_aside(run: Run, step: Step) -> None:
-    for verdict in step.verdicts:
-        if verdict.decision != "accepted":
-            run.store.set_aside(
-                run.library.name,
-                verdict.edits,
-                status=verdict.decision,
-                reason=verdict.reason,
-                version=step.version_before,
-                run=run.id,
-                step=step.index,
-            )
 
 
 def verdicts_of(made: Sequence[Made], found: Sequence[Evidence]) -> list[Verdict]:

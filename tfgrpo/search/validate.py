@@ -17,7 +17,7 @@ from experience_db import Evidence, Library
 from tfgrpo import stats
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.eprocess import fold
-from tfgrpo.learning.loop import Run, evaluation_sampling
+from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.rollout import measure
 from tfgrpo.search.pool import Marks, marks
 from tfgrpo.types import Problem

@@ -18,7 +18,7 @@ from tfgrpo.build import Bench, Setup
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
 from tfgrpo.evaluation import credit
 from tfgrpo.graders import factory
-from tfgrpo.learning.loop import evaluation_sampling
+from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.types import Problem, Proposal, Verdict
 
 

@@ -21,7 +21,7 @@ from tfgrpo import config as configuration
 from tfgrpo.api import LearnResult
 from tfgrpo.errors import EndpointError, TfgrpoError, UsageError
 from tfgrpo.graders.factory import grader_for
-from tfgrpo.learning.loop import step_summary
+from tfgrpo.learning.record_step import step_summary
 from tfgrpo.types import Problem
 
 NONE = "none"

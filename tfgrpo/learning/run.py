@@ -1,0 +1,73 @@
+"""What one execution of `learn` works with, and how its rollouts are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from experience_db import Library, Store
+from tfgrpo.backends.limited import Ledger
+from tfgrpo.backends.metered import Tally
+from tfgrpo.config import LearnConfig
+from tfgrpo.edit_scores.teacher_forced import Likelihood
+from tfgrpo.gates import Gate
+from tfgrpo.learning.progress import Watch
+from tfgrpo.lessons.review import Rules
+from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.methods.method import NEW, Memory
+from tfgrpo.rollout import Actor
+from tfgrpo.types import Group, Problem, Rollout, Sampling
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything one execution of `learn` works with. Built by `tfgrpo.build`."""
+
+    id: str
+    name: str
+    config: LearnConfig
+    store: Store
+    library: Library
+    """The version the run starts from."""
+    actor: Actor
+    teacher: Teacher
+    gate: Gate
+    learning: tuple[Problem, ...]
+    heldout: tuple[Problem, ...]
+    tally: dict[str, Tally] = field(default_factory=dict)
+    ledger: Ledger = field(default_factory=Ledger)
+    """What admits calls; closed while a stored step is repeated."""
+    before: tuple[float, ...] = ()
+    """Held-out reward per problem under the version the run started from; nan where it failed."""
+    after: tuple[float, ...] = ()
+    memory: Memory = NEW
+    """What the steps so far left for the method."""
+    likelihood: Likelihood | None = None
+    """Scores stored rollouts, for gates that ask for edit scores."""
+    groups: list[Group] = field(default_factory=list)
+    """The newest graded groups, oldest first; kept where there is a likelihood."""
+    stored: dict[str, Rollout] = field(default_factory=dict)
+    """A rollout of each held-out problem under the version the run started from."""
+    paraphrases: bool = False
+    """Whether the summarizer is a model of its own, able to say a lesson in other words."""
+    stopped: str = ""
+    """Why the run ended early: which budget; empty when it did not."""
+    continuation: str = ""
+    """What the run goes on from, or why it starts anew; empty when there is nothing to say."""
+    unseeded: Callable[[], bool] = bool  # whether an endpoint has refused seeds: then pairs meet different noise
+    watch: Watch | None = None
+    """Live numbers for displays, and the way to stop."""
+    rules: Rules = Rules()
+    """What enters the library unseen, and what waits for a person."""
+
+
+def learning_sampling(config: LearnConfig) -> Sampling:
+    """Return how learning rollouts are drawn."""
+    drawn = config.rollout
+    return Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
+
+
+def evaluation_sampling(config: LearnConfig) -> Sampling:
+    """Return how gate and held-out rollouts are drawn."""
+    drawn = config.evaluation
+    return Sampling(drawn.temperature, drawn.top_p, drawn.max_tokens)
