@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tfgrpo.prompting.thinking import after_thinking
+
+__all__ = ["after_thinking", "final_answer", "last_boxed", "normalise"]
+
 _BOXED = re.compile(r"\\f?boxed\s*(?=\{)")
 _TAG = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL)
 _LINE = re.compile(
     r"^[ \t>*_#-]*(?:the\s+)?(?:final\s+)?answer[ \t*_]*(?:[:：]|\bis\b:?)[ \t*_]*", re.IGNORECASE | re.MULTILINE
 )
-_THINK = re.compile(r"^.*</think>", re.IGNORECASE | re.DOTALL)
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _WRAPPED = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|operatorname)\s*\{([^{}]*)\}")
 _MARKUP = re.compile(r"\*\*|__|`|\$|\\[()\[\]!,;]")
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_LEADING = re.compile(r"^(?:[\s,;:!?\"'“”‘’«»…。，；：！？]|\.(?!\d))+")
-_TRAILING = re.compile(r"(?:[\s.,;:?\"'“”‘’«»…。，；：！？]|(?<![\d)])!)+$")
+_ENDS = frozenset(" .,;:?!\"'“”‘’«»…。，；：！？")
+_BEFORE = frozenset("0123456789)")
 # NFKC would turn a raised or lowered digit into an ordinary one: 10² into 102.
 _RAISED = {ord(c): f"^{d}" for c, d in zip("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789", strict=True)}
 _LOWERED = {ord(c): f"_{d}" for c, d in zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)}
@@ -42,35 +46,24 @@ def final_answer(text: str) -> str:
     return text.strip()
 
 
-def after_thinking(text: str) -> str:
-    """The reply without its `<think>` block; an unclosed block is kept, for there is nothing else."""
-    return _THINK.sub("", text)
-
-
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}` whose braces balance; None if there is none."""
-    for match in reversed(list(_BOXED.finditer(text))):
-        end = closing_brace(text, match.end())
-        if end is not None:
-            return text[match.end() + 1 : end]
-    return None
+    r"""The content of the last `\boxed{...}` whose braces balance; None if there is none. One pass over the text."""
+    starts = {match.end() for match in _BOXED.finditer(text)}
+    pairs = _braces(text) if starts else {}
+    begin = max((start for start in starts if start in pairs), default=None)
+    return None if begin is None else text[begin + 1 : pairs[begin]]
 
 
-def closing_brace(text: str, start: int) -> int | None:
-    r"""Where the brace opened at `start` closes; escaped braces (`\{`) do not count."""
-    depth = 0
-    i = start
-    while i < len(text):
-        if text[i] == "\\":
-            i += 1
-        elif text[i] == "{":
-            depth += 1
-        elif text[i] == "}":
-            depth -= 1
-            if depth == 0:
-                return i
-        i += 1
-    return None
+def _braces(text: str) -> dict[int, int]:
+    r"""Where each brace that closes again does so; escaped braces (`\{`) do not count."""
+    pairs: dict[int, int] = {}
+    opened: list[int] = []
+    for match in _BRACE.finditer(text):
+        if match[0] == "{":
+            opened.append(match.start())
+        elif match[0] == "}" and opened:
+            pairs[opened.pop()] = match.start()
+    return pairs
 
 
 def normalise(text: str) -> str:
@@ -82,7 +75,17 @@ def normalise(text: str) -> str:
     text = unicodedata.normalize("NFKC", text.translate(_RAISED).translate(_LOWERED)).casefold()
     text = _MARKUP.sub("", _WRAPPED.sub(r"\1", text))
     whole = " ".join(text.split())
-    text = _TRAILING.sub("", _LEADING.sub("", whole)) or whole
+    text = _trimmed(whole) or whole
     if _GROUPED.fullmatch(text):
         text = text.replace(",", "")
     return re.sub(r"^(?:the|an?)\s+(?=\S)", "", text)
+
+
+def _trimmed(text: str) -> str:
+    """Without punctuation and quotes at both ends, but for the point of ".5" and the sign of "5!"."""
+    start, end = 0, len(text)
+    while start < end and text[start] in _ENDS and not (text[start] == "." and text[start + 1 : start + 2].isdecimal()):
+        start += 1
+    while end > start and text[end - 1] in _ENDS and not (text[end - 1] == "!" and text[end - 2 : end - 1] in _BEFORE):
+        end -= 1
+    return text[start:end]

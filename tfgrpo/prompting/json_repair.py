@@ -13,7 +13,8 @@ from typing import Any
 
 from json_repair import repair_json
 
-_THINK = re.compile(r"</think>", re.IGNORECASE)
+from tfgrpo.prompting.thinking import after_thinking
+
 _FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _BACKSLASH = re.compile(r"\\(?:[\"\\/bfnrt']|u[0-9a-fA-F]{4})|\\")
 _BRACKET = re.compile(r"[{\[]")
@@ -62,7 +63,7 @@ def recover_json(text: str) -> Any:
     whole = text.replace("\ufeff", "").strip()
     value = _loads(whole)
     if value is None:
-        value = _recovered(_said(whole))
+        value = _recovered(after_thinking(whole).strip())
     return restore_latex(value)
 
 
@@ -71,15 +72,8 @@ def cut_short(text: str) -> bool:
     whole = text.replace("\ufeff", "").strip()
     if _loads(whole) is not None:
         return False
-    segments = _segments(_said(whole))
+    segments = _segments(after_thinking(whole).strip())
     return bool(segments) and _closing(segments[-1], 0) is None and '"' in _STRING.sub("", segments[-1])
-
-
-def _said(text: str) -> str:
-    """What follows the last mark that ends reasoning: drafts before it do not count. A mark inside a string is none."""
-    before = ((m, text[text.rfind("\n", 0, m.start()) + 1 : m.start()]) for m in _THINK.finditer(text))
-    ends = [m.end() for m, line in before if line.count('"') % 2 == 0]
-    return text[ends[-1] :].strip() if ends else text
 
 
 def _recovered(text: str) -> Any:
