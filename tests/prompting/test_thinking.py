@@ -1,5 +1,7 @@
 """Thinking is dropped whatever marks stand around it; words about marks are kept."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ BLOCKS = [
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-@pytest.mark.parametrize("thought", ["", "maybe 4", "Answer: 4\n\n\\boxed{4}", "it is 6\" or [3, 4] {x}", "a `word`"])
+@pytest.mark.parametrize("thought", ["", "maybe 4", "Answer: 4\n\n\\boxed{4}", 'it is 6" or [3, 4] {x}', "a `word`"])
 def test_a_block_is_dropped_whatever_its_marks(block, thought):
     """What follows the thinking is the reply."""
     assert after_thinking(block.format(thought) + "5").strip() == "5"
@@ -72,7 +74,7 @@ def test_what_is_said_stays(text, said):
 @pytest.mark.parametrize("block", BLOCKS)
 def test_drafts_in_the_thinking_are_no_edits(block):
     """The reader of lessons sees what the graders see."""
-    draft, meant = ('{"edits": [{"op": "ADD", "text": "%s", "reason": "r"}]}' % text for text in ("Draft.", "Meant."))
+    draft, meant = (json.dumps({"edits": [{"op": "ADD", "text": text}]}) for text in ("Draft.", "Meant."))
     edits = parse_edits(block.format(draft.replace('"', "'")) + meant).edits
     assert [edit.text for edit in edits] == ["Meant."]
 
