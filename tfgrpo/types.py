@@ -268,6 +268,8 @@ class Proposal:
     """How many groups asked for it."""
     weight: float = 1.0
     """Mean weight of those groups; proposals are ranked by support times weight."""
+    subject: str = ""
+    """What the lesson is about. Proposals of one subject with other advice are rivals: one of them at most enters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +277,7 @@ class Verdict:
     """What a gate said about one edit or a bundle of edits."""
 
     decision: str
-    """`accepted`, `rejected` or `undecided`."""
+    """`accepted`, `rejected`, `undecided`, or `untested`: nothing has spoken for or against it, it may come again."""
     edits: tuple[Edit, ...]
     reason: str
     evidence: tuple[Evidence, ...] = ()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from experience_db import Library
 from tfgrpo.errors import UsageError
-from tfgrpo.gates import Rewards
+from tfgrpo.gates import Missing, Observation, Rewards
 from tfgrpo.gates.base import fingerprint
 
 from .tables import Table, library_of, worded_pool
@@ -41,6 +41,17 @@ async def test_failed_rollouts_are_asked_again():
     trial, rewards = Table(lambda texts, problem, index: next(replies)), Rewards()
     assert math.isnan((await rewards.measure(trial, library_of(), CASES[:1])).rewards[0])
     assert (await rewards.measure(trial, library_of(), CASES[:1])).rewards == (0.5,)
+
+
+async def test_outages_are_drawn_again_and_the_texts_own_faults_are_not():
+    """What an outage hit is asked three times at most; what its own text spoiled stays spoiled."""
+    down, cut = Observation(missing=Missing.OUTAGE), Observation(missing=Missing.OWN_FAULT)
+    replies = {"p0": iter([down, down, down]), "p1": iter([cut]), "p2": iter([down, Observation(0.5)])}
+    trial = Table(lambda texts, problem, index: next(replies[problem.id]))
+    found = await Rewards().measure(trial, library_of(), CASES[:3])
+    assert [o.missing for o in found.observations] == [Missing.OUTAGE, Missing.OWN_FAULT, None]
+    assert (found.rewards[2], found.new) == (0.5, 3)
+    assert [len(cases) for _, cases in trial.asked] == [3, 2, 1]
 
 
 @pytest.mark.parametrize("reward", [1.5, -0.1, math.inf])

@@ -20,6 +20,7 @@ from experience_db import Edit, Evidence, Library, Op
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Executor
 from tfgrpo.gates import Rewards, Trial
+from tfgrpo.gates.base import rewards_of
 from tfgrpo.gates.touch import Touched, touched
 from tfgrpo.rollout import Actor, measure
 from tfgrpo.stats import t_quantile
@@ -290,7 +291,7 @@ async def dropout_pass(
         for g in range(group):
             gone = [without(i) for i, shown_G in zip(ids, shown_L_G, strict=True) if not shown_G[g]]
             jobs.append(partial(trial.measure, library.with_edits(gone), [(problem, g)]))
-    rewards = [reward for (reward,) in await executor.run(jobs, limit=limit)]
+    rewards = [reward for told in await executor.run(jobs, limit=limit) for reward in rewards_of(told)]
     near = [{problem.id for problem in touch.problems} for touch in touches(library, trial.problems)]
     return Pass(
         tuple(tuple(rewards[i : i + group]) for i in range(0, len(rewards), group)),

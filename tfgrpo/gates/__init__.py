@@ -1,7 +1,7 @@
 """Gates: what decides accept, reject or undecided for an edit or a bundle of edits."""
 
 from tfgrpo.gates.alpha import Alpha
-from tfgrpo.gates.base import Gate, Rewards, Trial, final
+from tfgrpo.gates.base import Gate, Missing, Observation, Rewards, Trial, final
 from tfgrpo.gates.comparison import LITE, Design
 from tfgrpo.gates.harm import harm_check
 from tfgrpo.gates.mean import MeanGate
@@ -14,6 +14,8 @@ __all__ = [
     "Design",
     "Gate",
     "MeanGate",
+    "Missing",
+    "Observation",
     "OpenGate",
     "PairedGate",
     "Rewards",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from hashlib import blake2b
-from math import isnan
+from math import isnan, nan
 from typing import Protocol
 
 from experience_db import Library
@@ -15,6 +16,11 @@ from tfgrpo.types import Problem, Proposal, Verdict
 Case = tuple[Problem, int]
 """A problem and the index of the seed of one rollout on it."""
 
+TOKENS = "tokens"
+"""The objective that counts completion tokens; its values are plain counts, and fewer are better."""
+
+REDRAWS = 2
+"""How often rollouts that an outage hit are drawn again before they count as missing."""
 
 UNJUDGED = "no edit score"
 """How the reason of a verdict begins that is none: nothing was there yet to judge the edit by."""
@@ -22,24 +28,68 @@ UNJUDGED = "no edit score"
 
 def final(verdict: Verdict) -> bool:
     """Say whether a verdict refuses, which stands while the library does; what was not judged is asked again."""
-    return verdict.decision != "accepted" and not verdict.reason.startswith(UNJUDGED)
+    refuses = verdict.decision not in ("accepted", "untested")
+    return refuses and not verdict.reason.startswith(UNJUDGED)
+
+
+class Missing(StrEnum):
+    """Why a rollout has no reward."""
+
+    OWN_FAULT = "own fault"
+    """The text it wrote was cut, empty, too long or too slow: 0 where the other side was scored."""
+    OUTAGE = "outage"
+    """Nothing that the text did: an endpoint or a grader failed. Drawn again, then missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What one rollout of a trial showed."""
+
+    reward: float = nan
+    """In [0, 1], as the run's reward function maps it; nan when it is missing."""
+    missing: Missing | None = None
+    """Why there is no reward; None when there is one."""
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    """Value of each objective by name, in [0, 1], more is better; `tokens` is a count, and less is better."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a reward."""
+        return not isnan(self.reward)
 
 
 class Trial(Protocol):
-    """Held-out problems, and the means to roll them out under any library."""
+    """Held-out problems, and the means to roll them out under any library.
+
+    A trial may offer more, which gates ask for by name: `problems_for`, log-probs of stored rollouts, and the rewards
+    of earlier rollouts (`earlier`).
+    """
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """The gate's pool, disjoint from the problems that teach and from those of the final test."""
         ...
 
-    async def measure(self, library: Library, cases: Sequence[Case]) -> tuple[float, ...]:
-        """Return the reward in [0, 1] of one rollout per (problem, seed index), in the order of `cases`.
+    async def measure(self, library: Library, cases: Sequence[Case]) -> Sequence[Observation | float]:
+        """Return what one rollout per (problem, seed index) showed, in the order of `cases`.
 
-        nan stands for a rollout that failed or could not be scored. The sampling noise must depend on problem and seed
-        index alone, so that two libraries meet the same noise; a sampler that ignores seeds costs power, not validity.
+        A bare number stands for an observation of that reward, nan for one that is missing by its own fault. The
+        sampling noise must depend on problem and seed index alone, so that two libraries meet the same noise; a
+        sampler that ignores seeds costs power, not validity.
         """
         ...
+
+
+def pool_for(trial: Trial, proposal: Proposal) -> tuple[Problem, ...]:
+    """Return the problems that may prove `proposal`: `trial.problems_for(proposal)` where there is one, else all."""
+    own = getattr(trial, "problems_for", None)
+    return trial.problems if own is None else tuple(own(proposal))
+
+
+def earlier_rewards(trial: Trial, problem: Problem) -> tuple[float, ...]:
+    """Return rewards of earlier rollouts of a problem that no gate will use: `trial.earlier(problem)`, else none."""
+    own = getattr(trial, "earlier", None)
+    return () if own is None else tuple(own(problem))
 
 
 class Gate(Protocol):
@@ -52,44 +102,71 @@ class Gate(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Rewards of a batch of cases, and what they cost."""
+    """Observations of a batch of cases, and what they cost."""
 
-    rewards: tuple[float, ...]
+    observations: tuple[Observation, ...]
     new: int
-    """Rollouts that were asked of the trial; the other rewards were known."""
+    """Cases that were asked of the trial; the others were known."""
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        """The rewards alone; nan where one is missing, for whatever reason."""
+        return tuple(o.reward for o in self.observations)
 
 
 @dataclass(slots=True)
 class Rewards:
-    """Rewards known in this run, by lessons, problem and seed index.
+    """Observations known in this run, by lessons, problem and seed index.
 
     One object serves all gates of a run, so that a baseline is paid for once and the rollouts of an accepted candidate
     are the next baseline (they were selected, so it is a little lucky). Each case has its own seed index: no rollout
-    ever stands in for a second pass. Failed rollouts are not kept, the next gate asks for them again.
+    ever stands in for a second pass. Rollouts without a reward are not kept, the next gate asks for them again.
     """
 
-    _known: dict[tuple[bytes, str, int], float] = field(default_factory=dict)
+    _known: dict[tuple[bytes, str, int], Observation] = field(default_factory=dict)
 
     async def measure(self, trial: Trial, library: Library, cases: Sequence[Case]) -> Measured:
-        """Return the rewards of `cases` under `library`, asking `trial` for the unknown ones in one batch.
+        """Return the observations of `cases` under `library`, asking `trial` for the unknown ones in one batch.
 
-        Raises UsageError when a reward lies outside [0, 1].
+        What an outage hit is asked again, `REDRAWS` times at most. Raises UsageError when a reward lies outside
+        [0, 1].
         """
         key = fingerprint(library)
-        missing = [case for case in cases if (key, case[0].id, case[1]) not in self._known]
-        fresh: dict[tuple[str, int], float] = {}
-        if missing:
-            rewards = await trial.measure(library, missing)
-            for (problem, index), reward in zip(missing, rewards, strict=True):
-                fresh[problem.id, index] = _checked(reward, problem)
-        for (problem_id, index), reward in fresh.items():
-            if not isnan(reward):
-                self._known[key, problem_id, index] = reward
-        found = tuple(
+        unknown = [case for case in cases if (key, case[0].id, case[1]) not in self._known]
+        fresh: dict[tuple[str, int], Observation] = {}
+        asked = unknown
+        for _ in range(REDRAWS + 1):
+            if not asked:
+                break
+            for (problem, index), told in zip(asked, await trial.measure(library, asked), strict=True):
+                fresh[problem.id, index] = observation(told, problem)
+            asked = [(p, i) for p, i in asked if fresh[p.id, i].missing is Missing.OUTAGE]
+        for (problem_id, index), found in fresh.items():
+            if found.scored:
+                self._known[key, problem_id, index] = found
+        found_all = tuple(
             fresh[problem.id, index] if (problem.id, index) in fresh else self._known[key, problem.id, index]
             for problem, index in cases
         )
-        return Measured(found, len(missing))
+        return Measured(found_all, len(unknown))
+
+
+def observation(told: Observation | float, problem: Problem) -> Observation:
+    """Return what a trial told about a rollout of `problem` as an observation.
+
+    Raises:
+        UsageError: the reward lies outside [0, 1].
+    """
+    if not isinstance(told, Observation):
+        told = Observation(nan, Missing.OWN_FAULT) if isnan(told) else Observation(float(told))
+    elif told.scored == (told.missing is not None):
+        told = Observation(nan, told.missing or Missing.OWN_FAULT, told.objectives)
+    if told.scored and not 0.0 <= told.reward <= 1.0:
+        raise UsageError(
+            f"the gate got reward {told.reward:g} on problem {problem.id!r}, but its test needs rewards in [0, 1]; "
+            "rescale the reward, or use --gate open"
+        )
+    return told
 
 
 def fingerprint(library: Library) -> bytes:
@@ -101,10 +178,6 @@ def fingerprint(library: Library) -> bytes:
     return digest.digest()
 
 
-def _checked(reward: float, problem: Problem) -> float:
-    if isnan(reward) or 0.0 <= reward <= 1.0:
-        return reward
-    raise UsageError(
-        f"the gate got reward {reward:g} on problem {problem.id!r}, but its test needs rewards in [0, 1]; "
-        "rescale the reward, or use --gate open"
-    )
+def rewards_of(told: Iterable[Observation | float]) -> tuple[float, ...]:
+    """Return the rewards of observations or bare numbers; nan where one is missing."""
+    return tuple(o.reward if isinstance(o, Observation) else float(o) for o in told)

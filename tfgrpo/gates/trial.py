@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
 
 from experience_db import Library
 from tfgrpo.edit_scores.teacher_forced import Likelihood
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
+from tfgrpo.gates.base import TOKENS, Missing, Observation
 from tfgrpo.lessons.summarize import Teacher, paraphrase
-from tfgrpo.rollout import Actor, measure
-from tfgrpo.types import Group, Problem, Rollout, Sampling
+from tfgrpo.rollout import Actor, Graded, measure
+from tfgrpo.types import Failure, FailureKind, Group, Problem, Proposal, Rollout, Sampling, Score
+
+OUTAGES = frozenset({FailureKind.RATE_LIMITED, FailureKind.PROVIDER, FailureKind.GRADER, FailureKind.BUDGET})
+"""Failures that say nothing about the text under test; every other kind is the rollout's own fault."""
+
+
+def observed(graded: Graded) -> Observation:
+    """Return what a graded rollout shows: its score, the named parts of it, and the tokens it wrote."""
+    failure = graded.rollout.failure or graded.score.failure
+    named = {part.name: part.value for part in _parts(graded.score) if part.name and part.value is not None}
+    objectives = {**named, TOKENS: float(graded.rollout.usage.completion_tokens)}
+    if graded.score.value is None:
+        return Observation(nan, _missing(failure), objectives)
+    return Observation(graded.score.value, None, objectives)
+
+
+def _parts(score: Score) -> tuple[Score, ...]:
+    return score.parts or (score,)
+
+
+def _missing(failure: Failure | None) -> Missing:
+    return Missing.OUTAGE if failure is None or failure.kind in OUTAGES else Missing.OWN_FAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +56,12 @@ class HeldoutTrial:
     """A summarizer able to say a lesson in other words."""
     on_policy: bool = True
     """Whether learning rollouts were drawn as the scorer measures: temperature 1, no top-p."""
+    observe: Callable[[Graded], Observation] = observed
+    """What a graded rollout counts as: the run's reward, in [0, 1], and its objectives."""
+
+    def problems_for(self, proposal: Proposal) -> tuple[Problem, ...]:
+        """Return the problems that may prove a proposal: the whole pool."""
+        return self.problems
 
     @property
     def can_score(self) -> bool:
@@ -63,7 +92,7 @@ class HeldoutTrial:
         """Return a lesson in other words; None without a summarizer of its own."""
         return None if self.teacher is None else await paraphrase(self.teacher, text)
 
-    async def measure(self, library: Library, cases: Sequence[tuple[Problem, int]]) -> tuple[float, ...]:
-        """Return one reward per (problem, seed index); nan where there is none."""
+    async def measure(self, library: Library, cases: Sequence[tuple[Problem, int]]) -> tuple[Observation, ...]:
+        """Return what one rollout per (problem, seed index) showed."""
         graded = await measure(self.actor, library, cases, self.sampling, "gate")
-        return tuple(g.reward for g in graded)
+        return tuple(self.observe(g) for g in graded)

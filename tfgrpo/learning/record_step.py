@@ -51,7 +51,7 @@ def record_refusals(run: Run, step: Step) -> None:
             run.store.set_aside(
                 run.library.name,
                 verdict.edits,
-                status=verdict.decision,
+                status="undecided" if verdict.decision == "untested" else verdict.decision,
                 reason=verdict.reason,
                 version=step.version_before,
                 run=run.id,
