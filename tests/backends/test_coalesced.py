@@ -35,7 +35,7 @@ async def make(server: Server, store: Store):
     made: list[Backend] = []
 
     def make(**options) -> Backend:
-        backend = OpenAI(server.url, timeout=5)
+        backend = OpenAI(server.url, timeout=60)
         made.append(stacked(backend, policy=NO_WAIT, joining=server.url, memory=store, **options))
         return made[-1]
 

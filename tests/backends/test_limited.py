@@ -136,12 +136,15 @@ async def test_failures_release_what_they_reserved():
     await Retried(backend, NO_WAIT).complete(ask())
     assert ledger.tokens == 7 + PROMPT
 
+    reached = asyncio.Event()
+
     async def forever(request: Request) -> str:
+        reached.set()
         await asyncio.Event().wait()
         return ""
 
     task = asyncio.ensure_future(Limited(Scripted(forever), ledger).complete(ask()))
-    await asyncio.sleep(0.01)
+    await reached.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.patience import AMPLE
 
 from tfgrpo.graders import Math
 from tfgrpo.graders.math_pool import Worker, shared_pool
@@ -19,7 +20,7 @@ DATA = Path(os.environ.get("TFGRPO_DATA", Path(__file__).resolve().parents[3] / 
 CORPUS = DATA / "math_equivalence.jsonl"
 
 
-async def scores(gold, *answers, seconds=20.0):
+async def scores(gold, *answers, seconds=AMPLE):
     """Scores of a group of answers."""
     rollouts = [Rollout("p", i, answer=answer) for i, answer in enumerate(answers)]
     return await Math(seconds)(Problem("p", "?", gold), rollouts)
@@ -120,11 +121,11 @@ def test_a_worker_that_was_killed_is_replaced():
     """When the process dies between two requests, the next one starts another; every process is reaped."""
     worker = Worker()
     request = {"gold": "\\frac12", "pred": "0.5"}
-    assert worker.ask(request, 20)["equal"] is True
+    assert worker.ask(request, AMPLE)["equal"] is True
     first = worker.pid
     os.kill(first, 9)
     os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
-    assert worker.ask(request, 20)["equal"] is True
+    assert worker.ask(request, AMPLE)["equal"] is True
     second = worker.pid
     worker.close()
     for pid in (first, second):

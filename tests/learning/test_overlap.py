@@ -43,7 +43,7 @@ class Patient(Model):
 @pytest.mark.parametrize("overlap", [0, 1])
 def test_the_next_batch_starts_while_this_one_is_judged(tmp_path, overlap):
     """Its rollouts go out before the consolidation has its reply; without overlap they wait for the commit."""
-    model = Patient(first=16, patience=5.0 if overlap else 0.1)
+    model = Patient(first=16, patience=60.0 if overlap else 0.1)
     learn(model, rows(8), tmp_path / "x.db", batch_size=4, engine__overlap=overlap)
     assert model.waited[0] is bool(overlap)
 

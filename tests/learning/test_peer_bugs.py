@@ -150,8 +150,12 @@ def test_the_timeout_setting_reaches_the_call(db, server, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     server.reply = lambda body: "Answer: 400"
     server.faults = lambda index, body: Fault.HANG if index else None
-    asked = {"base_url": server.url, "engine__timeout": 0.4, "engine__attempts": 1, "concurrency": 1}
-    result = tfgrpo.learn_sync(rows(2), model="openai/test-model", db=db, **SMALL | asked)
+    for seconds in (0.4, 3, 20):
+        asked = {"base_url": server.url, "engine__timeout": seconds, "engine__attempts": 1, "concurrency": 1}
+        server.calls.clear()
+        result = tfgrpo.learn_sync(rows(2), model="openai/test-model", db=f"{db}-{seconds}", **SMALL | asked)
+        if result.summary["failures"] == {"timeout": 4}:
+            break  # Else the one call that is answered took longer than the limit.
     assert result.summary["failures"] == {"timeout": 4}
     assert result.summary["groups"] == {"kept": 0, "flat": 1, "failed": 1, "filtered": 0}
 

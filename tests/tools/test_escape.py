@@ -13,15 +13,17 @@ import os
 import secrets
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from support.patience import AMPLE, until
 
 from tfgrpo.errors import UsageError
 from tfgrpo.tools.sandbox import Isolation, Limits, Ran, run_python, usable
 
-QUICK = Limits(seconds=3, memory_mb=256, output_bytes=20_000, processes=24, files_mb=8)
+ENOUGH = Limits(seconds=AMPLE, memory_mb=256, output_bytes=20_000, processes=24, files_mb=8)
+"""For code that ends by itself, or that another limit than time ends."""
 TRY = "def attempt(f, *a):\n    try:\n        f(*a)\n    except BaseException as error:\n        print(type(error).__name__)\n    else:\n        print('ESCAPED')\n"
 
 FORBIDDEN = {
@@ -76,7 +78,7 @@ SILENT = {
 STOPPED = {
     "a fork bomb": ("import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass", {"time", "processes"}),
     "a bomb of threads": ("import threading, time\nwhile True:\n    try:\n        threading.Thread(target=time.sleep, args=(60,)).start()\n    except BaseException:\n        pass", {"time", "processes", "memory"}),
-    "memory in many processes": ("import os, time\nfor _ in range(8):\n    if not os.fork():\n        x = bytearray(100 * 2**20)\n        for i in range(0, len(x), 4096):\n            x[i] = 1\n        time.sleep(60)\ntime.sleep(60)", {"memory"}),
+    "memory in many processes": ("import os, time\nfor _ in range(8):\n    if not os.fork():\n        x = bytearray(100 * 2**20)\n        for i in range(0, len(x), 4096):\n            x[i] = 1\n        time.sleep(90)\ntime.sleep(90)", {"memory"}),
     "endless output": ("while True:\n    print('x' * 1000)", {"output"}),
     "endless errors": ("import sys\nwhile True:\n    sys.stderr.write('x' * 1000)", {"output"}),
     "an endless loop": ("while True: pass", {"time"}),
@@ -139,7 +141,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside
         yield Outside(tmp_path / "keys", mark, tcp.getsockname()[1], tcp)
 
 
-async def ran(code: str, limits: Limits = QUICK) -> Ran:
+async def ran(code: str, limits: Limits = ENOUGH) -> Ran:
     """Run code in bubblewrap."""
     return await run_python(code, limits=limits)
 
@@ -173,8 +175,7 @@ async def test_what_is_known_outside_cannot_be_read(name: str, outside: Outside)
 async def test_what_does_not_end_is_ended(name: str):
     """The reason is told, and the next run finds a machine in order."""
     code, reasons = STOPPED[name]
-    limits = Limits(1.0 if "time" in reasons else 30, 256, 20_000, 24, 8)
-    found = await ran(code, limits)
+    found = await ran(code, replace(ENOUGH, seconds=1.0) if "time" in reasons else ENOUGH)
     assert found.stopped in reasons, found
     assert found.exit is None
     assert (await ran("print(6 * 7)")).stdout == "42\n"
@@ -222,25 +223,31 @@ print(total)
 """
     found = await ran(code)
     assert found.exit == 0
-    assert int(found.stdout) <= 3 * QUICK.files_mb * 2**20
+    assert int(found.stdout) <= 3 * ENOUGH.files_mb * 2**20
 
 
 async def test_no_process_is_left_behind():
     """A daemon in a session of its own ends with its call."""
     mark = f"left{secrets.token_hex(8)}"
     code = f"""
-import os, sys, time
+import os, sys
+ended, end = os.pipe()
 if not os.fork():
     os.setsid()
     if not os.fork():
-        os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', '{mark}'])
+        os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)', '{mark}'])
     os._exit(0)
-time.sleep(0.3)
+os.close(end)
+os.read(ended, 1)  # Returns when the daemon has become another program, which closes its end.
 """
     found = await ran(code)
-    assert found.exit == 0
-    await asyncio.sleep(0.2)
-    assert not [pid for pid in os.listdir("/proc") if pid.isdecimal() and mark.encode() in _cmdline(pid)]
+    assert (found.exit, found.stopped) == (0, "")
+    assert await until(lambda: not marked(mark))
+
+
+def marked(mark: str) -> list[str]:
+    """Processes of this machine that have the mark on their command line, those in namespaces too."""
+    return [pid for pid in os.listdir("/proc") if pid.isdecimal() and f"\0{mark}\0".encode() in _cmdline(pid)]
 
 
 def _cmdline(pid: str) -> bytes:
@@ -273,11 +280,13 @@ for place in ('/usr/x', '/x', '{folder}/x'):
 async def test_cancelling_ends_the_code():
     """A rollout that is given up takes its processes with it."""
     mark = f"left{secrets.token_hex(8)}"
-    code = f"import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', '{mark}'])"
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.6):
-            await ran(code, Limits(seconds=30))
-    assert not [pid for pid in os.listdir("/proc") if pid.isdecimal() and mark.encode() in _cmdline(pid)]
+    code = f"import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)', '{mark}'])"
+    running = asyncio.ensure_future(ran(code, Limits(seconds=600)))
+    assert await until(lambda: bool(marked(mark)))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await until(lambda: not marked(mark))
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.patience import AMPLE
 from support.web import Answer, Asked, Web
 
 from tfgrpo import corpus
@@ -32,7 +33,7 @@ from tfgrpo.tools.net_fetch import Limits
 from tfgrpo.types import FailureKind
 
 ONCE = RetryPolicy(attempts=1)
-TEN = Limits(seconds=10)
+ENOUGH = Limits(seconds=AMPLE)
 ARTICLE = """<html><head><title>On lakes</title><meta property="article:published_time" content="2021-05-06"></head>
 <body><nav><a href="/home">Home</a></nav><article><h1>On lakes</h1>
 <p>A lake is <b>water</b> all around, see <a href="/rivers?x=1">rivers</a> and <a href="https://b.example/">b</a>.</p>
@@ -56,7 +57,7 @@ class Names:
         return tuple(answers.pop(0) if len(answers) > 1 else answers[0])
 
 
-async def get(url: str, allow: Sequence[str] = (), page: int = 1, limits: Limits = TEN, **how: Any) -> ToolResult:
+async def get(url: str, allow: Sequence[str] = (), page: int = 1, limits: Limits = ENOUGH, **how: Any) -> ToolResult:
     """Fetch once."""
     return await FetchPage(allow=allow, limits=limits, policy=ONCE, **how)({"url": url, "page": page})
 
@@ -163,7 +164,7 @@ async def test_a_name_that_changes_its_mind_changes_nothing():
         result = await get(f"http://flip.example:{web.port}/", limits=Limits(seconds=0.5), resolve=names)
         assert names.lookups == ["flip.example"]
         assert result.failure is not None
-        again = await get(f"http://flip.example:{web.port}/", limits=Limits(seconds=0.5), resolve=names)
+        again = await get(f"http://flip.example:{web.port}/", resolve=names)
     assert kind(again) is FailureKind.REFUSED_REQUEST
     assert not web.asked
 
@@ -245,7 +246,7 @@ async def test_endless_redirects_end():
 
 # --- limits ----------------------------------------------------------------------------------------------------------
 
-SMALL = Limits(seconds=10, bytes=100_000)
+SMALL = Limits(seconds=AMPLE, bytes=100_000)
 BOMB = b"0" * 50_000_000
 
 
@@ -287,7 +288,7 @@ async def test_broken_or_unasked_compression_is_malformed(encoding: str, body: b
     assert kind(result) is FailureKind.MALFORMED
 
 
-@pytest.mark.parametrize("answer", [Answer("late", delay=20), Answer("x" * 1000, drip=0.05)], ids=["silent", "drip"])
+@pytest.mark.parametrize("answer", [Answer("late", delay=AMPLE), Answer("x" * 1000, drip=0.05)], ids=["silent", "drip"])
 async def test_a_slow_page_is_a_timeout(answer: Answer):
     """Silence and single bytes now and then end alike when the time is over."""
     result, _ = await fetched(answer, limits=Limits(seconds=0.5))

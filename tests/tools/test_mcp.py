@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.patience import AMPLE
 from support.web import Answer, Web
 
 from tfgrpo.errors import UsageError
@@ -34,7 +35,7 @@ def port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         number = free.getsockname()[1]
     with subprocess.Popen([sys.executable, SERVER, "--http", str(number)], stderr=subprocess.DEVNULL) as process:
-        for _ in range(600):
+        for _ in range(1200):
             try:
                 socket.create_connection(("127.0.0.1", number), timeout=1).close()
                 break
@@ -218,7 +219,7 @@ def test_a_bearer_token_goes_to_the_server_alone(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MARKED", KEY)
     with Web(Answer({"error": f"no such token {KEY}"}, 401)) as web:
         with pytest.raises(UsageError, match="cannot be used") as caught:
-            make(url=f"{web.url}/mcp", bearer="MARKED", start_seconds=10)
+            make(url=f"{web.url}/mcp", bearer="MARKED", start_seconds=AMPLE)
         assert web.asked[0].headers["Authorization"] == f"Bearer {KEY}"
     assert KEY not in str(caught.value)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
+from support.patience import AMPLE, LIMITS
 
 from tfgrpo.errors import UsageError
 from tfgrpo.tools import Restorable, SessionTool, Tool
-from tfgrpo.tools.python import make
+from tfgrpo.tools.python import PythonSession, make
 from tfgrpo.types import FailureKind
 
 
@@ -33,11 +35,10 @@ async def test_the_model_reads_output_then_errors_then_the_end(code: str, text: 
 
 async def test_an_error_of_the_code_is_a_result_and_a_limit_is_a_failure():
     """Both are told to the model; the failure is typed and what was used is recorded."""
-    tool = make(isolation="limits", seconds=1)
-    wrong = await tool({"code": "1 / 0"})
+    wrong = await make(isolation="limits", seconds=AMPLE)({"code": "1 / 0"})
     assert wrong.failure is None
     assert wrong.text.endswith("ZeroDivisionError: division by zero")
-    slow = await tool({"code": "while True: pass"})
+    slow = await make(isolation="limits", seconds=1)({"code": "while True: pass"})
     assert slow.failure is not None
     assert slow.failure.kind is FailureKind.TIMEOUT
     assert slow.text == "[Stopped: it ran longer than 1 s.]"
@@ -64,7 +65,7 @@ async def test_a_fresh_process_forgets_and_a_session_remembers():
 
 async def test_a_session_survives_errors_exits_and_its_own_stdin():
     """Only what ends the process loses the variables, and that is said."""
-    tool = make(isolation="limits", session=True, seconds=5)
+    tool = make(isolation="limits", session=True, seconds=AMPLE)
     await said(tool, "x = 7")
     for code in ("1 / 0", "import sys\nsys.exit(2)", "input()", "def f(:", "raise KeyboardInterrupt"):
         await said(tool, code)
@@ -76,13 +77,18 @@ async def test_a_session_survives_errors_exits_and_its_own_stdin():
 
 async def test_a_session_that_runs_too_long_is_ended_and_begins_anew():
     """The failure is typed, and the next call finds an empty interpreter."""
-    tool = make(isolation="limits", session=True, seconds=1)
-    await said(tool, "x = 7")
-    slow = await tool({"code": "print('a', flush=True)\nwhile True: pass"}, "s")
-    assert slow.text == "a\n[Stopped: it ran longer than 1 s. The variables are gone.]"
-    assert slow.failure is not None
-    assert "NameError" in await said(tool, "x")
-    await tool.aclose()
+    ample = make(isolation="limits", session=True, seconds=AMPLE)
+    assert isinstance(ample, PythonSession)
+    for seconds in LIMITS:
+        await said(ample, "x = 7")
+        hurried = replace(ample, limits=replace(ample.limits, seconds=seconds))  # It has the same interpreter.
+        slow = await hurried({"code": "print('a', flush=True)\nwhile True: pass"}, "s")
+        assert slow.failure is not None
+        assert "NameError" in await said(ample, "x")
+        if slow.text.startswith("a"):
+            break
+    assert slow.text == f"a\n[Stopped: it ran longer than {seconds:g} s. The variables are gone.]"
+    await ample.aclose()
 
 
 async def test_a_call_that_is_given_up_takes_its_interpreter_along():

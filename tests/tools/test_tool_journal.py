@@ -99,14 +99,15 @@ async def test_a_tool_that_takes_too_long_is_a_typed_failure():
 
 async def test_two_that_ask_at_once_get_the_one_answer_that_is_kept(store: Store):
     """Both arms of a gate see the same web, also when they ask at the same moment."""
+    both = asyncio.Barrier(2)
 
-    class Slow(Lookup):
+    class Together(Lookup):
         async def __call__(self, arguments: Any, session: str = "") -> ToolResult:
             answer = await super().__call__(arguments, session)
-            await asyncio.sleep(0.01)
+            await both.wait()
             return answer
 
-    desk, tool = ToolDesk(Journal(store)), Slow(replies=["first", "second"])
+    desk, tool = ToolDesk(Journal(store)), Together(replies=["first", "second"])
     found = await asyncio.gather(*(call(desk, tool, "ada", Session(PLACE)) for _ in range(2)))
     assert len(tool.asked) == 2
     assert len({one.result.text for one in found}) == 1
