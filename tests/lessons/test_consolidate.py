@@ -79,13 +79,13 @@ async def test_taint_goes_along_with_the_words():
     assert [p.edit.tainted for p in found.proposals] == [True, False]
 
 
-async def test_each_lesson_is_touched_once():
-    """Of two edits of one lesson the first stands, the other is dropped with the reason."""
+async def test_edits_of_one_lesson_are_rivals():
+    """Two edits of one lesson both go on, under one subject: the gate chooses, not the model."""
     said = [{"op": "UPDATE", "ids": [1], "text": C}, {"op": "DELETE", "ids": [1]}]
     asked, _ = teacher(edits(*said))
     found = await consolidate(asked, TAUGHT, [proposal(C, Op.UPDATE, (1,)), proposal(None, Op.DELETE, (1,))])
-    assert [p.edit.op for p in found.proposals] == [Op.UPDATE]
-    assert [v.reason for v in found.dropped] == ["lesson 1 is touched by an earlier edit of this batch"]
+    assert [(p.edit.op, p.subject) for p in found.proposals] == [(Op.UPDATE, "lesson 1"), (Op.DELETE, "lesson 1")]
+    assert found.dropped == ()
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,54 @@ async def test_one_by_one_an_edit_keeps_the_sources_of_its_proposal():
 
 
 async def test_what_is_left_out_on_purpose_is_named():
-    """A proposal in no edit is a rejected one, in either mode."""
+    """A proposal in no edit is untested, in either mode, and listed."""
     for mode in ("batch", "each"):
         asked, _ = teacher(edits(), consolidate=mode)
         found = await consolidate(asked, TAUGHT, [proposal(C)])
-        assert [(v.decision, v.edits[0].text) for v in found.dropped] == [("rejected", C)]
+        assert [(v.decision, v.edits[0].text) for v in found.dropped] == [("untested", C)]
+
+
+LEFT, RIGHT = "Start with the left one.", "Start with the right one."
+
+
+async def test_a_model_cannot_choose_between_claims_that_differ():
+    """Whichever of two contradicting claims the model keeps, both meet the gate, as rivals."""
+    for kept in (LEFT, RIGHT):
+        asked, _ = teacher(edits({"op": "ADD", "text": kept, "attempts": [1, 2]}))
+        found = await consolidate(asked, TAUGHT, [proposal(LEFT), proposal(RIGHT, problem="q")])
+        assert sorted(p.edit.text for p in found.proposals) == [LEFT, RIGHT]
+        assert len({p.subject for p in found.proposals} - {""}) == 1
+        assert found.dropped == ()
+
+
+async def test_one_by_one_an_overwritten_claim_stays_a_rival():
+    """An UPDATE of a lesson that this very batch added stands beside it, unless it says all of it."""
+    asked, _ = teacher(edits({"op": "ADD", "text": LEFT}), edits({"op": "UPDATE", "ids": [3], "text": RIGHT}),
+                       consolidate="each")  # fmt: skip
+    found = await consolidate(asked, TAUGHT, [proposal(LEFT), proposal(RIGHT, problem="q")])
+    assert [(p.edit.op, p.edit.ids, p.edit.text) for p in found.proposals] == [
+        (Op.ADD, (), LEFT),
+        (Op.ADD, (), RIGHT),
+    ]
+    assert len({p.subject for p in found.proposals} - {""}) == 1
+
+
+async def test_wordings_are_merged():
+    """A longer form of both is one edit without a rival."""
+    both = "When adding long numbers, go slowly and aloud."
+    asked, _ = teacher(edits({"op": "ADD", "text": both, "attempts": [1, 2]}))
+    given = [proposal("When adding numbers, go slowly."), proposal("When adding long numbers, go aloud.", problem="q")]
+    found = await consolidate(asked, EMPTY, given)
+    assert [(p.edit.text, p.subject, p.support) for p in found.proposals] == [(both, "", 2)]
+    assert found.dropped == ()
+
+
+async def test_a_claim_against_an_active_lesson_takes_its_place():
+    """Two lessons that contradict each other are never both active: the ADD becomes an UPDATE."""
+    library = Library("x", 1, (Lesson(1, LEFT, 1, 1),))
+    asked, _ = teacher(edits({"op": "ADD", "text": RIGHT, "attempts": [1]}))
+    found = await consolidate(asked, library, [proposal(RIGHT)])
+    assert [(p.edit.op, p.edit.ids, p.edit.text) for p in found.proposals] == [(Op.UPDATE, (1,), RIGHT)]
 
 
 def effect(value: float) -> Evidence:

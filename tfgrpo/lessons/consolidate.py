@@ -1,18 +1,20 @@
 """From the proposals of a batch to one consistent list of edits.
 
 `batch` asks one model call to reconcile all proposals with the library; `each` asks one call per proposal, weakest
-support first, so that the best supported has the last word. Whatever the model says, the same checks in code follow.
+support first. The model may merge wordings. It may not choose between claims that differ: those go on as rivals, which
+share a subject, and the gate decides. Whatever the model says, the same checks in code follow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from experience_db import Edit, Library, Op
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.lessons.edits import check_edits, compose, fit_budget, join_duplicates, normalise
+from tfgrpo.lessons.rivals import NOTHING, Topics, apart, contradict, rivals, says_all, with_subjects
 from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, Teacher, ask_edits, numbered, shown
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.types import Failure, Proposal, Verdict
@@ -23,13 +25,17 @@ class Consolidated:
     """The edits of a batch, and what was lost on the way."""
 
     proposals: tuple[Proposal, ...] = ()
-    """One consistent list: each lesson touched at most once."""
+    """Edits that fit together, but for rivals: of those with the same `subject` at most one may enter."""
     dropped: tuple[Verdict, ...] = ()
     failures: tuple[Failure, ...] = ()
 
 
 async def consolidate(
-    teacher: Teacher, library: Library, proposals: Sequence[Proposal], effects: Effects = NO_EFFECTS
+    teacher: Teacher,
+    library: Library,
+    proposals: Sequence[Proposal],
+    effects: Effects = NO_EFFECTS,
+    topics: Topics = NOTHING,
 ) -> Consolidated:
     """Reconcile `proposals` with each other and with the library.
 
@@ -39,12 +45,15 @@ async def consolidate(
     if not joined:
         return Consolidated()
     mode = teacher.config.consolidate or teacher.prompts.settings.consolidate
-    found = await (_each if mode == "each" else _batch)(teacher, library, joined, effects)
-    kept, refused = within_budget(library, found.proposals, teacher.config.budget_tokens, effects)
+    found = await (_each if mode == "each" else _batch)(teacher, library, joined, effects, topics)
+    named = with_subjects(library, found.proposals, topics)
+    kept, refused = within_budget(library, named, teacher.config.budget_tokens, effects)
     return replace(found, proposals=kept, dropped=(*found.dropped, *refused))
 
 
-async def _batch(teacher: Teacher, library: Library, joined: tuple[Proposal, ...], effects: Effects) -> Consolidated:
+async def _batch(
+    teacher: Teacher, library: Library, joined: tuple[Proposal, ...], effects: Effects, topics: Topics
+) -> Consolidated:
     if len(joined) == 1 and not library.lessons:
         return _checked(teacher, library, joined)
     prompt = teacher.prompts.render(
@@ -61,64 +70,144 @@ async def _batch(teacher: Teacher, library: Library, joined: tuple[Proposal, ...
     except (ProviderError, MalformedReply, BudgetReached) as error:
         return replace(_checked(teacher, library, joined), failures=(failure_of(error),))
     merged = [_credited(edit, named, joined) for edit, named in zip(parsed.edits, parsed.attempts, strict=True)]
-    result = _checked(teacher, library, merged)
-    taken = {n - 1 for named in parsed.attempts for n in named}
-    return replace(result, dropped=(*result.dropped, *_left_out(joined, merged, taken)), failures=parsed.malformed)
+    behind = [
+        [edit for edit, named in zip(parsed.edits, parsed.attempts, strict=True) if number in named]
+        for number in range(1, len(joined) + 1)
+    ]
+    back, verdicts = _left_out(library, joined, merged, behind, topics)
+    result = _checked(teacher, library, (*merged, *back))
+    return replace(result, dropped=(*result.dropped, *verdicts), failures=parsed.malformed)
 
 
-async def _each(teacher: Teacher, library: Library, joined: tuple[Proposal, ...], effects: Effects) -> Consolidated:
-    working = library
-    failures: list[Failure] = []
-    dropped: list[Verdict] = []
-    named: set[int] = set()
-    seen = False
-    for proposal in sorted(joined, key=lambda p: p.support * p.weight):
-        prompt = teacher.prompts.render(
-            "consolidate/each",
-            lessons=shown(working, effects),
-            proposal=proposal.edit,
-            max_words=teacher.config.max_words,
-        )
+@dataclass(slots=True)
+class _Working:
+    """What one call per proposal left so far."""
+
+    library: Library
+    """With the edits that contest nothing of this batch."""
+    rivals: list[Proposal] = field(default_factory=list)
+    """Edits that advise otherwise than an earlier one of this batch, in terms of the library at the start."""
+    behind: dict[int, list[Edit]] = field(default_factory=dict)
+    """The edits that each proposal, by its place, became."""
+    dropped: list[Verdict] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+async def _each(
+    teacher: Teacher, library: Library, joined: tuple[Proposal, ...], effects: Effects, topics: Topics
+) -> Consolidated:
+    working, seen = _Working(library), False
+    for place in sorted(range(len(joined)), key=lambda i: joined[i].support * joined[i].weight):
+        proposal = joined[place]
+        parsed = await _asked(teacher, working.library, proposal, effects)
+        working.failures.extend(parsed.malformed)
         origin = proposal.edit
-        try:
-            parsed = await ask_edits(teacher, "consolidate", prompt, max_edits=1)
-        except EndpointError:
-            raise
-        except (ProviderError, MalformedReply, BudgetReached) as error:
-            parsed = ParsedEdits((origin,), (failure_of(error),))
-        failures.extend(parsed.malformed)
         edits = [
             replace(e, sources=origin.sources, tainted=_tainted(e, [proposal], seen), reason=origin.reason)
             for e in parsed.edits
         ]
-        checked = check_edits(edits, working.lessons, max_words=teacher.config.max_words)
-        dropped.extend(Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped)
-        named |= {joined.index(proposal)} if checked.dropped else set()
-        working = working.with_edits(checked.kept)
+        checked = check_edits(edits, working.library.lessons, max_words=teacher.config.max_words)
+        working.dropped.extend(Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped)
+        working.behind[place] = [*checked.kept, *(edit for edit, _ in checked.dropped)]
+        for edit in checked.kept:
+            _entered(working, library, proposal, edit, topics)
         seen = seen or any(edit.tainted for edit in checked.kept)
     support = {normalise(p.edit.text or ""): p.support for p in joined}
     net = [
-        Proposal(edit, support.get(normalise(edit.text or ""), 1)) for edit in compose(library.lessons, working.lessons)
+        Proposal(edit, support.get(normalise(edit.text or ""), 1))
+        for edit in compose(library.lessons, working.library.lessons)
     ]
-    return Consolidated(tuple(net), (*dropped, *_left_out(joined, net, named)), tuple(failures))
+    every = [*net, *working.rivals]
+    back, verdicts = _left_out(library, joined, every, [working.behind[i] for i in range(len(joined))], topics)
+    result = _checked(teacher, library, join_duplicates((*every, *back)))
+    dropped = (*working.dropped, *result.dropped, *verdicts)
+    return Consolidated(result.proposals, dropped, tuple(working.failures))
 
 
-def _left_out(joined: Sequence[Proposal], merged: Sequence[Proposal], taken: Collection[int]) -> list[Verdict]:
-    """Say of every proposal that is in no edit that it was left out: none vanishes in silence."""
-    words = {normalise(p.edit.text or "") for p in merged} - {""}
-    ids = {i for p in merged for i in p.edit.ids}
-    return [
-        Verdict("rejected", (p.edit,), "left out when the proposals of the batch were consolidated")
-        for number, p in enumerate(joined)
-        if number not in taken and normalise(p.edit.text or "") not in words and not ids & set(p.edit.ids)
-    ]
+async def _asked(teacher: Teacher, working: Library, proposal: Proposal, effects: Effects) -> ParsedEdits:
+    """Ask how one proposal enters; a model that fails lets it enter as it is."""
+    prompt = teacher.prompts.render(
+        "consolidate/each",
+        lessons=shown(working, effects),
+        proposal=proposal.edit,
+        max_words=teacher.config.max_words,
+    )
+    try:
+        return await ask_edits(teacher, "consolidate", prompt, max_edits=1)
+    except EndpointError:
+        raise
+    except (ProviderError, MalformedReply, BudgetReached) as error:
+        return ParsedEdits((proposal.edit,), (failure_of(error),))
+
+
+def _entered(working: _Working, library: Library, proposal: Proposal, edit: Edit, topics: Topics) -> None:
+    """Let an edit enter, or put it beside those it would overwrite: that is for the gate to decide."""
+    old = {lesson.id: lesson.text for lesson in library}
+    now = {lesson.id: lesson.text for lesson in working.library}
+    contested = [i for i in edit.ids if old.get(i) != now.get(i)]
+    merges = edit.text is not None and all(says_all(edit.text, now[i], topics) for i in contested)
+    if not contested or merges:
+        working.library = working.library.with_edits((edit,))
+        return
+    ids = tuple(i for i in edit.ids if i in old)
+    if edit.text is None and not ids:
+        return
+    op = edit.op if edit.text is None else (Op.ADD, Op.UPDATE, Op.MERGE)[min(len(ids), 2)]
+    working.rivals.append(Proposal(replace(edit, op=op, ids=ids), proposal.support, proposal.weight))
+
+
+def _left_out(
+    library: Library,
+    joined: Sequence[Proposal],
+    merged: Sequence[Proposal],
+    behind: Sequence[Sequence[Edit]],
+    topics: Topics,
+) -> tuple[list[Proposal], list[Verdict]]:
+    """Find the claims that consolidation lost: those that go to the gate all the same, and a verdict on the others.
+
+    A model may merge wordings; where it chose between claims that differ, the one it left out comes back as a rival.
+    A claim left out without a rival comes back when several groups asked for it; else it is untested, and said so.
+    """
+    back, verdicts = [], []
+    edits = [p.edit for p in merged]
+    for proposal, mine in zip(joined, behind, strict=True):
+        edit = proposal.edit
+        if _stands(edit, [*edits, *mine], topics):
+            continue
+        active = [x.text for x in library if edit.text is not None and x.id not in edit.ids]
+        if any(says_all(text, edit.text or "", topics) for text in active):
+            verdicts.append(Verdict("rejected", (edit,), "the library says so already"))
+            continue
+        against = any(rivals(edit, other, topics) for other in (*edits, *mine))
+        dropped = proposal.support > 1 or any(contradict(edit.text or "", text, topics) for text in active)
+        if against or (dropped and not mine):
+            back.append(proposal)
+        elif not mine:
+            verdicts.append(Verdict("untested", (edit,), "left out when the proposals of the batch were consolidated"))
+    return back, verdicts
+
+
+def _stands(edit: Edit, others: Sequence[Edit], topics: Topics) -> bool:
+    """Whether the claim of an edit stands in one of `others`, in its own words or in a merge of wordings."""
+    if edit.text is None:
+        return any(other.text is None and set(edit.ids) <= set(other.ids) for other in others)
+    return any(other.text is not None and says_all(other.text, edit.text, topics) for other in others)
 
 
 def _checked(teacher: Teacher, library: Library, proposals: Sequence[Proposal]) -> Consolidated:
+    """Check each edit; those that touch a lesson which an earlier one touches stay, as its rivals."""
     by_edit = {id(p.edit): p for p in proposals}
-    checked = check_edits([p.edit for p in proposals], library.lessons, max_words=teacher.config.max_words)
-    kept = tuple(by_edit[id(edit)] for edit in checked.kept)
-    return Consolidated(kept, tuple(Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped))
+    words = teacher.config.max_words
+    checked = check_edits([p.edit for p in proposals], library.lessons, max_words=words)
+    alone = {
+        id(edit)
+        for edit, _ in checked.dropped
+        if edit.ids and check_edits([edit], library.lessons, max_words=words).kept
+    }
+    kept_ids = {id(edit) for edit in checked.kept} | alone
+    kept = tuple(p for i, p in by_edit.items() if i in kept_ids)
+    refused = tuple(Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped if id(edit) not in alone)
+    return Consolidated(kept, refused)
 
 
 def _credited(edit: Edit, named: Sequence[int], joined: Sequence[Proposal]) -> Proposal:
@@ -155,14 +244,14 @@ def within_budget(
     """
     kept = list(proposals)
     values = {i: e.estimate for i, e in effects.items() if e.estimate is not None}
-    candidate = library.with_edits([p.edit for p in kept])
+    candidate = library.with_edits([p.edit for p in apart(kept)])
     refused, old = [], {lesson.id for lesson in library.lessons}
     for leaving in fit_budget(candidate.lessons, budget_tokens, values):
         lesson = candidate.lesson(leaving)
         about = next((p for p in kept if normalise(p.edit.text or "") == normalise(lesson.text)), None)
         if about is not None:
             kept.remove(about)
-            refused.append(Verdict("rejected", (about.edit,), f"the library is full at {budget_tokens} tokens"))
+            refused.append(Verdict("untested", (about.edit,), f"the library is full at {budget_tokens} tokens"))
         if leaving in old and about is None:
             reason = f"makes room in {budget_tokens} tokens: lowest measured effect per token"
             # It leaves for the others; should one of them wait for a person, so does this.
