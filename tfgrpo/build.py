@@ -38,6 +38,7 @@ from tfgrpo.learning.progress import Watch
 from tfgrpo.learning.resume import continuation, moved
 from tfgrpo.learning.run import Run
 from tfgrpo.lessons.review import rules_of
+from tfgrpo.lessons.rivals import topics_of
 from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.prompting import templates
 from tfgrpo.prompting.templates import Prompts
@@ -300,7 +301,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     name = setup.run or bench.run
     learn, held = tuple(learning), tuple(heldout)
     run = Run(bench.run, name, config, store, library, actor, teacher, gate, learn, held, bench.tally, bench.ledger)
-    run.watch, run.rules = bench.watch, rules
+    run.watch, run.rules, run.topics = bench.watch, rules, topics_of((*learn, *held))
     told = continuation(store, started, resumed=resumed, named=setup.run is not None)
     run.continuation = "; ".join(filter(None, [told, *bench.moved()]))
     run.unseeded = partial(refuses, bench.line, "seed")

@@ -113,7 +113,9 @@ def test_every_operation_reaches_the_library(db, mode, operation, left):
 def test_a_proposal_that_consolidation_leaves_out_is_named(db):
     """No proposal vanishes in silence."""
     result = learn(Model(consolidate=lambda _: edits()), rows(4), db)
-    assert result.summary["edits"] == {"proposed": 4, "accepted": 0, "rejected": 4, "undecided": 0, "malformed": 0}
+    assert result.summary["edits"] == {
+        "proposed": 4, "accepted": 0, "rejected": 0, "undecided": 0, "untested": 4, "malformed": 0,
+    }  # fmt: skip
     with Store.open(db, readonly=True) as store:
         assert {item.reason for item in store.unapplied("default")} == {
             "left out when the proposals of the batch were consolidated"

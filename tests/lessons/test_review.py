@@ -207,7 +207,7 @@ def test_the_run_says_what_waits(db):
     """The summary names how many edits wait and the command that shows them."""
     result = learn(Model(), rows(4), db, review=True, environment=browsing())
     assert result.summary["edits"] == {
-        "proposed": 4, "accepted": 0, "rejected": 0, "undecided": 4, "malformed": 0,
+        "proposed": 4, "accepted": 0, "rejected": 0, "undecided": 4, "untested": 0, "malformed": 0,
     }  # fmt: skip
     assert result.summary["warnings"] == [
         "4 edits wait for review: `tfgrpo lessons review --library default` shows what and why"

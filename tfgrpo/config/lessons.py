@@ -40,6 +40,8 @@ class LessonsConfig:
     """Emphasis on planning sentences: weight A + alpha |A|."""
     clusters: str = "exact"
     """planning: `exact` makes each phrase a strategy, `jaccard` joins phrases that share half of their words."""
+    rivals: int = 6
+    """Lessons that contradict each other: so many of them meet the gate at once, at most, the best supported first."""
     review: bool | None = None
     """Accepted edits that rest on tool output wait for `tfgrpo lessons review`. None: exactly where a tool brings in
     text of strangers, so with any tool but `python`."""

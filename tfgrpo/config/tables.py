@@ -148,6 +148,7 @@ LEAST: Mapping[str, float] = {
     "rollout.max_tokens": 1,
     "evaluation.max_tokens": 1,
     "lessons.per_group": 1,
+    "lessons.rivals": 2,
     "lessons.max_words": 1,
     "lessons.max_tokens": 1,
     "lessons.budget_tokens": 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from experience_db import Evidence, Library, effect_of, own_words
+from experience_db import Edit, Evidence, Library, effect_of, own_words
 from tfgrpo.backends.metered import total
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.trial import HeldoutTrial
@@ -14,8 +14,9 @@ from tfgrpo.learning.overlap import drop_stale
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.lessons.consolidate import Consolidated, consolidate
 from tfgrpo.lessons.review import decided_before, hold, question, screen
+from tfgrpo.lessons.rivals import limited
 from tfgrpo.lessons.summarize import Contrast
-from tfgrpo.types import Failure, Group, Step, Usage, Verdict
+from tfgrpo.types import Failure, Group, Proposal, Step, Usage, Verdict
 
 MOST_GROUPS = 512
 """Groups whose rollouts are kept for edit scores."""
@@ -36,7 +37,12 @@ async def put_before_gate(
     heaviest = sorted(pairs, key=lambda pair: -pair[0].weight)
     proposals = [replace(p, weight=g.weight) for g, c in heaviest for p in c.proposals]
     sound, stale = drop_stale(proposals, given.library, library)
-    merged = await consolidate(run.teacher, library, sound, known_effects(run, library, given.step))
+    asked = {question(p.edit) for p in sound}
+    again = [p for p in run.untested if question(p.edit) in asked]
+    effects = known_effects(run, library, given.step)
+    merged = await consolidate(run.teacher, library, [*sound, *again], effects, run.topics)
+    left = {question(v.edits[0]) for v in merged.dropped if v.decision == "untested"}
+    run.untested = (*(p for p in run.untested if p not in again), *(p for p in sound if question(p.edit) in left))
     verdicts = [v for _, c in pairs for v in c.dropped] + [*stale, *merged.dropped]
     failures = tuple(f for _, c in pairs for f in c.failures) + merged.failures
     budget = [f.message for f in _all_failures(pairs, merged) if f.kind == "budget"]
@@ -84,12 +90,34 @@ async def _verdicts(
     try:
         if not run.stopped:
             # Apart, so that what goes in at once was not measured together with what waits.
-            clean, held = [await run.gate(library, part, trial_of(run)) if part else () for part in parts]
+            clean, held = [await _tested(run, library, part) for part in parts]
             return [*screened.verdicts, *clean, *hold(held)]
     except BudgetReached as error:
         run.stopped = str(error)
     cut = [Verdict("undecided", (p.edit,), f"cut short: {run.stopped}") for part in parts for p in part]
     return [*screened.verdicts, *cut]
+
+
+async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> list[Verdict]:
+    """Let the gate decide, in rounds: where no rival of a subject entered, those that were not tested get their turn.
+
+    What lost to a rival that entered stays untested and may be proposed again; then it has to beat that one.
+    """
+    verdicts: list[Verdict] = []
+    waiting, accepted = tuple(proposals), tuple[Edit, ...]()
+    while waiting:
+        now, over = limited(waiting, run.config.lessons.rivals)
+        found = await run.gate(library.with_edits(accepted), now, trial_of(run))
+        pairs = list(zip(now, found, strict=True))
+        entered = {p.subject for p, v in pairs if v.decision == "accepted"}
+        accepted += tuple(p.edit for p, v in pairs if v.decision == "accepted")
+        idle = [(p, v) for p, v in pairs if v.decision == "untested"]
+        verdicts += [v for _, v in pairs if v.decision != "untested"]
+        idle += [(p, Verdict("untested", (p.edit,), f"other lessons on {p.subject} came first")) for p in over]
+        again = [p for p, _ in idle if p.subject not in entered and len(idle) < len(waiting)]
+        verdicts += [v for p, v in idle if p not in again]
+        waiting = tuple(again)
+    return verdicts
 
 
 def trial_of(run: Run) -> HeldoutTrial:

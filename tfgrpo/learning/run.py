@@ -13,10 +13,11 @@ from tfgrpo.edit_scores.teacher_forced import Likelihood
 from tfgrpo.gates import Gate
 from tfgrpo.learning.progress import Watch
 from tfgrpo.lessons.review import Rules
+from tfgrpo.lessons.rivals import NOTHING, Topics
 from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.methods.method import NEW, Memory
 from tfgrpo.rollout import Actor
-from tfgrpo.types import Group, Problem, Rollout, Sampling
+from tfgrpo.types import Group, Problem, Proposal, Rollout, Sampling
 
 
 @dataclass(slots=True)
@@ -59,6 +60,10 @@ class Run:
     """Live numbers for displays, and the way to stop."""
     rules: Rules = Rules()
     """What enters the library unseen, and what waits for a person."""
+    topics: Topics = NOTHING
+    """What the problems are about: tells which lessons speak of the same thing."""
+    untested: tuple[Proposal, ...] = ()
+    """Proposals of earlier steps that consolidation left out; they count as support when proposed again."""
 
 
 def learning_sampling(config: LearnConfig) -> Sampling:

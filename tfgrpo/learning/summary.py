@@ -42,7 +42,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "groups": {name: statuses.get(name, 0) for name in ("kept", "flat", "failed", "filtered")},
         "edits": {
             "proposed": sum(s["edits"]["proposed"] for s in per_step),
-            **{name: decided.get(name, 0) for name in ("accepted", "rejected", "undecided")},
+            **{name: decided.get(name, 0) for name in ("accepted", "rejected", "undecided", "untested")},
             "malformed": sum(f.kind == "malformed" for f in every),
         },
         "lessons": len(run.store.library(run.library.name, steps[-1].version_after if steps else run.library.version)),
