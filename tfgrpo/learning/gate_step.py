@@ -14,7 +14,7 @@ from tfgrpo.learning.overlap import drop_stale
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.lessons.consolidate import Consolidated, consolidate
 from tfgrpo.lessons.review import decided_before, hold, question, screen
-from tfgrpo.lessons.rivals import limited
+from tfgrpo.lessons.rivals import apart
 from tfgrpo.lessons.summarize import Contrast
 from tfgrpo.types import Failure, Group, Proposal, Step, Usage, Verdict
 
@@ -106,7 +106,8 @@ async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> 
     verdicts: list[Verdict] = []
     waiting, accepted = tuple(proposals), tuple[Edit, ...]()
     while waiting:
-        now, over = limited(waiting, run.config.lessons.rivals)
+        now = apart(waiting)
+        over = [p for p in waiting if all(p is not q for q in now)]
         found = await run.gate(library.with_edits(accepted), now, trial_of(run))
         pairs = list(zip(now, found, strict=True))
         entered = {p.subject for p, v in pairs if v.decision == "accepted"}
