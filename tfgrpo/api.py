@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
@@ -12,29 +10,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from experience_db import Evaluation as Measured
 from experience_db import Library, Store
 from experience_db.codec import finite
 from tfgrpo import build, search
 from tfgrpo import config as configuration
 from tfgrpo.backends.metered import total
-from tfgrpo.build import Bench, Setup
-from tfgrpo.datasets import exposure
+from tfgrpo.build import Components
+from tfgrpo.datasets import exposure, learning_and_heldout, limited, problems_from
 from tfgrpo.environments import Agent
-from tfgrpo.errors import NothingLearned, TfgrpoError, UsageError
+from tfgrpo.errors import TfgrpoError, UsageError
 from tfgrpo.evaluation import controls as controlling
 from tfgrpo.evaluation import measure
 from tfgrpo.evaluation.measure import Evaluation
+from tfgrpo.evaluation.record import reader_notes, record_evaluation
 from tfgrpo.graders import factory
+from tfgrpo.learning.outcome import require_grades, require_learning
 from tfgrpo.learning.run import Run, evaluation_sampling
+from tfgrpo.learning.setup import Setup
 from tfgrpo.learning.summary import recorded, shed, summarize_run
-from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.lessons.versions import library_at
 from tfgrpo.rollout import Actor
 from tfgrpo.types import Problem, Step
-
-ENOUGH_FAILED = 8
-"""After so many groups, all of them failed, a run ends."""
-
 
 KEPT_WHOLE = 5_000
 """Rollouts of one run whose content is kept in memory; that of later ones is in the store alone."""
@@ -132,7 +128,11 @@ async def execute(
     on_end: Callable[[LearnResult], None] | None = None,
 ) -> AsyncGenerator[Step, None]:
     """Run `wanted` from beginning to end, record how it ended, and yield its steps."""
-    learning, kept = build.split(wanted, build.problems_for(problems, fields), heldout)
+    config = wanted.config
+    learning, kept = learning_and_heldout(
+        problems, config.heldout if heldout is None else heldout, seed=config.seed, limit=config.limit,
+        fields=fields, folder=configuration.data_folder(),
+    )  # fmt: skip
     began, steps, rollouts = time.monotonic(), [], 0
     async with AsyncExitStack() as stack:
         run = build.open_run(wanted, learning, kept, stack)
@@ -146,9 +146,9 @@ async def execute(
                 steps.append(step if rollouts <= KEPT_WHOLE else shed(step))
                 yield step
                 if not run.stopped:
-                    _require_grades(steps, min(ENOUGH_FAILED, len(learning)))
+                    require_grades(steps, len(learning))
             if not run.stopped:
-                _require_learning(steps)
+                require_learning(steps)
             status = "budget" if run.stopped else "finished"
             if run.stopped and run.watch and run.watch.stopped:
                 status = "interrupted"
@@ -160,25 +160,6 @@ async def execute(
             run.store.finish_run(run.id, status, recorded(run, summary))
         if on_end:
             on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))
-
-
-def _require_grades(steps: Sequence[Step], enough: int) -> None:
-    """End a run in which every group so far has failed, once there are `enough`: going on only costs more."""
-    groups = [g for s in steps for g in s.groups_P]
-    if len(groups) >= enough and all(g.status == "failed" for g in groups):
-        failed = [s.failure for g in groups for s in g.scores_G if s.failure]
-        graded = [s.value is not None for g in groups for s in g.scores_G]
-        many = "no group has two graded rollouts" if any(graded) else "not one rollout could be graded"
-        raise NothingLearned(f"{many}: {failed[0].message if failed else 'the grader gave no scores'}")
-
-
-def _require_learning(steps: Sequence[Step]) -> None:
-    """A run that learned nothing because nothing worked must not look like one that found nothing to learn."""
-    groups = [g for s in steps for g in s.groups_P]
-    taught = [g for g in groups if g.status == "kept"]
-    lost = [f for s in steps for f in s.failures if f.kind != "budget"]
-    if taught and len(lost) >= len(taught) and not any(s.proposals for s in steps):
-        raise NothingLearned(f"every contrast failed, {len(lost)} in all: {lost[0].message}")
 
 
 def learn_sync(problems: Any, *, heldout: Any = None, **asked: Any) -> LearnResult:
@@ -220,19 +201,19 @@ async def evaluate(
     """
     controlling.check(controls)
     wanted = setup(**asked)
-    found = build.limited(build.problems_for(problems, fields), wanted.config)
+    config = wanted.config
+    found = limited(problems_from(problems, fields, configuration.data_folder()), config.limit, config.seed)
     began = time.monotonic()
     async with AsyncExitStack() as stack:
-        bench = build.open_bench(wanted, None, stack)
-        actor = bench.actor()
+        parts = build.open_components(wanted, None, stack)
+        actor = parts.actor()
         await factory.checked(actor.grader)
-        shown = _library(bench.store, library, bench.prompts.source("lessons"))
-        given = _given(bench, actor, shown, found, k)
-        known = exposure.seen(bench.store, shown, found) if isinstance(library, str) and library else exposure.Seen()
+        shown = _library(parts.store, library, parts.prompts.source("lessons"))
+        given = _control_conditions(parts, actor, shown, found, k)
+        known = exposure.seen(parts.store, shown, found) if isinstance(library, str) and library else exposure.Seen()
         if test and known.sentence:
             raise UsageError(f"{known.sentence}; a test set shares nothing with them: give another one, or no --test")
         main = await measure.evaluate(actor, shown, found, given.sampling, k)
-        seed = wanted.config.seed
         table = {name: await controlling.run(name, given, main) for name in controls}
         summary = finite(
             {
@@ -240,49 +221,32 @@ async def evaluate(
                 "library": shown.name,
                 "version": shown.version,
                 "model": wanted.model,
-                **measure.summary(main, k, seed),
+                **measure.summary(main, k, config.seed),
                 "controls": table,
-                "usage": asdict(total(bench.tally)),
+                "usage": asdict(total(parts.models.tally)),
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
-        notes = (*bench.moved(), *_notes(bench.store, shown, found, summary["dataset"], known))
+        notes = (*parts.models.address_changes(), *reader_notes(parts.store, shown, found, summary["dataset"], known))
         if isinstance(library, str):
             counts = {"taught": len(known.taught), "gated": len(known.gated)}
-            _log(bench.store, wanted, summary | {"seen": counts}, shown if library else None)
+            record_evaluation(parts.store, wanted, summary | {"seen": counts}, shown if library else None)
     return EvalResult(summary, main, notes)
 
 
-def _notes(
-    store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: exposure.Seen
-) -> tuple[str, ...]:
-    sources = {source.problem_id for lesson in shown for source in lesson.sources}
-    taught = sum(problem.id in sources for problem in found)
-    others = {(e.library, e.version, e.model) for e in store.evaluations() if e.dataset == dataset and not e.control}
-    notes = []
-    if known.sentence:
-        notes.append(f"{known.sentence}; its figures look too good")
-    elif taught:
-        notes.append(f"{taught} of the {len(found)} problems taught lessons of this library; its figures look too good")
-    if len(others) > 2:
-        notes.append(
-            f"{len(others)} libraries and models were measured on {dataset} before; whoever picks the best of many on "
-            "one set needs another set to say how good it is"
-        )
-    return tuple(notes)
-
-
-def _given(bench: Bench, actor: Actor, shown: Library, found: tuple[Problem, ...], k: int) -> controlling.Given:
-    config, writer = bench.setup.config, bench.writer
+def _control_conditions(
+    parts: Components, actor: Actor, shown: Library, found: tuple[Problem, ...], k: int
+) -> controlling.Given:
+    config, examples = parts.setup.config, controlling.examples(parts.store, shown, found)
     return controlling.Given(
         actor,
-        Teacher(bench.backend(writer), writer.model, bench.prompts, actor.executor, config.lessons),
+        parts.teacher(),
         shown,
         found,
         evaluation_sampling(config),
         k,
         config.seed,
-        controlling.examples(bench.store, shown, found),
+        examples,
         config.instructions,
     )
 
@@ -292,34 +256,7 @@ def evaluate_sync(problems: Any, **asked: Any) -> EvalResult:
     return asyncio.run(evaluate(problems, **asked))
 
 
-def _log(store: Store, wanted: Setup, summary: Mapping[str, Any], shown: Library | None) -> None:
-    """Keep every look at a dataset: a test set that is read often is no test set any more."""
-    name, version = (shown.name, shown.version) if shown is not None else (None, None)
-    mark = hashlib.sha256(json.dumps([summary["dataset"], name, version, wanted.model]).encode()).hexdigest()
-    run = f"eval-{mark[:8]}"
-    told = build.describe(wanted)
-    store.start_run(
-        run,
-        name=run,
-        kind="eval",
-        fingerprint=mark,
-        config=told,
-        library=name,
-        base_version=version,
-        dataset=summary["dataset"],
-    )
-    rows = {"": summary, **{control: row for control, row in summary["controls"].items() if row["mean"] is not None}}
-    for control, row in rows.items():
-        low, high = row["ci"]
-        measured = Measured(
-            run, summary["dataset"], wanted.model, name, version, row["mean"], low, high, summary["problems"],
-            summary["k"], control, dict(row),
-        )  # fmt: skip
-        store.record_evaluation(measured)
-    store.finish_run(run, "finished", summary)
-
-
 def _library(store: Store, given: str | Library, template: str) -> Library:
     if isinstance(given, Library):
         return given
-    return build.library_at(store, given) if given else Library("none", template=template)
+    return library_at(store, given) if given else Library("none", template=template)

@@ -30,10 +30,11 @@ import httpx
 import tfgrpo
 from experience_db import Store
 from experience_db.errors import StoreError
-from tfgrpo import api, build, corpus, datasets
+from tfgrpo import api, corpus, datasets
 from tfgrpo.environments.factory import make_tools
 from tfgrpo.errors import TfgrpoError, UsageError
 from tfgrpo.evaluation.measure import Evaluation
+from tfgrpo.learning.setup import Setup
 from tfgrpo.report import gather, to_html
 from tfgrpo.rollout import Graded
 from tfgrpo.stats import paired_difference
@@ -142,7 +143,7 @@ def tool_options(url: str, identity: str) -> dict[str, Any]:
     }
 
 
-async def learn(wanted: build.Setup, tools: dict[str, Any], problems: Sequence[Problem]) -> tfgrpo.LearnResult:
+async def learn(wanted: Setup, tools: dict[str, Any], problems: Sequence[Problem]) -> tfgrpo.LearnResult:
     """Learn with tools that are made here: as objects they leave the port out of the run's settings."""
     ended: list[tfgrpo.LearnResult] = []
     made = make_tools(tuple(tools), tools)

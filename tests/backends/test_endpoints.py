@@ -16,12 +16,14 @@ from experience_db import Journal, Store
 from tfgrpo import config
 from tfgrpo.backends import LiteLLM, OpenAI
 from tfgrpo.backends.endpoints import Line, endpoint, paces
+from tfgrpo.backends.factory import address_change
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.pricing import Price
-from tfgrpo.build import Setup, open_run, problems_for
+from tfgrpo.build import open_run
 from tfgrpo.config.engine import EndpointConfig
+from tfgrpo.datasets import from_rows
 from tfgrpo.errors import EndpointError, UsageError
-from tfgrpo.learning.resume import moved
+from tfgrpo.learning.setup import Setup
 
 SECRET = "sk-very-secret-value"
 
@@ -168,7 +170,7 @@ async def continued(db: Any, *urls: str) -> str:
     """Return what a run says when it starts."""
     async with AsyncExitStack() as stack:
         wanted = Setup("openai/m", "exact", base_urls=urls, db=db, config=config.load(overrides=["gate=open"]))
-        return open_run(wanted, problems_for(world.rows(4)), (), stack).continuation
+        return open_run(wanted, from_rows(world.rows(4)), (), stack).continuation
 
 
 async def test_a_run_at_another_address_goes_on_and_says_so(tmp_path):
@@ -199,4 +201,4 @@ def test_a_name_of_its_own_keeps_two_models_apart(tmp_path):
     assert other["calls"]["rollout"] == {"new": 24, "replayed": 0}
     with Store.open(tmp_path / "x.db") as store:
         assert {call.model for call in Journal(store).calls()} == {"m", "m-tuned"}
-        assert moved(store, "m", ()) == ""
+        assert address_change(store, "m", ()) == ""

@@ -10,9 +10,8 @@ import pytest
 
 from tfgrpo.backends.local import KNOWN, find, hold, install
 from tfgrpo.backends.local.weights import checked
-from tfgrpo.build import prompt_set
-from tfgrpo.config import LearnConfig
 from tfgrpo.errors import EndpointError, UsageError
+from tfgrpo.prompting.templates import load_for_model
 
 FAKE = Path(__file__).parents[1] / "support" / "fake_engine.py"
 HOLDER = """
@@ -124,7 +123,7 @@ def test_a_file_of_another_size_or_content_is_refused(tmp_path):
 
 def test_local_models_take_the_small_prompts_unless_told_otherwise():
     """`local/...` picks the set `small`; a set of the configuration or the name of a set wins."""
-    assert prompt_set("local/smollm2-135m", LearnConfig()).places[0].name == "small"
-    assert prompt_set("local/smollm2-135m", LearnConfig(prompts="default")).places[0].name == "default"
-    assert prompt_set("local/smollm2-135m", LearnConfig(), Path("paper")).places[0].name == "paper"
-    assert prompt_set("openai/m", LearnConfig()).places[0].name == "default"
+    assert load_for_model("local/smollm2-135m").places[0].name == "small"
+    assert load_for_model("local/smollm2-135m", "default").places[0].name == "default"
+    assert load_for_model("local/smollm2-135m", None, Path("paper")).places[0].name == "paper"
+    assert load_for_model("openai/m").places[0].name == "default"

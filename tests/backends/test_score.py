@@ -18,7 +18,7 @@ from tfgrpo.backends.scripted import Scripted
 from tfgrpo.backends.stack import stacked
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.backends.tiny.model import load
-from tfgrpo.edit_scores.teacher_forced import scores_of
+from tfgrpo.edit_scores.factory import scores_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.types import Message, Request, Sampling
 

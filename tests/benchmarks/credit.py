@@ -29,6 +29,7 @@ from experience_db import Edit, Library, Op, Store
 from tfgrpo import api, build, stats
 from tfgrpo.evaluation import credit
 from tfgrpo.learning.run import evaluation_sampling
+from tfgrpo.prompting.templates import load_for_model
 
 GROUP, MISSING = credit.GROUP, credit.MISSING
 SIZES = (24, 48, 96)
@@ -177,7 +178,7 @@ async def tiny_world(seed: int, problems: int) -> list[dict]:
         async with AsyncExitStack() as stack:
             store = stack.enter_context(Store.open(Path(folder) / "credit.db"))
             wanted = api.setup(model="tiny", grader="exact", db=Path(folder) / "credit.db", seed=seed)
-            actor = build.open_bench(wanted, store, stack).actor()
+            actor = build.open_components(wanted, store, stack).actor()
             pool = credit.Pool(actor, tuple(asked), evaluation_sampling(wanted.config))
             done = await credit.dropout_pass(library, pool, actor.executor, seed=seed, limit=actor.concurrency)
             gains = await left_out_gains(library, pool)
@@ -254,9 +255,7 @@ def planted(true: Sequence[str], seed: int) -> Library:
         start, _, meaning = text.rstrip(".").rpartition(" ")
         spoilt.append(f"{start} {rng.choice([m for m in meanings if m != meaning])}.")
     texts = [*true, *spoilt, "Stay calm."]
-    empty = Library(
-        "planted", template=build.prompt_set("tiny", api.setup(model="tiny", grader="exact").config).source("lessons")
-    )
+    empty = Library("planted", template=load_for_model("tiny", None).source("lessons"))
     return empty.with_edits([Edit(Op.ADD, text) for text in texts])
 
 

@@ -1,4 +1,4 @@
-"""How often the gate errs and what it costs: `python tests/benchmarks/gate.py --seed 0 --runs 500 --json`.
+"""How often the gate errs and what it costs: `python tests/partsmarks/gate.py --seed 0 --runs 500 --json`.
 
 Three parts. Single gates on simulated rewards with known effects (the worlds of `gate_sim.py`). Whole runs of 8 to 25
 gates over one pool: how often a run accepts any useless edit, under a fixed alpha and under e-LOND, and whether a pool
@@ -225,10 +225,10 @@ async def tiny_world(seed: int) -> list[tuple[str, str, str, int]]:
         async with AsyncExitStack() as stack:
             store = stack.enter_context(Store.open(Path(folder) / "gate.db"))
             wanted = api.setup(model="tiny", grader="exact", db=Path(folder) / "gate.db", seed=seed)
-            bench = build.open_bench(wanted, store, stack)
-            trial = credit.Pool(bench.actor(), pool, evaluation_sampling(wanted.config), "gate")
+            parts = build.open_components(wanted, store, stack)
+            trial = credit.Pool(parts.actor(), pool, evaluation_sampling(wanted.config), "gate")
             known, unknown = true[3:], true[:3]
-            library = Library("tiny", template=bench.prompts.source("lessons"))
+            library = Library("tiny", template=parts.prompts.source("lessons"))
             library = library.with_edits([Edit(Op.ADD, text) for text in known])
             found = []
             for kind, edit, lab in questions(library, unknown, trial, random.Random(f"edits {seed}")):

@@ -17,9 +17,9 @@ from support.tooling import Counting, Lookup, calling
 
 import tfgrpo
 from experience_db import Journal, Store
-from tfgrpo import build, config
+from tfgrpo import config
 from tfgrpo.api import setup
-from tfgrpo.environments.factory import tools_of
+from tfgrpo.environments.factory import name_of, tools_of
 from tfgrpo.errors import UsageError
 from tfgrpo.tools import Tool
 from tfgrpo.types import Problem, Reply, Request, Rollout
@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_stored(tmp_path: Path, 
 def test_likelihood_goes_with_tools(tmp_path: Path):
     """The prompt of the tool loop is ours, so its replies can be scored under any library."""
     wanted = setup(model="tiny", grader="exact", db=tmp_path / "x.db", gate="likelihood", heldout=0.5, **LOOP)
-    assert build.agent_name(wanted) == "tool_loop"
+    assert name_of(wanted.environment, wanted.config) == "tool_loop"
     result = tfgrpo.learn_sync(
         script.rows(4), model="tiny", grader="exact", db=tmp_path / "x.db", gate="likelihood", heldout=0.5, **LOOP
     )

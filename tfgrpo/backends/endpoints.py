@@ -17,6 +17,7 @@ from tfgrpo.backends.faults import public
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.pricing import Price, known_price
 from tfgrpo.backends.scripted import Scripted
+from tfgrpo.config import BudgetConfig
 from tfgrpo.config.engine import EndpointConfig, EngineConfig
 from tfgrpo.errors import UsageError
 
@@ -199,13 +200,14 @@ def price_of(model: str, engine: EngineConfig, name: str = "", *, listed: bool =
     return Price(**{part: float(value) for part, value in given.items()})
 
 
-def require_prices(lines: Sequence[Line]) -> None:
+def require_prices(budget: BudgetConfig, lines: Sequence[Line]) -> None:
     """Refuse a budget in US dollars where it could not be kept.
 
     Raises:
         UsageError: the price of a model is unknown; the message says how to give one.
     """
-    if unknown := next((line.model for line in lines if line.price is None), None):
+    unknown = next((line.model for line in lines if line.price is None), None)
+    if budget.usd is not None and unknown:
         raise UsageError(
             f"the price of {unknown} is unknown, so --budget-usd cannot be kept; give it in US dollars per million "
             f"""tokens, -s 'engine.prices={{"{unknown}"={{prompt=0.2, completion=0.8}}}}', or use --budget-tokens"""

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from tfgrpo import build
 from tfgrpo import config as configuration
 from tfgrpo import datasets as sets
 from tfgrpo.cli import options as o
@@ -38,7 +37,7 @@ def show(
     json_: o.Json = False,
 ) -> None:
     """Check a dataset, say what is in it and by which hashes it is known, and show its first problems."""
-    problems = build.problems_for(dataset, fields=o.fields(field))
+    problems = sets.problems_from(dataset, o.fields(field), configuration.data_folder())
     answered = sum(p.answer is not None for p in problems)
     answers, words = sets.marks(problems)
     named = NAMED_SETS.get(dataset)

@@ -12,13 +12,13 @@ import typer
 
 from tfgrpo import api
 from tfgrpo.api import LearnResult
-from tfgrpo.build import Setup
 from tfgrpo.cli import options as o
 from tfgrpo.cli.live import progress
 from tfgrpo.cli.progress import Progress
 from tfgrpo.cli.show import print_learned
 from tfgrpo.learning.events import EventFile, begun
 from tfgrpo.learning.run import Run
+from tfgrpo.learning.setup import Setup
 
 
 def learn(

@@ -14,7 +14,6 @@ import typer
 from experience_db import Edit, Op, Store
 from experience_db.exchange import lesson_edits
 from experience_db.library import frame
-from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
 from tfgrpo.cli.merge import merge
@@ -23,6 +22,7 @@ from tfgrpo.cli.scan import scan_
 from tfgrpo.cli.show import lesson_line, lessons
 from tfgrpo.cli.story import Id, Lib, in_words, list_, show
 from tfgrpo.errors import UsageError
+from tfgrpo.lessons.versions import library_at
 
 
 def _read(db: Path | None) -> Store:
@@ -128,7 +128,7 @@ def export(
 ) -> None:
     """Write a library out: json with sources and evidence, or a readable list."""
     with _read(db) as store:
-        found = build.library_at(store, library)
+        found = library_at(store, library)
         if format_ == "json":
             text = json.dumps(store.export(found.name, found.version), ensure_ascii=False, indent=2)
         elif format_ == "md":

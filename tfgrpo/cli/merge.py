@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from experience_db import Library, Store
-from tfgrpo import build
-from tfgrpo.build import Setup
+from tfgrpo.build import open_components
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import lessons
 from tfgrpo.errors import UsageError
+from tfgrpo.learning.setup import Setup
+from tfgrpo.lessons.versions import library_at
 from tfgrpo.search import manual_merge
 from tfgrpo.search.manual_merge import Asked
 from tfgrpo.search.merge_conflicts import Judged, Resolved
@@ -55,7 +56,7 @@ def merge(
 
 
 def _side(store: Store, spec: str, library: str) -> Library:
-    return build.library_at(store, f"{library}@{spec}" if spec.isdecimal() else spec)
+    return library_at(store, f"{library}@{spec}" if spec.isdecimal() else spec)
 
 
 async def _resolved(
@@ -65,7 +66,7 @@ async def _resolved(
         teacher = None
         if model is not None:
             setup = Setup(model, "exact", base_urls=tuple(base_url or ()), library=wanted.a.name)
-            teacher = build.teacher_of(build.open_bench(setup, store, stack))
+            teacher = open_components(setup, store, stack).teacher()
         return await manual_merge.resolved(store, wanted, prefer=prefer, teacher=teacher)
 
 

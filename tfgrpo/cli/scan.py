@@ -12,7 +12,6 @@ import typer
 
 from experience_db import Store
 from experience_db.exchange import lesson_texts
-from tfgrpo import build
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
 from tfgrpo.cli.review import Allow
@@ -21,6 +20,7 @@ from tfgrpo.cli.story import Lib
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.review import kinds
 from tfgrpo.lessons.scanners import described, scan, visible
+from tfgrpo.lessons.versions import library_at
 
 
 def scan_(
@@ -37,7 +37,7 @@ def scan_(
     allowed, known = kinds(allow), configuration.secrets()
     if file is None:
         with Store.open(o.db_path(db), readonly=True) as store:
-            texts = [lesson.text for lesson in build.library_at(store, library)]
+            texts = [lesson.text for lesson in library_at(store, library)]
     else:
         texts = list(_texts(file))
     found = [(i, text, scan(text, allow=allowed, known=known)) for i, text in enumerate(texts, 1)]

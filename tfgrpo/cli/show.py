@@ -12,8 +12,8 @@ import typer
 from experience_db import Evidence, Lesson, RoleUsage, Store, effect_of, own_words
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
-from tfgrpo.build import Setup
 from tfgrpo.learning.record_step import count_each
+from tfgrpo.learning.setup import Setup
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.types import Step
 

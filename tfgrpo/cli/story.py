@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store, effect_of, own_words
-from tfgrpo import build
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import effect, lesson_line, lessons, number
 from tfgrpo.lessons.edits import estimate_tokens
 from tfgrpo.lessons.scanners import visible
+from tfgrpo.lessons.versions import library_at
 from tfgrpo.prompting.transcript import shorten
 
 Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
@@ -98,7 +98,7 @@ def list_(
 ) -> None:
     """List the lessons of a library: text, measured effect, sources, times shown, version born, length."""
     with Store.open(o.db_path(db), readonly=True) as store:
-        found = build.library_at(store, library)
+        found = library_at(store, library)
         picked = chosen(rows(store, found.name, found.lessons), sort, min_effect, kind)
         if json_:
             o.print_json({"library": found.name, "version": found.version, "lessons": [_plain(row) for row in picked]})

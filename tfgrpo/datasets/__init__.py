@@ -1,13 +1,13 @@
 """Rows become problems, or a clear complaint that names file and line before any model is called.
 
 In: JSONL, CSV, hub or named sets. Out: tuples of `Problem`, split, batched and compared without overlap.
-Read `problems.py` first; `rows.py` reads files, `named.py` knows the benchmarks, `exposure.py` what a library has met.
+Read `problems.py` first, then `split.py`; `rows.py` reads files, `named.py` knows the benchmarks, `overlap.py` finds
+problems that look alike, `exposure.py` those that a library has met.
 """
 
+from tfgrpo.datasets.overlap import Overlap, overlap, words_of
 from tfgrpo.datasets.problems import (
     Copy,
-    Overlap,
-    batches,
     content_hash,
     from_rows,
     inventory,
@@ -15,10 +15,9 @@ from tfgrpo.datasets.problems import (
     load_named,
     local_copy,
     marks,
-    overlap,
-    split,
-    words_of,
+    problems_from,
 )
+from tfgrpo.datasets.split import batches, learning_and_heldout, limited, split
 
 __all__ = [
     "Copy",
@@ -27,11 +26,14 @@ __all__ = [
     "content_hash",
     "from_rows",
     "inventory",
+    "learning_and_heldout",
+    "limited",
     "load",
     "load_named",
     "local_copy",
     "marks",
     "overlap",
+    "problems_from",
     "split",
     "words_of",
 ]

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from experience_db import Library, Store
-from tfgrpo import datasets
-from tfgrpo.datasets import Overlap
+from tfgrpo.datasets.overlap import Overlap, overlap, words_of
 from tfgrpo.types import Problem
 
 POOL = "heldout_problems"
@@ -51,7 +50,7 @@ def seen(store: Store, library: Library, problems: Sequence[Problem]) -> Seen:
     rows = [row for run in runs for row in store.problems(run.id)]
     learned = {str(row["id"]): Problem(str(row["id"]), str(row.get("question", ""))) for row in rows}
     pool = [mark for run in runs for mark in run.config.get(POOL, ())]
-    return Seen(datasets.overlap(tuple(learned.values()), problems), _in_pool(pool, problems))
+    return Seen(overlap(tuple(learned.values()), problems), _in_pool(pool, problems))
 
 
 def marks(problems: Sequence[Problem]) -> list[str]:
@@ -72,7 +71,7 @@ def _in_pool(pool: Sequence[str], problems: Sequence[Problem]) -> tuple[Overlap,
 
 
 def _digest(problem: Problem) -> str:
-    words = " ".join(datasets.words_of(problem.question))
+    words = " ".join(words_of(problem.question))
     return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 

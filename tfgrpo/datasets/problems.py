@@ -4,36 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tfgrpo.datasets.named import NAMED_SETS, NamedSet, complaint
+from tfgrpo.datasets.overlap import words_of
 from tfgrpo.datasets.rows import file_rows, hub_rows, json_kind
 from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.types import Problem
 
-LONG = 24
-"""Words (or Chinese or Japanese characters) from which on texts are compared by parts."""
 _QUESTION_KEYS = ("question", "prompt", "problem")
 _KEYS = ("question", "answer", "id", "metadata")
-
-
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Two problems of different sets that look like one."""
-
-    a: str
-    b: str
-    """Their ids."""
-    kind: str
-    """`id`, `text` or `ngram`."""
-    share: float = 1.0
-    """Share of the shorter text's 8-grams that the other contains."""
 
 
 def load(
@@ -74,117 +58,23 @@ def from_rows(rows: Iterable[Problem | Mapping[str, Any]]) -> tuple[Problem, ...
     return _problems(((f"row {number}", row) for number, row in enumerate(rows, 1)), {}, "the dataset")
 
 
+def problems_from(
+    given: Any, fields: Mapping[str, str] | None = None, folder: Path | None = None
+) -> tuple[Problem, ...]:
+    """Return problems from a path, a named dataset, Problem objects or plain dicts; errors as of `load`."""
+    return load(str(given), fields=fields, folder=folder) if isinstance(given, str | Path) else from_rows(given)
+
+
 def local_copy(named: NamedSet, folder: Path | None) -> Path | None:
     """The local file of a named set, if there is one in `folder`."""
     names = (f"{named.name}.jsonl", *named.files)
     return next((folder / name for name in names if (folder / name).is_file()), None) if folder else None
 
 
-def split(
-    problems: Sequence[Problem], heldout: float, seed: int, *, apart: bool = False
-) -> tuple[tuple[Problem, ...], tuple[Problem, ...]]:
-    """Two disjoint parts in input order: to learn from, and held out.
-
-    A share `heldout` in [0, 1) goes to the second part, rounded, at least one problem of either part if there are two.
-    Problems are ranked by a hash of seed and id, so added rows move few of the others. With `apart`, a problem of the
-    second part that says the same as one of the first (see `overlap`) joins it there, and the second part is smaller.
-    """
-    if not 0 <= heldout < 1:
-        raise UsageError(f"heldout is {heldout}; give a share of at least 0 and below 1, or a file")
-    count = round(len(problems) * heldout)
-    if heldout > 0 and len(problems) > 1:
-        count = min(max(count, 1), len(problems) - 1)
-    ranked = sorted(problems, key=lambda problem: _digest(str(seed), problem.id))
-    kept_back = {problem.id for problem in ranked[:count]}
-    while apart:
-        learn = [problem for problem in problems if problem.id not in kept_back]
-        twins = {o.b for o in overlap(learn, [problem for problem in problems if problem.id in kept_back])}
-        kept_back -= twins
-        apart = bool(twins)
-    learn = [problem for problem in problems if problem.id not in kept_back]
-    return tuple(learn), tuple(problem for problem in problems if problem.id in kept_back)
-
-
-def batches(problems: Sequence[Problem], size: int, seed: int, epoch: int) -> tuple[tuple[Problem, ...], ...]:
-    """All problems in batches of `size`, shuffled anew for each seed and epoch; the last batch may be short."""
-    if size < 1:
-        raise UsageError(f"batch size is {size}; give at least 1")
-    shuffled = list(problems)
-    random.Random(f"{seed}:{epoch}").shuffle(shuffled)
-    return tuple(tuple(shuffled[i : i + size]) for i in range(0, len(shuffled), size))
-
-
 def content_hash(problems: Iterable[Problem]) -> str:
     """A hash of everything in the problems and of their order, as 16 hex digits."""
     rows = (json.dumps([p.id, p.question, p.answer, p.metadata], sort_keys=True, default=str) for p in problems)
-    return _digest(*rows)
-
-
-def overlap(a: Sequence[Problem], b: Sequence[Problem], *, threshold: float = 0.7) -> tuple[Overlap, ...]:
-    """Problems of `b` that also stand in `a`, one finding per problem of `b`, the plainest kind first.
-
-    Same id; same text once case, punctuation and white space are ignored; or at least `threshold` of the 8-grams of
-    the shorter text contained in the other (containment, so that an added hint does not hide a copy). Words count as
-    grams' units, in Chinese and Japanese single characters. Texts of fewer than LONG units are compared whole only, and
-    numbers must agree in their order: problems that share a frame but not the numbers are different problems.
-    """
-    ids = {problem.id for problem in a}
-    words_a = {problem.id: words_of(problem.question) for problem in a}
-    texts = {" ".join(words): id for id, words in reversed(words_a.items())}
-    grams_a = {id: _grams(words) for id, words in words_a.items()}
-    holders: dict[tuple[str, ...], list[str]] = {}
-    for id, grams in grams_a.items():
-        for gram in grams:
-            holders.setdefault(gram, []).append(id)
-    found = []
-    for problem in b:
-        words = words_of(problem.question)
-        if problem.id in ids:
-            found.append(Overlap(problem.id, problem.id, "id"))
-        elif " ".join(words) in texts:
-            found.append(Overlap(texts[" ".join(words)], problem.id, "text"))
-        else:
-            near = _nearest(problem.id, _grams(words), grams_a, holders, threshold)
-            found.extend(o for o in near if _same_numbers(words, words_a[o.a]))
-    return tuple(found)
-
-
-def _nearest(
-    id: str,
-    grams: frozenset[tuple[str, ...]],
-    grams_a: Mapping[str, frozenset[tuple[str, ...]]],
-    holders: Mapping[tuple[str, ...], Sequence[str]],
-    threshold: float,
-) -> Iterator[Overlap]:
-    """The problem that shares the largest part of its 8-grams, if that part reaches the threshold."""
-    shared: dict[str, int] = {}
-    for gram in grams:
-        for holder in holders.get(gram, ()):
-            shared[holder] = shared.get(holder, 0) + 1
-    shares = [(count / min(len(grams), len(grams_a[holder])), holder) for holder, count in shared.items()]
-    best = max(shares, default=(0.0, ""))
-    if shares and best[0] >= threshold:
-        yield Overlap(best[1], id, "ngram", best[0])
-
-
-def words_of(text: str) -> list[str]:
-    r"""Lower-case words without LaTeX commands (\dfrac is \frac); each Chinese or Japanese character is one."""
-    text = re.sub(r"\\[A-Za-z]+", " ", text)
-    return re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]+", text.casefold())
-
-
-def _same_numbers(a: Sequence[str], b: Sequence[str]) -> bool:
-    """Whether the numbers of one text occur in the other in the same order."""
-    few, many = sorted(([w for w in words if w.isdigit()] for words in (a, b)), key=len)
-    rest = iter(many)
-    return all(number in rest for number in few)
-
-
-def _grams(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
-    """All runs of 8 words; none of a short text, where a common phrase would be most of it."""
-    if len(words) < LONG:
-        return frozenset()
-    return frozenset(tuple(words[i : i + 8]) for i in range(len(words) - 7))
+    return digest(*rows)
 
 
 def load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None) -> tuple[Problem, ...]:
@@ -248,7 +138,7 @@ def _copy(named: NamedSet, folder: Path | None) -> Copy:
 def marks(problems: Iterable[Problem]) -> tuple[str, str]:
     """Hashes that tell a dataset whatever its order, ids and typography: of its answers, and of questions too."""
     rows = [(p.answer or "", " ".join(words_of(p.question))) for p in problems]
-    return _digest(*sorted(answer for answer, _ in rows)), _digest(*(part for row in sorted(rows) for part in row))
+    return digest(*sorted(answer for answer, _ in rows)), digest(*(part for row in sorted(rows) for part in row))
 
 
 def _problems(
@@ -263,7 +153,7 @@ def _problems(
     for where, row in rows:
         problem = row if isinstance(row, Problem) else _problem(where, row, fields, answer_after)
         if problem.id in seen:
-            hashed = problem.id == _digest(problem.question, problem.answer or "")
+            hashed = problem.id == digest(problem.question, problem.answer or "")
             what = "question and answer" if hashed else f"id {problem.id!r}"
             raise BadRow(f"{where}: same {what} as in {seen[problem.id]}; give each row an id of its own")
         seen[problem.id] = where
@@ -295,7 +185,7 @@ def _problem(where: str, row: object, fields: Mapping[str, str], answer_after: s
         raise BadRow(f"{where}: {metadata_key!r} is {json_kind(metadata)}; metadata must be an object")
     used = {question_key, answer_key, id_key, metadata_key}
     extra = {key: value for key, value in row.items() if key not in used}
-    id = _text(where, id_key, _pick(row, id_key)) or _digest(question, answer or "")
+    id = _text(where, id_key, _pick(row, id_key)) or digest(question, answer or "")
     return Problem(id, question, answer, {**extra, **(metadata or {})})
 
 
@@ -318,7 +208,7 @@ def _text(where: str, key: str, value: Any) -> str | None:
     return str(value)
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
     """16 hex digits of SHA-256 over the parts, kept apart by their lengths."""
     joined = "".join(f"{len(part)}:{part}" for part in parts)
     return hashlib.sha256(joined.encode()).hexdigest()[:16]

@@ -13,13 +13,7 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 from experience_db import Library
-from tfgrpo.backends.base import Backend
-from tfgrpo.backends.openai import OpenAI
-from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.score import Scorer, TinyScores, Tools
-from tfgrpo.backends.score_http import HttpScores
-from tfgrpo.backends.tiny.backend import Tiny
-from tfgrpo.config import LearnConfig
+from tfgrpo.backends.score import Scorer, Tools
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.executors import Executor
@@ -106,31 +100,3 @@ def replies(rollout: Rollout) -> tuple[tuple[tuple[Message, ...], tuple[int, ...
         return ()
     first = places[0]
     return tuple((rollout.messages[first:i], ids) for i, ids in zip(places, rollout.turn_ids, strict=True))
-
-
-def free_touch(config: LearnConfig, backend: Backend, *, own_prompt: bool) -> bool:
-    """Say whether the paired gate finds problems by likelihood without being told to: a score costs no request.
-
-    Args:
-        config: whose gate; its `touch` option must leave it open.
-        backend: the model of the rollouts.
-        own_prompt: whether the prompts of rollouts are ours, so that they can be rendered under any library.
-    """
-    left_open = config.gate.kind == "paired" and config.gate.options.get("touch", "auto") == "auto"
-    return left_open and own_prompt and isinstance(backend, Tiny)
-
-
-def scores_of(backend: Backend, key: str | None, price: Price | None, timeout: float = 600.0) -> Backend:
-    """Return what answers scoring calls for the model behind `backend`.
-
-    Raises:
-        UsageError: such a model cannot score given tokens.
-    """
-    if isinstance(backend, Tiny):
-        return TinyScores(backend)
-    if isinstance(backend, OpenAI):
-        return HttpScores(backend.base_url, key, price=price, timeout=timeout)
-    raise UsageError(
-        f"{type(backend).__name__} models cannot score given tokens, which this method needs; serve the model with "
-        "vLLM and name it with --base-url, or take --gate paired"
-    )

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, get_args
 
+from tfgrpo import registry
+from tfgrpo.config import LearnConfig, needs_scores
 from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha, Rule
+from tfgrpo.gates.base import Gate
 from tfgrpo.gates.comparison import LITE, Design
 from tfgrpo.gates.edit_score import check
 from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.open import OpenGate
 from tfgrpo.gates.paired import Companions, PairedGate
 from tfgrpo.gates.prefiltered import PrefilteredGate
+from tfgrpo.types import Problem
 
 TouchBy = Literal["auto", "word", "likelihood"]
 
@@ -85,3 +90,21 @@ def likelihood(
 def open_gate(*, seed: int = 0) -> OpenGate:
     """Return the gate that lets everything in; the seed is there because every gate is given one."""
     return OpenGate()
+
+
+def gate_for(config: LearnConfig, heldout: Sequence[Problem]) -> Gate:
+    """Return the gate of a configuration.
+
+    Raises:
+        UsageError: a gate that measures was chosen without held-out problems, or its options do not fit.
+    """
+    kind = config.gate.kind
+    if kind != "open" and not heldout:
+        raise UsageError(f"gate {kind!r} needs held-out problems; give --heldout, or choose --gate open")
+    factory = registry.resolve("gates", kind)
+    try:
+        scored = {"score": config.edit_score} if needs_scores(config) else {}
+        gate: Gate = factory(seed=config.seed, **scored, **config.gate.options)
+    except TypeError as error:
+        raise UsageError(f"gate {kind!r} does not take these options: {error}") from error
+    return gate

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from experience_db import Library
+from experience_db import Library, Store
 from tfgrpo.learning.overlap import lesson_uses
 from tfgrpo.learning.run import Run
-from tfgrpo.types import Failure, Group, Step
+from tfgrpo.types import Failure, Group, Step, Verdict
 
 
 def commit_step(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
@@ -27,7 +27,7 @@ def commit_step(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
             record_group(run, step, group)
         after = store.commit(library.name, edits, parent=library.version, run=run.id, step=step.index, note="learn")
         ids = [row.lesson_id for row in store.log(after.name) if row.version == after.version] if edits else []
-        record_refusals(run, step)
+        record_refusals(store, after.name, step.verdicts, version=step.version_before, run=run.id, step=step.index)
         _record_evidence(run, step, after, dict(zip(map(id, edits), ids, strict=True)))
         record_end(run, step, after.version, lesson_uses(store, library, step.groups_P))
     return after, replace(step, version_after=after.version)
@@ -44,18 +44,20 @@ def _record_evidence(run: Run, step: Step, after: Library, ids: Mapping[int, int
             run.store.add_evidence(after.name, [named], version=after.version, run=run.id, step=step.index)
 
 
-def record_refusals(run: Run, step: Step) -> None:
-    """Store the edits of a step that were not accepted, each with its verdict."""
-    for verdict in step.verdicts:
+def record_refusals(
+    store: Store, library: str, verdicts: Iterable[Verdict], *, version: int, run: str | None, step: int | None = None
+) -> None:
+    """Store the edits that were not accepted under a version, each with its verdict."""
+    for verdict in verdicts:
         if verdict.decision != "accepted":
-            run.store.set_aside(
-                run.library.name,
+            store.set_aside(
+                library,
                 verdict.edits,
                 status="undecided" if verdict.decision == "untested" else verdict.decision,
                 reason=verdict.reason,
-                version=step.version_before,
-                run=run.id,
-                step=step.index,
+                version=version,
+                run=run,
+                step=step,
             )
 
 

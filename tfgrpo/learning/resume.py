@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from experience_db import Run, Store
@@ -11,7 +11,6 @@ ONLY_SPEED = ("engine.", "budget.", "heldout_problems")
 """Settings that make no other run, and what is too long to tell."""
 BUT = ("engine.overlap",)
 """Settings among them that do."""
-PLACE = "asked at"
 MOST = 4
 """Differences that are named."""
 
@@ -40,26 +39,6 @@ def continuation(store: Store, run: Run, *, resumed: bool, named: bool) -> str:
     found = found or ["the prompts or the held-out problems changed"]
     more = f" and {len(found) - MOST} more" if len(found) > MOST else ""
     return f"starts anew, not from run {last.id}: {'; '.join(found[:MOST])}{more}"
-
-
-def moved(store: Store, model: str, urls: Sequence[str]) -> str:
-    """Return a sentence when `model` was asked elsewhere the last time, and remember where it is asked now.
-
-    The journal knows a model by its name alone, so that a run goes on at another port or another replica without
-    paying twice. Only the user can tell whether what answers there is the same model.
-    """
-    before = set((store.endpoint_fact("", model, PLACE) or "").split())
-    if not urls or before >= set(urls):
-        return ""
-    known = before if before & set(urls) else set()
-    store.record_endpoint_fact("", model, PLACE, " ".join(sorted({*known, *urls})))
-    if known or not before:
-        return ""
-    return (
-        f"model {model} was asked at {', '.join(sorted(before))} before and is asked at {', '.join(urls)} now; calls "
-        "recorded there are not made again. If another model answers to that name here, give it a --model name of its "
-        f"""own and say what it is called here: -s 'engine.endpoints=[{{url="{urls[0]}", model="{model}"}}]'"""
-    )
 
 
 def _alike(other: Run, run: Run, named: bool) -> bool:

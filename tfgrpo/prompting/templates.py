@@ -156,6 +156,22 @@ def load(set_name: str = "default", override: Path | None = None) -> Prompts:
     return prompts
 
 
+def load_for_model(model: str, chosen: str | None = None, override: Path | None = None) -> Prompts:
+    """Load the templates: those of `override` win, then the set of the configuration or of the model, then `default`.
+
+    Args:
+        model: a set named like it is its own; `local/...` models take `small`.
+        chosen: the set that the configuration names, which wins over `small`.
+        override: a folder of templates, or the name of a set, which then is the set.
+    """
+    if override is not None and str(override) in sets() and not override.is_dir():
+        return load(str(override))
+    own = model.rsplit("/", 1)[-1]
+    if own in sets() and own != "default":
+        return load(own, override)
+    return load(chosen or ("small" if model.startswith("local/") else "default"), override)
+
+
 def folder() -> Path:
     """Return the folder of all sets: `_prompts` inside an installed package, else `prompts` beside it."""
     package = Path(__file__).resolve().parents[1]

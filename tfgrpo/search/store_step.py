@@ -60,7 +60,7 @@ def keep(run: Run, step: Step, made: Sequence[Made], pool: Sequence[Candidate], 
             head = store.branch(
                 goal, parent=head.version, origins=(best.version,), kind="best", run=run.id, step=step.index, note=note
             )
-        record_refusals(run, step)
+        record_refusals(store, name, step.verdicts, version=step.version_before, run=run.id, step=step.index)
         record_end(run, step, head.version, shown(step.groups_P, pool))
     return head, replace(step, version_after=head.version)
 

@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from experience_db import Edit, Evidence, Library, Op, Store
-from tfgrpo import api, build, datasets
+from tfgrpo import api, datasets
+from tfgrpo import config as configuration
 from tfgrpo.backends.metered import total
-from tfgrpo.build import Bench, Setup
+from tfgrpo.build import Components, open_components
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
 from tfgrpo.evaluation import credit
+from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders import factory
+from tfgrpo.learning.record_step import record_refusals
 from tfgrpo.learning.run import evaluation_sampling
+from tfgrpo.learning.setup import Setup, describe
+from tfgrpo.lessons.versions import library_at
 from tfgrpo.types import Problem, Proposal, Verdict
 
 
@@ -76,18 +81,19 @@ async def audit(
     """
     plan = plan or Plan()
     wanted = api.setup(**asked)
-    found = build.limited(build.problems_for(problems, fields), wanted.config)
+    whole = datasets.problems_from(problems, fields, configuration.data_folder())
+    found = datasets.limited(whole, wanted.config.limit, wanted.config.seed)
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store.open(wanted.db))
-        shown = build.library_at(store, library)
+        shown = library_at(store, library)
         if plan.confirm and shown.version != store.library(shown.name).version:
             raise UsageError(f"{library!r} is not the newest version; leave --confirm out, or roll back to it first")
         run = _start(store, wanted, shown, found, plan)
         status, summary = "interrupted", {}
         try:
-            bench = build.open_bench(wanted, store, stack, run)
-            actor = bench.actor()
+            parts = open_components(wanted, store, stack, run)
+            actor = parts.actor()
             await factory.checked(actor.grader)
             pool = credit.Pool(actor, found, evaluation_sampling(wanted.config))
             evidence = await _measure(shown, pool, plan)
@@ -95,8 +101,8 @@ async def audit(
             if all(e.estimate is None for e in evidence):
                 raise NothingLearned(f"no lesson could be measured: no rollout of {len(found)} problems has a score")
             store.add_evidence(shown.name, evidence, version=shown.version, run=run)
-            verdicts = await _confirm(bench, shown, pool, evidence) if plan.confirm else ()
-            summary = _summary(bench, shown, found, evidence, verdicts)
+            verdicts = await _confirm(parts, shown, pool, evidence) if plan.confirm else ()
+            summary = _summary(parts, shown, found, evidence, verdicts)
             summary |= {"dataset": _name(problems, found), "seconds": round(time.monotonic() - began, 3)}
             status = "finished"
         except TfgrpoError as error:
@@ -141,7 +147,7 @@ def _name(given: Any, found: Sequence[Problem]) -> str:
 
 
 def _start(store: Store, wanted: Setup, shown: Library, found: Sequence[Problem], plan: Plan) -> str:
-    told = {**build.describe(wanted), "version": shown.version, "audit": asdict(plan)}
+    told = {**describe(wanted), "version": shown.version, "audit": asdict(plan)}
     content = datasets.content_hash(found)
     mark = hashlib.sha256(json.dumps([told, content], sort_keys=True, default=str).encode()).hexdigest()
     run = f"audit-{mark[:8]}"
@@ -174,37 +180,29 @@ async def _measure(shown: Library, pool: credit.Pool, plan: Plan) -> tuple[Evide
 
 
 async def _confirm(
-    bench: Bench, shown: Library, pool: credit.Pool, evidence: Sequence[Evidence]
+    parts: Components, shown: Library, pool: credit.Pool, evidence: Sequence[Evidence]
 ) -> tuple[Verdict, ...]:
     """Ask the gate about each nominated deletion, on fresh rollouts, and commit what it accepts."""
     named = {i: e for e in evidence for i in credit.nominated([e])}
     if not named:
         return ()
-    config, store = bench.setup.config, bench.store
+    config, store = parts.setup.config, parts.store
     if config.gate.kind == "open":
         raise UsageError("--confirm needs a gate that measures; leave --gate open out")
-    gate = build.gate_for(config, pool.problems)
+    gate = gate_for(config, pool.problems)
     edits = [Edit(Op.DELETE, None, (i,), f"{e.kind} {e.estimate:+.3f}: {e.reason}") for i, e in named.items()]
     verdicts = await gate(shown, [Proposal(edit) for edit in edits], replace(pool, role="gate"))
     gone = [edit for v in verdicts if v.decision == "accepted" for edit in v.edits]
     with store.atomic():
-        store.commit(shown.name, gone, parent=shown.version, run=bench.run, note="audit")
+        store.commit(shown.name, gone, parent=shown.version, run=parts.models.run, note="audit")
+        record_refusals(store, shown.name, verdicts, version=shown.version, run=parts.models.run)
         for verdict in verdicts:
-            store.add_evidence(shown.name, verdict.evidence, version=shown.version, run=bench.run)
-            if verdict.decision != "accepted":
-                store.set_aside(
-                    shown.name,
-                    verdict.edits,
-                    status=verdict.decision,
-                    reason=verdict.reason,
-                    version=shown.version,
-                    run=bench.run,
-                )
+            store.add_evidence(shown.name, verdict.evidence, version=shown.version, run=parts.models.run)
     return verdicts
 
 
 def _summary(
-    bench: Bench,
+    parts: Components,
     shown: Library,
     found: Sequence[Problem],
     evidence: Sequence[Evidence],
@@ -214,8 +212,8 @@ def _summary(
     return {
         "library": shown.name,
         "version": shown.version,
-        "after": bench.store.library(shown.name).version,
-        "model": bench.setup.model,
+        "after": parts.store.library(shown.name).version,
+        "model": parts.setup.model,
         "problems": len(found),
         "taught": sum(problem.id in taught for problem in found),
         "lessons": [
@@ -233,7 +231,7 @@ def _summary(
             for lesson, e in zip(shown, evidence, strict=True)
         ],
         "nominated": list(credit.nominated(evidence)),
-        "rollouts": sum(tally.new + tally.replayed for tally in bench.tally.values()),
+        "rollouts": sum(tally.new + tally.replayed for tally in parts.models.tally.values()),
         "verdicts": [{"ids": list(v.edits[0].ids), "decision": v.decision, "reason": v.reason} for v in verdicts],
-        "usage": asdict(total(bench.tally)),
+        "usage": asdict(total(parts.models.tally)),
     }

@@ -16,10 +16,11 @@ from statistics import fmean
 from typing import Any
 
 from experience_db import Store
-from tfgrpo import api, build, datasets, stats
+from tfgrpo import api, datasets, stats
 from tfgrpo import config as configuration
 from tfgrpo.api import LearnResult
 from tfgrpo.errors import EndpointError, TfgrpoError, UsageError
+from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders.factory import grader_for
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.types import Problem
@@ -136,10 +137,10 @@ async def compare(
     if len(set(plan.methods)) != len(plan.methods) or not plan.methods:
         raise UsageError("name each method once; see `tfgrpo plugins --kind presets`")
     grader_for(asked["grader"])
-    learning, test = _split(build.problems_for(problems, fields), plan)
+    learning, test = _split(_problems(problems, fields), plan)
     for method in plan.methods:
         asking = api.setup(**_named(asked, method, 0, plan))
-        build.gate_for(asking.config, () if str(plan.heldout) == "0" else test)
+        gate_for(asking.config, () if str(plan.heldout) == "0" else test)
     began = time.monotonic()
     cells = []
     for seed in plan.seeds:
@@ -155,20 +156,24 @@ def _split(problems: tuple[Problem, ...], plan: Plan) -> tuple[tuple[Problem, ..
     """Keep the test set apart from learning and gates, the same one for all seeds."""
     fraction = _number(plan.test)
     if fraction is None:
-        learning, test = problems, build.problems_for(plan.test)
+        learning, test = problems, _problems(plan.test)
         _apart(learning, test, "the dataset")
     elif 0 < fraction < 1:
         learning, test = datasets.split(problems, fraction, 0)
     else:
         raise UsageError(f"--test is a file or a fraction between 0 and 1, not {plan.test}")
     if plan.heldout is not None and _number(plan.heldout) is None:
-        _apart(build.problems_for(plan.heldout), test, "--heldout")
+        _apart(_problems(plan.heldout), test, "--heldout")
     return learning, test
 
 
 def _apart(others: Sequence[Problem], test: Sequence[Problem], named: str) -> None:
     if shared := datasets.overlap(others, test):
         raise UsageError(f"--test shares problems with {named}: {len(shared)}, such as {shared[0].b!r}")
+
+
+def _problems(given: Any, fields: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
+    return datasets.problems_from(given, fields, configuration.data_folder())
 
 
 def _number(given: Any) -> float | None:

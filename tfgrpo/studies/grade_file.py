@@ -50,8 +50,7 @@ async def opened(
         if way is not None:
             for backend in way.line.backends:
                 stack.push_async_callback(close, backend)
-            if budget.usd is not None:
-                require_prices([way.line])
+            require_prices(budget, [way.line])
             found = way.armed(
                 found,
                 prompts=templates.load(override=prompts_dir),

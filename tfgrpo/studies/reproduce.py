@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tfgrpo import api, build, datasets, stats
+from tfgrpo import api, datasets, stats
 from tfgrpo import config as configuration
 from tfgrpo.api import LearnResult, setup
 from tfgrpo.datasets.named import NAMED_SETS
@@ -98,7 +98,7 @@ def plan(
     few = FEW if rehearse else problems
     config = settings(recipe)
     wanted = min(x for x in (config.limit, few and _with_heldout(few, config.heldout), len(whole)) if x)
-    drawn = build.limited(whole, replace(config, limit=wanted))
+    drawn = datasets.limited(whole, wanted, config.seed)
     tests = tuple(each[:few] for each in sets)
     for test, each in zip(recipe.tests, tests, strict=True):
         if shared := datasets.overlap(drawn, each):
@@ -203,7 +203,7 @@ def _made_up(recipe: Recipe, name: str) -> tuple[Problem, ...]:
 
 
 def _pinned(recipe: Recipe, name: str, words: str) -> tuple[Problem, ...]:
-    problems = build.problems_for(recipe.place(name))
+    problems = datasets.problems_from(recipe.place(name), folder=configuration.data_folder())
     _, found = datasets.marks(problems)
     if words and found != words:
         raise UsageError(f"recipe {recipe.name} pins {name} by the hash {words}, and this copy has {found}")

@@ -18,9 +18,10 @@ from typing import Any
 
 from experience_db import Evidence, Store
 from experience_db.codec import finite
-from tfgrpo import api, build, stats
+from tfgrpo import api, stats
 from tfgrpo.api import EvalResult
 from tfgrpo.errors import UsageError
+from tfgrpo.learning.setup import describe
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def _store(cells: Sequence[Cell], rows: Sequence[dict[str, Any]], asked: dict[st
                 name=name,
                 kind="transfer",
                 fingerprint=mark,
-                config=build.describe(wanted) | {"model": model},
+                config=describe(wanted) | {"model": model},
                 library=shown["library"],
                 base_version=shown["version"],
                 dataset=dataset,

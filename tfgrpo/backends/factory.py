@@ -1,0 +1,87 @@
+"""Models from their names: endpoints get the retries, limits, journal and meter that all roles of a command share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from experience_db import Journal, Store
+from tfgrpo.backends.adaptive_rate import Pace
+from tfgrpo.backends.base import Backend
+from tfgrpo.backends.endpoints import Line, paces
+from tfgrpo.backends.limited import Budget, Ledger
+from tfgrpo.backends.metered import Metered, Tally
+from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.stack import stacked
+from tfgrpo.config import BudgetConfig
+from tfgrpo.config.engine import EngineConfig
+
+ADDRESS = "asked at"
+"""Name of the stored fact that says where a model was asked."""
+
+
+@dataclass(slots=True)
+class Models:
+    """The models of a command, and what limits and records their calls."""
+
+    attempting: Line
+    """The model that attempts problems."""
+    writing: Line
+    """The model that writes lessons."""
+    store: Store
+    ledger: Ledger
+    paces: tuple[Pace, ...]
+    """One for each endpoint, shared by all roles."""
+    policy: RetryPolicy
+    tally: dict[str, Tally] = field(default_factory=dict)
+    run: str | None = None
+
+    def backend(self, line: Line) -> Backend:
+        """Put retries, limits, journal and meter around the bare backends of a model."""
+        stack = stacked(
+            line.backends,
+            policy=self.policy,
+            ledger=self.ledger,
+            pace=self.paces[: len(line.backends)],
+            weights=line.weights,
+            price=line.price,
+            journal=Journal(self.store),
+            run=self.run,
+            joining=line.joining,
+            memory=self.store,
+        )
+        return Metered(stack, self.tally)
+
+    def address_changes(self) -> list[str]:
+        """Return a sentence for each model that was asked at another address the last time."""
+        urls = {line.model: line.urls for line in (self.writing, self.attempting)}
+        return [said for model, asked in urls.items() if (said := address_change(self.store, model, asked))]
+
+
+def models_of(
+    attempting: Line, writing: Line, store: Store, engine: EngineConfig, budget: BudgetConfig, run: str | None = None
+) -> Models:
+    """Return the models of a command under one budget and one pace."""
+    ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds, budget.stop_file))
+    shared = paces((attempting, writing), engine, ledger)
+    return Models(attempting, writing, store, ledger, shared, RetryPolicy(attempts=engine.attempts), run=run)
+
+
+def address_change(store: Store, model: str, urls: Sequence[str]) -> str:
+    """Return a sentence when `model` was asked elsewhere the last time, and remember where it is asked now.
+
+    The journal knows a model by its name alone, so that a run goes on at another port or another replica without
+    paying twice. Only the user can tell whether what answers there is the same model.
+    """
+    before = set((store.endpoint_fact("", model, ADDRESS) or "").split())
+    if not urls or before >= set(urls):
+        return ""
+    known = before if before & set(urls) else set()
+    store.record_endpoint_fact("", model, ADDRESS, " ".join(sorted({*known, *urls})))
+    if known or not before:
+        return ""
+    return (
+        f"model {model} was asked at {', '.join(sorted(before))} before and is asked at {', '.join(urls)} now; calls "
+        "recorded there are not made again. If another model answers to that name here, give it a --model name of its "
+        f"""own and say what it is called here: -s 'engine.endpoints=[{{url="{urls[0]}", model="{model}"}}]'"""
+    )

@@ -1,0 +1,68 @@
+"""How a run begins: its record in the store, the version it starts from, and what it used up before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experience_db import Journal, Library, Store
+from tfgrpo.backends.limited import Ledger
+from tfgrpo.datasets import content_hash, exposure
+from tfgrpo.learning.resume import continuation
+from tfgrpo.learning.setup import Setup, describe
+from tfgrpo.types import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A run that is on record."""
+
+    library: Library
+    """The version it starts from."""
+    continuation: str
+    """What it goes on from, or why it starts anew; empty when there is nothing to say."""
+
+
+def run_id(setup: Setup, fingerprint: str) -> str:
+    """Return the id of a run: the same command has the same one."""
+    return f"{setup.run}@{fingerprint[:8]}" if setup.run else f"learn-{fingerprint[:8]}"
+
+
+def start_run(
+    store: Store,
+    run: str,
+    setup: Setup,
+    fingerprint: str,
+    learning: Sequence[Problem],
+    heldout: Sequence[Problem],
+    template: str,
+) -> Start:
+    """Put a run on record, or find it there; `template` is that of a library that does not exist yet."""
+    resumed = any(known.id == run for known in store.runs())
+    library = _first_version(setup, store, run, template)
+    started = store.start_run(
+        run,
+        name=setup.run or run,
+        kind="learn",
+        fingerprint=fingerprint,
+        config=describe(setup) | {exposure.POOL: exposure.marks(heldout)},
+        library=library.name,
+        base_version=library.version,
+        dataset=content_hash(learning),
+    )
+    return Start(library, continuation(store, started, resumed=resumed, named=setup.run is not None))
+
+
+def charge_earlier_calls(ledger: Ledger, store: Store, run: str) -> None:
+    """Count the calls, tokens and US dollars of earlier executions of this run; an agent pays its own calls."""
+    paid = [call for call in Journal(store).calls(run) if not call.model.startswith(("agent:", "tool:"))]
+    ledger.calls, ledger.tokens = len(paid), sum(call.prompt_tokens + call.completion_tokens for call in paid)
+    ledger.usd = sum(call.usd or 0.0 for call in paid)
+
+
+def _first_version(setup: Setup, store: Store, run: str, template: str) -> Library:
+    """Return the version a run starts from: the newest, or the one it started from the first time."""
+    known = next((r for r in store.runs() if r.id == run), None)
+    if known is not None:
+        return store.library(setup.library, known.base_version)
+    return store.create_library(setup.library, template)
