@@ -1,7 +1,6 @@
 """The experience library: lessons, their versions, their edits and the evidence for each, in one SQLite file."""
 
 from experience_db.apply import Applied, apply_edits
-from experience_db.database import SCHEMA
 from experience_db.errors import (
     BadImport,
     BadTemplate,
@@ -47,6 +46,7 @@ from experience_db.records import (
     effect_of,
     own_words,
 )
+from experience_db.schema import SCHEMA
 from experience_db.store import Store, open_library
 
 __all__ = [

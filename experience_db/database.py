@@ -27,11 +27,8 @@ from experience_db.errors import (
     StoreReadOnly,
     UnknownRun,
 )
+from experience_db.schema import APPLICATION_ID, SCHEMA
 
-APPLICATION_ID = 0x7F6AE0DB
-"""Marks a SQLite file as ours (`PRAGMA application_id`)."""
-SCHEMA = 3
-"""How many migrations this release knows (`PRAGMA user_version`)."""
 BUSY_SECONDS = 10.0
 """How long a writer waits for another one."""
 

@@ -11,7 +11,7 @@ import sqlite3
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
-from experience_db.database import APPLICATION_ID
+from experience_db.schema import APPLICATION_ID
 
 _APPEND_ONLY = ("edits", "versions", "evidence")
 

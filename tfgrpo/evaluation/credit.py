@@ -97,14 +97,19 @@ def from_contrasts(contrasts: Sequence[float], pairs: int = 1) -> Credit:
     """
     found = [c for c in contrasts if not math.isnan(c)]
     n = len(found)
+    mean = fmean(found) if found else math.nan
+    variance = (math.fsum((c - mean) ** 2 for c in found) + (1.0 + mean * mean) / pairs) / max(n, 1)
+    return _with_interval(mean, variance / max(n, 1), n)
+
+
+def _with_interval(estimate: float, variance: float, n: int) -> Credit:
+    """Return an estimate from `n` problems with its t interval; too few problems have none."""
     if not n:
         return Credit(math.nan, math.nan, math.nan, 0)
-    mean = fmean(found)
     if n < FEWEST:
-        return Credit(mean, math.nan, math.nan, n)
-    variance = (math.fsum((c - mean) ** 2 for c in found) + (1.0 + mean * mean) / pairs) / n
-    half = t_quantile(0.975, n - 1) * math.sqrt(variance / n)
-    return Credit(mean, mean - half, mean + half, n)
+        return Credit(estimate, math.nan, math.nan, n)
+    half = t_quantile(0.975, n - 1) * math.sqrt(variance)
+    return Credit(estimate, estimate - half, estimate + half, n)
 
 
 def within_problems(
@@ -174,16 +179,13 @@ def joint_regression(
     small = n / max(n - 1, 1) * (rows - 1) / max(rows - n - lessons, 1)
     spread = small * inverse @ sum(np.outer(u, u) for u in pulls) @ inverse
     counts = np.sum(arms_P, axis=0)
-    return tuple(_credit(float(effects[j]), float(spread[j, j]), int(counts[j])) for j in range(lessons))
+    told = [(float(effects[j]), float(spread[j, j]), int(counts[j])) for j in range(lessons)]
+    return tuple(_with_interval(b, max(v, 0.0) + _pseudo(b, n_j), n_j) for b, v, n_j in told)
 
 
-def _credit(estimate: float, variance: float, n: int) -> Credit:
-    if not n:
-        return Credit(math.nan, math.nan, math.nan, 0)
-    if n < FEWEST:
-        return Credit(estimate, math.nan, math.nan, n)
-    half = t_quantile(0.975, n - 1) * math.sqrt(max(variance, 0.0) + (1.0 + estimate * estimate) / (8 * n * n))
-    return Credit(estimate, estimate - half, estimate + half, n)
+def _pseudo(estimate: float, n: int) -> float:
+    """Return the variance that the pseudo contrasts add; 0 without problems."""
+    return (1.0 + estimate * estimate) / (8 * n * n) if n else 0.0
 
 
 @dataclass(frozen=True, slots=True)
