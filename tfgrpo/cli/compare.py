@@ -14,25 +14,29 @@ from tfgrpo.cli import options as o
 from tfgrpo.errors import UsageError
 from tfgrpo.studies import compare as comparing
 
+Methods = Annotated[
+    str, typer.Option("--methods", help="Presets such as default,grpo,dapo, or all; the first is the reference.")
+]
+Test = Annotated[str, typer.Option("--test", help="File, or fraction of the dataset, that only the comparison sees.")]
+Heldout = Annotated[str | None, typer.Option("--heldout", help="File, or fraction of the rest, for the gates.")]
+SummarizerModel = Annotated[
+    str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
+]
+Report = Annotated[
+    Path | None, typer.Option("--report", help="Write one HTML page here: table, plot, learning curves, every run.")
+]
+
 
 def compare(
     dataset: Annotated[str, typer.Argument(help="JSONL or CSV file, hf:owner/name[:split], or a named set.")],
     grader: o.Grader,
     model: o.Model,
-    methods: Annotated[
-        str, typer.Option("--methods", help="Presets such as default,grpo,dapo, or all; the first is the reference.")
-    ] = "all",
+    methods: Methods = "all",
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each method, with seeds 0, 1, ...")] = 5,
-    test: Annotated[
-        str, typer.Option("--test", help="File, or fraction of the dataset, that only the comparison sees.")
-    ] = "0.3",
-    heldout: Annotated[
-        str | None, typer.Option("--heldout", help="File, or fraction of the rest, for the gates.")
-    ] = None,
+    test: Test = "0.3",
+    heldout: Heldout = None,
     base_url: o.BaseUrl = None,
-    summarizer_model: Annotated[
-        str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
-    ] = None,
+    summarizer_model: SummarizerModel = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Rollouts per test problem.")] = 1,
     epochs: Annotated[int | None, typer.Option(help="Passes over the dataset; default: as each preset says.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Problems per step; a budget keeps whole steps.")] = None,
@@ -42,9 +46,7 @@ def compare(
     budget_tokens: Annotated[int | None, typer.Option(help="Tokens that each run may spend on learning.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the databases; again goes on.")] = Path("compare"),
     plot: Annotated[Path | None, typer.Option("--plot", help="Write an SVG of the test rewards here.")] = None,
-    report: Annotated[
-        Path | None, typer.Option("--report", help="Write one HTML page here: table, plot, learning curves, every run.")
-    ] = None,
+    report: Report = None,
     set_: o.Set = None,
     field: o.Field = None,
     prompts: o.Prompts = None,
@@ -60,34 +62,16 @@ def compare(
     for option, path in (("--plot", plot), ("--report", report)):
         if path is not None and not path.parent.is_dir():
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
-
-    def tell(cell: comparing.Cell) -> None:
-        if not quiet:
-            said = cell.failed or f"reward {cell.reward:.3f}, {cell.lessons} lessons, {cell.calls} calls"
-            typer.echo(f"seed {cell.seed} {cell.method}: {said}", err=True)
-
     result = asyncio.run(
         comparing.compare(
-            dataset,
-            wanted,
-            fields=o.fields(field),
-            on_cell=tell,
-            model=model,
-            grader=grader,
-            base_url=base_url,
-            summarizer_model=summarizer_model,
-            prompts=prompts,
-            overrides=set_,
-            epochs=epochs,
-            batch_size=batch_size,
-            limit=limit,
-            concurrency=concurrency,
-            budget_calls=budget_calls,
+            dataset, wanted, fields=o.fields(field), on_cell=None if quiet else print_cell, model=model, grader=grader,
+            base_url=base_url, summarizer_model=summarizer_model, prompts=prompts, overrides=set_, epochs=epochs,
+            batch_size=batch_size, limit=limit, concurrency=concurrency, budget_calls=budget_calls,
             budget_tokens=budget_tokens,
         )
-    )
+    )  # fmt: skip
     notes = comparing.notes(result)
-    written(result, notes, plot, report)
+    write_files(result, notes, plot, report)
     if json_:
         typer.echo(json.dumps(result.summary, ensure_ascii=False))
     else:
@@ -96,7 +80,13 @@ def compare(
         raise typer.Exit(1)
 
 
-def written(result: comparing.Comparison, notes: tuple[str, ...], plot: Path | None, report: Path | None) -> None:
+def print_cell(cell: comparing.Cell) -> None:
+    """Say on stderr what one method learned with one seed."""
+    said = cell.failed or f"reward {cell.reward:.3f}, {cell.lessons} lessons, {cell.calls} calls"
+    typer.echo(f"seed {cell.seed} {cell.method}: {said}", err=True)
+
+
+def write_files(result: comparing.Comparison, notes: tuple[str, ...], plot: Path | None, report: Path | None) -> None:
     """Write the files that were asked for."""
     from tfgrpo.report.comparison import picture, to_html
 

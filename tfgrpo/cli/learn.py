@@ -20,6 +20,23 @@ from tfgrpo.learning.events import EventFile, begun
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup
 
+SummarizerModel = Annotated[
+    str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
+]
+Heldout = Annotated[
+    str | None, typer.Option("--heldout", help="File, or fraction of the dataset, to gate and measure on.")
+]
+Review = Annotated[
+    bool | None,
+    typer.Option(
+        "--review/--no-review",
+        help="Lessons that rest on tool output wait for `lessons review`; default: where a tool brings in pages.",
+    ),
+]
+Events = Annotated[
+    Path | None, typer.Option("--events", help="Write groups, verdicts, candidates and steps here as JSON lines.")
+]
+
 
 def learn(
     dataset: Annotated[str, typer.Argument(help="JSONL or CSV file, hf:owner/name[:split], or a named set.")],
@@ -32,9 +49,7 @@ def learn(
     config: Annotated[Path | None, typer.Option("--config", help="TOML file with configuration keys.")] = None,
     tools: o.Tools = None,
     set_: o.Set = None,
-    summarizer_model: Annotated[
-        str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
-    ] = None,
+    summarizer_model: SummarizerModel = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the dataset; default 3.")] = None,
     group_size: Annotated[int | None, typer.Option(help="Rollouts per problem; default 5.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Problems per step; default 50.")] = None,
@@ -42,25 +57,15 @@ def learn(
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
     limit: Annotated[int | None, typer.Option(help="Learn from so many problems only, drawn by the seed.")] = None,
     method: Annotated[str, typer.Option("--method", help="Preset; see `tfgrpo plugins --kind presets`.")] = "default",
-    heldout: Annotated[
-        str | None, typer.Option("--heldout", help="File, or fraction of the dataset, to gate and measure on.")
-    ] = None,
+    heldout: Heldout = None,
     gate: Annotated[str | None, typer.Option("--gate", help="paired (default), open, or likelihood.")] = None,
-    review: Annotated[
-        bool | None,
-        typer.Option(
-            "--review/--no-review",
-            help="Lessons that rest on tool output wait for `lessons review`; default: where a tool brings in pages.",
-        ),
-    ] = None,
+    review: Review = None,
     budget_usd: Annotated[float | None, typer.Option(help="Stop before spending more US dollars.")] = None,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop before using more tokens.")] = None,
     budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="Start no call later than this.")] = None,
     field: o.Field = None,
-    events: Annotated[
-        Path | None, typer.Option("--events", help="Write groups, verdicts, candidates and steps here as JSON lines.")
-    ] = None,
+    events: Events = None,
     prompts: o.Prompts = None,
     json_: o.Json = False,
     quiet: o.Quiet = False,
@@ -70,36 +75,23 @@ def learn(
     Kill it anywhere: the same command goes on and repeats no finished model call.
     """
     settings = o.load_config(
-        method,
-        config,
-        o.with_tools(tools, set_),
-        epochs=epochs,
-        group_size=group_size,
-        batch_size=batch_size,
-        concurrency=concurrency,
-        seed=seed,
-        limit=limit,
-        heldout=heldout,
-        gate=gate,
-        review=review,
-        budget_usd=budget_usd,
-        budget_tokens=budget_tokens,
-        budget_calls=budget_calls,
-        budget_seconds=budget_seconds,
-    )
+        method, config, o.with_tools(tools, set_), epochs=epochs, group_size=group_size, batch_size=batch_size,
+        concurrency=concurrency, seed=seed, limit=limit, heldout=heldout, gate=gate, review=review,
+        budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls, budget_seconds=budget_seconds,
+    )  # fmt: skip
     wanted = Setup(
-        model,
-        grader,
-        base_urls=tuple(base_url or ()),
-        summarizer_model=summarizer_model,
-        db=o.db_path(db),
-        library=library,
-        run=run,
-        prompts_dir=prompts,
-        config=settings,
-    )
+        model, grader, base_urls=tuple(base_url or ()), summarizer_model=summarizer_model, db=o.db_path(db),
+        library=library, run=run, prompts_dir=prompts, config=settings,
+    )  # fmt: skip
+    _learn_and_print(wanted, dataset, o.fields(field), events, json_=json_, quiet=quiet)
+
+
+def _learn_and_print(
+    wanted: Setup, dataset: str, fields: dict[str, str], events: Path | None, *, json_: bool, quiet: bool
+) -> None:
+    """Run to the end with a display and an event file; raises Exit(3) where a budget ended it."""
     with progress(quiet=quiet) as display, EventFile(events) as told:
-        result = asyncio.run(_learn(wanted, dataset, o.fields(field), display, told))
+        result = asyncio.run(_learn(wanted, dataset, fields, display, told))
     if display.interrupted:
         raise KeyboardInterrupt
     if json_:
