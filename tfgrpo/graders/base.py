@@ -153,6 +153,11 @@ def judged(right: bool, got: str, wanted: str) -> Score:
     return Score(1.0, f"correct: {got!r}") if right else Score(0.0, f"wrong: got {got!r}, expected {wanted!r}")
 
 
+def reference_of(problem: Problem) -> str | None:
+    """The reference answer; None where there is none or only white space, which says as little."""
+    return problem.answer if problem.answer is not None and problem.answer.strip() else None
+
+
 def no_reference(problem: Problem) -> Score:
     """The score of any answer to a problem that has no reference answer."""
     return unscored(f"problem {problem.id!r} has no reference answer to compare with; use a judge or your own grader")

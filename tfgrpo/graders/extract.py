@@ -7,7 +7,7 @@ import unicodedata
 
 from tfgrpo.prompting.thinking import after_thinking
 
-__all__ = ["after_thinking", "final_answer", "last_boxed", "normalise"]
+__all__ = ["after_thinking", "final_answer", "last_boxed", "last_tagged", "normalise"]
 
 _BOXED = re.compile(r"\\f?boxed\s*(?=\{)")
 _TAG = re.compile(r"<answer>((?:(?!<answer>).)*?)</answer>", re.IGNORECASE | re.DOTALL)
@@ -35,15 +35,21 @@ def final_answer(text: str) -> str:
     boxed = last_boxed(text)
     if boxed is not None:
         return boxed.strip()
-    tagged = _TAG.findall(text)
-    if tagged:
-        return str(tagged[-1]).strip()
+    tagged = last_tagged(text)
+    if tagged is not None:
+        return tagged.strip()
     lines = list(_LINE.finditer(text))
     if lines:
         rest = text[lines[-1].end() :].strip()
         if rest:
             return rest.split("\n\n")[0].strip()
     return text.strip()
+
+
+def last_tagged(text: str) -> str | None:
+    """The content of the last `<answer>...</answer>`; None if there is none."""
+    found = _TAG.findall(text)
+    return str(found[-1]) if found else None
 
 
 def last_boxed(text: str) -> str | None:
