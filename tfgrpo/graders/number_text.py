@@ -27,7 +27,8 @@ _FRACTION = re.compile(r"\\[dtc]?frac ?(?:\{ ?(-?[\d.,]{1,200}) ?\}|(\d)) ?(?:\{
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox|operatorname)(?: ?\{|\b)")
 _COMMANDS = {
     "times": "*", "cdot": "*", "div": "/", "pm": "±", "approx": "≈", "sim": "≈", "leq": "≤", "geq": "≥",
-    "neq": "≠", "le": "≤", "ge": "≥", "ne": "≠", "lt": "<", "gt": ">", "sqrt": "√", "pi": "π", "infty": "∞", "circ": "°",
+    "neq": "≠", "le": "≤", "ge": "≥", "ne": "≠", "lt": "<", "gt": ">", "sqrt": "√", "pi": "π", "infty": "∞",
+    "circ": "°",
     "degree": "°",
     "to": "→", "in": "∈", "lor": " or ", "land": " and ",
 }  # fmt: skip
