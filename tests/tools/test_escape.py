@@ -24,7 +24,7 @@ from tfgrpo.tools.sandbox import Isolation, Limits, Ran, run_python, usable
 
 ENOUGH = Limits(seconds=AMPLE, memory_mb=256, output_bytes=20_000, processes=24, files_mb=8)
 """For code that ends by itself, or that another limit than time ends."""
-TRY = "def attempt(f, *a):\n    try:\n        f(*a)\n    except BaseException as error:\n        print(type(error).__name__)\n    else:\n        print('ESCAPED')\n"
+TRY = "import ctypes, errno, os, platform\nx86 = platform.machine() == 'x86_64'\nlibc = ctypes.CDLL(None, use_errno=True)\ndef call(*a):\n    if libc.syscall(*a) < 0:\n        raise OSError(ctypes.get_errno(), 'refused')\ndef attempt(f, *a):\n    try:\n        f(*a)\n    except BaseException as error:\n        print(type(error).__name__)\n    else:\n        print('ESCAPED')\n"
 
 FORBIDDEN = {
     "tcp to a server of this machine": "import socket\nattempt(socket.create_connection, ('127.0.0.1', {port}), 1)",
@@ -58,6 +58,23 @@ FORBIDDEN = {
     "another host name": "import socket\nattempt(socket.sethostname, socket.gethostname())",
     "a higher priority": "import os\nattempt(os.nice, -10)",
     "the clock": "import time\nattempt(time.clock_settime, time.CLOCK_REALTIME, time.time())",
+    "a socket of the hypervisor": "import socket\nattempt(socket.socket, 40, socket.SOCK_STREAM)",
+    "ciphers of the kernel": "import socket\nattempt(socket.socket, 38, socket.SOCK_SEQPACKET)",
+    "packet filters over netlink": "import socket\nattempt(socket.socket, 16, socket.SOCK_RAW, 12)",
+    "rings of requests": "attempt(call, 425, 8, bytes(120))",
+    "faults handled here": "attempt(call, 323 if x86 else 282, 1)",
+    "a namespace of users": "attempt(call, 272 if x86 else 97, 0x10000000)",
+    "a process in a namespace of users": "attempt(call, 56 if x86 else 220, 0x10000011, 0, 0, 0, 0)",
+    "a process with hidden flags": "attempt(call, 435, (ctypes.c_uint64 * 11)(0x10000000), 88)",
+    "another's namespace": "attempt(call, 308 if x86 else 268, os.open('/proc/self/ns/net', os.O_RDONLY), 0)",
+    "tracing": "attempt(call, 101 if x86 else 117, 0, 0, 0, 0)",
+    "reading another's memory": "attempt(call, 310 if x86 else 270, os.getppid(), 0, 0, 0, 0, 0)",
+    "the keys of the kernel": "attempt(call, 250 if x86 else 219, 0, -3, 0, 0, 0)",
+    "programs in the kernel": "attempt(call, 321 if x86 else 280, 0, bytes(64), 64)",
+    "counters of the kernel": "attempt(call, 298 if x86 else 241, bytes(128), 0, -1, -1, 0)",
+    "more open files": "import resource as r\nattempt(r.setrlimit, r.RLIMIT_NOFILE, (9999, 9999))",
+    "a hundred thousand open files": "attempt(lambda: [os.dup(1) for _ in range(100_000)])",
+    "being root": "attempt(os.setuid, 0)",
     "signals to this process": "import os\nattempt(os.kill, {pid}, 0)",
     "the memory of this process": "attempt(open, '/proc/{pid}/mem', 'rb+')",
 }
@@ -89,6 +106,15 @@ STOPPED = {
     "output of a child that is never read": ("import subprocess\nsubprocess.run(['yes'])", {"output"}),
 }  # fmt: skip
 """What must be ended from outside, and the reasons that may be given."""
+
+MEMORY = {
+    "files in memory": "for i in range(60):\n    f = os.memfd_create('x')\n    for _ in range(8): os.write(f, bytes(2**20))",
+    "files in memory, on their way in a socket": "a, b = socket.socketpair()\nfor i in range(60):\n    f = os.memfd_create('x')\n    for _ in range(8): os.write(f, bytes(2**20))\n    socket.send_fds(a, [b'x'], [f])\n    os.close(f)",
+    "shared between processes": "for i in range(12):\n    if not os.fork():\n        m = mmap.mmap(-1, 40 * 2**20)\n        m.write(bytes(range(256)) * 40 * 2**12)\n        time.sleep(60)",
+    "segments that nobody has": "libc.shmat.restype = ctypes.c_void_p\nlibc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]\nlibc.shmdt.argtypes = [ctypes.c_void_p]\nfor i in range(12):\n    a = libc.shmat(libc.shmget(0, ctypes.c_size_t(40 * 2**20), 0o1600), None, 0)\n    ctypes.memset(a, 1, 40 * 2**20)\n    libc.shmdt(a)",
+    "sockets": "kept = []\nfor p in range(20):\n    if not os.fork():\n        for i in range(100):\n            a, b = socket.socketpair()\n            a.setblocking(False)\n            a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)\n            try:\n                while True: a.send(bytes(65536))\n            except BlockingIOError:\n                kept.append(b if i % 2 else (a, b))\n        time.sleep(60)",
+}
+"""Memory that is in no process's resident size."""
 
 QUICKLY = ("a fork bomb", "memory in many processes", "endless output", "an endless loop")
 """Those that run in every test run; .ci/run has them all."""
@@ -179,6 +205,56 @@ async def test_what_does_not_end_is_ended(name: str):
     assert found.stopped in reasons, found
     assert found.exit is None
     assert (await ran("print(6 * 7)")).stdout == "42\n"
+
+
+@pytest.mark.parametrize("name", MEMORY)
+async def test_memory_is_counted_wherever_it_is_kept(name: str):
+    """Four hundred MiB under a limit of 256 are ended, and called memory."""
+    code = f"import ctypes, mmap, os, socket, time\nlibc = ctypes.CDLL(None)\n{MEMORY[name]}\ntime.sleep(60)"
+    assert (await ran(code, ENOUGH)).stopped == "memory"
+
+
+async def test_what_is_shared_is_counted_once():
+    """Ten forks of a process with 100 MiB stay under 256."""
+    code = """import mmap, os, time
+own, shared = bytearray(b'x' * 60 * 2**20), mmap.mmap(-1, 60 * 2**20)
+shared.write(own)
+for _ in range(10):
+    if not os.fork():
+        sum(shared[::4096])
+        time.sleep(0.8)
+        os._exit(0)
+for _ in range(10):
+    os.wait()
+print('done')"""
+    found = await ran(code, ENOUGH)
+    assert (found.stdout, found.stopped) == ("done\n", "")
+
+
+async def test_what_is_ordinary_still_works():
+    """Subprocesses, threads, locks between processes, sockets of its own, memory files."""
+    code = """import multiprocessing as m, os, socket, subprocess, sys, threading
+from multiprocessing import shared_memory
+thread = threading.Thread(target=print, args=('thread',)); thread.start(); thread.join()
+print(subprocess.run([sys.executable, '-c', 'print(1)'], capture_output=True, text=True).stdout.strip())
+if __name__ == '__main__':
+    with m.get_context('fork').Pool(2) as pool:
+        print(pool.map(abs, [-1, 2]))
+block = shared_memory.SharedMemory(create=True, size=1000); block.close(); block.unlink()
+a, b = socket.socketpair(); a.send(b'x'); print(b.recv(1))
+server = socket.create_server(('127.0.0.1', 0)); socket.create_connection(server.getsockname())
+os.close(os.memfd_create('x'))
+print(socket.if_nameindex()[0][1])"""
+    found = await ran(code)
+    assert found.stdout.split("\n") == ["thread", "1", "[1, 2]", "b'x'", "lo", ""], found
+
+
+async def test_what_stands_is_named():
+    """The record says which walls there are, and of one that is missing, why."""
+    name = usable(Isolation())
+    assert "system calls filtered" in name or "system calls not filtered (" in name
+    assert name.endswith("memory by cgroup") or "memory counted (" in name
+    assert (await ran("1")).isolation == name
 
 
 @pytest.mark.parametrize(

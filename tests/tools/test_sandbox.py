@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import pytest
@@ -96,6 +97,27 @@ async def test_limits_end_a_run_and_say_why(code: str, stopped: str, isolated: I
     assert (found.stopped, found.exit, found.timed_out) == (stopped, None, stopped == "time")
     assert found.stdout.startswith("begun")
     assert len(found.stdout) <= 5000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("isolated", [BARE, PREFIX], ids=["limits", "prefix"])
+async def test_root_does_not_run_it_as_root(isolated: Isolation):
+    """The code is a user that owns its folder and nothing else, and still finds all of Python's library."""
+    code = """import encodings.idna, fractions, json.tool, os
+os.write(os.open('mine', os.O_CREAT | os.O_WRONLY), b'x')
+print(os.geteuid() != 0, os.getegid() != 0, os.getgroups(), os.access('/etc/shadow', os.R_OK))
+os.setuid(0)"""
+    found = await ran(code, isolation=isolated)
+    assert found.stdout == "True True [] False\n", found
+    assert found.stderr.endswith("PermissionError: [Errno 1] Operation not permitted\n")
+
+
+async def test_memory_files_count_without_walls_too():
+    """What a process keeps in a memory file is its memory."""
+    code = "import os, time\nf = os.memfd_create('x')\nos.write(f, bytes(60 * 2**20))\ntime.sleep(60)"
+    wide = Limits(20, 64, files_mb=64)
+    found = await ran(f"{code}", limits=wide) if hasattr(os, "memfd_create") else None
+    assert found is None or found.exit != 0
 
 
 async def test_many_runs_side_by_side_do_not_mix():

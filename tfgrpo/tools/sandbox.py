@@ -10,10 +10,13 @@ ends it. `isolation = "limits"` has no walls: the code can read and write what t
 from __future__ import annotations
 
 import math
+import os
+import platform
 import random
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -21,11 +24,14 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from tfgrpo import config as configuration
 from tfgrpo.errors import UsageError
 from tfgrpo.tools import sandbox_bubblewrap as bubblewrap
+from tfgrpo.tools import sandbox_cgroup as cgroup
+from tfgrpo.tools import sandbox_seccomp as seccomp
 from tfgrpo.tools.sandbox_process import Bounds, Watched, now, start
 from tfgrpo.tools.sandbox_wire import CHILD, framed
 
@@ -50,7 +56,7 @@ class Limits:
     seconds: float = 30.0
     """Wall time."""
     memory_mb: int = 1024
-    """Address space of each process, and resident memory of all together."""
+    """Address space of each process, and memory of all together: shared, in memory files and in sockets as well."""
     output_bytes: int = 1_000_000
     """stdout and stderr together; more ends the run."""
     processes: int = 64
@@ -109,6 +115,12 @@ class Inside:
     scratch: bool = False
     """Whether it needs a folder made for it."""
     orders: Mapping[str, Any] = field(default_factory=dict)
+    filtered: bytes = b""
+    """The filter of system calls that bubblewrap loads; empty for none."""
+    group: Path | None = None
+    """Where a group of cgroup v2 can be made for it."""
+    windows: bool = False
+    """Whether it has namespaces of its own, whose memory is counted through descriptors that it hands out."""
 
 
 def isolation(wanted: Any, *, python: str = "python3") -> Isolation:
@@ -186,29 +198,53 @@ async def launch(
     """
     inside = _inside(isolated, limits)
     cwd = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfgrpo-")) if inside.scratch else None
-    bounds = Bounds(limits.output_bytes, limits.memory_mb * 2**20 * 5 // 4, limits.processes + 4)
+    memory, processes = limits.memory_mb * 2**20 * 5 // 4, limits.processes + 4
+    command, handed, orders = inside.command, [], _orders(inside, limits, session=bool(order.get("session")))
+    group = None
+    if inside.filtered:
+        handed.append(_held(seccomp.opened(inside.filtered), stack))
+        command = (command[0], "--seccomp", str(handed[-1]), *command[1:])
+    if inside.group:
+        # It also holds the shell that enters it and bubblewrap itself.
+        group = stack.enter_context(cgroup.group(inside.group, memory=memory, processes=processes + 4))
+        command = group.entering(command)
+    mine = None
+    if inside.windows and group is None:
+        mine, theirs = (stack.enter_context(end) for end in socket.socketpair())
+        mine.setblocking(False)
+        handed.append(theirs.fileno())
+        orders["channel"] = theirs.fileno()
+    bounds = Bounds(limits.output_bytes, memory, processes, limits.files_mb * 2**20, group, mine)
     env = {**inside.env, "HOME": cwd} if isolated.kind == "limits" and cwd else inside.env
-    child = await start(inside.command, bounds, env=env, cwd=cwd, **how)
-    child.write(framed({**order, **_orders(inside, limits, session=bool(order.get("session")))}))
+    child = await start(command, bounds, env=env, cwd=cwd, handed=handed, **how)
+    child.write(framed({**order, **orders}))
     return child, inside
 
 
+def _held(descriptor: int, stack: ExitStack) -> int:
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
 def _inside(isolated: Isolation, limits: Limits) -> Inside:
+    # A user id of its own for each run: the kernel counts processes by it.
+    orders = {"uid": random.randrange(2**30, 2**31 - 2**20)} if os.geteuid() == 0 else {}
     if isolated.kind == "bubblewrap":
-        way = _bubblewrap()
-        command = (*bubblewrap.command(files_mb=limits.files_mb, way=way), *_interpreter(sys.executable))
-        # A user id of its own for each run: the kernel counts processes by it.
-        orders = {"uid": random.randrange(2**30, 2**31 - 2**20)} if way == bubblewrap.ROOT else {}
-        name = f"{bubblewrap.version()}, {way}"
-        return Inside(command, name, {}, orders=orders)
+        walls = _bubblewrap()
+        command = (*bubblewrap.command(files_mb=limits.files_mb, way=walls.way), *_interpreter(sys.executable))
+        orders = orders if walls.way == bubblewrap.ROOT else {}
+        place = cgroup.place()
+        return Inside(
+            command, walls.name(place), {}, orders=orders, filtered=walls.filtered, group=place.folder, windows=True
+        )
     if isolated.kind == "limits":
         here = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-        return Inside(_interpreter(sys.executable), "limits", here, scratch=True)
+        return Inside(_interpreter(sys.executable), "limits", here, scratch=True, orders=orders)
     env = {name: value for name in HANDED_ON if (value := configuration.environment(name))}
     command = (*isolated.command, *_interpreter(isolated.python))
     name = f"command: {' '.join(isolated.command)}"
     _command_works(isolated)
-    return Inside(command, name, env, scratch=True, orders={"watch": limits.seconds + LATE})
+    return Inside(command, name, env, scratch=True, orders={**orders, "watch": limits.seconds + LATE})
 
 
 def _interpreter(python: str) -> tuple[str, ...]:
@@ -229,16 +265,41 @@ def _orders(inside: Inside, limits: Limits, *, session: bool) -> dict[str, Any]:
     return {**inside.orders, **watch, "rlimits": {**{name: (n, n) for name, n in most.items()}, "CPU": (cpu, cpu + 1)}}
 
 
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """How bubblewrap works here."""
+
+    way: str
+    """One of its ways."""
+    filtered: bytes
+    """The filter of system calls; empty where none can be loaded."""
+    unfiltered: str = ""
+    """Why there is none."""
+
+    def name(self, place: cgroup.Place) -> str:
+        """Return what stands, and by name what does not."""
+        way = self.way
+        if os.geteuid() == 0 and way != bubblewrap.ROOT:
+            way += " (still root outside: it may not become another user here)"
+        calls = "system calls filtered" if self.filtered else f"system calls not filtered ({self.unfiltered})"
+        memory = "memory by cgroup" if place.folder else f"memory counted ({place.why})"
+        return f"{bubblewrap.version()}, {way}, {calls}, {memory}"
+
+
 @cache
-def _bubblewrap() -> str:
-    """Return the best way in which bubblewrap works here."""
-    tried = ""
-    for way in bubblewrap.WAYS if bubblewrap.version() else ():
-        command = [*bubblewrap.command(files_mb=1, way=way), *_interpreter(sys.executable)]
-        uid = 2**30 if way == bubblewrap.ROOT else 0
-        works, tried = _probe(command, {"code": PROBE, "notebook": False, "rlimits": {}, "uid": uid}, {})
-        if works:
-            return way
+def _bubblewrap() -> Walls:
+    """Return the best way in which bubblewrap works here, with a filter of system calls if one can be loaded."""
+    tried, refused = "", f"there is none for {platform.machine()}"
+    assembled = seccomp.program()
+    for filtered in (assembled, b"") if assembled else (b"",):
+        for way in bubblewrap.WAYS if bubblewrap.version() else ():
+            command = [*bubblewrap.command(files_mb=1, way=way), *_interpreter(sys.executable)]
+            uid = 2**30 if way == bubblewrap.ROOT else 0
+            order = {"code": PROBE, "notebook": False, "rlimits": {}, "uid": uid}
+            works, tried = _probe(command, order, {}, filtered)
+            if works:
+                return Walls(way, filtered, "" if filtered else refused)
+        refused = " ".join(tried.split())[-100:]
     raise UsageError(bubblewrap.missing(tried))
 
 
@@ -256,11 +317,19 @@ def _command_works(isolated: Isolation) -> None:
         )
 
 
-def _probe(command: list[str], order: Mapping[str, Any], env: Mapping[str, str]) -> tuple[bool, str]:
-    try:
-        told = subprocess.run(command, input=framed(order), capture_output=True, env=dict(env), timeout=60, check=False)
-    except (OSError, subprocess.SubprocessError) as error:
-        return False, str(error)
+def _probe(
+    command: list[str], order: Mapping[str, Any], env: Mapping[str, str], filtered: bytes = b""
+) -> tuple[bool, str]:
+    with ExitStack() as stack:
+        how: dict[str, Any] = {"env": dict(env), "cwd": stack.enter_context(tempfile.TemporaryDirectory())}
+        if filtered:
+            descriptor = _held(seccomp.opened(filtered), stack)
+            command = [command[0], "--seccomp", str(descriptor), *command[1:]]
+            how["pass_fds"] = (descriptor,)
+        try:
+            told = subprocess.run(command, input=framed(order), capture_output=True, timeout=60, check=False, **how)
+        except (OSError, subprocess.SubprocessError) as error:
+            return False, str(error)
     return told.stdout.split() == [b"42"], told.stderr.decode("utf-8", "replace") or f"exit status {told.returncode}"
 
 

@@ -1,4 +1,7 @@
-"""A child process held to its limits from outside: output, time, memory and number of processes."""
+"""A child process held to its limits from outside: output, time, memory and number of processes.
+
+Memory is the kernel's matter where the child runs in a group of cgroup v2, else it is counted ten times a second.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
+
+from tfgrpo.tools.sandbox_cgroup import MemoryGroup
+from tfgrpo.tools.sandbox_memory import Windows, held, received
 
 POLL = 0.1
 """Seconds between two looks at memory and processes."""
@@ -24,8 +31,14 @@ class Bounds:
     output: int
     """Bytes on stdout and stderr together."""
     memory: int
-    """Bytes resident in all processes together."""
+    """Bytes of memory that all processes keep together."""
     processes: int
+    file: int = 2**26
+    """Bytes of the largest file."""
+    group: MemoryGroup | None = None
+    """The kernel's group that holds the memory; without one it is counted."""
+    channel: socket.socket | None = None
+    """Through which the child hands out windows into its namespaces, before the code starts."""
 
 
 class Watched(asyncio.SubprocessProtocol):
@@ -37,6 +50,7 @@ class Watched(asyncio.SubprocessProtocol):
         """Why it was ended from outside: `time`, `output`, `memory`, `processes`; empty when it ended by itself."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._bounds, self._heard = bounds, heard
+        self._windows: Windows | None = None
         self._transport: asyncio.SubprocessTransport | None = None
         self._poll: asyncio.TimerHandle | None = None
 
@@ -60,13 +74,18 @@ class Watched(asyncio.SubprocessProtocol):
             self._heard()
 
     def process_exited(self) -> None:
-        """Close pipes that something else still holds open."""
+        """Say whether the kernel ended it, and close pipes that something else still holds open."""
+        if self._bounds.group and self._bounds.group.exhausted:
+            self.stopped = self.stopped or "memory"
         asyncio.get_running_loop().call_later(GRACE, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """All is over."""
         if self._poll:
             self._poll.cancel()
+        if self._windows:
+            self._windows.close()
+            self._windows = None
         if self._transport:
             # All pipes are closed; Python warns of a transport that was not told so.
             self._transport.close()
@@ -90,6 +109,8 @@ class Watched(asyncio.SubprocessProtocol):
         if self.ended.done() or self._transport is None:
             return
         self.stopped = self.stopped or reason
+        if self._bounds.group:
+            self._bounds.group.kill()
         pid = self._transport.get_pid()
         for each in (*reversed(descendants(pid)), pid):
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -116,12 +137,18 @@ class Watched(asyncio.SubprocessProtocol):
     def _look(self) -> None:
         if self.ended.done() or self._transport is None or self.returncode is not None:
             return
-        tree = descendants(self._transport.get_pid())
+        pid = self._transport.get_pid()
+        tree = descendants(pid)
         if len(tree) > self._bounds.processes:
             self.stop("processes")
-        elif sum(map(resident, tree)) > self._bounds.memory:
+        elif self._bounds.group is None and self._kept((pid, *tree)) > self._bounds.memory:
             self.stop("memory")
         self._poll = asyncio.get_running_loop().call_later(POLL, self._look)
+
+    def _kept(self, tree: tuple[int, ...]) -> int:
+        if self._windows is None and self._bounds.channel is not None:
+            self._windows = received(self._bounds.channel)
+        return held(tree, self._windows, most=self._bounds.memory, file=self._bounds.file)
 
 
 async def start(
@@ -131,11 +158,20 @@ async def start(
     env: Mapping[str, str],
     cwd: str | None = None,
     heard: Callable[[], None] | None = None,
+    handed: Sequence[int] = (),
 ) -> Watched:
-    """Start a child in a session of its own, with this environment and no other; raises OSError."""
+    """Start a child in a session of its own, with this environment and no other; raises OSError.
+
+    `handed` are descriptors that it inherits under their numbers, beside its three streams.
+    """
     loop = asyncio.get_running_loop()
     _, watched = await loop.subprocess_exec(
-        lambda: Watched(bounds, heard), *command, env=dict(env), cwd=cwd, start_new_session=True
+        lambda: Watched(bounds, heard),
+        *command,
+        env=dict(env),
+        cwd=cwd,
+        start_new_session=True,
+        pass_fds=tuple(handed),
     )
     return watched
 
@@ -161,16 +197,6 @@ def _children(pid: int) -> list[int]:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
             children += map(int, file.read().split())
     return children
-
-
-def resident(pid: int) -> int:
-    """Return the bytes of memory that are a process's own; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            _, pages, shared, *_ = map(int, file.read().split())
-    except (OSError, ValueError):
-        return 0
-    return (pages - shared) * os.sysconf("SC_PAGE_SIZE")
 
 
 def now() -> float:
