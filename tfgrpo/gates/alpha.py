@@ -20,7 +20,9 @@ Source: Xu and Ramdas, "Online multiple testing with e-values", AISTATS 2024.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf, isnan
 from typing import Literal
 
 from tfgrpo.errors import UsageError
@@ -57,3 +59,19 @@ class Alpha:
     def after(self, accepted: bool) -> Alpha:
         """Return the state after one more test."""
         return replace(self, tests=self.tests + 1, accepted=self.accepted + accepted)
+
+
+def holm(p_values: Sequence[float], alpha: float = 0.05) -> tuple[bool, ...]:
+    """Say which of several hypotheses may be given up, with the chance of any error held at alpha over all of them.
+
+    The smallest p is compared with alpha / m, the next with alpha / (m - 1), and so on until the first that fails (Holm
+    1979, Scandinavian Journal of Statistics 6, 65-70). It asks nothing of how the tests depend on each other. A p of
+    nan gives nothing up.
+    """
+    order = sorted(range(len(p_values)), key=lambda i: inf if isnan(p_values[i]) else p_values[i])
+    given_up = [False] * len(p_values)
+    for rank, i in enumerate(order):
+        if not p_values[i] <= alpha / (len(p_values) - rank):
+            break
+        given_up[i] = True
+    return tuple(given_up)

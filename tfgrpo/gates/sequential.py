@@ -1,0 +1,421 @@
+"""Does this text help? An exact group-sequential sign test on paired rewards: feed it look by look, read the answer.
+
+    state = Plan(horizon=128).start()
+    while state.answer is Answer.OPEN and more pairs can be had:
+        state = state.add(differences)        # one look: after minus before, one number in [-1, 1] per new problem
+    state.answer, state.reason                # helps / harms / no worth / open, and why
+    state.p_helps, state.e_helps, state.effect, state.interval, state.pairs, state.won, state.lost
+
+`add` takes any number of pairs; how many must not depend on what was seen. `again` takes a further pass over the
+problems that are there already: the problem stays the unit, its difference becomes the mean of its passes. For several
+texts at once, give each `alpha` divided by their number, or put their `p_helps` to `tfgrpo.gates.alpha.holm`.
+
+**Binary rewards.** Where before and after differ, a text that does not help wins at most half of the time. Given how
+many pairs were discordant at each look, wins are then sums of fair coins, whatever the ties do. A look after t pairs
+may spend what alpha (t/horizon)^rho leaves (Lan and DeMets, "Discrete sequential boundaries for clinical trials",
+Biometrika 70 (1983) 659-663); its boundary is the smallest sum of signs whose chance, among all courses that have not
+crossed before, is within that (Armitage, McPherson and Rowe, JRSS A 132 (1969) 235-244, here with exact sums). Few
+discordant pairs make coarse steps; so courses that end on the same sum are ordered by their sums at earlier looks, and
+what is left of alpha goes to the first of them. So P(helps) <= alpha for every text that does not help, and P(harms)
+<= harm for every text that does no harm.
+
+**Fractional rewards.** The same recursion over the signs of the differences in 60ths (other fractions are rounded to
+them: an odd function of the differences, so the test stays exact). It is exact if the text does nothing. A text that
+gains a little often and loses much rarely is not caught by signs, so the any-time test of the mean must agree: its E
+must reach `MEAN_GUARD` / alpha too.
+
+**Further passes.** After a whole pass the test asks how many sign patterns of the problems' totals reach the one seen,
+and pays for the question out of the same alpha, as if the passes were unrelated: conservative, exact per problem.
+
+**Stops.** `harms` at its own level and horizon, looked at before anything may be called hopeless. `no worth` when
+nothing changed in the first `idle` pairs, when even a win in all that is left would not do, or when the predictive
+power (Spiegelhalter, Freedman and Blackburn, Controlled Clinical Trials 7 (1986) 8-17) is below `futility` and harm is
+not in sight either. These are not binding: going on after them costs no error. Where harm is a
+verdict to be had for its own sake, take `harm_horizon` as long as `horizon` and a `pursuit` of .2.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fractions import Fraction
+from functools import lru_cache, reduce
+from itertools import pairwise
+from math import comb, sqrt
+from statistics import NormalDist, fmean
+
+from tfgrpo.errors import UsageError
+from tfgrpo.gates.eprocess import Capitals, fold, interval, update
+
+UNITS = 60
+"""Differences are counted in these parts: halves, thirds, quarters, fifths, sixths and tenths are exact."""
+MEAN_GUARD = 0.4
+"""Times 1/alpha is the E value that the any-time test of the mean must reach where rewards are fractional."""
+_NORMAL = NormalDist()
+_ROUNDING = 1e-12
+
+Look = tuple[int, tuple[tuple[int, int], ...]]
+"""Pairs so far, and how many of the new ones have which size of difference, in units."""
+
+
+class Answer(StrEnum):
+    """What the pairs say so far."""
+
+    HELPS = "helps"
+    HARMS = "harms"
+    NO_WORTH = "no worth"
+    """No effect worth having was found, and none is likely to be."""
+    OPEN = "open"
+    """Nothing is clear yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What may be spent, in error and in pairs."""
+
+    alpha: float = 0.05
+    """Chance at most that a text which does not help is said to help."""
+    harm: float = 0.05
+    """Chance at most that a text which does not harm is said to harm."""
+    horizon: int = 128
+    """Pairs at which the question ends; all of alpha is spent there."""
+    harm_horizon: int = 64
+    """Pairs at which all of `harm` is spent, and from which on harm is no reason to go on."""
+    rho: float = 2.5
+    """How late alpha is spent: 1 evenly, 2 or 3 late, which keeps more power for small effects."""
+    futility: float = 0.22
+    """Predictive power of `helps` below which the test ends at the horizon; earlier, pairs/horizon of it."""
+    pursuit: float = 0.5
+    """Predictive power of `harms` from which on a hopeless test goes on to prove harm."""
+    idle: int = 32
+    """Pairs without a single difference that end the test."""
+    hopeful: int = 32
+    """Pairs before which nothing is called hopeless."""
+
+    def __post_init__(self) -> None:
+        if not (0.0 < self.alpha < 1.0 and 0.0 < self.harm < 1.0):
+            raise UsageError(f"the levels of a test lie between 0 and 1, got alpha {self.alpha} and harm {self.harm}")
+        if min(self.horizon, self.harm_horizon, self.idle) < 1 or self.rho <= 0:
+            raise UsageError("a test needs a horizon, harm_horizon and idle of at least 1 pair, and a rho above 0")
+
+    def start(self) -> State:
+        """Return the state without a pair."""
+        return State(self)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A test under way: the differences per problem, and what was looked at. Grows by `add` and `again`."""
+
+    plan: Plan
+    differences: tuple[float, ...] = ()
+    """Per problem the mean over its passes of after minus before, in [-1, 1]."""
+    looks: tuple[Look, ...] = ()
+    """Looks of the first pass."""
+    sums: tuple[int, ...] = (0,)
+    """Sum of the differences at each look of the first pass, in units, newest first and 0 last."""
+    visits: int = 0
+    """Pairs of all passes."""
+    spent: float = 0.0
+    """Alpha spent so far."""
+    spent_harm: float = 0.0
+    p_helps: float = 1.0
+    """Chance of a course at least as good under no effect, earlier stops counted as better (stage-wise ordering)."""
+    p_harms: float = 1.0
+    answer: Answer = Answer.OPEN
+    reason: str = ""
+    capitals: Capitals = field(default_factory=Capitals)
+    """The any-time test of the mean, per problem."""
+
+    def add(self, differences: Sequence[float]) -> State:
+        """Return the state after a look at new problems, one difference in [-1, 1] each; raises ValueError beyond.
+
+        After an answer nothing changes any more.
+        """
+        if self.answer is not Answer.OPEN or not differences:
+            return self
+        if self.visits > len(self.differences):
+            raise ValueError("new problems cannot join after a second pass; give all of them in the first one")
+        sizes = Counter(abs(units(d)) for d in differences)
+        look = (self.visits + len(differences), tuple(sorted((s, n) for s, n in sizes.items() if s)))
+        grown = replace(
+            self,
+            differences=(*self.differences, *map(float, differences)),
+            looks=(*self.looks, look),
+            sums=(self.sums[0] + sum(map(units, differences)), *self.sums),
+            visits=look[0],
+        )
+        plan, sums, mirrored = self.plan, grown.sums, tuple(-s for s in grown.sums)
+        up = course(grown.looks, plan.alpha, plan.horizon, plan.rho)
+        down = course(grown.looks, plan.harm, plan.harm_horizon, plan.rho)
+        return _answered(
+            replace(
+                grown,
+                capitals=reduce(update, differences, self.capitals),
+                spent=up.spent,
+                spent_harm=down.spent,
+                p_helps=up.p(sums),
+                p_harms=down.p(mirrored),
+            ),
+            helps=up.crossed(sums),
+            harms=down.crossed(mirrored),
+        )
+
+    def again(self, means: Sequence[float], pairs: int) -> State:
+        """Return the state after a further pass of `pairs` pairs: the mean difference per problem over all passes.
+
+        `means` are in the order of `differences`. Raises ValueError for another number of them.
+        """
+        if self.answer is not Answer.OPEN:
+            return self
+        if len(means) != len(self.differences):
+            raise ValueError(f"a further pass has the same problems: {len(self.differences)}, not {len(means)}")
+        plan, visits = self.plan, self.visits + pairs
+        whole = tuple(units(d) for d in means)
+        total = sum(whole)
+        chances = _flips(tuple(sorted(Counter(map(abs, whole)).items())))
+        up = _one_more(chances, total, self.spent, allowed(visits, plan.alpha, plan.horizon, plan.rho))
+        down = _one_more(chances, -total, self.spent_harm, allowed(visits, plan.harm, plan.harm_horizon, plan.rho))
+        return _answered(
+            replace(
+                self,
+                differences=tuple(map(float, means)),
+                visits=visits,
+                capitals=fold(means),
+                spent=up.spent,
+                spent_harm=down.spent,
+                p_helps=min(self.p_helps, up.p),
+                p_harms=min(self.p_harms, down.p),
+            ),
+            helps=up.crossed,
+            harms=down.crossed,
+        )
+
+    @property
+    def pairs(self) -> int:
+        """Pairs used, all passes together."""
+        return self.visits
+
+    @property
+    def problems(self) -> int:
+        """Different problems behind them."""
+        return len(self.differences)
+
+    @property
+    def won(self) -> int:
+        """Problems that went better."""
+        return sum(d > 0 for d in self.differences)
+
+    @property
+    def lost(self) -> int:
+        """Problems that went worse."""
+        return sum(d < 0 for d in self.differences)
+
+    @property
+    def tied(self) -> int:
+        """Problems without a difference."""
+        return self.problems - self.won - self.lost
+
+    @property
+    def effect(self) -> float:
+        """Mean difference over problems; 0 without one. A test that stopped early exaggerates it a little."""
+        return fmean(self.differences) if self.differences else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95% betting confidence sequence for the effect, valid at any stopping time; wider than the test is sharp."""
+        return interval(self.differences)
+
+    @property
+    def e_helps(self) -> float:
+        """E value against "does not help", to be carried on or combined over tests."""
+        return self.capitals.e_better
+
+    @property
+    def e_harms(self) -> float:
+        """E value against "does not harm"."""
+        return self.capitals.e_worse
+
+    @property
+    def fractional(self) -> bool:
+        """Whether some difference is neither -1, 0 nor 1."""
+        return any(d not in (-1.0, 0.0, 1.0) for d in self.differences)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where a test of one side stands after its looks so far."""
+
+    before: Course | None
+    """The same one look earlier; None at the start."""
+    steps: tuple[tuple[int, float], ...]
+    """By how much the last look may have moved the sum, with the chance of each."""
+    arrived: tuple[tuple[int, float], ...]
+    """Chance of each sum, from the largest down, for courses that crossed at no earlier look."""
+    alive: dict[int, float]
+    """The same without the courses that cross at the last look."""
+    threshold: tuple[int, ...]
+    """A course crosses when its sums, newest first, come after these."""
+    divided: int | None
+    """The sum whose courses cross in part."""
+    spent: float
+    """Chance that this look or an earlier one was crossed: the error spent."""
+
+    def crossed(self, sums: Sequence[int]) -> bool:
+        """Say whether a course, given by its sums at each look, newest first and 0 last, crosses the last look."""
+        return tuple(sums[: len(self.threshold)]) > self.threshold
+
+    def p(self, sums: Sequence[int]) -> float:
+        """Return the stage-wise p value of a course that crossed at no earlier look."""
+        if self.before is None:
+            return 1.0
+        better = self.before.spent + sum(chance for s, chance in self.arrived if s > sums[0])
+        here, share = self, 1.0
+        for s, previous in pairwise(sums):
+            assert here.before is not None
+            moves = [(s - step, q) for step, q in here.steps]
+            better += sum(here.before.alive.get(r, 0.0) * q * share for r, q in moves if r > previous)
+            share *= next(q for r, q in moves if r == previous)
+            here = here.before
+            if here.before is None or previous == here.divided:
+                better += here.alive.get(previous, 0.0) * share
+                break
+        return min(1.0, better)
+
+
+def allowed(pairs: int, alpha: float, horizon: int, rho: float) -> float:
+    """Return how much of alpha may have been spent after so many pairs."""
+    return float(alpha * min(1.0, pairs / horizon) ** rho)
+
+
+@lru_cache(maxsize=65536)
+def course(looks: tuple[Look, ...], alpha: float, horizon: int, rho: float) -> Course:
+    """Return where the test of one side stands: boundaries by exact recursion over what the looks brought."""
+    if not looks:
+        return Course(None, (), ((0, 1.0),), {0: 1.0}, (1,), None, 0.0)
+    before = course(looks[:-1], alpha, horizon, rho)
+    pairs, sizes = looks[-1]
+    steps = tuple(_convolved({0: 1.0}, sizes).items())
+    arrived = tuple(sorted(_convolved(before.alive, sizes).items(), reverse=True))
+    room, alive, spent = allowed(pairs, alpha, horizon, rho) - before.spent + _ROUNDING, dict(arrived), 0.0
+    for s, p in arrived:
+        if spent + p > room:
+            part, threshold = _divided(before, steps, s, room - spent)
+            spent += part
+            alive[s] = p - part
+            return Course(before, steps, arrived, alive, threshold, s if part else None, before.spent + spent)
+        spent += alive.pop(s)
+    raise AssertionError("alpha below 1 never pays for every course")
+
+
+def _divided(
+    before: Course, steps: tuple[tuple[int, float], ...], total: int, room: float
+) -> tuple[float, tuple[int, ...]]:
+    """Give what is left of alpha to courses that end on `total`, those with the larger earlier sums first.
+
+    Returns the chance that was given, and the sums, newest first, after which a course must come to be among them.
+    """
+    threshold, given, share = [total], 0.0, 1.0
+    here: Course | None = before
+    while here is not None:
+        for previous, q in sorted(((threshold[-1] - step, q) for step, q in steps), reverse=True):
+            mass = here.alive.get(previous, 0.0) * q * share
+            if given + mass > room:
+                break
+            given += mass
+        else:
+            break
+        threshold.append(previous)
+        if previous == here.divided:
+            break
+        share, steps, here = share * q, here.steps, here.before
+    return given, tuple(threshold)
+
+
+def _convolved(alive: Mapping[int, float], sizes: Sequence[tuple[int, int]]) -> dict[int, float]:
+    """Return the chances of sums after `count` more fair signs of each size."""
+    chances = dict(alive)
+    for size, count in sizes:
+        signs = [(size * (2 * j - count), comb(count, j) / 2**count) for j in range(count + 1)]
+        grown: dict[int, float] = {}
+        for s, p in chances.items():
+            for step, q in signs:
+                grown[s + step] = grown.get(s + step, 0.0) + p * q
+        chances = grown
+    return chances
+
+
+@lru_cache(maxsize=4096)
+def _flips(sizes: tuple[tuple[int, int], ...]) -> tuple[tuple[int, float], ...]:
+    return tuple(sorted(_convolved({0: 1.0}, [(s, n) for s, n in sizes if s]).items(), reverse=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    crossed: bool
+    spent: float
+    p: float
+
+
+def _one_more(chances: Sequence[tuple[int, float]], total: int, spent: float, may_be_spent: float) -> _Question:
+    """Ask once more whether a sum is too good for fair signs, and pay for it from what is left."""
+    room, tail, cut = may_be_spent - spent + _ROUNDING, 0.0, None
+    for s, p in chances:
+        if tail + p > room:
+            break
+        tail, cut = tail + p, s
+    own = sum(p for s, p in chances if s >= total)
+    return _Question(cut is not None and total >= cut, spent + tail, min(1.0, spent + own))
+
+
+def units(d: float) -> int:
+    """Return a difference in `UNITS`; raises ValueError outside [-1, 1]."""
+    if not -1.0 <= d <= 1.0:
+        raise ValueError(f"a paired difference must lie in [-1, 1], got {d}; rewards must lie in [0, 1]")
+    return round(Fraction(d) * UNITS)
+
+
+def _answered(state: State, *, helps: bool, harms: bool) -> State:
+    """Return the state with its answer."""
+    plan, what = state.plan, f"{state.effect:+.3f} over {state.problems} problems, {state.won} won, {state.lost} lost"
+    if helps and (not state.fractional or state.e_helps >= MEAN_GUARD / plan.alpha):
+        return replace(state, answer=Answer.HELPS, reason=f"{what} (p = {state.p_helps:.2g})")
+    if harms and (not state.fractional or state.e_harms >= MEAN_GUARD / plan.harm):
+        return replace(state, answer=Answer.HARMS, reason=f"{what} (p = {state.p_harms:.2g})")
+    if hopeless := _hopeless(state):
+        return replace(state, answer=Answer.NO_WORTH, reason=f"{what}: {hopeless}")
+    return state
+
+
+def _hopeless(state: State) -> str:
+    """Return why the test need not go on; empty when it should."""
+    plan, left = state.plan, state.plan.horizon - state.visits
+    changed = state.won + state.lost
+    if not changed:
+        return f"no difference in {state.visits} pairs" if state.visits >= plan.idle else ""
+    if left <= 0 or state.visits < plan.hopeful:
+        return ""
+    if state.visits == state.problems and not state.fractional and _lost(changed, state.won, left, plan.alpha):
+        return f"even {left} wins in the {left} pairs that are left would not do"
+    hope = predictive(state, plan.horizon, plan.alpha, 1)
+    if hope >= plan.futility * state.visits / plan.horizon:
+        return ""
+    left_for_harm = plan.harm_horizon - state.visits
+    if left_for_harm > 0 and predictive(state, plan.harm_horizon, plan.harm, -1) >= plan.pursuit:
+        return ""
+    return f"accepting has become unlikely (chance {hope:.2g})"
+
+
+def _lost(changed: int, won: int, left: int, alpha: float) -> bool:
+    n, k = changed + left, won + left
+    return bool(sum(comb(n, j) for j in range(k, n + 1)) / 2**n > alpha)
+
+
+def predictive(state: State, horizon: int, level: float, sign: int) -> float:
+    """Return the chance that a test ends beyond its boundary at the horizon, the effect being as unknown as it is."""
+    squares = sum(d * d for d in state.differences)
+    share = min(state.visits / horizon, 0.999)
+    z = sign * sum(state.differences) / sqrt(squares) if squares else 0.0
+    return _NORMAL.cdf((z - _NORMAL.inv_cdf(1 - level) * sqrt(share)) / sqrt(1 - share))
