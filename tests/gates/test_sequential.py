@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import holm
-from tfgrpo.gates.sequential import UNITS, Answer, Plan, course
+from tfgrpo.gates.boundaries import UNITS, course
+from tfgrpo.gates.sequential import Answer, Plan
 
 NEVER = {"futility": 0.0, "idle": 999, "hopeful": 999}
 
