@@ -50,6 +50,8 @@ def test_the_final_answer_is_found(reply, answer):
         ("ＡＢＣ", "abc"),
         ("Straße", "STRASSE"),
         ("**yes**", "yes"),
+        ("[THINK]maybe 4[/THINK]5", "5"),
+        ("<|channel|>analysis<|message|>hm 4<|end|><|start|>assistant<|channel|>final<|message|>5", "5"),
     ],
 )
 async def test_appearance_is_ignored(got, gold):
@@ -82,9 +84,10 @@ async def test_aliases_count():
     assert (await score("USA", "United States", answer_aliases=["USA", "US"])).value == 1.0
 
 
-async def test_no_reference_is_unscored():
-    """Without a reference answer nothing is right or wrong."""
-    result = await score("x", None)
+@pytest.mark.parametrize("gold", [None, "", " ", "\n\t", "\u00a0\u3000"])
+async def test_no_reference_is_unscored(gold):
+    """Without a reference answer nothing is right or wrong, and white space is none."""
+    result = await score("x", gold)
     assert result.value is None
     assert result.failure.kind is FailureKind.GRADER
 

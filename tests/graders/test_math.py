@@ -14,7 +14,7 @@ from support.patience import AMPLE
 from tfgrpo.graders import Math
 from tfgrpo.graders.math_pool import Worker, shared_pool
 from tfgrpo.graders.math_worker import tidy
-from tfgrpo.types import FailureKind, Problem, Rollout
+from tfgrpo.types import Problem, Rollout
 
 DATA = Path(os.environ.get("TFGRPO_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 CORPUS = DATA / "math_equivalence.jsonl"
@@ -52,6 +52,19 @@ async def value(gold, answer):
         ("\\begin{pmatrix}1\\\\2\\end{pmatrix}", "\\begin{bmatrix}1\\\\2\\end{bmatrix}"),
         ("5", "<think>maybe \\boxed{4}</think> \\boxed{5}"),
         ("42", "First we add 40 and 1, then 1 more, so we get 42."),
+        ("5", "\\boxed{2 + 3 = 5}"),
+        ("5", "\\boxed{5 = x}"),
+        ("5 m", "\\boxed{500\\text{ cm}}"),
+        ("5 hours", "\\boxed{300 \\text{ minutes}}"),
+        ("5\\text{ cm}^2", "\\boxed{5}"),
+        ("5", "\\boxed{5\\text{ dollars}}"),
+        ("-5", "–5"),
+        ("2.5", "2½"),
+        ("\\frac12", "½"),
+        ("1000000", "1 million"),
+        ("1,234.5", "1.234,5"),
+        ("\\text{Yes}", "\\boxed{\\text{yes}}"),
+        ("120", "\\boxed{5!}"),
     ],
 )
 async def test_equal_mathematics_is_right(gold, answer):
@@ -72,6 +85,25 @@ async def test_equal_mathematics_is_right(gold, answer):
         ("18", ""),
         ("18", "I do not know."),
         ("42", "First we add 42 and 1, so we get 43."),
+        ("5", "7=5"),
+        ("5", "\\boxed{7 = 5}"),
+        ("5", "\\boxed{x = 7 = 5}"),
+        ("5", "\\boxed{5 = 7}"),
+        ("5", "\\boxed{\\neq 5}"),
+        ("5", "\\boxed{x > 5}"),
+        ("5", "\\boxed{\\pm 5}"),
+        ("5", "5 or 7"),
+        ("5", "not 5"),
+        ("5", "\\boxed{5!}"),
+        ("5 cm", "\\boxed{5\\text{ m}}"),
+        ("5 m", "\\boxed{5\\text{ m}^2}"),
+        ("5 hours", "\\boxed{5 minutes}"),
+        ("5 kg", "\\boxed{5\\text{ km}}"),
+        ("\\$5", "\\boxed{5\\text{ euros}}"),
+        ("30^\\circ", "\\boxed{30\\text{ rad}}"),
+        ("x", "\\boxed{X}"),
+        ("2N+1", "\\boxed{2n+1}"),
+        ("a+b", "\\boxed{A+b}"),
     ],
 )
 async def test_other_mathematics_is_wrong(gold, answer):
@@ -85,24 +117,40 @@ async def test_scores_stay_in_the_order_of_the_rollouts():
     assert [s.value for s in await scores("\\frac{1}{2}", *answers)] == [1.0, 0.0, 1.0, 1.0, 1.0]
 
 
-@pytest.mark.parametrize("answer", ["\\boxed{10^{10^{10}}}", "$9^{9^{9^9}}$"])
-async def test_a_hostile_answer_costs_its_time_limit(answer):
-    """A number too large to compute is unscored with a failure, and the next answer is graded as ever."""
-    (hostile,) = await scores("\\frac{3}{7}", answer, seconds=1.0)
-    assert hostile.value is None
-    assert hostile.failure.kind is FailureKind.TIMEOUT
-    assert "ran over 1 s" in hostile.failure.message
-    assert await value("\\frac{1}{2}", "\\boxed{\\frac{2}{4}}") == 1.0
-
-
 @pytest.mark.parametrize(
-    "inside", ["1+" * 500_000 + "1", "(" * 1000 + "1" + ")" * 1000, "9" * 10**6], ids=["long", "deep", "digits"]
+    "answer",
+    [
+        "\\boxed{10^{10^{10}}}",
+        "$9^{9^{9^9}}$",
+        "\\boxed{9**9**9**9}",
+        "\\boxed{(9^9)^{9^{9}}}",
+        "\\boxed{" + "1+" * 500_000 + "1}",
+        "\\boxed{" + "(" * 60 + "1" + ")" * 60 + "}",
+        "\\boxed{" + "9" * 5000 + "}",
+        "\\boxed{" + "9" * 10**6 + "}",
+        "\\boxed{0." + "3" * 5000 + "}",
+    ],
+    ids=["tower", "tower4", "stars", "brackets", "long", "deep", "5000 digits", "million digits", "decimals"],
 )
-async def test_huge_and_deep_answers_reach_no_worker(inside):
-    """A megabyte of sums, a thousand brackets or a million digits is a failure at once."""
-    (score,) = await scores("\\frac{3}{7}", f"\\boxed{{{inside}}}")
+async def test_an_answer_that_cannot_be_compared_is_wrong_at_once(answer):
+    """Towers of powers, 60 brackets and 5,000 digits are the answer's own fault: 0 with the reason, and not missing."""
+    (score,) = await scores("\\frac{3}{7}", answer)
+    assert (score.value, score.failure) == (0.0, None)
+    assert score.why.startswith("wrong: ")
+
+
+async def test_a_hostile_answer_costs_its_own_time_limit():
+    """An answer that computes for ever is wrong when its CPU time is used up, and the next one is graded as ever."""
+    hostile, right = await scores("\\frac{3}{7}", "\\boxed{(3000!)^{5000}}", "\\boxed{\\frac{6}{14}}", seconds=1.0)
+    assert (hostile.value, right.value) == (0.0, 1.0)
+    assert "ran over 1 s of computing" in hostile.why
+
+
+async def test_a_reference_that_cannot_be_compared_is_no_fault_of_the_answer():
+    """Where the reference alone takes too long the answer stays unscored, with the reason."""
+    (score,) = await scores("(3000!)^{5000}", "\\boxed{(3001!)^{5000}}", seconds=1.0)
     assert score.value is None
-    assert score.failure.kind is FailureKind.GRADER
+    assert "the reference answer" in score.failure.message
 
 
 async def test_a_long_reply_without_a_marked_answer_is_read_from_its_end():

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders.judges import armed, careful, group, verdict
-from tfgrpo.graders.web_qa import WebQA, f1, matched, squad_text
+from tfgrpo.graders.web_qa import WebQA, f1, matched
+from tfgrpo.graders.web_words import squad_text
 from tfgrpo.types import Problem
 
 PROBLEM = Problem("p", "Which river?", "the Danube", {"answer_aliases": ["Donau", 7]})
@@ -45,7 +46,10 @@ async def test_em_and_f1_are_named_scores(answer, em, overlap):
         ("yes, it is", "yes", 0.0),
         ("北京大学", "北京", 2 / 3),
         ("10 May 2024", "May 10, 2024", 1.0),
-        ("a", "the", 1.0),
+        ("a", "the", 0.0),
+        ("3.14", "314", 0.0),
+        ("1.5 million", "15 million", 0.5),
+        ("10:30", "1030", 0.0),
     ],
 )
 def test_f1_counts_shared_words(got, wanted, value):
@@ -83,6 +87,41 @@ async def test_an_abstaining_judge_leaves_the_rollout_unscored():
     (score,) = await grader(PROBLEM, group("some river"))
     assert score.value is None
     assert [part.value for part in score.parts] == [0.0, 0.0, None]
+
+
+SAME = [
+    ("1,000", "1000"), ("1000.0", "1000"), ("$5", "5"), ("3.140", "3.14."), ("-5", "–5"), ("+5", "5"),
+    ("5%", "5 %"),
+    ("1990–1995", "1990-1995"), ("10 May 2024", "10 may 2024"), ("well-known", "Wellknown"), ("١٢", "12"),
+    ("5.", "5"), ("(5)", "5"), ("5,", "5"), ("10:30 am", "10:30 AM"), ("1/2", "1/2"), ("C", "c"),
+]  # fmt: skip
+OTHER = [
+    ("3.14", "314"), ("-5", "5"), ("–5", "5"), ("10:30", "1030"), ("1.5 million", "15 million"), ("1/2", "12"),
+    ("2-3", "23"), ("10^6", "106"), ("10²", "102"), ("1.2.3", "123"), ("192.168.0.1", "19216801"), ("0.5", "5"),
+    (".5", "5"), ("5-1", "51"), ("1990-1995", "19901995"), ("2024-05-01", "20240501"), ("1,5", "15"), ("a", "the"),
+    ("2½", "21/2"), ("+", "-"), ("-5 degrees", "5 degrees"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "reference"), SAME)
+def test_the_same_number_matches_however_it_is_written(answer, reference):
+    """Groups of digits, zeros at the end, signs of money and typography make no difference."""
+    assert matched(answer, [reference])[0] == 1.0
+
+
+@pytest.mark.parametrize(("answer", "reference"), OTHER)
+def test_numbers_are_compared_as_numbers(answer, reference):
+    """A point, a sign, a colon or a dash between digits is part of the number."""
+    assert matched(answer, [reference])[0] == 0.0
+
+
+@pytest.mark.parametrize("reference", ["", "  ", "...", "?", "“”", "-"])
+async def test_an_empty_reference_is_none(reference):
+    """A reference without a word, a number or a sign leaves everything unscored, an empty answer too."""
+    for answer in ("", "...", "5"):
+        (score,) = await WebQA()(Problem("p", "?", reference), group(answer))
+        assert score.value is None
+        assert "reference" in score.failure.message
 
 
 async def test_without_a_reference_nothing_is_scored():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tfgrpo.graders.base import judged, no_reference
+from tfgrpo.graders.base import judged, no_reference, reference_of
 from tfgrpo.graders.extract import final_answer, normalise
 from tfgrpo.types import Problem, Rollout, Score
 
@@ -19,10 +19,11 @@ class Exact:
 
     async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
         """Score every rollout; all stay unscored when the problem has no reference answer."""
-        if problem.answer is None:
+        reference = reference_of(problem)
+        if reference is None:
             return (no_reference(problem),) * len(rollouts)
-        wanted = {normalise(final_answer(answer)) for answer in _accepted(problem)}
-        return tuple(_score(rollout, wanted, problem.answer) for rollout in rollouts)
+        wanted = {normalise(final_answer(answer)) for answer in _accepted(problem) if answer.strip()}
+        return tuple(_score(rollout, wanted, reference) for rollout in rollouts)
 
 
 def _score(rollout: Rollout, wanted: set[str], shown: str) -> Score:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import string
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from tfgrpo.config.grader import GraderConfig
-from tfgrpo.graders.base import no_reference
+from tfgrpo.graders.base import no_reference, reference_of, unscored
 from tfgrpo.graders.extract import after_thinking, final_answer
 from tfgrpo.graders.judge import judge_answer, rubric
 from tfgrpo.graders.votes import Asking
+from tfgrpo.graders.web_words import says_something, squad_text, words
 from tfgrpo.types import Problem, Rollout, Score
 
-_PUNCTUATION = frozenset(string.punctuation)
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 _YES_NO = frozenset({"yes", "no", "noanswer"})
 
 
@@ -44,9 +40,12 @@ class WebQA:
 
     async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
         """Score every rollout; equal answers are judged once."""
-        if problem.answer is None:
+        if reference_of(problem) is None:
             return (no_reference(problem),) * len(rollouts)
-        references = accepted(problem)
+        references = [text for text in accepted(problem) if says_something(text)]
+        if not references:
+            message = f"the reference answer {problem.answer!r} of problem {problem.id!r} holds no word, number or sign"
+            return (unscored(message),) * len(rollouts)
         measured = {r.answer: matched(final_answer(r.answer), references) for r in rollouts}
         judged = await self._judged(problem, [text for text, (em, _) in measured.items() if em < 1])
         return tuple(_score(*measured[r.answer], judged.get(r.answer), asked=self.asks) for r in rollouts)
@@ -74,7 +73,7 @@ def f1(answer: str, reference: str) -> float:
     Source: the SQuAD evaluation (Rajpurkar et al. 2016, arXiv 1606.05250); an answer that is "yes" or "no" on one side
     only shares nothing (HotpotQA, arXiv 1809.09600).
     """
-    got, wanted = _words(answer), _words(reference)
+    got, wanted = words(answer), words(reference)
     if not got or not wanted:
         return float(got == wanted)
     if got != wanted and ({" ".join(got), " ".join(wanted)} & _YES_NO):
@@ -83,23 +82,11 @@ def f1(answer: str, reference: str) -> float:
     return 2 * shared / (len(got) + len(wanted))
 
 
-def squad_text(text: str) -> str:
-    """Lower case, without punctuation, articles and spare white space; full-width forms made plain."""
-    text = unicodedata.normalize("NFKC", text).casefold()
-    text = "".join(c for c in text if c not in _PUNCTUATION and not unicodedata.category(c).startswith("P"))
-    return " ".join(re.sub(r"\b(?:a|an|the)\b", " ", text).split())
-
-
 def accepted(problem: Problem) -> list[str]:
     """The reference and its aliases."""
     aliases = problem.metadata.get("answer_aliases", ())
     extra = [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list | tuple) else []
     return [problem.answer or "", *extra]
-
-
-def _words(text: str) -> list[str]:
-    """Normalised words; each Chinese or Japanese character is one, for nothing stands between them."""
-    return _WORD.findall(squad_text(text))
 
 
 def _score(em: float, overlap: float, verdict: Score | None, *, asked: bool) -> Score:
