@@ -93,6 +93,7 @@ def test_mean_interval_is_students():
     """The interval of 1..5 is 3 plus and minus t times the standard error."""
     assert mean_interval([1, 2, 3, 4, 5, NAN]) == pytest.approx((3 - 1.9634, 3 + 1.9634), abs=1e-3)
     assert all(map(math.isnan, mean_interval([1.0])))
+    assert all(map(math.isnan, mean_interval([0.1 + 0.2, 0.3, 0.3])))
 
 
 def test_bootstrap_is_seeded_and_leaves_nan_out():
@@ -104,12 +105,19 @@ def test_bootstrap_is_seeded_and_leaves_nan_out():
     assert all(map(math.isnan, bootstrap_mean([1.0])))
 
 
+def test_equal_values_say_nothing_about_their_spread():
+    """Values that are all the same, but neither all wrong nor all right, have no interval, not one of width 0."""
+    assert all(map(math.isnan, bootstrap_mean([1 / 3, 0.1 + 0.2 + 1 / 3 - 0.3, 1 / 3])))
+    assert bootstrap_mean([0.0] * 5) == wilson(0, 5)
+
+
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=15))
 def test_intervals_hold_the_mean(values):
     """The interval of a mean lies around it and inside the range of what was seen, unless all is 0 or all is 1."""
     low, high = bootstrap_mean(values, resamples=200)
     mean = math.fsum(values) / len(values)
     assume(set(values) not in ({0.0}, {1.0}))
+    assume(max(values) - min(values) > 1e-9)
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
     wide_low, wide_high = bootstrap_mean(values, resamples=200, level=0.999)
     assert wide_low <= low + 1e-12
@@ -171,6 +179,47 @@ def test_sign_flip_p_is_exact_for_few_pairs(differences):
     """P equals the share found by listing all sign patterns."""
     d = paired_difference([0.0] * len(differences), differences, resamples=2)
     assert d.p == pytest.approx(exact_p(differences))
+
+
+def counted_p(whole):
+    """The sign-flip p of whole numbers, by a table of all sums."""
+    table = {0: 1}
+    for size in map(abs, whole):
+        grown = {}
+        for total, ways in table.items():
+            for flipped in (total + size, total - size):
+                grown[flipped] = grown.get(flipped, 0) + ways
+        table = grown
+    return sum(ways for total, ways in table.items() if abs(total) >= abs(sum(whole))) / 2 ** len(whole)
+
+
+@given(st.integers(1, 12), st.data())
+def test_sign_flip_p_is_exact_for_any_number_of_rollouts(k, data):
+    """Means over k rollouts are thirds, sevenths, twelfths; p is that of the whole numbers behind them."""
+    right = st.lists(st.integers(0, k), min_size=1, max_size=40)
+    before = data.draw(right)
+    after = data.draw(st.lists(st.integers(0, k), min_size=len(before), max_size=len(before)))
+    whole = [b - a for a, b in zip(before, after, strict=True)]
+    d = paired_difference([a / k for a in before], [b / k for b in after], resamples=2)
+    assert d.p == pytest.approx(counted_p(whole), rel=1e-12)
+
+
+counted = st.integers(1, 9).flatmap(lambda k: st.tuples(st.integers(0, k), st.integers(0, k), st.just(k)))
+
+
+@given(st.lists(counted, min_size=1, max_size=12))
+def test_sign_flip_p_is_exact_where_problems_have_other_numbers_of_rollouts(pairs):
+    """A problem that lost rollouts has another denominator; p stays exact over the common one."""
+    before, after = [a / k for a, _, k in pairs], [b / k for _, b, k in pairs]
+    whole = [(b - a) * 2520 // k for a, b, k in pairs]
+    assert paired_difference(before, after, resamples=2).p == pytest.approx(counted_p(whole), rel=1e-12)
+
+
+def test_four_gains_of_a_third_are_not_certain():
+    """Four differences of 1/3 have p = 1/8, however 1/3 is rounded."""
+    assert paired_difference([0.0] * 4, [1 / 3] * 4).p == 0.125
+    assert paired_difference([1 / 3] * 4, [2 / 3] * 4).p == 0.125
+    assert paired_difference([0.1, 0.2, 0.3], [0.2, 0.3, 0.4]).p == 0.25
 
 
 def test_sign_flip_p_agrees_with_mcnemar():

@@ -9,14 +9,17 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from statistics import NormalDist, fmean, stdev
 
 from tfgrpo.errors import UsageError
 
 _NORMAL = NormalDist()
-_MOST_SUMS = 5000
-"""Different sums up to which a sign-flip test is exact; reached by 12 pairs at the earliest."""
+_LARGEST_DENOMINATOR = 5040
+"""Scores are read as fractions with denominators up to this: means over up to 5040 rollouts, or that many marks."""
+_MOST_BITS = 50_000_000
+"""Size of the table of all sums up to which a sign-flip test is exact; 200 means over 8 rollouts take a hundredth."""
 _FLIPS = 10_000
 
 
@@ -67,7 +70,8 @@ def bootstrap_mean(
     """Interval of a mean by resampling problems; (nan, nan) for fewer than two.
 
     Percentiles are expanded for small samples with the t quantile (Hesterberg 2015, The American Statistician 69(4)).
-    When all values are 0 or all are 1, resampling sees no noise at all and the Wilson interval is returned.
+    Where all values are equal, resampling sees no noise at all: for 0 and 1 the Wilson interval is returned, for any
+    other value (nan, nan), because nothing is known about its spread.
     """
     values = _scored(values_P)
     n = len(values)
@@ -75,6 +79,8 @@ def bootstrap_mean(
         return math.nan, math.nan
     if set(values) in ({0.0}, {1.0}):
         return wilson(round(sum(values)), n, level=level)
+    if _alike(values):
+        return math.nan, math.nan
     rng = random.Random(seed)
     means = sorted(math.fsum(rng.choices(values, k=n)) / n for _ in range(resamples))
     tail = _NORMAL.cdf(-math.sqrt(n / (n - 1)) * t_quantile((1 + level) / 2, n - 1))
@@ -82,12 +88,17 @@ def bootstrap_mean(
 
 
 def mean_interval(values: Sequence[float], *, level: float = 0.95) -> tuple[float, float]:
-    """Student's t interval of a mean; (nan, nan) for fewer than two values."""
+    """Student's t interval of a mean; (nan, nan) for fewer than two values, and for equal ones: no spread, no width."""
     values = _scored(values)
-    if len(values) < 2:
+    if len(values) < 2 or _alike(values):
         return math.nan, math.nan
     half = t_quantile((1 + level) / 2, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return fmean(values) - half, fmean(values) + half
+
+
+def _alike(values: Sequence[float]) -> bool:
+    """Whether the values are equal but for rounding."""
+    return max(values) - min(values) <= 1e-12 * max(1.0, abs(max(values, key=abs)))
 
 
 def wilson(k: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -107,7 +118,8 @@ def paired_difference(
     """Mean of after minus before over the problems that have both, with interval and p.
 
     The interval comes from `bootstrap_mean` of the differences. p is two-sided from flipping signs (Fisher's
-    randomisation): exact when there are few different sums, as with 0/1 scores, else from 10,000 random flips.
+    randomisation). It is exact where scores are fractions, such as means over any number of rollouts: counted in whole
+    numbers over all sign patterns. Scores of another kind take 10,000 random flips.
     Differences that are all the same d leave nothing to resample; then one end of the interval is d and the other is
     where it would be if the share of pairs with -d were as large as Wilson's bound allows. Where all of them are 0, a
     share as large may differ by 1 in either direction.
@@ -117,15 +129,16 @@ def paired_difference(
     """
     if len(before) != len(after):
         raise UsageError(f"{len(before)} values before and {len(after)} after cannot be paired; give one per problem")
-    differences = _scored([b - a for a, b in zip(before, after, strict=True)])
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if not math.isnan(b - a)]
+    differences = [float(b - a) for a, b in pairs]
     n, dropped = len(differences), len(before) - len(differences)
     if not n:
         return Difference(math.nan, math.nan, math.nan, 0, math.nan, dropped, level)
-    if len(set(differences)) > 1:
+    if not _alike(differences):
         low, high = bootstrap_mean(differences, seed, level=level, resamples=resamples)
     else:
         low, high = _all_alike(differences[0], n, level)
-    p = _sign_flip(differences, seed)
+    p = _sign_flip(pairs, seed)
     return Difference(fmean(differences), low, high, n, p, dropped, level)
 
 
@@ -203,20 +216,48 @@ def t_cdf(t: float, df: int) -> float:
     return (1 + between) / 2
 
 
-def _sign_flip(differences: Sequence[float], seed: int) -> float:
+def _sign_flip(pairs: Sequence[tuple[float, float]], seed: int) -> float:
     """Share of sign patterns whose sum is at least as far from 0 as the one seen."""
-    sizes = [abs(d) for d in differences if d]
-    seen = abs(math.fsum(differences)) - 1e-9
-    chances = {0.0: 1.0}
+    parts = [(_fraction(a), _fraction(b)) for a, b in pairs]
+    exact = [b - a for a, b in parts if a is not None and b is not None]
+    if len(exact) == len(pairs):
+        unit = math.lcm(*(d.denominator for d in exact))
+        whole = [int(d * unit) for d in exact]
+        sizes = [abs(w) for w in whole if w]
+        shared = math.gcd(*sizes)
+        if not sizes:
+            return 1.0
+        if sum(sizes) // shared * (len(sizes) + 1) <= _MOST_BITS:
+            return _all_flips([size // shared for size in sizes], abs(sum(whole)) // shared)
+        return _random_flips([float(size) for size in sizes], abs(sum(whole)) - 1e-9 * sum(sizes), seed)
+    differences = [b - a for a, b in pairs]
+    sizes_seen = [abs(d) for d in differences if d]
+    return _random_flips(sizes_seen, abs(math.fsum(differences)) - 1e-9 * math.fsum(sizes_seen), seed)
+
+
+def _fraction(value: float) -> Fraction | None:
+    """Return the fraction that a score was before it was rounded; None where no small one is that near."""
+    found = Fraction(value).limit_denominator(_LARGEST_DENOMINATOR)
+    return found if abs(float(found) - value) <= 4e-15 * max(1.0, abs(value)) else None
+
+
+def _all_flips(sizes: Sequence[int], seen: int) -> float:
+    """Count all sign patterns by their sum: one whole number holds the table, `width` bits for each sum.
+
+    A pattern that keeps the sizes of a set K positive has the sum 2 sum(K) - total, so the table is over sum(K). It is
+    symmetric, so both tails are twice the upper one.
+    """
+    total, width = sum(sizes), len(sizes) + 1
+    table = 1
     for size in sizes:
-        grown: dict[float, float] = {}
-        for total, chance in chances.items():
-            for flipped in (round(total + size, 9), round(total - size, 9)):
-                grown[flipped] = grown.get(flipped, 0.0) + chance / 2
-        chances = grown
-        if len(chances) > _MOST_SUMS:
-            return _random_flips(sizes, seen, seed)
-    return min(1.0, math.fsum(chance for total, chance in chances.items() if abs(total) >= seen))
+        table += table << (size * width)
+    if seen == 0:
+        return 1.0
+    first = (total + seen + 1) // 2
+    upper = table >> (first * width)
+    # A number modulo base - 1 is the sum of its digits, as long as that is below base - 1.
+    count = upper % ((1 << width) - 1)
+    return float(Fraction(2 * count, 1 << len(sizes)))
 
 
 def _random_flips(sizes: Sequence[float], seen: float, seed: int) -> float:

@@ -78,9 +78,9 @@ class Difference:
     diff: float
     low: float
     high: float
-    """Ends of the interval over seeds, widened for the number of methods compared."""
+    """Ends of the interval over seeds, widened for the number of methods compared; nan where it is not known."""
     exceeds: bool
-    """Whether the interval excludes 0; never with fewer than three seeds."""
+    """Whether the interval excludes 0; never with fewer than three seeds, nor where all seeds differ by the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +350,11 @@ def alike(cells: Sequence[Cell]) -> tuple[tuple[str, ...], ...]:
 
 
 def _told(d: Difference | None) -> str:
-    return "" if d is None else f"{d.diff:+.3f} [{d.low:+.3f}, {d.high:+.3f}]{' *' if d.exceeds else ''}"
+    if d is None:
+        return ""
+    if math.isnan(d.low):
+        return f"{d.diff:+.3f} (the same for every seed, so its noise is not known)"
+    return f"{d.diff:+.3f} [{d.low:+.3f}, {d.high:+.3f}]{' *' if d.exceeds else ''}"
 
 
 def _short(text: str) -> str:
