@@ -8,7 +8,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     {"cli"},
-    {"studies"},
+    {"integrations"},
+    {"studies", "proving"},
     {"api"},
     {"build"},
     {"search"},
@@ -28,7 +29,7 @@ LAYERS = (
     {"backends"},
     {"executors"},
     {"boundary", "replies"},
-    {"config", "prompting", "datasets"},
+    {"config", "prompting", "datasets", "readers"},
     {"system", "registry", "stats"},
     {"errors"},
     {"types", "version"},

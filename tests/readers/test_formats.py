@@ -1,0 +1,389 @@
+"""Stored results of other tools become rows: the same item under the same id, a score, or why there is none."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.readers import FORMATS, read
+
+USER = {"role": "user", "content": "2+2?"}
+SAID = {"role": "assistant", "content": "4"}
+
+PROMPTFOO = {
+    "evalId": "eval-1",
+    "results": {
+        "version": 3,
+        "results": [
+            {
+                "promptIdx": place,
+                "testIdx": 0,
+                "vars": {"question": "2+2?"},
+                "provider": {"id": "openai:gpt-5-mini"},
+                "prompt": {"raw": name, "label": name},
+                "response": {"output": "4", "tokenUsage": {"total": 12}},
+                "success": score == 1,
+                "score": score,
+                "namedScores": {"brief": 0.5},
+                "latencyMs": 250,
+                "cost": 0.001,
+                "gradingResult": {"pass": True},
+            }
+            for place, (name, score) in enumerate([("with", 1), ("without", 0)])
+        ]
+        + [
+            {
+                "promptIdx": 0,
+                "testIdx": 1,
+                "vars": {"question": "3+3?"},
+                "provider": {"id": "openai:gpt-5-mini"},
+                "prompt": {"raw": "with", "label": "with"},
+                "error": "429",
+                "failureReason": 2,
+                "success": False,
+                "score": 0,
+            }
+        ],
+    },
+}
+INSPECT_SAMPLE = {
+    "id": "s1",
+    "epoch": 1,
+    "input": "2+2?",
+    "target": "4",
+    "messages": [USER, SAID],
+    "output": {"completion": "4", "choices": []},
+    "scores": {"match": {"value": "C"}, "quality": {"value": {"style": 0.25}}},
+    "model_usage": {"m": {"total_tokens": 9}},
+    "working_time": 1.5,
+}
+INSPECT_BROKEN = {"id": "s2", "epoch": 1, "input": [USER], "target": "4", "error": {"message": "boom"}, "scores": {}}
+LM_EVAL = [
+    {
+        "doc_id": 3,
+        "doc": {"question": "2+2?"},
+        "target": "4",
+        "resps": [["4"]],
+        "filtered_resps": ["4"],
+        "filter": name,
+        "metrics": ["exact_match"],
+        "exact_match": score,
+    }
+    for name, score in [("strict-match", 0.0), ("flexible-extract", 1.0)]
+]
+TRACE = {
+    "id": "t",
+    "task": {"type": "T", "data": {"idx": 0, "id": "q1", "prompt": "2+2?"}, "key": "k"},
+    "nodes": [{"message": USER}, {"message": SAID, "sampled": True}],
+    "rewards": {"right": {"score": 1.0, "weight": 0.5}, "brief": {"score": 0.5, "weight": 1.0}},
+    "metrics": {"words": 1.0},
+    "ok": True,
+    "errors": [],
+    "num_input_tokens": 5,
+    "num_output_tokens": 2,
+}
+VERIFIERS_OLD = {"example_id": 7, "prompt": [USER], "completion": [SAID], "answer": "4", "reward": 0.75, "brief": 1.0}
+HELM = [
+    {"instance_id": "id1", "predicted_text": " 4", "train_trial_index": 0, "stats": {"exact_match": 1.0, "runtime": 2}},
+]
+HELM_STATS = [
+    {
+        "instance_id": "id1",
+        "stats": [{"name": {"name": "num_tokens"}, "mean": 3}, {"name": {"name": "f1_score"}, "mean": 0.5}],
+    }
+]
+OAIEVAL = [
+    {"spec": {"completion_fns": ["gpt"], "eval_name": "arith"}},
+    {"event_id": 0, "sample_id": "arith.dev.0", "type": "sampling", "data": {"prompt": [USER], "sampled": ["4"]}},
+    {"event_id": 1, "sample_id": "arith.dev.0", "type": "match", "data": {"correct": True, "expected": "4"}},
+    {"final_report": {"accuracy": 1.0}},
+]
+OUTPUT_ITEM = {
+    "object": "eval.run.output_item",
+    "datasource_item_id": 5,
+    "datasource_item": {"question": "2+2?", "ideal": "4"},
+    "status": "fail",
+    "results": [{"name": "close", "score": 0.5, "passed": False}],
+    "sample": {"output": [SAID], "input": [USER], "usage": {"total_tokens": 8}},
+}
+WEAVE = {
+    "id": "c1",
+    "op_name": "weave:///team/p/op/Evaluation.predict_and_score:abc",
+    "inputs": {"example": {"id": "e1", "question": "2+2?"}, "model": "weave:///team/p/object/Solver:v1"},
+    "output": {"output": "4", "scores": {"exact": {"correct": True}}, "model_latency": 0.5},
+    "exception": None,
+}
+LANGFUSE = {
+    "id": "trace",
+    "input": {"question": "2+2?"},
+    "output": "4",
+    "metadata": {"dataset_item_id": "d1"},
+    "datasetRunName": "with-skill",
+    "scores": [{"name": "correct", "value": 1, "dataType": "BOOLEAN"}],
+    "latency": 0.5,
+    "totalCost": 0.01,
+}
+OTLP = {
+    "resourceSpans": [
+        {
+            "scopeSpans": [
+                {
+                    "spans": [
+                        {
+                            "traceId": "aa",
+                            "name": "chat m",
+                            "attributes": [
+                                {"key": "test.case.id", "value": {"stringValue": "case-1"}},
+                                {
+                                    "key": "gen_ai.input.messages",
+                                    "value": {
+                                        "stringValue": json.dumps(
+                                            [{"role": "user", "parts": [{"type": "text", "content": "2+2?"}]}]
+                                        )
+                                    },
+                                },
+                                {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "11"}},
+                            ],
+                            "events": [
+                                {
+                                    "name": "gen_ai.evaluation.result",
+                                    "attributes": [
+                                        {"key": "gen_ai.evaluation.name", "value": {"stringValue": "right"}},
+                                        {"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 1.0}},
+                                    ],
+                                }
+                            ],
+                        }
+                    ]
+                }
+            ]
+        }
+    ]
+}
+CLAUDE = [
+    {"type": "summary", "summary": "x"},
+    {
+        "type": "user",
+        "sessionId": "s",
+        "message": {"role": "user", "content": "<system-reminder>be kind</system-reminder>"},
+    },
+    {"type": "user", "sessionId": "s", "message": {"role": "user", "content": "2+2?"}},
+    {
+        "type": "assistant",
+        "sessionId": "s",
+        "message": {
+            "role": "assistant",
+            "content": [{"type": "tool_use", "name": "Bash", "input": {"command": "ls"}}],
+            "usage": {"input_tokens": 5, "output_tokens": 2},
+        },
+    },
+    {
+        "type": "user",
+        "sessionId": "s",
+        "message": {"role": "user", "content": [{"type": "tool_result", "content": "a.txt"}]},
+    },
+    {
+        "type": "assistant",
+        "sessionId": "s",
+        "message": {"role": "assistant", "content": [{"type": "text", "text": "4"}]},
+    },
+]
+CODEX = [
+    {"type": "session_meta", "payload": {"id": "sid", "cwd": "/"}},
+    {
+        "type": "response_item",
+        "payload": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "2+2?"}]},
+    },
+    {"type": "response_item", "payload": {"type": "function_call", "name": "shell", "arguments": "{}"}},
+    {
+        "type": "response_item",
+        "payload": {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "4"}]},
+    },
+    {"type": "event_msg", "payload": {"type": "token_count", "info": {"total_token_usage": {"total_tokens": 40}}}},
+]
+
+
+def lines(path: Path, *values: object) -> Path:
+    """Write one JSON value a line."""
+    path.write_text("".join(json.dumps(value) + "\n" for value in values), encoding="utf-8")
+    return path
+
+
+def whole(path: Path, value: object) -> Path:
+    """Write one JSON document."""
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def zipped(path: Path, **members: object) -> Path:
+    """Write JSON members into a zip, as inspect_ai does."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in members.items():
+            archive.writestr(f"{name}.json", json.dumps(value))
+    return path
+
+
+CASES = {
+    "promptfoo": (lambda p: whole(p / "out.json", PROMPTFOO), "promptfoo", 1.0, "4", "2+2?"),
+    "inspect zip": (
+        lambda p: zipped(p / "a.eval", **{"header": {"eval": {}}, "samples/s1_epoch_1": INSPECT_SAMPLE}),
+        "inspect",
+        1.0,
+        "4",
+        "2+2?",
+    ),
+    "inspect json": (
+        lambda p: whole(p / "a.json", {"version": 2, "eval": {}, "plan": {}, "samples": [INSPECT_SAMPLE]}),
+        "inspect",
+        1.0,
+        "4",
+        "2+2?",
+    ),
+    "lm-eval": (lambda p: lines(p / "samples_gsm8k_2026-01-01T00.jsonl", *LM_EVAL), "lm-eval", 0.0, "4", "2+2?"),
+    "verifiers episode": (
+        lambda p: lines(p / "traces.jsonl", {"task": {}, "traces": [TRACE], "ok": True}),
+        "verifiers",
+        1.0,
+        "4",
+        "2+2?",
+    ),
+    "verifiers trace": (lambda p: lines(p / "traces.jsonl", TRACE), "verifiers", 1.0, "4", "2+2?"),
+    "verifiers old": (lambda p: lines(p / "results.jsonl", VERIFIERS_OLD), "verifiers", 0.75, "4", "2+2?"),
+    "helm": (lambda p: whole(p / "display_predictions.json", HELM), "helm", 1.0, " 4", ""),
+    "helm stats": (lambda p: whole(p / "per_instance_stats.json", HELM_STATS), "helm", 0.5, "", ""),
+    "oaieval": (lambda p: lines(p / "log.jsonl", *OAIEVAL), "openai-evals", 1.0, "4", "2+2?"),
+    "openai run": (lambda p: whole(p / "r.json", {"data": [OUTPUT_ITEM]}), "openai-evals", 0.0, "4", "2+2?"),
+    "openai dataset": (
+        lambda p: lines(p / "d.jsonl", {"item": {"question": "2+2?", "answer": "4"}}),
+        "openai-dataset",
+        None,
+        "",
+        "2+2?",
+    ),
+    "weave": (
+        lambda p: lines(p / "w.jsonl", {"op_name": "weave:///x/op/Evaluation.evaluate:1"}, WEAVE),
+        "weave",
+        1.0,
+        "4",
+        "2+2?",
+    ),
+    "langfuse": (lambda p: whole(p / "l.json", {"data": [LANGFUSE]}), "langfuse", 1.0, "4", '{"question": "2+2?"}'),
+    "otel": (lambda p: lines(p / "spans.jsonl", OTLP), "otel", 1.0, "", "2+2?"),
+    "claude": (lambda p: lines(p / "c.jsonl", *CLAUDE), "claude-code", None, "4", "2+2?"),
+    "codex": (lambda p: lines(p / "rollout-1.jsonl", *CODEX), "codex", None, "4", "2+2?"),
+    "plain": (
+        lambda p: lines(p / "p.jsonl", {"id": 1, "reward": 0.5, "pred": "4", "question": "2+2?"}),
+        "plain",
+        0.5,
+        "4",
+        "2+2?",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_format_is_told_and_read(case, tmp_path):
+    """A file is known by its content alone, and its first row has score, answer and question."""
+    make, form, score, text, question = CASES[case]
+    stored = read(make(tmp_path))
+    assert stored.formats == (form,)
+    row = stored.rows[0]
+    assert (row.score, row.text) == (score, text)
+    if question:
+        assert row.question == question
+
+
+def test_each_format_has_a_case():
+    """No reader is without a file that it was tried on."""
+    tried = {form for _, form, *_ in CASES.values()} | {"replay", "promptfoo-config"}
+    assert tried == set(FORMATS)
+
+
+def test_promptfoo_arms_are_what_differs(tmp_path):
+    """Prompts of one provider are told apart by the prompt alone, and a broken call is a failure, not a zero."""
+    rows = read(whole(tmp_path / "out.json", PROMPTFOO)).rows
+    assert [r.arm for r in rows] == ["with", "without", "with"]
+    assert rows[0].id == rows[1].id != rows[2].id
+    assert (rows[2].score, rows[2].failure) == (None, "429")
+    assert rows[0].scores == {"brief": 0.5, "success": 1.0, "score": 1.0}
+    assert (rows[0].tokens, rows[0].usd, rows[0].seconds) == (12, 0.001, 0.25)
+
+
+def test_promptfoo_config_gives_tasks(tmp_path):
+    """The tests of a configuration are items with a question and the expected answer."""
+    config = {"prompts": ["{{question}}"], "providers": ["x"], "tests": [
+        {"vars": {"question": "2+2?"}, "assert": [{"type": "equals", "value": "4"}]}]}  # fmt: skip
+    (row,) = read(whole(tmp_path / "promptfooconfig.json", config)).rows
+    assert (row.question, row.answer, row.score) == ("2+2?", "4", None)
+
+
+def test_inspect_epochs_and_errors(tmp_path):
+    """Epochs of a sample are trials of one item, scores of all scorers are kept, an error is a failure."""
+    again = INSPECT_SAMPLE | {"epoch": 2, "scores": {"match": {"value": "I"}}}
+    rows = read(whole(tmp_path / "a.json", {"eval": {}, "samples": [INSPECT_SAMPLE, again, INSPECT_BROKEN]})).rows
+    assert [(r.id, r.index, r.score) for r in rows] == [("s1", 0, 1.0), ("s2", 0, None), ("s1", 1, 0.0)]
+    assert rows[0].scores == {"match": 1.0, "quality.style": 0.25}
+    assert rows[1].failure == "boom"
+
+
+def test_lm_eval_filters_are_scores_of_one_row(tmp_path):
+    """Two filters of one document are one row with two scores, and its id names the task."""
+    (row,) = read(lines(tmp_path / "samples_gsm8k_2026-01-01T00.jsonl", *LM_EVAL)).rows
+    assert row.id == "gsm8k/3"
+    assert row.scores == {"exact_match,strict-match": 0.0, "exact_match,flexible-extract": 1.0}
+    assert row.by("exact_match,flexible-extract").score == 1.0
+
+
+def test_replay_rows_hold_trials(tmp_path):
+    """A position of the replay format is an item; a list there holds trials; unequal lists name the line."""
+    rows = read(lines(tmp_path / "r.jsonl", {"id": "x", "before": [0, [1, 0]], "after": [1, None]})).rows
+    assert [(r.arm, r.id, r.index, r.score) for r in rows] == [
+        ("x/before", "0", 0, 0.0), ("x/before", "1", 0, 1.0), ("x/before", "1", 1, 0.0),
+        ("x/after", "0", 0, 1.0), ("x/after", "1", 0, None),
+    ]  # fmt: skip
+    with pytest.raises(BadRow, match=r"r\.jsonl:1.*same length"):
+        read(lines(tmp_path / "r.jsonl", {"id": "x", "before": [0], "after": []}))
+
+
+def test_tools_of_a_session_are_no_answer(tmp_path):
+    """Calls and results stay in the conversation; the answer is what was said last, words of the host are left out."""
+    (row,) = read(lines(tmp_path / "c.jsonl", *CLAUDE)).rows
+    assert [m["role"] for m in row.messages] == ["user", "assistant", "tool", "assistant"]
+    assert row.tokens == 7
+    (other,) = read(lines(tmp_path / "rollout-1.jsonl", *CODEX)).rows
+    assert (other.id, other.tokens) == (row.id, 40)
+
+
+def test_a_folder_has_an_arm_for_each_file(tmp_path):
+    """Files of a folder are arms by name, folders in it are arms where there are several, and strangers are named."""
+    for name, score in (("with", 1), ("without", 0)):
+        (tmp_path / name).mkdir()
+        lines(tmp_path / name / "a.jsonl", {"id": "1", "score": score})
+        lines(tmp_path / name / "b.jsonl", {"id": "2", "score": score})
+    whole(tmp_path / "with" / "notes.json", {"hello": "there"})
+    stored = read(tmp_path)
+    assert stored.arms == ("with", "without")
+    assert len(stored.skipped) == 1
+    assert "notes.json" in stored.skipped[0]
+    assert read(tmp_path / "with").arms == ("a", "b")
+
+
+def test_helm_folder_is_counted_once(tmp_path):
+    """Where HELM wrote predictions and statistics side by side, each instance is one row."""
+    whole(tmp_path / "display_predictions.json", HELM)
+    whole(tmp_path / "per_instance_stats.json", HELM_STATS)
+    assert [r.id for r in read(tmp_path).rows] == ["id1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [("{", BadRow), ("", UsageError), ('{"a": 1}', UsageError), ('{"id": 1}\n{', BadRow), ("[" * 100_000, BadRow)],
+)
+def test_unusable_files_are_told(content, error, tmp_path):
+    """A file that is cut, empty, unknown or absurd ends with one sentence that names it."""
+    file = tmp_path / "x.json"
+    file.write_text(content, encoding="utf-8")
+    with pytest.raises(error, match=r"x\.json"):
+        read(file)
