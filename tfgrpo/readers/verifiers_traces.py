@@ -1,4 +1,4 @@
-"""verifiers: `traces.jsonl` of version 0.4 (episodes of traces) and `results.jsonl` of the versions before."""
+"""verifiers: `traces.jsonl` of version 0.4 (records of one or more traces) and `results.jsonl` of the versions before."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tfgrpo.readers.row import Row, chat, flat, mark, number, numbered, real, sa
 
 
 def matches(document: Document) -> bool:
-    """Say whether these are episodes, traces or results of verifiers."""
+    """Say whether these are traces or results of verifiers."""
     first = next(iter(document.objects), None)
-    return first is not None and (_is_trace(first) or _is_episode(first) or _is_result(first))
+    return first is not None and (_is_trace(first) or _is_bundle(first) or _is_result(first))
 
 
 def rows(document: Document) -> tuple[Row, ...]:
     """Return a row per trace of a trainable agent, or per result."""
     found: list[Row] = []
     for value in document.objects:
-        if _is_episode(value):
+        if _is_bundle(value):
             found += [_trace(t) for t in value["traces"] if isinstance(t, Mapping) and _is_trace(t)]
         elif _is_trace(value):
             found.append(_trace(value))
@@ -28,7 +28,7 @@ def rows(document: Document) -> tuple[Row, ...]:
     return numbered(found)
 
 
-def _is_episode(value: Mapping[str, Any]) -> bool:
+def _is_bundle(value: Mapping[str, Any]) -> bool:
     return isinstance(value.get("traces"), list) and isinstance(value.get("task"), Mapping)
 
 
