@@ -1,4 +1,4 @@
-"""verifiers: `traces.jsonl` of version 0.4 (records of one or more traces) and `results.jsonl` of the versions before."""
+"""verifiers: `traces.jsonl` of version 0.4 and `results.jsonl` of the versions before."""
 
 from __future__ import annotations
 
