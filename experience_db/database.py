@@ -23,13 +23,14 @@ from experience_db.errors import (
     StoreBusy,
     StoreError,
     StoreFull,
+    StoreGone,
     StoreNotFound,
     StoreReadOnly,
     UnknownRun,
 )
 from experience_db.schema import APPLICATION_ID, SCHEMA
 
-BUSY_SECONDS = 10.0
+BUSY_SECONDS = 60.0
 """How long a writer waits for another one."""
 
 
@@ -41,11 +42,14 @@ class Database:
         self._lock = threading.RLock()
         self.path = path
         self.readonly = readonly
+        self._home = None if readonly or path == ":memory:" else _place(path)
         self.clock = clock
         self.hide: Callable[[str], str] | None = None
         """Takes keys out of every text that is written; None writes texts as they are."""
         self.claimed: set[str] = set()
         """Libraries that this store keeps other writers off; see `claims`."""
+        self.patience = BUSY_SECONDS
+        """Seconds that a writer waits for another one; see `wait_for`."""
 
     @classmethod
     def open(
@@ -82,6 +86,41 @@ class Database:
     ) -> None:
         self.close()
 
+    def wait_for(self, seconds: float) -> None:
+        """Wait so long for another process that holds the write lock, before StoreBusy is raised."""
+        self.patience = seconds
+        self._connection.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+    @contextmanager
+    def hurried(self) -> Iterator[None]:
+        """Raise StoreBusy at once inside, with `patience` set: for those who can wait without standing still."""
+        with self._lock:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            try:
+                yield
+            except StoreBusy as busy:
+                busy.patience = self.patience
+                raise
+            finally:
+                self._connection.execute(f"PRAGMA busy_timeout = {round(self.patience * 1000)}")
+
+    def _require_in_place(self) -> None:
+        """Raise StoreGone when the name no longer leads to the file that is open."""
+        if self._home is None or self._connection.in_transaction or self._home == _place(self._home[0]):
+            return
+        kept = Path(f"{self._home[0]}-kept-{os.getpid()}")
+        try:
+            with sqlite3.connect(kept) as copy:
+                self._connection.backup(copy)
+            copy.close()
+            told = f"what it held until now is in {kept}: put it back under its name"
+        except (OSError, sqlite3.Error) as error:
+            told = f"what it held could not be copied beside it ({error}): put it back if it was moved"
+        raise StoreGone(
+            f"{self.path} was moved, deleted or replaced while it was in use, so nothing more was done; {told}, then "
+            "run the same command again"
+        )
+
     @contextmanager
     def atomic(self) -> Iterator[None]:
         """All or nothing: what is written inside becomes visible and lasting together. Nests.
@@ -92,6 +131,7 @@ class Database:
             if self.readonly:
                 raise StoreReadOnly(f"{self.path} was opened read-only; open it with readonly=False to write")
             nested = self._connection.in_transaction
+            self._require_in_place()
             self._connection.execute("SAVEPOINT nested" if nested else "BEGIN IMMEDIATE")
             try:
                 yield
@@ -116,6 +156,7 @@ class Database:
     def _write(self, sql: str, *values: Any) -> sqlite3.Cursor:
         """Run one statement; outside of `atomic` it is committed at once."""
         with self._lock, faults(self.path):
+            self._require_in_place()
             return self._connection.execute(sql, self._hidden(values))
 
     def _write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
@@ -163,7 +204,10 @@ def _explained(error: sqlite3.Error, path: str) -> StoreError:  # noqa: PLR0911 
                 "then run the same command again"
             )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreBusy(f"another process is writing {path}; wait until it is done, or use another file")
+            return StoreBusy(
+                f"another process is writing {path} and did not end in time; wait until it is done, give it longer "
+                "(-s engine.lock_wait=SECONDS), or use another file"
+            )
         case _:
             return StoreError(f"{path}: {error}; nothing was written")
 
@@ -192,6 +236,16 @@ def _prepared(connection: sqlite3.Connection, readonly: bool = False) -> sqlite3
     if not readonly:
         connection.execute("PRAGMA synchronous = NORMAL")
     return connection
+
+
+def _place(path: str) -> tuple[str, int, int] | None:
+    """Return where a file is and which one it is; None when nothing is there."""
+    where = os.path.abspath(path)
+    try:
+        found = os.stat(where)
+    except OSError:
+        return None
+    return where, found.st_dev, found.st_ino
 
 
 def _check_place(file: Path, path: str, readonly: bool) -> None:

@@ -4,6 +4,7 @@ StoreError
  +- StoreNotFound (FileNotFoundError)       no such file or folder, or a file that holds nothing yet
  +- StoreReadOnly (PermissionError)         the file or its folder cannot be written, or was opened read-only
  +- StoreBusy (TimeoutError)                another process writes this file or this library
+ +- StoreGone (FileNotFoundError)           the file was moved, deleted or replaced while it was in use
  +- StoreFull (OSError)                     the disk is full; the transaction was undone
  +- CorruptStore (sqlite3.DatabaseError)    not a database, cut short or damaged; left as it is
  |   +- NotAStore                           a sound SQLite file that belongs to something else
@@ -34,6 +35,13 @@ class StoreReadOnly(StoreError, PermissionError):
 
 class StoreBusy(StoreError, TimeoutError):
     """Another process holds the write lock, or writes this library."""
+
+    patience: float = 0.0
+    """Seconds that it is worth trying again: 0 where the store has waited itself, or where waiting is of no use."""
+
+
+class StoreGone(StoreError, FileNotFoundError):
+    """The file was moved, deleted or replaced while it was in use; what is written now would be lost."""
 
 
 class StoreFull(StoreError, OSError):

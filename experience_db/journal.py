@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from experience_db.codec import sha256, to_json
@@ -54,6 +55,10 @@ class Journal:
         """
         tokens = (prompt_tokens, completion_tokens, cached_tokens)
         return self._put(Call(key, role, model, request, reply, *tokens, usd, seconds, run))
+
+    def hurried(self) -> AbstractContextManager[None]:
+        """Inside, `put` raises StoreBusy at once instead of waiting; see `Database.hurried`."""
+        return self._store.hurried()
 
     def put_many(self, calls: Iterable[Call]) -> int:
         """Record many calls in one transaction; returns how many were new."""

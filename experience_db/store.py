@@ -10,10 +10,10 @@ from experience_db.lessons import Lessons
 from experience_db.library import Library
 from experience_db.lineage import Lineage
 from experience_db.runs import Runs
-from experience_db.verify import Verified
+from experience_db.upkeep import Upkeep
 
 
-class Store(Lessons, Lineage, Exchange, Verified, Runs, Groups):
+class Store(Lessons, Lineage, Exchange, Upkeep, Runs, Groups):
     """One database file. One process writes, any number read; use it as a context manager.
 
     ```

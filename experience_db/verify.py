@@ -1,8 +1,10 @@
-"""Whether a database is whole: its pages, its references, its search index, and every version against its edits."""
+"""Whether a database is whole: pages, schema, references, search index, and every version against its edits."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 from experience_db.codec import digest
 from experience_db.database import faults
@@ -11,6 +13,9 @@ from experience_db.history import replayed
 from experience_db.libraries import APPLIED, Libraries
 from experience_db.records import Lesson
 
+MADE = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
+"""What a schema is made of."""
+
 
 class Verified(Libraries):
     """The part of the store that checks all the others."""
@@ -18,17 +23,40 @@ class Verified(Libraries):
     def verify(self) -> tuple[str, ...]:
         """What is wrong with the database, one sentence each; empty when all is well. Nothing is changed."""
         try:
-            faults_found = [*self._damage(), *self._dangling(), *self._unindexed()]
+            faults_found = [*self._damage(), *self._altered(), *self._dangling(), *self._unindexed()]
             for name in self.libraries():
                 faults_found += self._rewritten(name)
         except CorruptStore as error:
             return (str(error),)
         return tuple(faults_found)
 
-    def _damage(self) -> Iterator[str]:
-        for row in self._rows("PRAGMA integrity_check"):
+    def require_sound(self) -> None:
+        """Check what costs little: pages, schema and references.
+
+        Raises:
+            CorruptStore: something is wrong; the message names the first fault.
+        """
+        for fault in (*self._damage("quick_check"), *self._altered(exactly=False), *self._dangling()):
+            raise CorruptStore(f"{fault}; `tfgrpo db check` tells everything that is wrong, a backup puts it right")
+
+    def _damage(self, pragma: str = "integrity_check") -> Iterator[str]:
+        for row in self._rows(f"PRAGMA {pragma}"):
             if row[0] != "ok":
                 yield f"{self.path}: {row[0]}"
+
+    def _altered(self, *, exactly: bool = True) -> Iterator[str]:
+        """Compare tables, indexes, triggers and views with those of a new database; what others added is theirs."""
+        from experience_db.migrations import migrate  # noqa: PLC0415  sqlite-utils loads numpy where it finds it
+
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+            migrate(fresh)
+            wanted = {tuple(row[:2]): row[2] for row in fresh.execute(MADE)}
+        found = {(row[0], row[1]): row[2] for row in self._rows(MADE)}
+        for (kind, name), sql in wanted.items():
+            if (kind, name) not in found:
+                yield f"{self.path}: the {kind} {name} is missing"
+            elif exactly and found[kind, name] != sql:
+                yield f"{self.path}: the {kind} {name} is not as this release makes it"
 
     def _dangling(self) -> Iterator[str]:
         for row in self._rows("PRAGMA foreign_key_check"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from experience_db import StoreError
 from tfgrpo.config import secrets
 from tfgrpo.errors import BudgetReached, EnvironmentFailed, GraderError, MalformedReply, ProviderError, TfgrpoError
 from tfgrpo.system.redact import spoken
@@ -17,15 +18,15 @@ _MESSAGE_LIMIT = 400
 def boundary(error: type[GraderError] | type[EnvironmentFailed], what: str) -> Iterator[None]:
     """Run foreign code; what it raises leaves as `error`, naming `what` and the original exception.
 
-    Our own errors, cancellation and KeyboardInterrupt pass unchanged. SystemExit does not: an agent that exits has
-    failed, the run has not. Works around awaits as well: `with boundary(...): await agent(...)`.
+    Our own errors, those of the store, cancellation and KeyboardInterrupt pass unchanged. SystemExit does not: an agent
+    that exits has failed, the run has not. Works around awaits as well: `with boundary(...): await agent(...)`.
 
     Raises:
         GraderError: or EnvironmentFailed, as given; the original is its `__cause__`.
     """
     try:
         yield
-    except TfgrpoError:
+    except (TfgrpoError, StoreError):
         raise
     except (Exception, SystemExit) as raised:
         ours = _ours_within(raised)
@@ -52,9 +53,9 @@ def _kind(error: BaseException) -> FailureKind:
     return FailureKind.GRADER if isinstance(error, GraderError) else FailureKind.ENVIRONMENT
 
 
-def _ours_within(raised: BaseException) -> TfgrpoError | None:
+def _ours_within(raised: BaseException) -> TfgrpoError | StoreError | None:
     """The first of our errors inside an exception group; agents that use TaskGroup wrap a reached budget in one."""
-    if isinstance(raised, TfgrpoError):
+    if isinstance(raised, TfgrpoError | StoreError):
         return raised
     inner = raised.exceptions if isinstance(raised, BaseExceptionGroup) else ()
     return next((found for found in map(_ours_within, inner) if found), None)

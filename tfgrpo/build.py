@@ -95,6 +95,7 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
     for tool in setup.tools:
         stack.push_async_callback(close, tool)
     store = store or stack.enter_context(Store.open(setup.db))
+    store.wait_for(config.engine.lock_wait)
     store.hide = hider(secrets_of(setup))
     models = models_of(line, writer, store, config.engine, config.budget, run)
     return Components(setup, store, models, texts, grader, judge)
@@ -112,6 +113,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     tools = [*config.environment.tools, *(tool.spec.name for tool in setup.tools)]
     rules = rules_of(config.lessons.review, config.lessons.allow, tools, configuration.secrets())
     parts = open_components(setup, None, stack)
+    parts.store.require_sound()
     store, models, prompts = parts.store, parts.models, parts.prompts
     mark = fingerprint(setup, learning, heldout, prompts)
     models.run = run = run_id(setup, mark)

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.system.waiting import patiently
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
 
@@ -76,7 +77,8 @@ class Journaled:
                 return reply_from(record)
             started = self._clock()
             reply = await self.backend.complete(request)
-            self._commit(key, asked, reply, self._clock() - started)
+            seconds = self._clock() - started
+            await patiently(self._journal, lambda: self._commit(key, asked, reply, seconds))
             return reply
 
     async def aclose(self) -> None:

@@ -45,6 +45,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "lessons": ("tfgrpo.cli.lessons:COMMANDS", "Read and edit the lessons of a library."),
     "runs": ("tfgrpo.cli.runs:COMMANDS", "What was run, and how it ended."),
+    "db": ("tfgrpo.cli.db:COMMANDS", "Whether a database is whole, a copy of it, and the room it takes."),
     "models": ("tfgrpo.cli.models:COMMANDS", "The embedded model, and what an endpoint can do."),
     "tools": ("tfgrpo.cli.tools:COMMANDS", "What a rollout may call, and any of it by hand."),
     "datasets": ("tfgrpo.cli.datasets:COMMANDS", "Named benchmark sets, and what a file holds."),
@@ -95,13 +96,16 @@ class _Quiet(logging.Formatter):
 
 
 def exit_code(error: Exception) -> int:
-    """Return 3 for a used-up budget, 2 for wrong usage or an unusable database, 1 for everything else."""
-    from experience_db.errors import StoreError
+    """Return 3 for a used-up budget, 2 for wrong usage or an unusable database, 1 for everything else.
+
+    A database that was taken away from a run was usable when it began: that is 1.
+    """
+    from experience_db.errors import StoreError, StoreGone
     from tfgrpo.errors import BudgetReached, UsageError
 
     if isinstance(error, BudgetReached):
         return 3
-    return 2 if isinstance(error, UsageError | StoreError) else 1
+    return 2 if isinstance(error, UsageError | StoreError) and not isinstance(error, StoreGone) else 1
 
 
 app = typer.Typer(

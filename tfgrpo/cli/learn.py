@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from tfgrpo.cli.show import print_learned
 from tfgrpo.learning.events import EventFile, begun
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup
+from tfgrpo.system.signals import on_stop
 
 SummarizerModel = Annotated[
     str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
@@ -108,16 +108,15 @@ async def _learn(
 ) -> LearnResult:
     ended: list[LearnResult] = []
 
-    def start(run: Run) -> None:
-        display.start(run)
-        told.write(begun(run))
-        # Not every thread may listen to signals; there an interrupt ends the run at once.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            for sign in (signal.SIGINT, signal.SIGTERM):
-                asyncio.get_running_loop().add_signal_handler(sign, display.interrupt)
+    with ExitStack() as listening:
 
-    async for step in api.execute(wanted, dataset, fields=fields, on_start=start, on_end=ended.append):
-        display.step(step)
-        told.step(step)
+        def start(run: Run) -> None:
+            display.start(run)
+            told.write(begun(run))
+            listening.enter_context(on_stop(display.interrupt))
+
+        async for step in api.execute(wanted, dataset, fields=fields, on_start=start, on_end=ended.append):
+            display.step(step)
+            told.step(step)
     told.write({"event": "end", **ended[0].summary})
     return ended[0]

@@ -9,15 +9,26 @@ from typing import Annotated
 
 import typer
 
-from experience_db import Store
+from experience_db import Run, Store
 from tfgrpo.cli import options as o
 from tfgrpo.cli.show import number
+
+
+def as_it_is(store: Store, run: Run) -> Run:
+    """Return a run with its status; one that was left `running` by a process that is gone has `died`.
+
+    A run that teaches holds its library, any other its own id, for as long as its process lives.
+    """
+    if run.status != "running":
+        return run
+    held = [store.claimed_by(name).startswith(f"run {run.id} ") for name in (run.library, f"run {run.id}") if name]
+    return run if any(held) else dataclasses.replace(run, status="died")
 
 
 def list_(db: o.Db = None, json_: o.Json = False) -> None:
     """List all runs, newest last."""
     with Store.open(o.db_path(db), readonly=True) as store:
-        runs = store.runs()
+        runs = [as_it_is(store, run) for run in store.runs()]
     if json_:
         o.print_json({"runs": [dataclasses.asdict(run) for run in runs]})
         return
@@ -33,7 +44,7 @@ def show(
 ) -> None:
     """Show one run: its configuration, its steps, its calls and its summary."""
     with Store.open(o.db_path(db), readonly=True) as store:
-        run = store.find_run(name) or store.run(name)
+        run = as_it_is(store, store.find_run(name) or store.run(name))
         steps = store.steps(run.id)
     if json_:
         o.print_json({**dataclasses.asdict(run), "steps": [dataclasses.asdict(step) for step in steps]})

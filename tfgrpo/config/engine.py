@@ -48,6 +48,8 @@ class EngineConfig:
     """Seconds one call may take."""
     attempts: int = 6
     """Tries per call before it counts as failed."""
+    lock_wait: float = 60.0
+    """Seconds to wait for another process that writes the database; calls in flight go on meanwhile."""
     requests_per_minute: int | None = None
     """Requests that may start within any minute, at each endpoint; None sets no limit."""
     tokens_per_minute: int | None = None

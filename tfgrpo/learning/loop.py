@@ -22,6 +22,7 @@ from tfgrpo.learning.record_step import commit_step
 from tfgrpo.learning.run import Run, learning_sampling
 from tfgrpo.lessons.review import waiting
 from tfgrpo.methods.method import begin, remember
+from tfgrpo.system.waiting import patiently
 from tfgrpo.types import Problem, Step, Verdict
 
 
@@ -56,7 +57,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
             if run.stopped:
                 yield step
                 return
-            library, step = commit_step(run, library, step)
+            library, step = await patiently(run.store, partial(commit_step, run, library, step))
             if run.watch is not None:
                 run.watch.steps += 1
             refused += [Refusal(v, library.version, epoch) for v in step.verdicts if final(v)]

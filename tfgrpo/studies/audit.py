@@ -90,6 +90,7 @@ async def audit(
         if plan.confirm and shown.version != store.library(shown.name).version:
             raise UsageError(f"{library!r} is not the newest version; leave --confirm out, or roll back to it first")
         run = _start(store, wanted, shown, found, plan)
+        stack.enter_context(store.claim(f"run {run}", f"run {run}"))
         status, summary = "interrupted", {}
         try:
             parts = open_components(wanted, store, stack, run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
@@ -11,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from tfgrpo.errors import UsageError
+from tfgrpo.system.signals import on_stop
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -41,13 +41,14 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
 
 
 async def until_stopped(app: web.Application, host: str, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve `app` until SIGINT or SIGTERM, or until the task is cancelled; `on_ready` gets the URL once.
+    """Serve `app` until SIGINT, SIGTERM or SIGHUP, or until the task is cancelled; `on_ready` gets the URL once.
 
     Raises:
         UsageError: the address cannot be bound.
     """
     async with listening(app, host, port) as url:
-        with _stop_signals() as stop:
+        stop = asyncio.Event()
+        with on_stop(stop.set):
             on_ready(url)
             await stop.wait()
 
@@ -81,17 +82,3 @@ def in_background(make: Callable[[], web.Application], host: str = "127.0.0.1", 
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join()
-
-
-@contextmanager
-def _stop_signals() -> Iterator[asyncio.Event]:
-    """An event that SIGINT and SIGTERM set; only the main thread may listen to signals."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    mine = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    for number in mine:
-        loop.add_signal_handler(number, stop.set)
-    try:
-        yield stop
-    finally:
-        for number in mine:
-            loop.remove_signal_handler(number)

@@ -21,6 +21,7 @@ from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.errors import EnvironmentFailed, ProviderError
 from tfgrpo.system.redact import addresses, cleaned, hider
+from tfgrpo.system.waiting import patiently
 from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult
 from tfgrpo.types import Failure, FailureKind, Request, Usage
 
@@ -96,7 +97,8 @@ class ToolDesk:
             raise ProviderError(REPEATED)
         result = _without_keys(tool, await self._ask(tool, arguments, session))
         count(self.tally, role, FREE, replayed=False)
-        return Called(self._kept(key, role, question, result), replayed=False)
+        kept = await patiently(self.journal, lambda: self._kept(key, role, question, result))
+        return Called(kept, replayed=False)
 
     def refused(self, request: Request) -> ProviderError | None:
         """Return the refusal of a prompt that did not fit when it was sent before; it need not be sent again."""
