@@ -144,6 +144,11 @@ class Database:
                         self._connection.execute("RELEASE nested")
                 raise
 
+    def data_version(self) -> int:
+        """Return a number that changes when another connection has written to the file."""
+        row = self._row("PRAGMA data_version")
+        return int(row[0]) if row is not None else 0
+
     def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
         with self._lock, faults(self.path):
             return self._connection.execute(sql, bound(sql, values)).fetchall()

@@ -25,7 +25,7 @@ LAYERS = (
     {"advantages"},
     {"environments"},
     {"graders"},
-    {"tools", "serve", "corpus"},
+    {"tools", "serve", "corpus", "proxy"},
     {"backends"},
     {"executors"},
     {"boundary", "replies"},

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "models": ("tfgrpo.cli.models:COMMANDS", "The embedded model, and what an endpoint can do."),
     "tools": ("tfgrpo.cli.tools:COMMANDS", "What a rollout may call, and any of it by hand."),
     "datasets": ("tfgrpo.cli.datasets:COMMANDS", "Named benchmark sets, and what a file holds."),
+    "proxy": ("tfgrpo.cli.proxy:proxy", "Pass an app's requests on to its model, with a library's lessons in them."),
     "corpus": ("tfgrpo.cli.corpus:COMMANDS", "A file of pages as a small web of its own."),
 }
 """Name -> (`module:function`, or `module:COMMANDS` for a group; the first line of its help). A module here is imported

@@ -71,7 +71,9 @@ def in_background(make: Callable[[], web.Application], host: str = "127.0.0.1", 
     def run() -> None:
         try:
             asyncio.run(serve())
-        except UsageError as error:
+        except Exception as error:
+            if ready.done():
+                raise
             ready.set_exception(error)
 
     thread = threading.Thread(target=run, name="tfgrpo-listen", daemon=True)

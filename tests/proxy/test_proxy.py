@@ -1,0 +1,242 @@
+"""The proxy over real sockets: clients of two protocols in front, an upstream behind that answers, streams and dies."""
+
+import asyncio
+import gzip
+import json
+
+import openai
+import pytest
+from aiohttp import ClientError, ClientSession, web
+
+from experience_db import Edit, Op, Store
+from tfgrpo.proxy import Settings, build_app
+from tfgrpo.proxy.served import Served
+from tfgrpo.system.http_server import in_background
+
+
+@pytest.fixture
+def db(tmp_path):
+    """A database with two libraries of one lesson each."""
+    path = tmp_path / "experience.db"
+    with Store.open(path) as store:
+        for name in ("algebra", "support"):
+            made = store.create_library(name)
+            store.commit(name, [Edit(Op.ADD, f"A lesson about {name}.")], parent=made.version)
+    return path
+
+
+@pytest.fixture
+def proxied(db):
+    """Start proxies before an upstream; returns their URL."""
+    opened = []
+
+    def start(upstream, **settings):
+        served = Served(db, settings.pop("library", "algebra"))
+        served.open()
+        running = in_background(lambda: build_app(Settings(upstream, **settings), served))
+        opened.append((running, served))
+        return running.__enter__()
+
+    yield start
+    for running, served in opened:
+        running.__exit__(None, None, None)
+        served.close()
+
+
+def own(handler):
+    """An upstream of one's own: whatever `handler` answers."""
+
+    def make():
+        app = web.Application(client_max_size=2**30)
+        app.router.add_route("*", "/{path:.*}", handler)
+        return app
+
+    return in_background(make)
+
+
+def test_an_unchanged_client_gets_lessons(server, proxied):
+    """The openai client needs a base URL and nothing else; header and suffix choose another library."""
+    url = proxied(server.url)
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="sk-none-of-it")
+    asked = {"messages": [{"role": "user", "content": "2 + 2"}]}
+    answer = client.chat.completions.with_raw_response.create(model="test-model", **asked)
+    assert answer.headers["x-tfgrpo-library"] == "algebra@1"
+    client.chat.completions.create(model="test-model:support", **asked)
+    client.chat.completions.create(model="test-model", extra_headers={"x-tfgrpo-library": "support@0"}, **asked)
+    shown = [body["messages"][0]["content"] for body in server.bodies]
+    assert "about algebra" in shown[0]
+    assert "about support" in shown[1]
+    assert shown[2] == "2 + 2"
+    assert {body["model"] for body in server.bodies} == {"test-model"}
+    assert all(h["Authorization"] == "Bearer sk-none-of-it" for h in server.headers)
+
+
+def test_a_new_version_is_seen_by_the_next_request(server, proxied, db):
+    """A commit of another process needs no restart."""
+    client = openai.OpenAI(base_url=f"{proxied(server.url)}/v1", api_key="sk-none-of-it")
+    ask = {"model": "test-model", "messages": [{"role": "user", "content": "q"}]}
+    client.chat.completions.create(**ask)
+    with Store.open(db) as store:
+        store.commit("algebra", [Edit(Op.ADD, "Brand new.")], parent=1)
+    client.chat.completions.create(**ask)
+    first, second = (body["messages"][0]["content"] for body in server.bodies)
+    assert "Brand new" not in first
+    assert "Brand new" in second
+
+
+def test_what_is_unknown_goes_on_untouched(proxied):
+    """Other paths, odd bodies, compressed answers, statuses and headers pass as they are, in both directions."""
+
+    async def echo(request):
+        body = await request.read()
+        return web.Response(
+            status=418, body=body, headers={"X-Theirs": request.headers.get("X-Mine", ""), "X-Path": request.raw_path}
+        )
+
+    async def run(url):
+        async with ClientSession() as session:
+            for path, body in (("/v1/embeddings?x=%20y", b"\x00\xff"), ("/v1/chat/completions", b"[not json")):
+                async with session.post(url + path, data=body, headers={"X-Mine": "1"}) as got:
+                    assert (got.status, await got.read()) == (418, body)
+                    assert (got.headers["X-Theirs"], got.headers["X-Path"]) == ("1", path)
+
+    with own(echo) as upstream:
+        asyncio.run(run(proxied(upstream)))
+
+
+def test_a_packed_body_is_passed_on_unpacked(proxied):
+    """A client may compress what it sends: the upstream gets the words and no promise of another encoding."""
+
+    async def echo(request):
+        return web.json_response([request.headers.get("Content-Encoding"), await request.json()])
+
+    async def run(url):
+        packed, headers = gzip.compress(b'{"messages": []}'), {"Content-Encoding": "gzip"}
+        async with ClientSession() as session, session.post(f"{url}/v1/messages", data=packed, headers=headers) as got:
+            encoding, body = await got.json()
+            assert encoding is None
+            assert "about algebra" in body["system"]
+
+    with own(echo) as upstream:
+        asyncio.run(run(proxied(upstream)))
+
+
+def test_a_stream_arrives_as_it_is_sent(proxied):
+    """Each piece is passed on before the next one is made: the upstream waits for the client to have read it."""
+    read = []
+
+    async def stream(request):
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        for i in range(3):
+            await answer.write(f"data: {i}\n\n".encode())
+            while len(read) <= i:
+                await asyncio.sleep(0.005)
+        return answer
+
+    async def run(url):
+        async with ClientSession() as session, session.post(f"{url}/v1/chat/completions", json={}) as got:
+            async for line in got.content:
+                if line.strip():
+                    read.append(line.strip())
+
+    with own(stream) as upstream:
+        asyncio.run(run(proxied(upstream)))
+    assert read == [b"data: 0", b"data: 1", b"data: 2"]
+
+
+def test_an_upstream_that_dies_in_a_stream_is_never_taken_for_its_end(proxied):
+    """The client sees an error event, and then a broken connection."""
+
+    async def dying(request):
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await answer.prepare(request)
+        await answer.write(b"data: 0\n\n")
+        request.transport.abort()
+        return answer
+
+    async def run(url):
+        seen = b""
+        async with ClientSession() as session, session.post(f"{url}/v1/chat/completions", json={}) as got:
+            try:
+                async for piece in got.content.iter_any():
+                    seen += piece
+            except ClientError:
+                return seen
+        pytest.fail("the stream ended as if it were whole")
+
+    with own(dying) as upstream:
+        seen = asyncio.run(run(proxied(upstream)))
+    assert seen.startswith(b"data: 0")
+    assert json.loads(seen.rpartition(b"data: ")[2])["error"]["type"] == "upstream_closed"
+
+
+def test_what_cannot_be_passed_on_is_typed(proxied):
+    """No upstream, a body over the limit, no such library, no token: a status and one sentence each."""
+
+    async def run(url, status, kind, **asked):
+        async with ClientSession() as session, session.post(f"{url}/v1/chat/completions", **asked) as got:
+            assert got.status == status
+            error = (await got.json())["error"]
+            assert error["type"] == kind
+            assert error["message"]
+
+    async def fine(request):
+        return web.json_response({})
+
+    asyncio.run(run(proxied("http://127.0.0.1:1/v1"), 502, "upstream_unreachable", json={}))
+    with own(fine) as upstream:
+        asyncio.run(run(proxied(upstream, body_bytes=1000), 413, "too_large", json={"x": "y" * 2000}))
+        other = {"x-tfgrpo-library": "nobody"}
+        asyncio.run(run(proxied(upstream), 404, "library_not_found", json={}, headers=other))
+        asyncio.run(run(proxied(upstream, token="a-long-token"), 401, "unauthorized", json={}))
+
+
+def test_a_large_body_flows_through(proxied):
+    """What carries no prompt is passed on in pieces: the upstream reads its beginning before its end was sent."""
+    got_some = asyncio.Event()
+    total = []
+
+    async def count(request):
+        size = 0
+        async for piece in request.content.iter_any():
+            size += len(piece)
+            got_some.set()
+        total.append(size)
+        return web.json_response({})
+
+    async def body():
+        yield b"x" * 2**16
+        while not got_some.is_set():
+            await asyncio.sleep(0.005)
+        for _ in range(64):
+            yield b"x" * 2**16
+
+    async def run(url):
+        async with ClientSession() as session, session.post(f"{url}/v1/files", data=body()) as got:
+            assert got.status == 200
+
+    with own(count) as upstream:
+        asyncio.run(run(proxied(upstream, body_bytes=1000)))
+    assert total == [65 * 2**16]
+
+
+def test_the_command_refuses_what_is_unsafe(cli_run):
+    """An address that others reach needs a token; an upstream is a URL."""
+    assert "can be reached by others" in cli_run("proxy", "--upstream", "http://h", "--host", "0.0.0.0")
+    assert "--upstream is a URL" in cli_run("proxy", "--upstream", "h")
+
+
+@pytest.fixture
+def cli_run():
+    """Run a command that ends with 2, and return its stderr."""
+    from typer.testing import CliRunner
+
+    from tfgrpo.cli.app import app
+
+    def run(*words):
+        result = CliRunner().invoke(app, list(words))
+        assert result.exit_code == 2, result.output
+        return result.stderr
+
+    return run

@@ -1,0 +1,98 @@
+"""Where lessons go in each protocol, as pure functions."""
+
+import pytest
+
+from experience_db import Lesson, Library
+from tfgrpo.proxy.requests import protocol, with_lessons
+from tfgrpo.proxy.server import Settings, allowed, forwarded, target
+
+LIBRARY = Library("algebra", 3, (Lesson(1, "When signs differ, subtract.", 1, 1),), template="{{ lessons[0].text }}")
+BLOCK = "When signs differ, subtract."
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/v1/chat/completions", "chat"),
+        ("/openai/deployments/x/chat/completions", "chat"),
+        ("/v1/responses", "responses"),
+        ("/v1/completions", "completions"),
+        ("/v1/messages", "anthropic"),
+        ("/v1/messages/count_tokens", "anthropic"),
+        ("/v1/embeddings", None),
+        ("/v1/models", None),
+        ("/v1/responses/resp_1/cancel", None),
+        ("/", None),
+    ],
+)
+def test_a_path_says_whether_it_carries_a_prompt(path, kind):
+    """Only paths that ask a model for text get lessons."""
+    assert protocol(path) == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        ("chat", {"messages": [{"role": "user", "content": "q"}], "x": 1},
+         {"messages": [{"role": "system", "content": BLOCK}, {"role": "user", "content": "q"}], "x": 1}),
+        ("responses", {"input": "q"}, {"input": "q", "instructions": BLOCK}),
+        ("responses", {"input": "q", "instructions": "Be."}, {"input": "q", "instructions": f"Be.\n\n{BLOCK}"}),
+        ("responses", {"input": [{"role": "developer", "content": [{"type": "input_text", "text": "a"}]}]},
+         {"input": [{"role": "developer",
+                     "content": [{"type": "input_text", "text": "a"},
+                                {"type": "input_text", "text": f"\n\n{BLOCK}"}]}]}),
+        ("completions", {"prompt": ["a", "b"]}, {"prompt": [f"{BLOCK}\n\na", f"{BLOCK}\n\nb"]}),
+        ("anthropic", {"messages": []}, {"messages": [], "system": BLOCK}),
+        ("anthropic", {"system": [{"type": "text", "text": "a", "cache_control": {}}]},
+         {"system": [{"type": "text", "text": "a", "cache_control": {}}, {"type": "text", "text": f"\n\n{BLOCK}"}]}),
+    ],
+)  # fmt: skip
+def test_lessons_go_where_the_protocol_has_its_instructions(kind, body, expected):
+    """Each protocol gets the block in its own shape, and every other field stays as it was."""
+    assert with_lessons(kind, body, LIBRARY) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("completions", {"prompt": [1, 2]}), ("chat", {"messages": "q"}), ("anthropic", {"system": 3}), ("chat", {})],
+)
+def test_a_body_without_room_for_text_stays(kind, body):
+    """What the proxy cannot read is left to the upstream to judge."""
+    assert with_lessons(kind, body, LIBRARY) is None
+
+
+@pytest.mark.parametrize(
+    ("upstream", "path", "url"),
+    [
+        ("http://h/v1", "/v1/chat/completions", "http://h/v1/chat/completions"),
+        ("http://h", "/v1/chat/completions?a=%2F", "http://h/v1/chat/completions?a=%2F"),
+        ("http://h/v1/", "/models", "http://h/v1/models"),
+        ("http://h/api/v1", "/v1", "http://h/api/v1"),
+        ("http://h/v1", "/v10/x", "http://h/v1/v10/x"),
+    ],
+)
+def test_v1_is_named_once(upstream, path, url):
+    """It does not matter on which side the version stands."""
+    assert target(upstream, path) == url
+
+
+def test_headers_of_one_connection_stay_on_it():
+    """Hop-by-hop headers, those that Connection names, and ours are not passed on."""
+    given = {"Connection": "keep-alive, X-Own", "X-Own": "1", "Host": "a", "x-tfgrpo-library": "b", "OpenAI-Beta": "c"}
+    assert forwarded(given, Settings("http://h"), changed=False) == [("OpenAI-Beta", "c")]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ({"Authorization": "Bearer ours"}, [("Authorization", "Bearer theirs")]),
+        ({"x-api-key": "ours"}, [("x-api-key", "theirs")]),
+    ],
+)
+def test_the_token_of_the_proxy_never_goes_on(given, sent):
+    """Where the proxy asks for a token, the upstream's key takes its place, in the style of the client."""
+    settings = Settings("http://h", token="ours", upstream_key="theirs")
+    assert allowed(given, settings.token)
+    assert forwarded(given, settings, changed=False) == sent
+    assert not allowed({"Authorization": "Bearer other"}, "ours")
+    assert not allowed({}, "ours")

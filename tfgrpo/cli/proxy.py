@@ -1,0 +1,77 @@
+"""`tfgrpo proxy`: lessons for any app that lets its base URL be set."""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from typing import Annotated
+
+import typer
+
+from tfgrpo import config as configuration
+from tfgrpo.cli.options import Db, db_path
+from tfgrpo.errors import UsageError
+
+
+def proxy(
+    upstream: Annotated[str, typer.Option(help="URL of the API to pass on to, as https://api.openai.com/v1.")],
+    library: Annotated[
+        str, typer.Option(help="NAME or NAME@VERSION for requests that name none; empty adds nothing to them.")
+    ] = "",
+    db: Db = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; other than loopback needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8010,
+    token_env: Annotated[
+        str, typer.Option(help="Variable with the token that clients must send as their key.")
+    ] = "TFGRPO_PROXY_TOKEN",  # noqa: S107 - the name of a variable
+    key_env: Annotated[
+        str, typer.Option(help="Variable with the upstream's key, which takes the token's place.")
+    ] = "OPENAI_API_KEY",
+    max_body_mib: Annotated[int, typer.Option(min=1, help="Longest body with a prompt, in MiB.")] = 32,
+) -> None:
+    """Pass requests on to a model's API with a library's lessons in them, and answers back as they come.
+
+    Point an app's base URL here. A request chooses its library by the header x-tfgrpo-library, by a suffix of the model
+    (gpt-5-mini:algebra), or takes --library. New versions are seen at once.
+
+    Example: tfgrpo proxy --upstream https://api.openai.com/v1 --library support
+    """
+    from tfgrpo.proxy import Settings, serve
+    from tfgrpo.proxy.served import Served
+
+    if not upstream.startswith(("http://", "https://")):
+        raise UsageError(f"--upstream is a URL that begins with http:// or https://, not {upstream!r}")
+    token = configuration.environment(token_env) or ""
+    if not (token or _loopback(host)):
+        raise UsageError(
+            f"--host {host} can be reached by others; set {token_env} to a token for clients, or stay on 127.0.0.1"
+        )
+    key = (configuration.environment(key_env) or "") if token else ""
+    served = Served(db_path(db), library)
+    served.open()
+
+    def ready(where: str) -> None:
+        shown = served.library(library) if library else None
+        what = f"lessons of {shown.name}@{shown.version} ({len(shown)})" if shown else "no lessons unless asked for"
+        typer.echo(f"passing on to {_plain(upstream)} with {what}")
+        typer.echo(f"export OPENAI_BASE_URL={where}/v1   # or ANTHROPIC_BASE_URL={where}; stop with Ctrl-C")
+
+    settings = Settings(upstream, token, key, max_body_mib * 2**20)
+    try:
+        asyncio.run(serve(settings, served, host, port, ready))
+    finally:
+        served.close()
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _plain(url: str) -> str:
+    """The URL without a login."""
+    scheme, _, rest = url.partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path.partition('?')[0]}"

@@ -1,0 +1,66 @@
+"""Which version of which library a request meets: by header, by suffix of the model, or the default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from experience_db import Library, Store, UnknownLibrary, UnknownVersion
+from experience_db.errors import StoreError
+
+HEADER = "x-tfgrpo-library"
+
+
+@dataclass(slots=True)
+class Served:
+    """The libraries of one database; a version committed by anybody is seen by the next request."""
+
+    db: Path
+    default: str = ""
+    """NAME or NAME@VERSION for requests that name none; empty adds nothing to them."""
+    _store: Store | None = None
+    _known: dict[str, Library] = field(default_factory=dict)
+    _data: int = -1
+
+    def open(self) -> None:
+        """Open the database and find the default library. Raises StoreError."""
+        self._store = Store.open(self.db, readonly=True)
+        if self.default:
+            self.library(self.default)
+
+    def close(self) -> None:
+        """Give the database back."""
+        if self._store is not None:
+            self._store.close()
+
+    def library(self, spec: str) -> Library:
+        """Return `NAME` or `NAME@VERSION`. Raises UnknownLibrary, UnknownVersion or another StoreError."""
+        store = self._store
+        if store is None:
+            raise StoreError(f"{self.db} is not open")
+        data = store.data_version()
+        if data != self._data:
+            self._known.clear()
+            self._data = data
+        if spec not in self._known:
+            name, _, version = spec.partition("@")
+            if version and not (version.isascii() and version.isdigit()):
+                raise UnknownVersion(f"a library is NAME or NAME@VERSION with a whole number, not {spec!r}")
+            self._known[spec] = store.library(name, int(version) if version else None)
+        return self._known[spec]
+
+    def choose(self, header: str | None, model: object) -> tuple[Library | None, str | None]:
+        """Return the library of a request, and the model's name without the suffix that chose it.
+
+        Raises:
+            StoreError: the header names a library that does not exist.
+        """
+        if header:
+            return self.library(header), None
+        if isinstance(model, str) and ":" in model:
+            bare, _, suffix = model.rpartition(":")
+            try:
+                return self.library(suffix), bare
+            except (UnknownLibrary, UnknownVersion, ValueError):
+                pass  # a tag of the model's own, as in qwen3:8b
+        return (self.library(self.default) if self.default else None), None

@@ -1,0 +1,239 @@
+"""Passing requests on and answers back: bodies and streams as they come, headers and statuses as they are.
+
+Only bodies that carry a prompt are read, up to a limit; everything else flows through in pieces, so that neither a
+large body nor a slow client fills the memory. What goes wrong between proxy and upstream is typed: 413, 502, 504, or a
+stream that ends with an error event and a broken connection, never with a clean end.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from experience_db.errors import StoreError
+from tfgrpo.proxy.requests import protocol, with_lessons
+from tfgrpo.proxy.served import HEADER, Served
+from tfgrpo.system.http_server import until_stopped
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession, web
+
+HOP = frozenset(
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ]
+)
+"""Headers about one connection (RFC 9110, section 7.6.1)."""
+OWN = "x-tfgrpo-"
+UNPACKED = ("gzip", "deflate", "br")
+"""How a request's body may come that aiohttp has unpacked by the time it is read."""
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the proxy passes on."""
+
+    upstream: str
+    """URL of the API, with or without `/v1`."""
+    token: str = ""
+    """What clients must present as their key; the upstream's own key then takes its place. Empty asks for nothing."""
+    upstream_key: str = ""
+    """Sent in place of `token`; empty sends no key at all where there is a token."""
+    body_bytes: int = 32 * MIB
+    """Longest body that is read to add lessons to it."""
+    connect_seconds: float = 30.0
+    silence_seconds: float = 600.0
+    """Longest pause of the upstream before or within an answer."""
+    connections: int = 2000
+    """Most requests under way to the upstream."""
+
+
+async def serve(settings: Settings, served: Served, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `on_ready` gets the URL once.
+
+    Raises:
+        UsageError: the address cannot be bound.
+    """
+    await until_stopped(build_app(settings, served), host, port, on_ready)
+
+
+def build_app(settings: Settings, served: Served) -> web.Application:
+    """The proxy as an aiohttp application, for a server of one's own."""
+    from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web  # noqa: PLC0415
+
+    opened: list[ClientSession] = []
+
+    async def upstream(_: web.Application) -> AsyncIterator[None]:
+        pause = ClientTimeout(total=None, sock_connect=settings.connect_seconds, sock_read=settings.silence_seconds)
+        connector = TCPConnector(limit=settings.connections, keepalive_timeout=15)
+        async with ClientSession(
+            connector=connector, timeout=pause, auto_decompress=False, cookie_jar=DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+        ) as session:  # fmt: skip
+            opened.append(session)
+            yield
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return await _passed(request, settings, served, opened[0])
+
+    app = web.Application(client_max_size=settings.body_bytes)
+    app.cleanup_ctx.append(upstream)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return app
+
+
+def target(upstream: str, path_and_query: str) -> str:
+    """Return the upstream's URL for a path; `/v1` is named once, whether the upstream ends in it or not."""
+    base = upstream.rstrip("/")
+    if base.endswith("/v1") and (path_and_query.startswith(("/v1/", "/v1?")) or path_and_query == "/v1"):
+        path_and_query = path_and_query[3:]
+    return base + path_and_query
+
+
+def forwarded(headers: Mapping[str, str], settings: Settings, *, changed: bool) -> list[tuple[str, str]]:
+    """Return the headers that go on: all but those of this connection, ours, and where the body changed its length."""
+    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    left = HOP | named | {"host", *(["content-length"] if changed else [])}
+    if headers.get("Content-Encoding", "").lower() in UNPACKED:
+        left |= {"content-encoding"}
+    kept = [(k, v) for k, v in headers.items() if k.lower() not in left and not k.lower().startswith(OWN)]
+    if not settings.token:
+        return kept
+    # The client's credential is the proxy's; the upstream gets its own, or none.
+    own = [(k, v) for k, v in kept if k.lower() not in ("authorization", "x-api-key")]
+    if settings.upstream_key:
+        style = "x-api-key" if "x-api-key" in {k.lower() for k in headers} else "Authorization"
+        own.append((style, settings.upstream_key if style == "x-api-key" else f"Bearer {settings.upstream_key}"))
+    return own
+
+
+def allowed(headers: Mapping[str, str], token: str) -> bool:
+    """Whether a request carries the proxy's token, as a bearer token or as an Anthropic key."""
+    if not token:
+        return True
+    given = headers.get("x-api-key") or headers.get("Authorization", "").removeprefix("Bearer ")
+    return hmac.compare_digest(given.strip().encode(), token.encode())
+
+
+async def _passed(
+    request: web.Request, settings: Settings, served: Served, session: ClientSession
+) -> web.StreamResponse:
+    if not allowed(request.headers, settings.token):
+        return _wrong(401, "unauthorized", "this proxy wants its token: send it as the API key")
+    if "upgrade" in request.headers.get("Connection", "").lower():
+        return _wrong(501, "not_supported", "this proxy passes HTTP requests on, no upgraded connections")
+    shown, body = "", None
+    kind = protocol(request.path) if request.method == "POST" else None
+    if kind:
+        try:
+            body, shown = await _changed(request, kind, served)
+        except StoreError as error:
+            return _wrong(404, "library_not_found", str(error))
+        if body is None:
+            return _wrong(413, "too_large", f"a body with a prompt may have {settings.body_bytes} bytes here")
+    return await _exchanged(request, settings, session, body, shown)
+
+
+async def _changed(request: web.Request, kind: str, served: Served) -> tuple[bytes | None, str]:
+    """Return the body to send and which version it shows; None for a body over the limit.
+
+    What is no JSON object, is compressed, or has no place for text goes on as it came, for the upstream to judge.
+    """
+    from aiohttp import web  # noqa: PLC0415
+
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return None, ""
+    body = _decoded(raw)
+    library, bare = served.choose(request.headers.get(HEADER), body.get("model") if body else None)
+    if body is None or library is None:
+        return raw, ""
+    if bare is not None:
+        body["model"] = bare
+    told = with_lessons(kind, body, library)
+    if told is None:
+        return (raw if bare is None else _encoded(body)), ""
+    return _encoded(told), f"{library.name}@{library.version}"
+
+
+def _decoded(raw: bytes) -> dict[str, Any] | None:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+async def _exchanged(
+    request: web.Request, settings: Settings, session: ClientSession, body: bytes | None, shown: str
+) -> web.StreamResponse:
+    """Send the request on, and its answer back as it comes."""
+    from aiohttp import ClientError  # noqa: PLC0415
+    from yarl import URL  # noqa: PLC0415
+
+    stream = request.content if body is None and request.can_read_body else body
+    headers = forwarded(request.headers, settings, changed=body is not None)
+    url = URL(target(settings.upstream, request.raw_path), encoded=True)
+    try:
+        got = await session.request(request.method, url, data=stream, headers=headers, allow_redirects=False)
+    except TimeoutError:
+        return _wrong(504, "upstream_timeout", f"the upstream did not answer within {settings.silence_seconds:g} s")
+    except (ClientError, OSError) as error:
+        return _wrong(502, "upstream_unreachable", f"the upstream cannot be reached: {type(error).__name__}")
+    async with got:
+        return await _relayed(request, got, shown)
+
+
+async def _relayed(request: web.Request, got: ClientResponse, shown: str) -> web.StreamResponse:
+    from aiohttp import ClientError, web  # noqa: PLC0415
+
+    named = {name.strip().lower() for name in got.headers.get("Connection", "").split(",")}
+    answer = web.StreamResponse(status=got.status, reason=got.reason)
+    for name, value in got.headers.items():
+        if name.lower() not in HOP | named:
+            answer.headers.add(name, value)
+    if shown:
+        answer.headers[HEADER] = shown
+    await answer.prepare(request)
+    try:
+        async for piece in got.content.iter_any():
+            await answer.write(piece)
+    except (ClientError, TimeoutError) as error:
+        await _broken(request, answer, got, error)
+        return answer
+    await answer.write_eof()
+    return answer
+
+
+async def _broken(request: web.Request, answer: web.StreamResponse, got: ClientResponse, error: Exception) -> None:
+    """End an answer that broke off so that nobody takes it for a whole one."""
+    if got.headers.get("Content-Type", "").startswith("text/event-stream"):
+        told = {"error": {"type": "upstream_closed", "message": f"the upstream broke off: {type(error).__name__}"}}
+        with suppress(OSError):
+            await answer.write(f"\n\nevent: error\ndata: {json.dumps(told)}\n\n".encode())
+    if request.transport is not None:
+        request.transport.close()
+
+
+def _wrong(status: int, kind: str, message: str) -> web.Response:
+    from aiohttp import web  # noqa: PLC0415
+
+    return web.json_response({"error": {"type": kind, "code": kind, "message": message}}, status=status)
