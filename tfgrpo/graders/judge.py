@@ -10,9 +10,9 @@ from functools import partial
 from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import GraderError
 from tfgrpo.graders import judge_group
-from tfgrpo.graders.base import unscored
+from tfgrpo.graders.base import reference_of, unscored
 from tfgrpo.graders.extract import after_thinking
-from tfgrpo.graders.judge_reply import Verdict, VerdictReply, read_verdict
+from tfgrpo.graders.judge_reply import Verdict, VerdictReply, abstained, read_verdict
 from tfgrpo.graders.votes import Asking, Question, ask, sampling, shortened
 from tfgrpo.types import Failure, FailureKind, Problem, Rollout, Score
 
@@ -62,7 +62,7 @@ class Judge:
     async def _each(self, problem: Problem, texts: Sequence[str]) -> dict[str, Score]:
         """Judge every text by itself."""
         rule = rubric(problem, self.config)
-        if problem.answer is None and not rule:
+        if reference_of(problem) is None and not rule:
             words = f"problem {problem.id!r} has neither a reference answer nor a rubric for the judge to go by"
             return dict.fromkeys(texts, unscored(words))
         assert self.asking is not None
@@ -81,7 +81,7 @@ async def judge_answer(asking: Asking, config: GraderConfig, problem: Problem, t
     prompt = asking.prompts.render(
         "judge/answer", problem=problem, reference=problem.answer, rubric=rule or None, answer=text
     )
-    question = Question(prompt, VerdictReply.model_json_schema(), read_verdict, sampling(config))
+    question = Question(prompt, VerdictReply.model_json_schema(), read_verdict, sampling(config), abstained)
     need = config.votes // 2 + 1
     votes = await ask(asking, question, range(need))
     while len(votes) < config.votes and _winner(votes, need) is None:

@@ -7,11 +7,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tfgrpo.errors import MalformedReply
+from tfgrpo.prompting.thinking import after_thinking
 from tfgrpo.replies import parse_json
 
 VERDICTS: Mapping[str, tuple[str, ...]] = {
@@ -41,6 +43,19 @@ GRADES: Mapping[str, float | None] = {
 _KEYS = ("verdict", "grade", "judgement", "judgment", "decision", "better")
 _LABELLED = re.compile(
     rf"\b(?:{'|'.join(_KEYS)})\b[\"'*_`]*\s*(?:[:：=]|\bis\b)[\s\"'*_`(\[]*([^\n\"{{}}]{{1,40}})", re.IGNORECASE
+)
+_OBJECT = re.compile(r"\{[^{}]*\}")
+_QUOTE_LINE = re.compile(r"^[ \t]{0,8}>[^\n]*$", re.MULTILINE)
+_SHOWN = re.compile(r"<([\w-]{1,40})>(?:(?!</?\1>).)*</\1>", re.DOTALL)
+_FENCE = re.compile(r"```[^`]*```")
+_QUOTED = re.compile(r"“[^“”]*”|«[^«»]*»|(?<![\w:=])\"[^\"\n]*\"(?!\s*:)|(?<![\w:=])'[^'\n]*'(?!\w)|`[^`\n]*`")
+_SUPPOSED = re.compile(r"\b(?:if|would|whether|could|unless|suppose|instead of|rather than|not)\b", re.IGNORECASE)
+_DAILY = frozenset(
+    {"no", "yes", "not", "true", "false", "right", "pass", "fail", "one", "two", "first", "second", "a", "b"}
+)
+_DAILY |= {"1", "2", "both", "same", "cannot", "equal", "neither", "unknown", "accept", "reject"}
+_NO_VERDICT = re.compile(
+    r"\s*(?:/|\||\bor\b|\?)|\s(?:answers?|responses?|solutions?|references?|results?|values?|would|if|me|is|are|was)\b"
 )
 _EDGE = re.compile(r"^[\s\W_]+", re.UNICODE)
 _REASON = 300
@@ -101,47 +116,110 @@ class Verdict:
 
 
 def read_verdict(text: str, words: Mapping[str, tuple[str, ...]] = VERDICTS) -> Verdict:
-    """Read a judge's reply.
+    """Read a judge's reply, without its thinking.
 
-    A reply that is one JSON object is taken by its verdict alone. Else every labelled verdict in it must agree (an
-    answer may have planted one); a reply that only begins with a known word is that word.
+    A reply that is one JSON object is taken by its verdict alone. Else what it quotes is dropped first, for an answer
+    may have planted a verdict; the last JSON verdict and all verdicts in words must agree. A reply that begins or ends
+    with a bare word is that word.
 
     Raises:
-        MalformedReply: no verdict, or two that differ.
+        Contradiction: two verdicts that differ.
+        MalformedReply: no verdict.
     """
+    text = after_thinking(text).strip()
     whole = _whole_json(text)
     if whole is not None:
         said = next((whole[key] for key in _KEYS if key in whole), None)
         found = known(said, words)
         if found:
             return Verdict(found, _short(str(whole.get("reason") or whole.get("why") or "")))
-    labelled = {word for match in _LABELLED.finditer(text) if (word := known(match[1], words))}
-    if len(labelled) > 1:
-        raise MalformedReply(f"two verdicts that differ, {' and '.join(sorted(labelled))}; give one", text)
-    if labelled:
-        return Verdict(labelled.pop(), _loose_reason(text))
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    if bare := known(first, words):
-        return Verdict(bare, _short(text.strip()))
+    prose, objects = _without_objects(_unquoted(text))
+    stated = [word for each in objects if (word := known(next((each[k] for k in _KEYS if k in each), None), words))]
+    found_words = {*stated[-1:], *_labelled(prose, words)} or _bare(prose, words)
+    if len(found_words) > 1:
+        raise Contradiction(f"two verdicts that differ, {' and '.join(sorted(found_words))}; give one", text)
+    if found_words:
+        return Verdict(found_words.pop(), _loose_reason(text))
     raise MalformedReply(f"no verdict; begin with one of {', '.join(words)}", text)
 
 
-def known(said: object, words: Mapping[str, tuple[str, ...]]) -> str | None:
-    """The table's word that `said` begins with; None if there is none, or if it offers a choice."""
+class Contradiction(MalformedReply):
+    """A reply gives two verdicts that differ; asked again and again so, the judge abstains."""
+
+
+def abstained(error: MalformedReply) -> Verdict | None:
+    """What a second reply that cannot be read counts as: one that contradicts itself abstains."""
+    return Verdict("ABSTAIN", f"it gave {error}") if isinstance(error, Contradiction) else None
+
+
+def _labelled(prose: str, words: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """Verdicts behind a label, but for those that are asked or only supposed."""
+    found = set()
+    for match in _LABELLED.finditer(prose):
+        before = prose[max(0, match.start() - 60) : match.start()]
+        supposed = _SUPPOSED.search(re.split(r"[.!?\n]", before)[-1])
+        word = None if supposed or match[1].rstrip(" .*_`)\"'").endswith("?") else known(match[1], words)
+        found |= {word} if word else set()
+    return found
+
+
+def _bare(prose: str, words: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """The words that the first and the last line are, or begin with."""
+    lines = [line for line in prose.splitlines() if any(map(str.isalnum, line))]
+    ends = dict.fromkeys([*lines[:1], *lines[-1:]])
+    return {word for line in ends if (word := known(line, words, strict=True)) is not None}
+
+
+def _unquoted(text: str) -> str:
+    """The reply without what it shows of others: quotation lines, fences of a prompt, quotes that hold a verdict."""
+    text = _SHOWN.sub(" ", _QUOTE_LINE.sub("", text))
+    text = _FENCE.sub(lambda m: m[0] if m.end() == len(text) else " ", text)
+    return _QUOTED.sub(lambda m: " " if _LABELLED.search(m[0]) else m[0], text)
+
+
+def _without_objects(text: str) -> tuple[str, list[Mapping[str, Any]]]:
+    """The prose of a reply, and the flat JSON objects in it that hold a verdict."""
+    objects: list[Mapping[str, Any]] = []
+
+    def taken(match: re.Match[str]) -> str:
+        try:
+            value = json.loads(match[0], strict=False)
+        except (ValueError, RecursionError):
+            return match[0]
+        if not isinstance(value, dict) or not any(key in value for key in _KEYS):
+            return match[0]
+        objects.append(value)
+        return " "
+
+    return _OBJECT.sub(taken, text), objects
+
+
+def known(said: object, words: Mapping[str, tuple[str, ...]], *, strict: bool = False) -> str | None:
+    """The table's word that `said` begins with; None if there is none, or if it offers a choice.
+
+    With `strict` a word of daily use ("no", "one", "true") counts only where nothing but punctuation follows.
+    """
     if isinstance(said, bool):
         said = "yes" if said else "no"
-    plain = _EDGE.sub("", unicodedata.normalize("NFKC", str(said or "")).casefold())
+    plain = _EDGE.sub("", unicodedata.normalize("NFKC", str(said or "")[:400]).casefold())
     plain = re.sub(r"\s+", " ", plain)
-    spellings = sorted(
-        ((s, word) for word, ss in words.items() for s in (*ss, word.casefold())), key=lambda p: -len(p[0])
-    )
-    for spelling, word in spellings:
-        if plain.startswith(spelling) and not re.match(r"\w", plain[len(spelling) :]):
-            rest = plain[len(spelling) :]
-            return None if re.match(r"\s*(?:/|\||\bor\b)", rest) else word
-        if plain.startswith(spelling) and not spelling.isascii():
+    for spelling, word in _spellings(tuple(words.items())):
+        if not plain.startswith(spelling):
+            continue
+        rest = plain[len(spelling) :]
+        if not spelling.isascii():
             return word
+        if not re.match(r"\w", rest):
+            loose = strict and spelling in _DAILY and re.match(r" ?\w", rest)
+            return None if loose or _NO_VERDICT.match(rest) else word
     return None
+
+
+@cache
+def _spellings(words: tuple[tuple[str, tuple[str, ...]], ...]) -> tuple[tuple[str, str], ...]:
+    """All spellings with their words, longest first."""
+    pairs = ((spelling, word) for word, others in words for spelling in (*others, word.casefold()))
+    return tuple(sorted(pairs, key=lambda pair: -len(pair[0])))
 
 
 def read_grades(text: str, count: int) -> tuple[tuple[float | None, str], ...]:
@@ -156,8 +234,11 @@ def read_grades(text: str, count: int) -> tuple[tuple[float | None, str], ...]:
     for item in items if isinstance(items, list) else []:
         number, word = (item.get("answer"), item.get("verdict")) if isinstance(item, Mapping) else (None, None)
         grade = known(word, dict.fromkeys(GRADES, ()))
-        if grade is not None and str(number).isdecimal():
-            found.setdefault(int(str(number)), (GRADES[grade], _short(str(item.get("reason") or ""))))
+        index = _index(number)
+        if grade is not None and index is not None:
+            given = (GRADES[grade], _short(str(item.get("reason") or "")))
+            # An answer that gets two grades has none.
+            found[index] = given if found.get(index, given)[0] == given[0] else (None, "two grades that differ")
     if not any(1 <= number <= count for number in found):
         raise MalformedReply(
             f'no verdicts; answer {{"verdicts": [...]}} with one entry for each of {count} answers', text
@@ -174,7 +255,7 @@ def read_ranking(text: str, count: int) -> tuple[tuple[int, ...], ...]:
     value = parse_json(text)
     items = value.get("ranking") if isinstance(value, Mapping) else value
     places = [item if isinstance(item, list) else [item] for item in items] if isinstance(items, list) else []
-    numbers = [[int(str(n)) for n in place if str(n).strip().isdecimal()] for place in places]
+    numbers = [[n for item in place if (n := _index(item)) is not None] for place in places]
     if sorted(_flat(numbers)) != list(range(1, count + 1)):
         raise MalformedReply(f"the ranking must hold each of the numbers 1 to {count} exactly once", text)
     return tuple(tuple(n - 1 for n in place) for place in numbers if place)
@@ -190,6 +271,12 @@ def beaten(places: Iterable[tuple[int, ...]]) -> dict[int, float]:
         shares |= dict.fromkeys(place, wins / (total - 1) if total > 1 else 0.5)
         above += len(place)
     return shares
+
+
+def _index(number: object) -> int | None:
+    """The number of an answer in a group, as a number or as text."""
+    text = str(number).strip() if isinstance(number, int | str) and not isinstance(number, bool) else ""
+    return int(text) if text.isdecimal() and len(text) < 6 else None
 
 
 def _flat(numbers: Iterable[Iterable[int]]) -> list[int]:

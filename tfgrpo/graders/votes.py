@@ -54,6 +54,8 @@ class Question(Generic[T]):
     read: Callable[[str], T]
     """Raises MalformedReply; such a reply is asked for once more with the fault quoted."""
     sampling: Sampling = Sampling()
+    otherwise: Callable[[MalformedReply], T | None] | None = None
+    """What a second reply that cannot be read stands for; None where it is a failure."""
 
 
 async def ask(asking: Asking, question: Question[T], attempts: Sequence[int]) -> list[T | Failure]:
@@ -79,11 +81,22 @@ async def _one(asking: Asking, question: Question[T], attempt: int) -> T | Failu
                 {"role": "user", "content": again},
             )
             second = await asking.backend.complete(replace(request, messages=(first, *said)))
-            return question.read(second.text)
+            return _second(question, second.text)
     except EndpointError:
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:
         return failure_of(error)
+
+
+def _second(question: Question[T], text: str) -> T:
+    """The reply to the repeated question."""
+    try:
+        return question.read(text)
+    except MalformedReply as error:
+        meant = question.otherwise(error) if question.otherwise else None
+        if meant is None:
+            raise
+        return meant
 
 
 def sampling(config: GraderConfig) -> Sampling:
