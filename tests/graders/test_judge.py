@@ -77,6 +77,15 @@ async def test_an_unreadable_reply_is_asked_for_once_more():
     assert (score.value, score.failure.kind) == (None, FailureKind.MALFORMED)
 
 
+async def test_a_judge_that_contradicts_itself_twice_abstains():
+    """Two verdicts that differ are asked for again; given again they are an abstention and no failure."""
+    torn = "Verdict: CORRECT\nNo: verdict: INCORRECT"
+    judge, backend = armed([torn, torn])
+    (score,) = await judge(PROBLEM, group("x"))
+    assert (score.value, score.failure, len(backend.requests)) == (None, None, 2)
+    assert score.why.startswith("the judge abstained: it gave two verdicts that differ")
+
+
 async def test_a_failed_call_costs_one_answer_its_score():
     """A provider failure leaves that answer unscored with its kind; the others keep theirs."""
     judge, _ = armed([ProviderError("overloaded"), verdict("CORRECT")])
