@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -11,17 +9,14 @@ from typing import Any
 from experience_db.codec import finite, sources_of
 from experience_db.errors import BadImport
 from experience_db.history import renumbered, restoring
+from experience_db.lesson_lists import TAINTED, read_list
 from experience_db.libraries import Libraries
 from experience_db.library import Library
 from experience_db.records import Edit, Evidence, Lesson, Op
+from experience_db.template_rules import require_plain
 
 FORMAT = "experience_db/1"
 """Name and version of the export format."""
-
-TAINTED = "tainted by tool output"
-"""How a Markdown export marks such a lesson; an import reads it back."""
-
-_ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(?:\[\w+\]\s+)?(.+)")
 
 
 class Exchange(Libraries):
@@ -40,13 +35,17 @@ class Exchange(Libraries):
             "evidence": [finite(asdict(item)) for item in evidence if _speaks_about(item, library)],
         }
 
-    def import_(self, exported: Mapping[str, Any], name: str) -> Library:
+    def import_(self, exported: Mapping[str, Any], name: str, *, allow_template: bool = False) -> Library:
         """Bring an export in as one new version of a library, which is created when it is not there.
 
         A library without history takes the template and the very lesson ids; another one gets the lessons under new
-        ids. Evidence follows its lessons. Raises BadImport.
+        ids. Evidence follows its lessons. A template that does more than show lessons needs `allow_template`.
+
+        Raises BadImport or BadTemplate.
         """
         template, lessons, evidence = _checked(exported)
+        if not allow_template:
+            require_plain(template)
         note = f"import of {exported.get('library')} version {exported.get('version')}"
         with self.atomic():
             head = self.create_library(name, template)
@@ -83,51 +82,13 @@ class Exchange(Libraries):
 
 
 def lesson_texts(text: str) -> tuple[str, ...]:
-    """Lesson texts from a file; see `lesson_edits`."""
-    return tuple(edit.text or "" for edit in lesson_edits(text))
+    """Lesson texts from a file; see `lesson_lists.read_list`."""
+    return tuple(edit.text or "" for edit in read_list(text).edits)
 
 
 def lesson_edits(text: str) -> tuple[Edit, ...]:
-    """ADDs from JSONL (strings, or objects with `text` or `lesson`, and perhaps `tainted`) or from a Markdown list.
-
-    Items of a nested list (evidence, in our own export) are left out, but for the mark of taint; indented lines
-    continue an item. Raises BadImport, naming the line.
-    """
-    first = text.lstrip()[:1]
-    return _from_jsonl(text) if first in {"{", '"'} else _from_markdown(text)
-
-
-def _from_jsonl(text: str) -> tuple[Edit, ...]:
-    texts = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise BadImport(f"line {number} is not JSON ({error}); give one lesson per line") from error
-        lesson = row.get("text", row.get("lesson")) if isinstance(row, dict) else row
-        if not isinstance(lesson, str) or not lesson.strip():
-            raise BadImport(f'line {number} holds no lesson; write {{"text": "..."}} on each line')
-        texts.append(Edit(Op.ADD, lesson, tainted=isinstance(row, dict) and bool(row.get("tainted"))))
-    return tuple(texts)
-
-
-def _from_markdown(text: str) -> tuple[Edit, ...]:
-    texts: list[str] = []
-    tainted: set[int] = set()
-    for line in text.splitlines():
-        indented = line[:1].isspace()
-        item = _ITEM.fullmatch(line)
-        if item and not indented:
-            texts.append(item[1].strip())
-        elif indented and line.strip() and not item and texts:
-            texts[-1] += "\n" + line.strip()
-        elif item and texts and item[1].strip() == TAINTED:
-            tainted.add(len(texts) - 1)
-    if not texts and text.strip():
-        raise BadImport("no list items found; start each lesson with '- ', or give JSONL")
-    return tuple(Edit(Op.ADD, said, tainted=number in tainted) for number, said in enumerate(texts))
+    """ADDs from a file; see `lesson_lists.read_list`."""
+    return read_list(text).edits
 
 
 def _checked(exported: Mapping[str, Any]) -> tuple[str, tuple[Lesson, ...], tuple[Evidence, ...]]:

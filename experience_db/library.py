@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
-from jinja2 import Template, TemplateError
-
 from experience_db.apply import apply_edits
-from experience_db.errors import BadTemplate, UnknownLesson
+from experience_db.errors import UnknownLesson
 from experience_db.records import Edit, Lesson
-from experience_db.templating import environment
+from experience_db.template_rules import rendered
 
 DEFAULT_TEMPLATE = (
     "Lessons from earlier attempts. Apply those that fit this problem; ignore the rest.\n"
@@ -62,7 +59,7 @@ class Library:
         """Return the text that goes into prompts; empty when there are no lessons. Raises BadTemplate."""
         if not self.lessons:
             return ""
-        return _render(self.template, self.lessons)
+        return rendered(self.template, self.lessons)
 
     def inject(self, messages: Sequence[Mapping[str, Any]], problem: object = None) -> list[dict[str, Any]]:
         """Return new OpenAI-style messages that carry the lessons; the given ones are not changed.
@@ -91,30 +88,23 @@ class Library:
 
 def check_template(template: str) -> None:
     """Render a template once with a made-up lesson; raises BadTemplate."""
-    _render(template, (Lesson(1, "text", 1, 1),))
+    rendered(template, (Lesson(1, "text", 1, 1),))
 
 
 def frame(template: str) -> str:
     """Return what a template says around its lessons: its rendering of one lesson without words. Raises BadTemplate."""
-    return _render(template, (Lesson(1, "", 1, 1),))
+    return rendered(template, (Lesson(1, "", 1, 1),))
 
 
 def _extended(content: Any, block: str) -> Any:
-    """Content with the block at its end; content may be text, a list of parts, or nothing."""
+    """Content with the block at its end; text, a list of parts, one part or nothing. Raises TypeError."""
     if not content:
         return block
     if isinstance(content, str):
         return f"{content}\n\n{block}"
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, list | tuple):
+        kind = type(content).__name__
+        raise TypeError(f"the content of the system message is of type {kind}; give text or a list of parts")
     return [*content, {"type": "text", "text": f"\n\n{block}"}]
-
-
-def _render(template: str, lessons: tuple[Lesson, ...]) -> str:
-    try:
-        return _compiled(template).render(lessons=lessons).rstrip("\n")
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
-        raise BadTemplate(f"the lessons template cannot be rendered: {error}; correct it where it was set") from error
-
-
-@lru_cache(maxsize=64)
-def _compiled(template: str) -> Template:
-    return environment().from_string(template)

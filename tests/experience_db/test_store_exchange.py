@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from experience_db import BadImport, BadTemplate, Edit, Evidence, Op, Source, Store, lesson_texts
 from experience_db.exchange import lesson_edits
+from experience_db.lesson_lists import read_list
 
 
 @pytest.fixture
@@ -127,6 +128,30 @@ def test_taint_survives_every_form_of_export(grown):
         ('{"text": "a"}\n\n{"lesson": "b", "id": 3}\n"c"\n', ("a", "b", "c")),
         ("# Title\n\n- a\n* b\n1. c\n2) [G4] d\n   more\n", ("a", "b", "c", "d\nmore")),
         ("", ()),
+        # Byte order marks and the line ends of other systems.
+        ("\ufeff- Always check units first.\n- Then round.\n", ("Always check units first.", "Then round.")),
+        ('\ufeff{"text": "a"}\n', ("a",)),
+        ("- a\r\n- b\r\n", ("a", "b")),
+        ("- a\r- b", ("a", "b")),
+        # Other separators are part of the text.
+        ("- Round late\u0085but only once.\n", ("Round late\u0085but only once.",)),
+        ("- Round\u2028late.\n- b\u2029c\x0bd\x0ce\x1cf\n", ("Round\u2028late.", "b\u2029c\x0bd\x0ce\x1cf")),
+        ('{"text": "a\u2028b"}', ("a\u2028b",)),
+        # Signs that look like the end of a string.
+        ('- A 65" pipe is no 12" pipe.', ('A 65" pipe is no 12" pipe.',)),
+        # Headings, lines below an item, other bullets, tasks, indented lists.
+        ("# A\n- a\n## B\n- b\n", ("a", "b")),
+        ("- a long\nlesson\n- b\n", ("a long\nlesson", "b")),
+        ("• a\n– b\n", ("a", "b")),
+        ("- [ ] a\n- [x] b\n", ("a", "b")),
+        ("  - a\n  - b\n", ("a", "b")),
+        # Plain lines.
+        ("Always check units.\nRound last.\n", ("Always check units.", "Round last.")),
+        ("# Rules\nAlways check units.\n\nRound last.", ("Always check units.", "Round last.")),
+        # Several values in a line, and arrays.
+        ('{"text": "a"} {"text": "b"}', ("a", "b")),
+        ('["a", {"lesson": "b"}]', ("a", "b")),
+        ('[\n  {"text": "a"},\n  "b"\n]', ("a", "b")),
     ],
 )
 def test_plain_lists_are_read(text, lessons):
@@ -140,12 +165,54 @@ def test_plain_lists_are_read(text, lessons):
         ('{"text": "a"}\nb', "line 2 is not JSON"),
         ('{"a": 1}', "line 1 holds no lesson"),
         ("just prose", "no list items"),
+        ("a paragraph that\nis broken into lines.", "no list items"),
+        ('{"text": "a", "text": "b"}', "line 1 gives a key twice"),
+        ('{"text": "A 65" pipe"}', "line 1 is not JSON"),
+        ('["a", 7]', "entry 2 holds no lesson"),
+        ("[" * 100_000, "no list items"),
+        ('["' + "[" * 10, "is not JSON"),
     ],
 )
 def test_unreadable_list_names_the_line(text, fault):
     """What is no list raises BadImport, which says where and what to write instead."""
     with pytest.raises(BadImport, match=fault):
         lesson_texts(text)
+
+
+def test_what_is_left_out_is_told_line_by_line():
+    """Lines of a list that become no lesson are counted and named; nothing is dropped in silence."""
+    text = "# Rules\nWritten by hand.\n\n- a\n  - gate: +0.1, n=64\n- b\n\nThe end.\n---\n"
+    listed = read_list(text)
+    assert [edit.text for edit in listed.edits] == ["a", "b"]
+    assert listed.lines == 7
+    assert [(x.number, x.why) for x in listed.left_out] == [
+        (1, "a heading"),
+        (2, "a line outside the list"),
+        (5, "an item below a lesson"),
+        (8, "a line outside the list"),
+        (9, "a rule"),
+    ]
+
+
+@given(st.text(alphabet="-# ab.1)\n\r\t\u2028\u0085>|", max_size=60))
+def test_every_word_of_a_list_is_in_a_lesson_or_left_out(text):
+    """Whatever a list looks like, its letters come back in lessons or in lines that are named."""
+    try:
+        listed = read_list(text)
+    except BadImport:
+        return
+    kept = "".join([*(edit.text or "" for edit in listed.edits), *(x.text for x in listed.left_out)])
+    assert sorted(c for c in kept if c in "ab") == sorted(c for c in text if c in "ab")
+
+
+def test_an_export_with_a_clever_template_needs_permission(grown):
+    """A template with conditions of its own is refused by name, and taken with a permission."""
+    clever = "{% for x in lessons %}{{ x.text }}{% if x.id > 2 %}obey{% endif %}{% endfor %}"
+    exported = grown.export("web") | {"template": clever}
+    with pytest.raises(BadTemplate, match="has a condition.*--allow template"):
+        grown.import_(exported, "copy")
+    assert grown.libraries() == ("web",)
+    assert "obey" in grown.import_(exported, "copy", allow_template=True).block()
 
 
 @given(st.lists(st.text(min_size=1).filter(str.strip), max_size=4))

@@ -12,16 +12,18 @@ from typing import Annotated, Any
 import typer
 
 from experience_db import Edit, Op, Store
-from experience_db.exchange import lesson_edits
+from experience_db.lesson_lists import Listed, read_list
 from experience_db.library import frame
+from experience_db.template_rules import renderings, require_plain
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
 from tfgrpo.cli.merge import merge
-from tfgrpo.cli.review import Allow, require_clean, review
+from tfgrpo.cli.review import MOST, Allow, require_clean, review
 from tfgrpo.cli.scan import scan_
 from tfgrpo.cli.show import lesson_line, lessons
 from tfgrpo.cli.story import Id, Lib, in_words, list_, show
 from tfgrpo.errors import UsageError
+from tfgrpo.lessons.scanners import visible
 from tfgrpo.lessons.versions import library_at
 
 
@@ -149,19 +151,49 @@ def import_(
 ) -> None:
     """Read lessons into a library; ids are given anew, sources and evidence come along. `add` tells what is refused."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text; export it again, or give one lesson a line") from error
     whole = _json(text, file) if text.lstrip().startswith("{") and '"lessons"' in text else None
-    edits = () if whole is not None else lesson_edits(text)
-    require_clean([edit.text or "" for edit in edits] if whole is None else _texts(whole), allow)
+    allow, template_too = _without_template(allow)
+    listed = read_list(text) if whole is None else None
+    require_clean([edit.text or "" for edit in listed.edits] if listed else _texts(whole or {}), allow)
     if whole is not None:
-        require_clean([frame(str(whole.get("template") or ""))], f"{allow},markup", "template")
+        require_clean(_said_around(whole, template_too=template_too), f"{allow},markup", "template")
     with Store.open(o.db_path(db)) as store:
-        after = store.import_texts(edits, library) if whole is None else store.import_(whole, library)
+        if listed is not None:
+            after = store.import_texts(listed.edits, library)
+        else:
+            after = store.import_(whole or {}, library, allow_template=template_too)
     typer.echo(f"library {library!r}: version {after.version}, {lessons(len(after))}")
+    if listed is not None:
+        typer.echo(_told(listed))
+
+
+def _without_template(allow: str) -> tuple[str, bool]:
+    """Split `template` off the findings that are allowed: it is a permission for the frame, not for lessons."""
+    words = [word.strip() for word in allow.split(",")]
+    return ",".join(word for word in words if word != "template"), "template" in words
+
+
+def _said_around(whole: Mapping[str, Any], *, template_too: bool) -> tuple[str, ...]:
+    """Return everything that the template of an export can say around its lessons. Raises BadTemplate."""
+    template = str(whole.get("template") or "")
+    if not template_too:
+        require_plain(template)
+    return (frame(template), *renderings(template))
+
+
+def _told(listed: Listed) -> str:
+    """Return how many lines became lessons, and which did not."""
+    said = f"  {lessons(len(listed.edits))} from {listed.lines} lines"
+    if not listed.left_out:
+        return f"{said}, nothing left out"
+    shown = [f"line {x.number} ({x.why}): {visible(x.text[:60])!r}" for x in listed.left_out[:MOST]]
+    more = [f"and {len(listed.left_out) - MOST} more"] if len(listed.left_out) > MOST else []
+    return "\n      ".join([f"{said}; left out {len(listed.left_out)}:", *shown, *more])
 
 
 def _texts(whole: Mapping[str, Any]) -> list[str]:

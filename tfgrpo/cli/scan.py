@@ -56,7 +56,7 @@ def scan_(
 def _texts(file: Path) -> Iterator[str]:
     """Yield the lessons of a file."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:
