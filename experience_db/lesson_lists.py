@@ -47,8 +47,8 @@ def read_list(text: str) -> Listed:
 
     JSON is taken value by value: strings, or objects with `text` or `lesson` (and perhaps `tainted`), one a line,
     several a line, or in one array. Else the items of a Markdown list, at the depth of the first one; indented lines
-    and lines right below continue an item. Without any item each line is a lesson, where all of them are sentences. Only
-    line feeds and carriage returns end a line: other separators are part of the text.
+    and lines right below continue an item. Without any item each line is a lesson, where all of them are sentences.
+    Only line feeds and carriage returns end a line: other separators are part of the text.
 
     Raises:
         BadImport: a line that is not JSON among JSON, or no list at all; it names the line.

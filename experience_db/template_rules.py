@@ -55,12 +55,12 @@ def rendered(template: str, lessons: Sequence[object]) -> str:
         for piece in _compiled(template).generate(lessons=lessons, budget_=[MOST_STEPS]):
             room -= len(piece)
             if room < 0:
-                raise BadTemplate(_words(f"it makes more than {MOST_CHARACTERS:,} characters"))
+                break
             pieces.append(piece)
-    except BadTemplate:
-        raise
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, RecursionError) as error:
         raise BadTemplate(_words(error)) from error
+    if room < 0:
+        raise BadTemplate(_words(f"it makes more than {MOST_CHARACTERS:,} characters"))
     return "".join(pieces).rstrip("\n")
 
 
@@ -193,6 +193,6 @@ def _words(why: object) -> str:
 
 def _needs(why: str) -> str:
     return (
-        f"the lessons template does more than show lessons: {why}; look at it, then allow it with `--allow template`, or "
-        "bring in the lessons alone"
+        f"the lessons template does more than show lessons: {why}; look at it, then allow it with `--allow template`, "
+        "or bring in the lessons alone"
     )

@@ -209,7 +209,7 @@ def test_an_export_with_a_clever_template_needs_permission(grown):
     """A template with conditions of its own is refused by name, and taken with a permission."""
     clever = "{% for x in lessons %}{{ x.text }}{% if x.id > 2 %}obey{% endif %}{% endfor %}"
     exported = grown.export("web") | {"template": clever}
-    with pytest.raises(BadTemplate, match="has a condition.*--allow template"):
+    with pytest.raises(BadTemplate, match=r"its line 1 uses Compare.*--allow template"):
         grown.import_(exported, "copy")
     assert grown.libraries() == ("web",)
     assert "obey" in grown.import_(exported, "copy", allow_template=True).block()
