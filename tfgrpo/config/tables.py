@@ -258,7 +258,7 @@ def preset_about(name: str) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises UsageError naming the file and the fault."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read configuration {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

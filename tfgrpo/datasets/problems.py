@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tfgrpo.datasets.chats import REFERENCES, asked, chat_column, is_chat
 from tfgrpo.datasets.named import NAMED_SETS, NamedSet, complaint
 from tfgrpo.datasets.overlap import words_of
 from tfgrpo.datasets.rows import file_rows, hub_rows, json_kind
@@ -148,6 +151,8 @@ def _problems(
     answer_after: str = "",
 ) -> tuple[Problem, ...]:
     """All rows as problems with unique ids."""
+    rows = list(rows)
+    _require_columns([row for _, row in rows if isinstance(row, Mapping)], fields, source)
     problems = []
     seen: dict[str, str] = {}
     for where, row in rows:
@@ -163,21 +168,30 @@ def _problems(
     return tuple(problems)
 
 
+def _require_columns(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str], source: str) -> None:
+    """Refuse a mapping to a column that no row has; a question that is missing is told with its row."""
+    for key, column in fields.items():
+        if key == "question" or not rows or any(_pick(row, column) is not None for row in rows):
+            continue
+        names = list(dict.fromkeys(str(name) for row in rows[:100] for name in row))
+        near = difflib.get_close_matches(column, names, 1, 0.6)
+        meant = f"; did you mean --field {key}={near[0]}?" if near else f"; give one of them: --field {key}=COLUMN"
+        raise UsageError(
+            f"--field {key}={column}: {source} has no column {column!r}, but {', '.join(names[:12])}{meant}"
+        )
+
+
 def _problem(where: str, row: object, fields: Mapping[str, str], answer_after: str) -> Problem:
     """One row as a problem."""
     if not isinstance(row, Mapping):
         raise BadRow(f"{where}: {type(row).__name__}, not a Problem or a mapping")
-    question_key = fields.get("question") or next((key for key in _QUESTION_KEYS if key in row), "question")
-    question = _pick(row, question_key)
-    if question is None:
-        has = ", ".join(map(repr, list(row)[:8])) or "no keys"
-        raise BadRow(f"{where}: no {question_key!r}; the row has {has} (map another with --field question=NAME)")
-    if not isinstance(question, str):
-        raise BadRow(f"{where}: {question_key!r} is {json_kind(question)}; a question must be a string")
-    if not question.strip():
-        raise BadRow(f"{where}: {question_key!r} is empty")
+    question_key, question, replied = _question(where, row, fields)
     answer_key, id_key, metadata_key = (fields.get(key, key) for key in _KEYS[1:])
-    answer = _text(where, answer_key, _pick(row, answer_key))
+    chat = replied is not None or question_key == chat_column(row)
+    if chat and "answer" not in fields:
+        answer_key = next((key for key in REFERENCES if _pick(row, key) is not None), answer_key)
+    answer = _text(where, answer_key, _reference(_pick(row, answer_key)) if chat else _pick(row, answer_key))
+    answer = replied if answer is None and "answer" not in fields else answer
     if answer is not None and answer_after in answer and answer_after:
         answer = answer.rpartition(answer_after)[2].strip().replace(",", "")
     metadata = _pick(row, metadata_key)
@@ -189,20 +203,63 @@ def _problem(where: str, row: object, fields: Mapping[str, str], answer_after: s
     return Problem(id, question, answer, {**extra, **(metadata or {})})
 
 
+def _question(where: str, row: Mapping[str, Any], fields: Mapping[str, str]) -> tuple[str, str, str | None]:
+    """Return the column that holds the question, the question, and the reply that ends a conversation."""
+    key = fields.get("question") or next(
+        (key for key in _QUESTION_KEYS if row.get(key) is not None), chat_column(row) or "question"
+    )
+    question = _pick(row, key)
+    if question is None:
+        has = ", ".join(map(repr, list(row)[:8])) or "no keys"
+        raise BadRow(f"{where}: no {key!r}; the row has {has}{_nearest(key, row)}")
+    replied = None
+    if is_chat(question):
+        question, replied = asked(question)
+    if not isinstance(question, str):
+        raise BadRow(f"{where}: {key!r} is {json_kind(question)}; a question must be a string, or a list of messages")
+    if not question.strip():
+        raise BadRow(f"{where}: {key!r} is empty")
+    return key, question, replied
+
+
+def _nearest(key: str, row: Mapping[str, Any]) -> str:
+    """The end of a message about a column that is not there: the one that was probably meant."""
+    near = difflib.get_close_matches(key, [str(name) for name in row], 1, 0.6)
+    meant = near[0] if near else "NAME"
+    return f" ({'did you mean' if near else 'map another with'} --field question={meant}{'?' if near else ''})"
+
+
+def _reference(value: Any) -> Any:
+    """The reference of a conversation: the text of a reply, or the only one of a list."""
+    if is_chat(value):
+        return asked(value)[1]
+    if isinstance(value, list) and len(value) == 1:
+        return value[0]
+    return value
+
+
+STEP = re.compile(r"\.|\[(-?\d+)\]")
+
+
 def _pick(row: Mapping[str, Any], key: str) -> Any:
-    """The value of a column, or of a path of keys with dots; None if it is not there."""
+    """The value of a column, or of a path with dots and places in lists: `messages.-1.content`, `prompt[0].content`."""
     if key in row:
         return row[key]
     value: Any = row
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    for part in filter(None, STEP.split(key)):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and part.lstrip("-").isdecimal() and -len(value) <= int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
     return value
 
 
 def _text(where: str, key: str, value: Any) -> str | None:
-    """A string, or a number exactly as it was written; nothing and "" are None."""
+    """A string, or a number exactly as it was written; nothing and white space are None."""
     if value is None or isinstance(value, str):
-        return value or None
+        return value if value and value.strip() else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadRow(f"{where}: {key!r} is {json_kind(value)}; write it as a string")
     return str(value)
