@@ -154,7 +154,10 @@ def test_a_folder_is_all_its_files_by_name(tmp_path: Path):
 @pytest.mark.parametrize("name", ["semicolon.csv", "array.json", "a.ndjson"])
 def test_standard_input_is_read(name: str):
     """What it holds is seen by its first line."""
-    code = "import json\nfrom tfgrpo.datasets import load\nfor _ in 1, 2: print(json.dumps([p.question for p in load('-')]))"
+    code = (
+        "import json\nfrom tfgrpo.datasets import load\n"
+        "for _ in 1, 2: print(json.dumps([p.question for p in load('-')]))"
+    )
     ran = subprocess.run([sys.executable, "-c", code], input=TEXTS[name], capture_output=True, check=True)
     assert [json.loads(line) for line in ran.stdout.splitlines()] == [[question for question, _ in ROWS]] * 2
 
