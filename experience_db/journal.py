@@ -60,6 +60,25 @@ class Journal:
         """Inside, `put` raises StoreBusy at once instead of waiting; see `Database.hurried`."""
         return self._store.hurried()
 
+    def forget(self, key: str) -> None:
+        """Drop a record that cannot be used; what its call cost is then counted when it is made again."""
+        self._store._write("DELETE FROM calls WHERE key = ?", key)
+
+    def spent(self, run: str, role: str | None = None) -> tuple[int, int, float]:
+        """Calls, tokens and US dollars that a run used up, tries in vain included; agents and tools pay their own.
+
+        A record whose request names `calls` stands for so many. With `role`, those of that role alone.
+        """
+        row = self._store._row(
+            "SELECT coalesce(sum(coalesce(json_extract(request, '$.calls'), 1)), 0),"
+            " coalesce(sum(prompt_tokens + completion_tokens), 0), coalesce(sum(usd), 0.0) FROM calls"
+            " WHERE run = ?1 AND model NOT LIKE 'agent:%' AND model NOT LIKE 'tool:%'"
+            " AND (?2 IS NULL OR role = ?2 OR role = 'failed:' || ?2)",
+            run,
+            role,
+        )
+        return (int(row[0]), int(row[1]), float(row[2])) if row else (0, 0, 0.0)
+
     def put_many(self, calls: Iterable[Call]) -> int:
         """Record many calls in one transaction; returns how many were new."""
         with self._store.atomic():

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from experience_db import Library, Store
 from experience_db.codec import finite
 from tfgrpo import build, search
 from tfgrpo import config as configuration
-from tfgrpo.backends.metered import total
+from tfgrpo.backends.metered import told, total
 from tfgrpo.build import Components
 from tfgrpo.datasets import exposure, learning_and_heldout, limited, problems_from
 from tfgrpo.environments import Agent
@@ -223,7 +223,7 @@ async def evaluate(
                 "model": wanted.model,
                 **measure.summary(main, k, config.seed),
                 "controls": table,
-                "usage": asdict(total(parts.models.tally)),
+                "usage": told(total(parts.models.tally)),
                 "seconds": round(time.monotonic() - began, 3),
             }
         )

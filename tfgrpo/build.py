@@ -122,7 +122,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     likelihood = likelihood_of(config, models, actor.environment, stack)
     stack.enter_context(store.claim(setup.library, f"run {run}"))
     begun = start_run(store, run, setup, mark, learning, heldout, prompts.source("lessons"))
-    charge_earlier_calls(models.ledger, store, run)
+    charge_earlier_calls(models.ledger, models.tally, store, run)
     return Run(
         id=run,
         name=setup.run or run,

@@ -17,7 +17,7 @@ TfgrpoError
 
 from __future__ import annotations
 
-from tfgrpo.types import Failure, FailureKind
+from tfgrpo.types import Failure, FailureKind, Usage
 
 
 class TfgrpoError(Exception):
@@ -51,9 +51,13 @@ class TemplateError(UsageError):
 class ProviderError(TfgrpoError, RuntimeError):
     """A model call failed for good: after retries, or because retrying cannot help."""
 
-    def __init__(self, message: str, kind: FailureKind = FailureKind.PROVIDER) -> None:
+    def __init__(self, message: str, kind: FailureKind = FailureKind.PROVIDER, *, status: int | None = None) -> None:
         super().__init__(message)
         self.failure = Failure(kind, message)
+        self.status = status
+        """The HTTP status, where there was one."""
+        self.usage = Usage()
+        """What the failed call consumed all the same."""
 
 
 class EndpointError(ProviderError):

@@ -83,6 +83,8 @@ class Usage:
     """Part of `prompt_tokens` that the endpoint served from its prefix cache."""
     usd: float | None = 0.0
     """Money; None when any part has no known price. Unknown is never zero."""
+    estimated_tokens: int = 0
+    """Part of both counts that was counted here, by the length of the texts: the endpoint's own could not be had."""
 
     def __add__(self, other: Usage) -> Usage:
         """Sum of both; unknown money stays unknown."""
@@ -92,6 +94,7 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.cached_tokens + other.cached_tokens,
             usd,
+            self.estimated_tokens + other.estimated_tokens,
         )
 
 
@@ -101,7 +104,7 @@ class Reply:
 
     text: str
     finish_reason: str = "stop"
-    """`stop`, `length`, `tool_calls` or what the endpoint calls it."""
+    """`stop`, `length`, `tool_calls` or `refusal`; whatever else an endpoint says is a failure."""
     usage: Usage = Usage()
     reasoning: str | None = None
     """Reasoning content, where the endpoint returns it apart from the answer."""

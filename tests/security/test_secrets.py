@@ -250,7 +250,7 @@ def test_a_key_under_any_name_is_hidden(keys, telltale, monkeypatch):
     settings: dict[str, Any] = {"heldout": 0, "gate": "open", "epochs": 1, "db": keys / "x.db", "overrides": [way]}
     result = tfgrpo.learn_sync(world.rows(2), model="openai/m", grader="math", **settings)
     assert telltale.headers[0]["Authorization"] == "Bearer MARKED-under-another-name"
-    assert MARK not in str(result.steps)
+    assert MARK in str(result.steps[0].groups_P[0].rollouts_G[0].answer)  # what is graded is never rewritten
     assert leaks(keys) == []
 
 
@@ -296,7 +296,7 @@ def test_secrets_are_known_by_the_names_of_their_variables(keys, monkeypatch):
     monkeypatch.setenv("SORT_KEY", "name")
     monkeypatch.setenv("KEYBOARD", "MARKED-layout")
     found = configuration.secrets("https://someone:MARKEDpassword@host/v1?api-version=20240101&sig=MARKEDsignature")
-    assert {*KEYS.values(), "MARKEDpassword", "MARKEDsignature", "someone"} <= set(found)
+    assert {*KEYS.values(), "MARKEDpassword", "MARKEDsignature", "someone:MARKEDpassword"} <= set(found)
     assert not {"name", "MARKED-layout", "20240101"} & set(found)
 
 

@@ -1,7 +1,8 @@
 """What one model at one endpoint accepts, found out once and remembered.
 
 Structured replies go down a ladder (json_schema, json_object, prompt only) and parameters a model rejects by name are
-left out or renamed. Each step costs one 400, for the first call that meets it.
+left out or renamed: by the field that the vendor names, by its code, or by the sense of its words. Each step costs one
+refusal, for the first call that meets it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from tfgrpo.backends.complaints import Complaint
 
 
 class SchemaMode(StrEnum):
@@ -26,17 +29,49 @@ class SchemaMode(StrEnum):
 
 
 LADDER = tuple(SchemaMode)
-MAY_GO = ("temperature", "top_p", "seed", "return_token_ids")
-"""Settings without which a call still asks the same question."""
-ABOUT_SCHEMA = re.compile(
-    r"response_format|json.?schema|json.?object|json.?mode|structured.?output|guided|grammar|word 'json'", re.IGNORECASE
-)
-ABOUT_LENGTH = re.compile(r"context.?(length|window)|too long|too large|maximum", re.IGNORECASE)
-UNSUPPORTED = re.compile(
-    r"unsupported|n[o']t support|unrecognized|unknown|unexpected|not permitted|not allowed|extra (inputs?|fields?)"
-    r"|deprecated|only the default|not available",
+NAMES: Mapping[str, re.Pattern[str]] = {
+    name: re.compile(pattern, re.IGNORECASE)
+    for name, pattern in {
+        "top_p": r"\btop[_\- ]?p\b|\bnucleus\b",
+        "temperature": r"\btemperature\b",
+        "seed": r"\bseed\b|\brandom[_ ]?seed\b",
+        "stop": r"[`'\"]stop[`'\"]|\bstop[_ ]?(words?|tokens?|sequences?|strings?)\b"
+        r"|\b(parameter|field|argument):? stop\b|^stop\b",
+        "return_token_ids": r"\breturn_token_ids\b",
+        "max_tokens": r"\bmax_tokens\b",
+    }.items()
+}
+"""Settings without which a call still asks the same question (`max_tokens` has another name), and what vendors call
+them. Where two are named, the first one here goes."""
+SYSTEM = re.compile(
+    r"\b(system|developer)\b.{0,20}\b(role|messages?|prompts?|instructions?)\b"
+    r"|\b(role|message|instruction)s?\b.{0,20}\b(system|developer)\b|roles must alternate",
     re.IGNORECASE,
 )
+ABOUT_SCHEMA = re.compile(
+    r"response_format|response_mime_type|responseSchema|json.?schema|json.?object|json.?mode|structured.?output|guided"
+    r"|grammar|word 'json'",
+    re.IGNORECASE,
+)
+ABOUT_LENGTH = re.compile(r"context.?(length|window)|too long|too large|maximum", re.IGNORECASE)
+REFUSAL = re.compile(
+    "|".join(
+        (
+            r"n[o'\u2019]t (currently )?(support|allow|accept|permit|enabled|available|implement|compatible)",
+            r"unsupported",
+            r"n[o'\u2019]t (currently )?recogni[sz]ed|not permitted|unrecogni[sz]ed|unknown|unexpected|deprecated",
+            r"cannot (both )?be (specified|used|set|combined|provided)|can(no|')t (use|set|specify)|no longer",
+            r"not both|mutually exclusive|only one of|use only one|extra (inputs?|fields?)|only the default|is fixed",
+            r"only (the value )?`?\d[\d.]*`? is (allowed|supported|accepted)|only supports?|only accepts?|disabled",
+            r"must (be|equal) (exactly )?`?1(\.0+)?`?( |\.|,|$)|roles must alternate|does not exist|cannot find field",
+            r"no such (field|parameter)|(invalid|not a valid) (parameter|argument|field)",
+            r"(none|null) (is not|was given|not)|got none|should be a valid (integer|number)",
+        )
+    ),
+    re.IGNORECASE,
+)
+"""How vendors say that a setting is not taken. That a value is out of range is another matter: it is the user's."""
+CODES = re.compile(r"unsupported|unknown|unrecogni[sz]ed|extra_forbidden|not_supported|unexpected")
 
 
 @dataclass(slots=True)
@@ -46,31 +81,53 @@ class Dialect:
     schema_mode: SchemaMode = SchemaMode.JSON_SCHEMA
     schema_settled: bool = False
     """True once a call with a schema was answered."""
+    schema_faults: int = 0
+    """Server errors that calls with the present form of a schema met before any was answered."""
     dropped: set[str] = field(default_factory=set)
     limit_name: str = "max_tokens"
+    system_in_user: bool = False
+    """Whether what is for the system role goes into the first user turn."""
+    counts_first_only: bool = False
+    """Whether the usage of a request for several choices counts the completion of the first alone."""
     told: set[str] = field(default_factory=set)
     probe: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one call that tries a schema while nothing is settled, so that one 400 decides for all."""
 
-    def learn(self, sent: Mapping[str, Any], detail: str) -> str:
-        """Draw the conclusion from a 400 and return it in words; empty when the 400 is not about a setting.
+    def learn(self, sent: Mapping[str, Any], said: Complaint) -> str:
+        """Draw the conclusion from a refusal and return it in words; empty when it is not about a setting.
 
         Args:
             sent: the body that was refused; another call may have drawn the conclusion meanwhile.
-            detail: what the endpoint said.
+            said: what the endpoint said.
         """
-        if "response_format" in sent and ABOUT_SCHEMA.search(detail):
+        detail, param = said.said, said.param.rpartition("body.")[2]
+        if "response_format" in sent and (ABOUT_SCHEMA.search(detail) or param.startswith("response_format")):
             return self._step_down(SchemaMode(sent["response_format"]["type"]))
-        if ABOUT_LENGTH.search(detail) or not UNSUPPORTED.search(detail):
+        if ABOUT_LENGTH.search(detail) or not (REFUSAL.search(detail) or CODES.search(said.code)):
             return ""
-        if "max_tokens" in sent and re.search(r"\bmax_tokens\b", detail):
-            self.limit_name = "max_completion_tokens"
-            return "max_tokens is sent as max_completion_tokens"
-        for name in MAY_GO:
-            if name in sent and re.search(rf"\b{name}\b", detail):
-                self.dropped.add(name)
-                return f"{name} is not sent"
+        if param in NAMES and param in sent:
+            return self._without(param)
+        for name, words in NAMES.items():
+            if name in sent and words.search(detail):
+                return self._without(name)
+        about = SYSTEM.search(detail) or (param.startswith("messages") and param.endswith("role"))
+        if about and any(message.get("role") == "system" for message in sent.get("messages", ())):
+            self.system_in_user = True
+            return "what is for the system role goes into the user's turn"
         return ""
+
+    def stumble(self, sent: Mapping[str, Any], said: Complaint) -> str:
+        """Draw the conclusion from a server error of a call with a schema; empty while it may pass by itself.
+
+        Some engines answer 500 to a schema that they cannot compile: a second one, or words about it, is a refusal.
+        """
+        if "response_format" not in sent or self.schema_settled:
+            return ""
+        mode = SchemaMode(sent["response_format"]["type"])
+        if mode is not self.schema_mode:
+            return f"structured replies are asked for by {self.schema_mode}"
+        self.schema_faults += 1
+        return self._step_down(mode) if self.schema_faults > 1 or ABOUT_SCHEMA.search(said.said) else ""
 
     def is_news(self, lesson: str) -> bool:
         """Whether this conclusion is drawn for the first time; the calls that were under way draw it again."""
@@ -78,9 +135,16 @@ class Dialect:
         self.told.add(lesson)
         return first
 
+    def _without(self, name: str) -> str:
+        if name == "max_tokens":
+            self.limit_name = "max_completion_tokens"
+            return "max_tokens is sent as max_completion_tokens"
+        self.dropped.add(name)
+        return f"{name} is not sent"
+
     def _step_down(self, refused: SchemaMode) -> str:
         if refused is self.schema_mode:
-            self.schema_mode = LADDER[LADDER.index(refused) + 1]
+            self.schema_mode, self.schema_faults = LADDER[LADDER.index(refused) + 1], 0
         return f"structured replies are asked for by {self.schema_mode}"
 
 

@@ -107,11 +107,23 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
     # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
     price = price_of(model, engine, listed=url is None)
     asked: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
-    how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
+    how = _how(engine, token_ids=token_ids)
     first, *others = (OpenAI(url, key, price=price, **how) for url in asked)
     urls = tuple(public(backend.base_url) for backend in (first, *others))
     joining = ", ".join(urls) if engine.join else None
     return Line(first, model.removeprefix("openai/"), price, tuple(others), joining, urls=urls)
+
+
+def _how(engine: EngineConfig, *, token_ids: bool) -> dict[str, Any]:
+    """How an OpenAI-compatible endpoint is asked."""
+    return {
+        "transport": engine.transport,
+        "timeout": engine.timeout,
+        "token_ids": token_ids,
+        "patience": engine.patience,
+        "most_bytes": engine.body_bytes,
+        "most_characters": engine.reply_characters,
+    }
 
 
 def _listed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig, *, token_ids: bool) -> Line:
@@ -179,7 +191,7 @@ def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bo
     if key is None and not way.url:
         raise UsageError(f"OPENAI_API_KEY is not set, and the endpoint of {name} has neither `url` nor `key`")
     price = price_of(model, engine, name, listed=not way.url)
-    how: dict[str, Any] = {"transport": engine.transport, "timeout": engine.timeout, "token_ids": token_ids}
+    how = _how(engine, token_ids=token_ids)
     return Line(OpenAI(way.url or None, key, model=name.removeprefix("openai/"), price=price, **how), model, price)
 
 

@@ -10,11 +10,13 @@ from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.endpoints import Line, paces
 from tfgrpo.backends.limited import Budget, Ledger
-from tfgrpo.backends.metered import Metered, Tally
+from tfgrpo.backends.lost_calls import record_lost
+from tfgrpo.backends.metered import Metered, Tally, lost
 from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.backends.stack import stacked
 from tfgrpo.config import BudgetConfig
 from tfgrpo.config.engine import EngineConfig
+from tfgrpo.types import Request, Usage
 
 ADDRESS = "asked at"
 """Name of the stored fact that says where a model was asked."""
@@ -35,6 +37,8 @@ class Models:
     policy: RetryPolicy
     tally: dict[str, Tally] = field(default_factory=dict)
     run: str | None = None
+    hedge: float = 0.0
+    """A call that takes so many times the usual time is asked a second time; 0 never."""
 
     def backend(self, line: Line) -> Backend:
         """Put retries, limits, journal and meter around the bare backends of a model."""
@@ -49,8 +53,15 @@ class Models:
             run=self.run,
             joining=line.joining,
             memory=self.store,
+            hedge=self.hedge,
         )
         return Metered(stack, self.tally)
+
+    def lose(self, request: Request, usage: Usage, calls: int, why: str) -> None:
+        """Put a request that brought no reply into the bill, and where a run goes on from it into the journal."""
+        lost(self.tally, request.role, usage, calls)
+        if self.run is not None:
+            record_lost(Journal(self.store), self.run, request, usage, calls, why)
 
     def address_changes(self) -> list[str]:
         """Return a sentence for each model that was asked at another address the last time."""
@@ -64,7 +75,10 @@ def models_of(
     """Return the models of a command under one budget and one pace."""
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds, budget.stop_file))
     shared = paces((attempting, writing), engine, ledger)
-    return Models(attempting, writing, store, ledger, shared, RetryPolicy(attempts=engine.attempts), run=run)
+    policy = RetryPolicy(attempts=engine.attempts)
+    models = Models(attempting, writing, store, ledger, shared, policy, run=run, hedge=engine.hedge)
+    ledger.on_lost = models.lose
+    return models
 
 
 def address_change(store: Store, model: str, urls: Sequence[str]) -> str:

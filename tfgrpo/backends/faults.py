@@ -9,15 +9,32 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
+from tfgrpo.backends.complaints import LONGEST_BODY, complaint
 from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import EndpointError, ProviderError
+from tfgrpo.system.redact import hide
 from tfgrpo.types import FailureKind
 
 LONGEST_DETAIL = 300
 """Characters of an endpoint's own words that an error message quotes."""
 KEY_LIKE = re.compile(r"\b(sk|gsk|hf|xai|key)[-_][\w*.-]{6,}|(?<=Bearer )\S+")
-URL_SECRETS = re.compile(r"(?<=://)[^/@\s]*@|\?.*$")
+MODERATED = re.compile(
+    r"moderat|flagged|content.?(policy|filter|management)|safety (system|filter|polic)|guardrail|usage polic"
+    r"|prohibited content|data_inspection|sensitive (content|words?)",
+    re.IGNORECASE,
+)
+"""How vendors say that a prompt was stopped for what it says."""
+PASSING = {408, 409, 424, 425, 429, 498, 499}
+"""Statuses below 500 after which another try may help: 424 and 499 of a generation that broke, 425 too early, 498 no
+capacity in this tier."""
+_KINDS = {
+    408: FailureKind.TIMEOUT,
+    504: FailureKind.TIMEOUT,
+    429: FailureKind.RATE_LIMITED,
+    498: FailureKind.RATE_LIMITED,
+}
 
 NO_ROUTE = {
     *("ConnectError", "UnsupportedProtocol", "InvalidURL", "LocalProtocolError"),
@@ -48,42 +65,53 @@ class Where:
 
     def quote(self, text: str) -> str:
         """Return `text` on one line, shortened, without keys."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
+        # Cut first, so that no long text meets an expression; then again, for stars take room as well.
+        text = hide(text[: 20 * LONGEST_DETAIL], self.secrets)
         text = " ".join(KEY_LIKE.sub("***", text).split())
         return text if len(text) <= LONGEST_DETAIL else text[: LONGEST_DETAIL - 3] + "..."
 
 
 def public(url: str) -> str:
     """Return a URL without user, password and query, any of which may be a key."""
-    return URL_SECRETS.sub("", url)
+    head, sign, rest = url.partition("?")[0].partition("://")
+    if not sign:
+        return head
+    host, slash, path = rest.partition("/")
+    return f"{head}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def from_status(where: Where, status: int, body: str, retry_after: float | None = None) -> ProviderError:
     """Return the error for an HTTP error status; `body` is what came with it."""
-    detail = where.quote(detail_of(body)) or "no reason given"
-    said = f"{where} answered {status}: {detail}"
-    if status in _HINTS or "insufficient_quota" in body:
-        return EndpointError(f"{said}; {_HINTS.get(status, _HINTS[402])}", FailureKind.REFUSED_REQUEST)
-    if status == 429:
-        return Transient(said, FailureKind.RATE_LIMITED, status=status, retry_after=retry_after)
-    if status in {408, 504}:
-        return Transient(said, FailureKind.TIMEOUT, status=status, retry_after=retry_after)
-    if status == 409 or status >= 500:
-        return Transient(said, status=status, retry_after=retry_after)
-    return ProviderError(said, FailureKind.REFUSED_REQUEST)
+    said = complaint(body)
+    words = f"{where} answered {status}: {where.quote(said.said) or 'no reason given'}"
+    stopped = said.moderated or MODERATED.search(said.said) or MODERATED.search(said.code)
+    if status in {400, 403, 422, 451} and stopped:
+        return ProviderError(f"{words} (the prompt was stopped)", FailureKind.REFUSED_REQUEST, status=status)
+    if status in _HINTS or "insufficient_quota" in body[:LONGEST_BODY]:
+        hint = _HINTS.get(status, _HINTS[402])
+        return EndpointError(f"{words}; {hint}", FailureKind.REFUSED_REQUEST, status=status)
+    if status in PASSING or status >= 500:
+        kind = _KINDS.get(status, FailureKind.PROVIDER)
+        wait = retry_after if retry_after is not None else said.wait
+        return Transient(words, kind, status=status, retry_after=wait)
+    words += " (the request is too large)" if status == 413 else ""
+    return ProviderError(words, FailureKind.REFUSED_REQUEST, status=status)
+
+
+def redirected(where: Where, status: int, place: str) -> EndpointError:
+    """Return the error for a redirect that is not followed: a prompt and a key go to the address that was named."""
+    host = urlsplit(place).netloc.rpartition("@")[2] or "nowhere"
+    return EndpointError(
+        f"{where} redirects ({status}) to {where.quote(host)}, which is not followed; if that is where the API is, "
+        "give its address as the base URL",
+        FailureKind.REFUSED_REQUEST,
+        status=status,
+    )
 
 
 def detail_of(body: str) -> str:
     """Return the words that explain an error body: its message, or the text itself."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return re.sub(r"<[^>]*>", " ", body)
-    for key in ("error", "message", "detail"):
-        if isinstance(found, Mapping) and found.get(key):
-            found = found[key]
-    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return complaint(body).said
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -100,20 +128,23 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def from_error_in_body(where: Where, error: Any) -> ProviderError:
     """Return the error for an error object that came with status 200, as proxies send them."""
-    code = str(error.get("code")) if isinstance(error, Mapping) else ""
+    code = str(error.get("code"))[:10] if isinstance(error, Mapping) else ""
     status = int(code) if re.fullmatch(r"[45]\d\d", code) else 500
     return from_status(where, status, json.dumps({"error": error}))
 
 
-def disconnected(where: Where, error: BaseException) -> ProviderError:
-    """Return the error for a connection that failed: dead if nothing was there, else it broke on the way."""
+def disconnected(where: Where, error: BaseException, through: str = "") -> ProviderError:
+    """Return the error for a connection that failed: dead if nothing was there, else it broke on the way.
+
+    `through` is the proxy it went through, '' for none.
+    """
+    by = f" through the proxy {through}" if through else ""
     chain = [error]
     while cause := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(cause)
     found = next((link for link in chain if type(link).__name__ in NO_ROUTE), None)
     if found is None:
         cause = chain[min(1, len(chain) - 1)]
-        return Transient(f"the connection to {where} broke: {where.quote(str(cause) or type(cause).__name__)}")
-    return EndpointError(
-        f"nothing answers at {where}: {where.quote(str(found))}; check the base URL and that the server runs"
-    )
+        return Transient(f"the connection to {where}{by} broke: {where.quote(str(cause) or type(cause).__name__)}")
+    check = "check the proxy variables and NO_PROXY" if through else "check the base URL and that the server runs"
+    return EndpointError(f"nothing answers at {where}{by}: {where.quote(str(found))}; {check}")

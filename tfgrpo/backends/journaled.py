@@ -1,20 +1,26 @@
 """Nothing is paid twice: a call whose record is in the journal is answered from there.
 
 The key is the whole request. The record is committed before the reply is used, so a run that was killed anywhere goes
-on where it stood. Failures are not recorded: they are tried again next time.
+on where it stood. Failures are not recorded: they are tried again next time. A record that cannot be read is said once,
+and its call is made again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.system.foreign import StoredReply, Unreadable, read
 from tfgrpo.system.waiting import patiently
 from tfgrpo.types import Reply, Request, Sampling, Usage
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Journal(Protocol):
@@ -48,6 +54,31 @@ class Journal(Protocol):
         ...
 
 
+@runtime_checkable
+class Forgetting(Protocol):
+    """A journal that can drop a record."""
+
+    def forget(self, key: str, /) -> None:
+        """Drop the record under `key`."""
+        ...
+
+
+def recorded(journal: Journal, key: str, read_as: Callable[[dict[str, Any]], T]) -> T | None:
+    """Return what is recorded under `key`, read by `read_as`; None where nothing is.
+
+    A record that cannot be read is dropped, which is said: the call is then made again.
+    """
+    try:
+        record = journal.get(key)
+        return None if record is None else read_as(record)
+    except (ValueError, RecursionError) as error:
+        why = error if isinstance(error, Unreadable) else "it is no JSON"
+        log.warning("the record %s of the journal cannot be read (%s); its call is made again", key[:12], why)
+        if isinstance(journal, Forgetting):
+            journal.forget(key)
+        return None
+
+
 class Journaled:
     """A backend that asks the backend below only what was never answered before."""
 
@@ -72,9 +103,9 @@ class Journaled:
         asked = canonical(request)
         key = self._journal.key(asked)
         async with self._alone(key):
-            record = self._journal.get(key)
-            if record is not None:
-                return reply_from(record)
+            known = recorded(self._journal, key, reply_from)
+            if known is not None:
+                return known
             started = self._clock()
             reply = await self.backend.complete(request)
             seconds = self._clock() - started
@@ -150,16 +181,20 @@ def plain(value: Sampling | Usage | Reply) -> dict[str, Any]:
 
 
 def reply_from(record: Mapping[str, Any]) -> Reply:
-    """Return the reply in a record, marked as replayed."""
-    ids, logprobs, texts = (record.get(name) for name in ("token_ids", "logprobs", "token_texts"))
+    """Return the reply in a record, marked as replayed.
+
+    Raises:
+        Unreadable: it is none.
+    """
+    kept = read(StoredReply, record)
     return Reply(
-        text=record["text"],
-        finish_reason=record["finish_reason"],
-        usage=Usage(**record["usage"]),
-        reasoning=record.get("reasoning"),
-        tool_calls=tuple(record.get("tool_calls") or ()),
-        token_ids=None if ids is None else tuple(ids),
-        logprobs=None if logprobs is None else tuple(logprobs),
-        token_texts=None if texts is None else tuple(texts),
+        text=kept.text,
+        finish_reason=kept.finish_reason,
+        usage=Usage(**kept.usage.model_dump()),
+        reasoning=kept.reasoning,
+        tool_calls=tuple(kept.tool_calls or ()),
+        token_ids=kept.token_ids,
+        logprobs=kept.logprobs,
+        token_texts=kept.token_texts,
         replayed=True,
     )

@@ -1,8 +1,10 @@
 """Hard budgets over all roles: a call goes out only if it fits, so a budget of N calls never sends call N+1.
 
-Calls are exact. Tokens and money are reserved before a call at the most it can use (`max_tokens`; where that is not
-set, the longest completion so far) and settled afterwards. When a call does not fit beside those under way it waits
-for them; when it does not fit at all, the budget is reached. Replayed calls never come here, so they are free.
+Calls are exact. Tokens and money are reserved before a call at the most it can use (`max_tokens`) and settled
+afterwards. Where no `max_tokens` is set, the first call of a role goes alone and says how long its replies are; then
+twice as many may be under way as have ended, each with twice the longest reply so far in reserve. So a budget is passed
+by one call's worth at most. When a call does not fit beside those under way it waits for them; when it does not fit at
+all, the budget is reached. Replayed calls never come here, so they are free.
 """
 
 from __future__ import annotations
@@ -20,14 +22,15 @@ from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.joined import Joined
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
 from tfgrpo.types import Reply, Request, Usage
 
 CHARACTERS_PER_TOKEN = 3.0
 """On the safe side: English has about 4."""
 FIRST_GUESS = 1024
-"""Completion tokens reserved while nothing is known."""
+"""Completion tokens that a limit per minute expects while nothing is known."""
+Lost = Callable[[Request, Usage, int, str], None]
+"""Told of a request that brought no reply: what it used all the same, the calls it stood for, and why."""
 
 REPEATED = "it failed when this step was made, and the step stands; a new --run tries it again"
 
@@ -69,8 +72,11 @@ class Ledger:
         """Whether the journal alone answers: a stored step is being repeated, and what failed in it stays failed."""
         self._clock = clock
         self._began: float | None = None
+        self.on_lost: Lost | None = None
+        """Keeps the books of what brought no reply: tried in vain, filtered, cut off."""
         self._under_way: list[_Entry] = []
-        self._longest = 0
+        self._longest: dict[str, int] = {}
+        self._ended: dict[str, int] = {}
         self._settled = asyncio.Condition()
         self._stopping = asyncio.Event()
 
@@ -108,7 +114,11 @@ class Ledger:
         if self.budget.usd is not None and price is None:
             raise UsageError(f"a budget in USD needs a price, and that of {request.model} is unknown; set a price")
         calls = request.n if isinstance(request, Joined) else 1
-        entry = _Entry(may_take or self.estimate(request), price, calls)
+        taking = may_take or self.estimate(request)
+        # What is not limited may be longer than all before it.
+        margin = 0 if request.sampling.max_tokens else taking.completion_tokens
+        limited = bool(request.sampling.max_tokens)
+        entry = _Entry(taking, price, calls, role=request.role, margin=margin, limited=limited)
         async with self._settled:
             await self._settled.wait_for(lambda: self._fits(entry))
             self._under_way.append(entry)
@@ -121,11 +131,20 @@ class Ledger:
                 self._settled.notify_all()
 
     def estimate(self, request: Request) -> Usage:
-        """Return the most that `request` is expected to use."""
+        """Return the most that `request` is expected to use, as far as its role is known."""
         words = json.dumps([request.messages, request.tools], ensure_ascii=False)
-        completion = request.sampling.max_tokens or self._longest or FIRST_GUESS
+        completion = request.sampling.max_tokens or self._longest.get(request.role, 0)
         choices = request.n if isinstance(request, Joined) else 1
         return Usage(int(len(words) / CHARACTERS_PER_TOKEN), completion * choices)
+
+    def lose(self, request: Request, entry: _Entry, why: str) -> None:
+        """Put a request that brought no reply into the books."""
+        if self.on_lost is not None:
+            usage = entry.usage
+            if not entry.answered:
+                usage = replace(usage, estimated_tokens=entry.tokens)
+            usd = entry.usd if entry.price or usage.usd is not None else None
+            self.on_lost(request, replace(usage, usd=usd), entry.calls, why)
 
     def _fits(self, entry: _Entry) -> bool:
         """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
@@ -137,14 +156,28 @@ class Ledger:
         budget, others = self.budget, self._under_way
         _check("seconds", budget.seconds, self._clock() - self._began, 0.0, 1e-9)
         _check("calls", budget.calls, self.calls, 0, entry.calls)
-        tokens = _check("tokens", budget.tokens, self.tokens, sum(e.tokens for e in others), entry.tokens)
-        return _check("USD", budget.usd, self.usd, sum(e.usd for e in others), entry.usd) and tokens
+        # Beside others each is taken with its margin; alone a call may pass the budget by what is its own.
+        more = sum(e.tokens + e.margin for e in others) + (entry.margin if others else 0)
+        dear = sum(e.dearest for e in others) + (entry.dearest - entry.usd if others else 0.0)
+        tokens = _check("tokens", budget.tokens, self.tokens, more, entry.tokens)
+        money = _check("USD", budget.usd, self.usd, dear, entry.usd)
+        return tokens and money and self._known_enough(entry)
+
+    def _known_enough(self, entry: _Entry) -> bool:
+        """Whether as many calls of a role without a limit may be under way, by how many have told their length."""
+        if entry.limited or (self.budget.tokens is None and self.budget.usd is None):
+            return True
+        alike = sum(e.role == entry.role and not e.limited for e in self._under_way)
+        return alike < max(1, 2 * self._ended.get(entry.role, 0))
 
     def _settle(self, entry: _Entry) -> None:
         self._under_way.remove(entry)
         self.tokens += entry.tokens
         self.usd += entry.usd
-        self._longest = max(self._longest, entry.usage.completion_tokens if entry.answered else 0)
+        if entry.answered and entry.usage.completion_tokens:
+            longest = -(-entry.usage.completion_tokens // entry.calls)
+            self._longest[entry.role] = max(self._longest.get(entry.role, 0), longest)
+            self._ended[entry.role] = self._ended.get(entry.role, 0) + 1
 
 
 @dataclass(eq=False, slots=True)
@@ -155,6 +188,11 @@ class _Entry:
     price: Price | None
     calls: int = 1
     answered: bool = False
+    role: str = ""
+    margin: int = 0
+    """Completion tokens that it may use beyond what is expected."""
+    limited: bool = True
+    """Whether its length has a limit."""
 
     @property
     def tokens(self) -> int:
@@ -165,6 +203,11 @@ class _Entry:
         if self.answered and self.usage.usd is not None:
             return self.usage.usd
         return self.price.usd(self.usage) if self.price else 0.0
+
+    @property
+    def dearest(self) -> float:
+        """What it costs with its margin."""
+        return self.usd + (self.price.usd(Usage(0, self.margin)) if self.price else 0.0)
 
     def settle(self, usage: Usage, text: str = "") -> None:
         """Replace the reservation; an endpoint that counts nothing is charged the estimate for its prompt and text."""
@@ -179,8 +222,9 @@ def _check(name: str, limit: float | None, used: float, under_way: float, more: 
     if under_way and used + more <= limit:
         return False
     need = "" if used >= limit else f", and the next call may need {more:.6g}"
+    over = f" ({used - limit:.6g} over, which the last call took more than any before)" if used > limit else ""
     raise BudgetReached(
-        f"the budget of {limit:.6g} {name} is reached: {used:.6g} used{need}; "
+        f"the budget of {limit:.6g} {name} is reached: {used:.6g} used{over}{need}; "
         "the same command with a larger budget goes on from here"
     )
 
@@ -203,14 +247,19 @@ class Limited:
             BudgetReached: the call does not fit any more; nothing was sent.
         """
         may_take = self._ledger.estimate(request)
+        expected = may_take.prompt_tokens + (may_take.completion_tokens or FIRST_GUESS)
         async with (
-            self._pace.slot(may_take.prompt_tokens + may_take.completion_tokens) as took,
+            self._pace.slot(expected) as took,
             self._ledger.admitted(request, self._price, may_take) as entry,
         ):
             try:
                 reply = await self.backend.complete(request)
             except ProviderError as error:
-                entry.settle(error.usage if isinstance(error, Transient) else Usage())
+                entry.settle(error.usage)
+                self._ledger.lose(request, entry, str(error.failure.kind))
+                raise
+            except asyncio.CancelledError:
+                self._ledger.lose(request, entry, "cancelled")
                 raise
             else:
                 entry.settle(reply.usage, reply.text)

@@ -18,10 +18,10 @@ from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
 from tfgrpo.backends.negotiation import negotiated, renegotiated
 from tfgrpo.backends.pricing import Price, known_price
-from tfgrpo.backends.retry import Transient
-from tfgrpo.backends.wire import body_of, reply_of
+from tfgrpo.backends.retry import Transient, Unreachable
+from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.system.redact import url_secrets
+from tfgrpo.system.redact import secret_of, url_secrets
 from tfgrpo.types import FailureKind, Reply, Request
 
 NO_KEY = re.compile(
@@ -43,6 +43,7 @@ class LiteLLM:
         price: Price | None = None,
         timeout: float = 600.0,
         extra_body: Mapping[str, Any] | None = None,
+        most_characters: int = MOST_CHARACTERS,
     ) -> None:
         """Remember the settings; litellm is not imported before the first call.
 
@@ -53,6 +54,7 @@ class LiteLLM:
             price: None takes the list price, unless there is a `base_url`: a name says nothing about a local server.
             timeout: seconds for one request, from start to the last byte.
             extra_body: vendor fields, added to every body.
+            most_characters: of one reply.
         """
         self.dialects: dict[str, Dialect] = defaultdict(Dialect)
         """What each model turned out to accept."""
@@ -62,6 +64,8 @@ class LiteLLM:
         self._set_price = price
         self._timeout = timeout
         self._extra = dict(extra_body or {})
+        self._most_characters = most_characters
+        self._has_answered = False
 
     def __repr__(self) -> str:
         return f"LiteLLM({self._base_url or 'each provider'})"
@@ -69,7 +73,7 @@ class LiteLLM:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What nothing that is kept or shown may hold."""
-        return (*((self._api_key,) if self._api_key else ()), *url_secrets(self._base_url))
+        return (*secret_of(self._api_key), *url_secrets(self._base_url))
 
     def price(self, model: str) -> Price | None:
         """Return what replies of `model` are charged at, or None when that is unknown."""
@@ -95,7 +99,10 @@ class LiteLLM:
         model = self._model or request.model
         where = Where(self._base_url or "litellm", model, self.secrets)
         payload = await self._post(where, body_of(request, dialect), dialect)
-        return reply_of(payload, request, where, self.price(model))
+        stops = request.sampling.stop if "stop" in dialect.dropped else ()
+        reply = reply_of(payload, request, where, Reading(self.price(model), self._most_characters, stops))
+        self._has_answered = True
+        return reply
 
     async def _post(self, where: Where, body: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
         litellm = _litellm()
@@ -131,7 +138,10 @@ class LiteLLM:
         if isinstance(found := disconnected(where, error), EndpointError):
             return found
         headers = getattr(error, "litellm_response_headers", None) or {}
-        return from_status(where, status, said, retry_after(headers))
+        failed = from_status(where, status, said, retry_after(headers))
+        if isinstance(failed, EndpointError) and self._has_answered and status in {401, 403, 404}:
+            return Unreachable(str(failed), failed.failure.kind, status=status)
+        return failed
 
 
 def _litellm() -> ModuleType:

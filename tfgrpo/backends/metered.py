@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.types import Reply, Request, Usage
@@ -18,7 +19,9 @@ class Tally:
     replayed: int = 0
     """Calls that the journal answered."""
     usage: Usage = Usage()  # noqa: RUF009  (frozen)
-    """Of both: a replayed call was paid for when it was new."""
+    """Of both, and of tries in vain: a replayed call was paid for when it was new."""
+    failed: int = 0
+    """Requests that brought no reply."""
 
 
 @dataclass(slots=True)
@@ -45,6 +48,19 @@ def count(tally: dict[str, Tally], role: str, usage: Usage, *, replayed: bool) -
     entry.new += not replayed
     entry.replayed += replayed
     entry.usage = entry.usage + usage
+
+
+def lost(tally: dict[str, Tally], role: str, usage: Usage, calls: int = 1) -> None:
+    """Add requests that brought no reply to the bill of a role."""
+    entry = tally.setdefault(role, Tally())
+    entry.failed += calls
+    entry.usage = entry.usage + usage
+
+
+def told(usage: Usage) -> dict[str, Any]:
+    """Return a bill as it is printed and stored; how much of it was estimated stands in it where some was."""
+    fields = asdict(usage)
+    return fields if usage.estimated_tokens else {k: v for k, v in fields.items() if k != "estimated_tokens"}
 
 
 def total(tally: Mapping[str, Tally]) -> Usage:

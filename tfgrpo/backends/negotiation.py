@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tfgrpo.backends.capabilities import Dialect
+from tfgrpo.backends.complaints import complaint
 from tfgrpo.backends.faults import Where
 from tfgrpo.backends.retry import Renegotiated
 from tfgrpo.types import FailureKind, Reply, Request
@@ -26,12 +27,26 @@ async def negotiated(request: Request, dialect: Dialect, ask: Callable[[Request,
 
 
 def renegotiated(
-    where: Where, status: int, detail: str, body: Mapping[str, Any], dialect: Dialect
+    where: Where, status: int, body: str, sent: Mapping[str, Any], dialect: Dialect
 ) -> Renegotiated | None:
-    """Return why to ask again at once when a refusal was about a setting of `body`, which is left out from now on."""
-    lesson = dialect.learn(body, detail) if status in {400, 422} else ""
+    """Return why to ask again at once when a refusal was about a setting of `sent`, which is left out from now on.
+
+    Args:
+        where: the place.
+        status: of the answer.
+        body: of the answer.
+        sent: what was asked.
+        dialect: what is known of the model, which learns from this.
+    """
+    said = complaint(body)
+    lesson = ""
+    if status in {400, 404, 415, 422}:
+        lesson = dialect.learn(sent, said)
+    elif status in {500, 501}:
+        # A refusal in the clothes of a server error; a plain one says nothing of settings.
+        lesson = (dialect.learn(sent, said) if status == 501 else "") or dialect.stumble(sent, said)
     if not lesson:
         return None
     if dialect.is_news(lesson):
-        log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(detail))
+        log.warning("%s: %s from now on, since it answered: %s", where, lesson, where.quote(said.said))
     return Renegotiated(f"{where}: {lesson}", FailureKind.REFUSED_REQUEST, status=status)

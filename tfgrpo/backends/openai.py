@@ -7,30 +7,37 @@ that each of them sees every request that goes out.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from tfgrpo.backends.capabilities import Dialect
-from tfgrpo.backends.faults import Where, detail_of, disconnected, from_status, retry_after
+from tfgrpo.backends.counting import of_broken
+from tfgrpo.backends.faults import Where, disconnected, from_status, redirected, retry_after
+from tfgrpo.backends.http import MOST_BYTES, NotDelivered, TooLarge
+from tfgrpo.backends.joined import Joined
 from tfgrpo.backends.negotiation import negotiated, renegotiated
+from tfgrpo.backends.patience import Patience
 from tfgrpo.backends.pricing import Price
+from tfgrpo.backends.recounted import Tokenizer, recounted
 from tfgrpo.backends.retry import Transient, Unreachable
-from tfgrpo.backends.transports import TRANSPORTS, NotDelivered, Transport
-from tfgrpo.backends.wire import body_of, reply_of
+from tfgrpo.backends.transports import TRANSPORTS, Transport
+from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
-from tfgrpo.system.redact import spoken, url_secrets
+from tfgrpo.system.foreign import Unreadable, loads
+from tfgrpo.system.redact import secret_of, spoken, url_secrets
 from tfgrpo.types import FailureKind, Reply, Request
 
 OPENAI_URL = "https://api.openai.com/v1"
+MAY_PASS = {401, 403, 404}
+"""Refusals of the key or the model that count as a fault of the moment where other calls were answered."""
 
 
 class OpenAI:
     """A backend for one OpenAI-compatible endpoint."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  (one for each setting of an endpoint)
         self,
         base_url: str | None = None,
         api_key: str | None = None,
@@ -41,6 +48,9 @@ class OpenAI:
         extra_body: Mapping[str, Any] | None = None,
         token_ids: bool = False,
         transport: Literal["aiohttp", "sdk"] = "aiohttp",
+        patience: float = 0.0,
+        most_bytes: int = MOST_BYTES,
+        most_characters: int = MOST_CHARACTERS,
     ) -> None:
         """Remember the settings; nothing is opened before the first call.
 
@@ -49,13 +59,16 @@ class OpenAI:
             api_key: None for endpoints that want none.
             model: the name to send; None sends `Request.model` as it is.
             price: None leaves money unknown, unless the endpoint itself reports it.
-            timeout: seconds for one request, from start to the last byte.
+            timeout: seconds for one request, from start to the last byte, at most.
             extra_body: vendor fields, added to every body.
             token_ids: ask for the ids of the generated tokens (vLLM's `return_token_ids`).
             transport: `aiohttp`, or `sdk` for the openai client (2.x and 3.x), which takes far more CPU time per call.
+            patience: so many times the slowest answer so far is waited for, at least 30 s; 0 waits `timeout` always.
+            most_bytes: of a body, as sent and unpacked.
+            most_characters: of one reply.
 
         Raises:
-            UsageError: `base_url` is not an http URL.
+            UsageError: `base_url` is not an http URL, or the key can stand in no header.
         """
         self.base_url = base_url or OPENAI_URL
         if not self.base_url.startswith(("http://", "https://")):
@@ -70,11 +83,20 @@ class OpenAI:
         """What each model turned out to accept."""
         # A key from a file often ends in a line break, which no header may hold.
         self._api_key = api_key.strip() if api_key else None
+        if self._api_key and not self._api_key.isprintable():
+            raise UsageError(
+                "the API key holds a line break or another control character, which no request can carry; set the "
+                "variable that holds it (OPENAI_API_KEY, or the one that `key` names) again, to one line"
+            )
         self._model = model
         self._price = price
         self._timeout = timeout
         self._extra = {**({"return_token_ids": True} if token_ids else {}), **(extra_body or {})}
-        self._transport: Transport = TRANSPORTS[transport](self.base_url, self._api_key, timeout)
+        self._transport: Transport = TRANSPORTS[transport](self.base_url, self._api_key, timeout, most_bytes)
+        self._patience = Patience(timeout, patience)
+        self._most_characters = most_characters
+        self._tokenizer = Tokenizer(self.base_url, self._api_key)
+        self._is_there = False
         self._has_answered = False
 
     def __repr__(self) -> str:
@@ -93,50 +115,73 @@ class OpenAI:
     async def aclose(self) -> None:
         """Close the connections; the next call opens new ones."""
         await self._transport.aclose()
+        await self._tokenizer.aclose()
 
     async def _ask(self, request: Request, dialect: Dialect) -> Reply:
         where = self._where(request)
         extra = {name: value for name, value in self._extra.items() if name not in dialect.dropped}
         body = body_of(request, dialect) | extra
-        text = await self._post(where, body, dialect)
+        text = await self._post(where, body, request, dialect)
         try:
-            payload = json.loads(text)
-        except ValueError:
-            said = f"{where} answered with something that is not JSON: {where.quote(text[:200])}"
-            raise Transient(said, status=200) from None
+            payload = loads(text)
+        except Unreadable as error:
+            said = f"{where} answered with {error}: {where.quote(text[:200])}"
+            raise Transient(said, status=200, usage=of_broken(text, request, self._price)) from None
+        stops = request.sampling.stop if "stop" in dialect.dropped else ()
+        reply = reply_of(payload, request, where, Reading(self._price, self._most_characters, stops))
         self._has_answered = True
-        return reply_of(payload, request, where, self._price)
+        return await recounted(reply, where.model, dialect, self._tokenizer, self._price)
 
-    async def _post(self, where: Where, body: dict[str, Any], dialect: Dialect) -> str:
+    async def _post(self, where: Where, body: dict[str, Any], request: Request, dialect: Dialect) -> str:
         # The transports' own timeouts start anew with every byte, so a trickle would never end.
+        limit = self._patience.limit(request)
         try:
-            async with asyncio.timeout(self._timeout):
-                answer = await self._transport.post({"model": where.model, **body})
+            with self._patience.waiting(request):
+                async with asyncio.timeout(limit):
+                    answer = await self._transport.post({"model": where.model, **body})
         except TimeoutError:
-            said = f"{where} did not answer within {self._timeout:g} seconds"
+            said = f"{where} did not answer within {limit:g} seconds"
             raise Transient(said, FailureKind.TIMEOUT) from None
+        except TooLarge as error:
+            raise ProviderError(f"{where} answered with {error}", FailureKind.TRUNCATED, status=200) from None
         except NotDelivered as error:
-            raise self._disconnected(where, error.__cause__ or error) from None
+            raise self._disconnected(where, error) from None
+        self._is_there = True
         if answer.status >= 400:
             pause = retry_after(answer.headers)
-            raise self._refused(where, answer.status, answer.text, pause, body, dialect)
+            raise self._refused(where, answer.status, answer.text, pause, body, request, dialect)
+        if answer.status >= 300:
+            raise redirected(where, answer.status, answer.headers.get("location", ""))
         return answer.text
 
     def _refused(
-        self, where: Where, status: int, text: str, pause: float | None, body: dict[str, Any], dialect: Dialect
+        self,
+        where: Where,
+        status: int,
+        text: str,
+        pause: float | None,
+        body: dict[str, Any],
+        request: Request,
+        dialect: Dialect,
     ) -> ProviderError:
-        self._has_answered = True
-        again = renegotiated(where, status, detail_of(text), body, dialect)
-        return again or from_status(where, status, text, pause)
+        if again := renegotiated(where, status, text, body, dialect):
+            return again
+        found = from_status(where, status, text, pause)
+        if isinstance(found, EndpointError) and status in MAY_PASS:
+            if self._has_answered:
+                return Unreachable(str(found), found.failure.kind, status=status)
+            if isinstance(request, Joined) and status == 404:
+                return ProviderError(str(found), found.failure.kind, status=status)
+        return found
 
-    def _disconnected(self, where: Where, error: BaseException) -> ProviderError:
-        found = disconnected(where, error)
-        return Unreachable(str(found)) if isinstance(found, EndpointError) and self._has_answered else found
+    def _disconnected(self, where: Where, error: NotDelivered) -> ProviderError:
+        found = disconnected(where, error.__cause__ or error, error.through)
+        return Unreachable(str(found)) if isinstance(found, EndpointError) and self._is_there else found
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """What nothing that is kept or shown may hold."""
-        return (*((self._api_key,) if self._api_key else ()), *url_secrets(self.base_url))
+        return (*secret_of(self._api_key), *url_secrets(self.base_url))
 
     def _where(self, request: Request) -> Where:
         return Where(self.base_url, self._model or request.model, self.secrets)

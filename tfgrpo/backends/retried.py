@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.retry import RetryPolicy, with_retries
+from tfgrpo.backends.joined import Joined, Redrawn, redrawn
+from tfgrpo.backends.retry import Redraw, RetryPolicy, with_retries
 from tfgrpo.types import Reply, Request
 
 
@@ -23,10 +24,27 @@ class Retried:
     async def complete(self, request: Request) -> Reply:
         """Return the reply of the first try that has one.
 
+        A reply that was filtered or holds reasoning alone is asked for once more with another draw, and no oftener.
+
         Raises:
             ProviderError: the last failure, and how often it was tried.
         """
-        return await with_retries(lambda: self.backend.complete(request), self.policy, self.sleep)
+        asked = request
+
+        async def once() -> Reply:
+            nonlocal asked
+            try:
+                return await self.backend.complete(asked)
+            except Redraw as error:
+                if isinstance(request, Redrawn):
+                    raise error.final(2) from None
+                asked = redrawn(asked, error.failure.kind)
+                raise
+
+        policy = self.policy
+        if isinstance(request, Joined) and request.tries is not None:
+            policy = replace(policy, attempts=min(policy.attempts, request.tries))
+        return await with_retries(once, policy, self.sleep)
 
     async def aclose(self) -> None:
         """Close the backend below."""

@@ -1,7 +1,7 @@
 """The one retry policy: what may pass by itself is tried again, everything else ends at once.
 
-Whoever talks to the outside raises Transient for the failures worth another try (408, 409, 429, 5xx, timeouts, broken
-connections, unreadable or empty replies). The retries of every SDK are off, so that nothing multiplies.
+Whoever talks to the outside raises Transient for the failures worth another try (408, 409, 424, 425, 429, 498, 5xx,
+timeouts, broken connections, unreadable or empty replies). The retries of every SDK are off: nothing multiplies.
 """
 
 from __future__ import annotations
@@ -31,25 +31,34 @@ class Transient(ProviderError):
         retry_after: float | None = None,
         usage: Usage = Usage(),  # noqa: B008
     ) -> None:
-        super().__init__(message, kind)
-        self.status = status
-        """The HTTP status, where there was one."""
+        super().__init__(message, kind, status=status)
         self.retry_after = retry_after
         """Seconds the endpoint asked to wait."""
         self.usage = usage
-        """What the failed call consumed all the same."""
 
     def final(self, tries: int) -> ProviderError:
         """Return the error that ends the retries; it is not transient, so nothing retries it again."""
-        return ProviderError(f"{self} (tried {tries} times)", self.failure.kind)
+        return ProviderError(f"{self} (tried {tries} times)", self.failure.kind, status=self.status)
+
+
+class Redraw(Transient):
+    """The model would say the same again: one more try with another seed or a larger limit, and then no other."""
+
+    def final(self, tries: int) -> ProviderError:
+        """Return the error that ends the retries."""
+        return ProviderError(
+            f"{self} (tried {tries} times, with another seed or limit)" if tries > 1 else str(self),
+            self.failure.kind,
+            status=self.status,
+        )
 
 
 class Unreachable(EndpointError, Transient):
-    """Nothing listens at an address that has answered before; when it stays so, the endpoint is dead."""
+    """An address that has answered before is gone, or refuses the key; when it stays so, the endpoint is dead."""
 
     def final(self, tries: int) -> ProviderError:
         """Return an EndpointError, which ends the run."""
-        return EndpointError(f"{self} (tried {tries} times)", self.failure.kind)
+        return EndpointError(f"{self} (tried {tries} times)", self.failure.kind, status=self.status)
 
 
 class Renegotiated(Transient):
@@ -87,10 +96,15 @@ async def with_retries(
     """
     free = 0
 
+    redraws = 0
+
     def out_of_tries(state: tenacity.RetryCallState) -> bool:
-        nonlocal free
+        nonlocal free, redraws
         error = _error(state)
         free += isinstance(error, Renegotiated)
+        redraws += isinstance(error, Redraw)
+        if redraws > 1:
+            return True
         too_long = error.retry_after is not None and error.retry_after > policy.retry_after_max
         return too_long or state.attempt_number - free >= policy.attempts
 

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tfgrpo.backends.counting import usage_of
 from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
+from tfgrpo.backends.http import CONNECT_SECONDS, Http, NotDelivered, TooLarge
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry import Transient
 from tfgrpo.backends.score import forced_ids
-from tfgrpo.backends.wire import usage_of
-from tfgrpo.errors import EndpointError
+from tfgrpo.backends.transports import login_of
+from tfgrpo.errors import EndpointError, ProviderError
+from tfgrpo.system.foreign import CompletionIn, ScoredIn, Unreadable, loads, read
+from tfgrpo.system.redact import url_secrets
 from tfgrpo.types import FailureKind, Reply, Request
-
-if TYPE_CHECKING:
-    import httpx
 
 ROUTES: Mapping[str, Mapping[str, Any]] = {
     "prompt_logprobs": {"prompt_logprobs": 0, "max_tokens": 1, "temperature": 0.0},
@@ -37,13 +39,17 @@ class HttpScores:
     def __init__(
         self, base_url: str, api_key: str | None = None, *, price: Price | None = None, timeout: float = 600.0
     ) -> None:
-        self._base_url = base_url.rstrip("/")
-        self._secrets = (api_key,) if api_key else ()
+        self._base_url, login = login_of(base_url.rstrip("/"))
+        self._secrets = (*((api_key,) if api_key else ()), *url_secrets(base_url))
+        self._headers = {"Content-Type": "application/json"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
+        elif login:
+            self._headers["Authorization"] = f"Basic {login}"
         self._price, self._timeout = price, timeout
         self._route: str | None = None
         self._prompts: dict[str, tuple[int, ...]] = {}
-        self._client: httpx.AsyncClient | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._http = Http(min(CONNECT_SECONDS, timeout))
 
     async def complete(self, request: Request) -> Reply:
         """Answer one scoring call.
@@ -58,10 +64,15 @@ class HttpScores:
         for route in [self._route] if self._route else ROUTES:
             body = {"model": request.model, "prompt": [*prompt, *ids], **ROUTES[route]}
             payload = await self._post(where, f"{self._base_url}/completions", body)
-            values = logprobs_of(payload, route, (*prompt, *ids))
+            try:
+                values = logprobs_of(payload, route, (*prompt, *ids))
+            except Unreadable as error:
+                raise Transient(f"{where} answered with scores that cannot be read ({error})") from None
             if values is not None:
                 self._route = route
-                usage, own = usage_of(payload.get("usage"), self._price), slice(len(prompt), len(prompt) + len(ids))
+                counted = CompletionIn.of(payload).usage
+                usage = usage_of(counted, self._price, request, ())
+                own = slice(len(prompt), len(prompt) + len(ids))
                 texts = texts_of(payload, route, (*prompt, *ids))
                 return Reply(
                     "", usage=usage, logprobs=tuple(values[own]), token_texts=None if texts is None else texts[own]
@@ -70,9 +81,7 @@ class HttpScores:
 
     async def aclose(self) -> None:
         """Close the connections of the present event loop."""
-        if self._client is not None and self._loop is asyncio.get_running_loop():
-            await self._client.aclose()
-        self._client = None
+        await self._http.aclose()
 
     async def _tokenized(self, where: Where, request: Request) -> tuple[int, ...]:
         """The ids of the chat prompt with the opening of the reply, as the server itself makes them."""
@@ -86,67 +95,98 @@ class HttpScores:
                 raise EndpointError(f"{where} has no /tokenize that returns tokens: it cannot score given tokens")
             if len(self._prompts) >= MOST_PROMPTS:
                 self._prompts.clear()
-            self._prompts[key] = tuple(found["tokens"])
+            self._prompts[key] = _tokens(where, found["tokens"])
         return self._prompts[key]
 
     async def _post(self, where: Where, url: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        import httpx  # noqa: PLC0415
-
         try:
-            answer = await self._open().post(url, json=body)
-        except httpx.TimeoutException:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._http.send("POST", url, json.dumps(body).encode(), self._headers)
+        except TimeoutError:
             said = f"{where} did not answer within {self._timeout:g} seconds"
             raise Transient(said, FailureKind.TIMEOUT) from None
-        except httpx.TransportError as error:
-            raise disconnected(where, error) from None
-        if answer.status_code != 200:
-            raise from_status(where, answer.status_code, answer.text, retry_after(answer.headers))
+        except TooLarge as error:
+            raise ProviderError(f"{where} answered with {error}", FailureKind.TRUNCATED) from None
+        except NotDelivered as error:
+            raise disconnected(where, error.__cause__ or error, error.through) from None
+        if answer.status != 200:
+            raise from_status(where, answer.status, answer.text, retry_after(answer.headers))
         try:
-            found = answer.json()
-        except ValueError:
-            raise Transient(f"{where} answered with something that is not JSON: {where.quote(answer.text)}") from None
+            found = loads(answer.text)
+        except Unreadable as error:
+            raise Transient(f"{where} answered with {error}: {where.quote(answer.text[:200])}") from None
         if not isinstance(found, Mapping):
             raise Transient(f"{where} answered with JSON that is not an object")
         return found
 
-    def _open(self) -> httpx.AsyncClient:
-        import httpx  # noqa: PLC0415
 
-        # Connections belong to the event loop that opened them.
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            headers = {"Authorization": f"Bearer {self._secrets[0]}"} if self._secrets else {}
-            self._client = httpx.AsyncClient(headers=headers, timeout=self._timeout)
-            self._loop = loop
-        return self._client
+def _tokens(where: Where, found: Sequence[Any]) -> tuple[int, ...]:
+    if not all(type(token) is int and token >= 0 for token in found):
+        raise Transient(f"{where} answered with tokens that are no numbers")
+    return tuple(found)
+
+
+def _scored(payload: Mapping[str, Any]) -> ScoredIn:
+    """The first choice with its log-probs; some servers put them beside the choices.
+
+    Raises:
+        Unreadable: it is of another form.
+    """
+    choices = payload.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else {}
+    if not isinstance(first, Mapping):
+        raise Unreadable("a choice that is no object")
+    rows = first.get("prompt_logprobs") or payload.get("prompt_logprobs")
+    return read(ScoredIn, {**first, "prompt_logprobs": rows or None})
 
 
 def logprobs_of(payload: Mapping[str, Any], route: str, ids: Sequence[int]) -> list[float | None] | None:
-    """Return one log-prob per prompt token, None for a single missing one; None altogether where there are no such."""
-    choices = payload.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else {}
+    """Return one log-prob per prompt token, None for a single missing one; None altogether where there are no such.
+
+    Raises:
+        Unreadable: what stands in their place is of another form.
+    """
+    scored = _scored(payload)
     if route == "prompt_logprobs":
-        rows = choice.get("prompt_logprobs") or payload.get("prompt_logprobs")
-        if not isinstance(rows, list) or len(rows) != len(ids):
+        rows = scored.prompt_logprobs
+        if rows is None or len(rows) != len(ids):
             return None
-        return [_number((row or {}).get(str(token), {}).get("logprob")) for row, token in zip(rows, ids, strict=True)]
-    rows = (choice.get("logprobs") or {}).get("token_logprobs")
+        return [_number(_entry(row, token).get("logprob")) for row, token in zip(rows, ids, strict=True)]
+    rows = scored.logprobs.get("token_logprobs")
     if not isinstance(rows, list) or len(rows) < len(ids):
         return None
     return [_number(value) for value in rows[: len(ids)]]
 
 
 def texts_of(payload: Mapping[str, Any], route: str, ids: Sequence[int]) -> tuple[str, ...] | None:
-    """Return what each prompt token spells, '' for the first, which has no entry; None where nobody says."""
-    choice = payload["choices"][0]
+    """Return what each prompt token spells, '' for the first, which has no entry; None where nobody says.
+
+    Raises:
+        Unreadable: as above.
+    """
+    scored = _scored(payload)
     if route == "prompt_logprobs":
-        rows = choice.get("prompt_logprobs") or payload.get("prompt_logprobs") or ()
-        texts = [(row or {}).get(str(token), {}).get("decoded_token") for row, token in zip(rows, ids, strict=True)]
+        rows = scored.prompt_logprobs or ()
+        texts = [_entry(row, token).get("decoded_token") for row, token in zip(rows, ids, strict=True)]
         texts[:1] = [texts[0] or ""]
     else:
-        texts = list((choice.get("logprobs") or {}).get("tokens") or ())[: len(ids)]
-    return tuple(texts) if len(texts) == len(ids) and all(isinstance(text, str) for text in texts) else None
+        tokens = scored.logprobs.get("tokens")
+        texts = list(tokens if isinstance(tokens, list) else ())[: len(ids)]
+    spelled = tuple(text for text in texts if isinstance(text, str))
+    return spelled if len(spelled) == len(ids) else None
+
+
+def _entry(row: Any, token: int) -> Mapping[str, Any]:
+    """What a row of log-probs says of one token; nothing where it is of another form."""
+    entry = row.get(str(token)) if isinstance(row, Mapping) else None
+    return entry if isinstance(entry, Mapping) else {}
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    """A log-prob: finite and a number, or unknown."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None

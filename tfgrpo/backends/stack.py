@@ -1,4 +1,4 @@
-"""The order of the wrappers, in one place: journal, joining, retries, limits, and inside of all the endpoint.
+"""The order of the wrappers, in one place: journal, joining, retries, hedging, limits, inside of all the endpoint.
 
 So a replayed call costs nothing, a call that waits for its next try holds no slot, and a budget counts every request
 that goes out.
@@ -13,6 +13,7 @@ from tfgrpo import config as configuration
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.coalesced import Coalesced, Memory
+from tfgrpo.backends.hedged import Hedged
 from tfgrpo.backends.journaled import Journal, Journaled
 from tfgrpo.backends.limited import Ledger, Limited
 from tfgrpo.backends.load_balancing import Spread
@@ -37,6 +38,7 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
     run: str | None = None,
     joining: str | None = None,
     memory: Memory | None = None,
+    hedge: float = 0.0,
 ) -> Backend:
     """Return `backend` with retries, limits and, when there is a journal, memory.
 
@@ -51,12 +53,14 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
         run: the run that new records belong to.
         joining: the endpoint's address, where identical calls may go out as one with `n`; None never joins them.
         memory: where it is kept whether an endpoint honours `n`.
+        hedge: a call that takes so many times the usual time is asked a second time; 0 never.
     """
     backends = backend if isinstance(backend, Sequence) else (backend,)
     paces = pace if isinstance(pace, Sequence) else [pace or Pace() for _ in backends]
     ledger = ledger or Ledger()
     ways = [Limited(one, ledger, its, price) for one, its in zip(backends, paces, strict=True)]
-    asked: Backend = Retried(ways[0] if len(ways) == 1 else Spread(ways, paces, weights), policy, ledger.sleep)
+    way: Backend = ways[0] if len(ways) == 1 else Spread(ways, paces, weights)
+    asked: Backend = Retried(Hedged(way, hedge) if hedge else way, policy, ledger.sleep)
     asked = asked if joining is None else Coalesced(asked, joining, memory)
     own = [secret for one in backends for secret in getattr(getattr(one, "backend", one), "secrets", ())]
     conceal = hider([*configuration.secrets(), *own])

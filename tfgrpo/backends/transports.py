@@ -10,31 +10,13 @@ import asyncio
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from tfgrpo.version import __version__
+from tfgrpo.backends.http import CONNECT_SECONDS, MOST_BYTES, Answer, Http, NotDelivered, TooLarge
 
 if TYPE_CHECKING:
-    import aiohttp
     import openai
-
-CONNECT_SECONDS = 10.0
-
-
-class NotDelivered(Exception):
-    """No whole answer came; the cause says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back, whatever its status."""
-
-    status: int
-    text: str
-    headers: Mapping[str, str]
 
 
 class Transport(Protocol):
@@ -45,6 +27,7 @@ class Transport(Protocol):
 
         Raises:
             NotDelivered: the connection failed.
+            TooLarge: the body is longer than the limit.
             TimeoutError: the endpoint took too long.
         """
         ...
@@ -57,53 +40,23 @@ class Transport(Protocol):
 class Thin:
     """A transport by aiohttp, without anything between."""
 
-    def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
+    def __init__(self, base_url: str, api_key: str | None, timeout: float, most: int = MOST_BYTES) -> None:
         """Remember the settings; connections are opened by the first call."""
         self._url, login = address(base_url)
-        self._headers = {"Content-Type": "application/json", "User-Agent": f"tfgrpo/{__version__}"}
+        self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         elif login:
             self._headers["Authorization"] = f"Basic {login}"
-        self._connect = min(CONNECT_SECONDS, timeout)
-        self._proxy: str | None = None
-        self._session: aiohttp.ClientSession | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._http = Http(min(CONNECT_SECONDS, timeout), most)
 
     async def post(self, body: Mapping[str, Any]) -> Answer:
         """Send one chat-completions body."""
-        import aiohttp  # noqa: PLC0415  (0.2 s)
-
-        data = json.dumps(body).encode()
-        try:
-            async with self._open().post(self._url, data=data, headers=self._headers, proxy=self._proxy) as response:
-                text = (await response.read()).decode("utf-8", "replace")
-                return Answer(response.status, text, response.headers)
-        except aiohttp.ClientError as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise NotDelivered from error
+        return await self._http.send("POST", self._url, json.dumps(body).encode(), self._headers)
 
     async def aclose(self) -> None:
         """Close the connections; the next call opens new ones."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
-
-    def _open(self) -> aiohttp.ClientSession:
-        import aiohttp  # noqa: PLC0415
-
-        # Connections belong to the event loop that opened them.
-        loop = asyncio.get_running_loop()
-        if self._session is None or self._loop is not loop:
-            # How many at once is the pace's business.
-            connector = aiohttp.TCPConnector(limit=0)
-            limits = aiohttp.ClientTimeout(total=None, sock_connect=self._connect)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=limits)
-            self._loop = loop
-            where = urlsplit(self._url)
-            self._proxy = None if proxy_bypass(where.netloc) else getproxies().get(where.scheme)
-        return self._session
+        await self._http.aclose()
 
 
 def address(base_url: str) -> tuple[str, str]:
@@ -111,17 +64,25 @@ def address(base_url: str) -> tuple[str, str]:
 
     A query stays behind the path, as vendors with an `api-version` in it expect.
     """
-    parts = urlsplit(base_url)
+    bare, login = login_of(base_url)
+    parts = urlsplit(bare)
+    return parts._replace(path=f"{parts.path.rstrip('/')}/chat/completions", fragment="").geturl(), login
+
+
+def login_of(url: str) -> tuple[str, str]:
+    """Return an address without its login, and the login as HTTP wants it; '' when it has none."""
+    parts = urlsplit(url)
     user, sign, host = parts.netloc.rpartition("@")
-    where = parts._replace(netloc=host, path=f"{parts.path.rstrip('/')}/chat/completions", fragment="")
-    return where.geturl(), base64.b64encode(unquote(user).encode()).decode() if sign else ""
+    login = base64.b64encode(unquote(user).encode()).decode() if sign else ""
+    return parts._replace(netloc=host).geturl(), login
 
 
 class SDK:
     """A transport by the openai client, for those who need what it reads from the environment."""
 
-    def __init__(self, base_url: str, api_key: str | None, timeout: float) -> None:
+    def __init__(self, base_url: str, api_key: str | None, timeout: float, most: int = MOST_BYTES) -> None:
         """Remember the settings; the client is imported by the first call."""
+        self._most = most
         self._base_url = base_url
         self._api_key = api_key or "none"
         self._timeout = timeout
@@ -141,6 +102,8 @@ class SDK:
             raise NotDelivered from error
         except openai.APIStatusError as error:
             return Answer(error.response.status_code, error.response.text, error.response.headers)
+        if len(raw.text) > self._most:
+            raise TooLarge(f"a body of more than {self._most:,} bytes")
         return Answer(200, raw.text, raw.headers)
 
     async def aclose(self) -> None:

@@ -45,7 +45,15 @@ class EngineConfig:
     concurrency: int = 64
     """Most model calls in flight."""
     timeout: float = 600.0
-    """Seconds one call may take."""
+    """Seconds one call may take, at most."""
+    patience: float = 4.0
+    """A call is given so many times the slowest answer of its role so far, at least 30 s; 0 gives each `timeout`."""
+    hedge: float = 0.0
+    """A call that takes so many times the usual time is asked a second time, and the first answer taken; 0 never."""
+    body_bytes: int = 32 * 2**20
+    """Longest body of an answer, as sent and unpacked."""
+    reply_characters: int = 1_000_000
+    """Longest reply; what is longer is a failure of its call."""
     attempts: int = 6
     """Tries per call before it counts as failed."""
     lock_wait: float = 60.0

@@ -10,15 +10,18 @@ import dataclasses
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 from experience_db import Journal, Library
+from tfgrpo.backends.journaled import recorded
 from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
+from tfgrpo.system.foreign import StoredCall, StoredRollout, read
 from tfgrpo.system.redact import cleaned, hider
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, ToolCall, Usage
 
@@ -50,8 +53,7 @@ class Wrapped:
             "attempt": slot.index,
         }
         key = Journal.key(question)
-        if self.journal is not None and (found := self.journal.get(key)) is not None:
-            revived = _revive(found, problem, slot)
+        if self.journal is not None and (revived := recorded(self.journal, key, partial(_revive, problem, slot))):
             count(self.tally, slot.role, revived.usage, replayed=True)
             return revived
         if self.ledger is not None and self.ledger.closed:
@@ -128,21 +130,23 @@ def _without_keys(rollout: Rollout) -> Rollout:
     return dataclasses.replace(rollout, messages=messages, answer=answer)
 
 
-def _revive(found: Mapping[str, Any], problem: Problem, slot: Slot) -> Rollout:
+def _revive(problem: Problem, slot: Slot, record: Mapping[str, Any]) -> Rollout:
+    """Return the rollout in a record; raises ValueError where it is none."""
+    found = read(StoredRollout, record)
     return Rollout(
         problem.id,
         slot.index,
-        tuple(found["messages"]),
-        found["answer"],
-        found["finish_reason"],
-        Usage(**found["usage"]),
-        tainted=found["tainted"],
-        tool_calls=tuple(map(_call, found.get("tool_calls", ()))),
-        notes=tuple(found.get("notes", ())),
+        tuple(cast("list[Message]", found.messages)),
+        found.answer,
+        found.finish_reason,
+        Usage(**found.usage.model_dump()),
+        tainted=found.tainted,
+        tool_calls=tuple(map(_call, found.tool_calls)),
+        notes=tuple(found.notes),
     )
 
 
-def _call(found: Mapping[str, Any]) -> ToolCall:
-    failed = found["failure"]
-    failure = None if failed is None else Failure(FailureKind(failed["kind"]), failed["message"])
-    return ToolCall(**{**found, "failure": failure})
+def _call(found: StoredCall) -> ToolCall:
+    failed = found.failure
+    failure = None if failed is None else Failure(FailureKind(failed.kind), failed.message)
+    return ToolCall(**{**found.model_dump(), "failure": failure})

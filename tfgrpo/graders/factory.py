@@ -144,9 +144,8 @@ class Judging:
         if not isinstance(grader, NeedsModel):
             return grader
         journal = Journal(store)
-        paid = [call for call in journal.calls(run) if call.role == ROLE] if run else []
-        spent = sum(call.prompt_tokens + call.completion_tokens for call in paid)
-        own = Ledger(Budget(self.config.calls, self.config.tokens), calls=len(paid), tokens=spent)
+        calls, tokens, _ = journal.spent(run, ROLE) if run else (0, 0, 0.0)
+        own = Ledger(Budget(self.config.calls, self.config.tokens), calls=calls, tokens=tokens)
         bare = [Limited(backend, own, Pace(UNPACED), self.line.price) for backend in self.line.backends]
         stack = stacked(
             bare, policy=policy, ledger=ledger, pace=self.pace, price=self.line.price, journal=journal, run=run

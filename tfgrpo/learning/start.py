@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from experience_db import Journal, Library, Store
 from tfgrpo.backends.limited import Ledger
+from tfgrpo.backends.lost_calls import earlier
+from tfgrpo.backends.metered import Tally
 from tfgrpo.datasets import content_hash, exposure
 from tfgrpo.learning.resume import continuation
 from tfgrpo.learning.setup import Setup, describe
@@ -53,11 +55,14 @@ def start_run(
     return Start(library, continuation(store, started, resumed=resumed, named=setup.run is not None))
 
 
-def charge_earlier_calls(ledger: Ledger, store: Store, run: str) -> None:
-    """Count the calls, tokens and US dollars of earlier executions of this run; an agent pays its own calls."""
-    paid = [call for call in Journal(store).calls(run) if not call.model.startswith(("agent:", "tool:"))]
-    ledger.calls, ledger.tokens = len(paid), sum(call.prompt_tokens + call.completion_tokens for call in paid)
-    ledger.usd = sum(call.usd or 0.0 for call in paid)
+def charge_earlier_calls(ledger: Ledger, tally: dict[str, Tally], store: Store, run: str) -> None:
+    """Count the calls, tokens and US dollars of earlier executions of this run; an agent pays its own calls.
+
+    What they lost goes into the bill at once; what was answered comes into it as it is replayed.
+    """
+    journal = Journal(store)
+    ledger.calls, ledger.tokens, ledger.usd = journal.spent(run)
+    earlier(tally, journal, run)
 
 
 def _first_version(setup: Setup, store: Store, run: str, template: str) -> Library:

@@ -9,7 +9,7 @@ from typing import Any
 
 from experience_db.codec import finite
 from tfgrpo import stats
-from tfgrpo.backends.metered import total
+from tfgrpo.backends.metered import told, total
 from tfgrpo.gates import OpenGate
 from tfgrpo.learning.record_step import count_each, step_failures, step_summary
 from tfgrpo.learning.run import Run
@@ -47,7 +47,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         },
         "lessons": len(run.store.library(run.library.name, steps[-1].version_after if steps else run.library.version)),
         "calls": {role: {"new": t.new, "replayed": t.replayed} for role, t in sorted(run.tally.items())},
-        "usage": dataclasses.asdict(usage),
+        "usage": told(usage),
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": heldout(run),
         "failures": count_each(f.kind.value for f in every),

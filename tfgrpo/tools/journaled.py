@@ -1,8 +1,9 @@
 """Tool calls are kept like model calls: recorded before the result is used, so a resumed run sees the same web.
 
 The key is the tool with its settings, the arguments, and the place: which rollout of which problem, and the how-manieth
-call it is. Failures are recorded too: the model has read them, and what it said next rests on them. Both arms of a gate
-that ask the same at the same place get the same answer.
+call it is. Failures are recorded too: the model has read them, and what it said next rests on them; but when a run goes
+on, what failed for a reason that may have passed is asked again, unless its step is stored. Both arms of a gate that
+ask the same at the same place get the same answer.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from experience_db import Journal
-from tfgrpo.backends.journaled import canonical
+from tfgrpo.backends.journaled import canonical, recorded
 from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.errors import EnvironmentFailed, ProviderError
+from tfgrpo.system.foreign import StoredResult, read
 from tfgrpo.system.redact import addresses, cleaned, hider
 from tfgrpo.system.waiting import patiently
 from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult
 from tfgrpo.types import Failure, FailureKind, Request, Usage
 
 FREE = Usage()
+PASSING = frozenset({FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.PROVIDER})
+"""Failures of a tool that a while later may not happen again."""
 _sessions = itertools.count(1)
 
 
@@ -73,6 +77,8 @@ class ToolDesk:
     """When it is closed, only the journal answers."""
     seconds: float = 120.0
     """Longest time that a call may take, whatever the tool's own limit."""
+    made: set[str] = field(default_factory=set)
+    """Keys of the calls that this execution has made itself."""
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], session: Session, position: int) -> Called:
         """Answer one call; the record is committed before this returns.
@@ -89,16 +95,29 @@ class ToolDesk:
         role = f"tool:{tool.spec.name}"
         question = self._question(role, tool, arguments, session, position)
         key = Journal.key(question)
-        if self.journal is not None and (record := self.journal.get(key)) is not None:
+        if (known := self._known(key)) is not None:
             session.missing.setdefault(tool.spec.name, []).append(arguments)
             count(self.tally, role, FREE, replayed=True)
-            return Called(revived(record), replayed=True)
+            return Called(known, replayed=True)
         if self.ledger is not None and self.ledger.closed:
             raise ProviderError(REPEATED)
         result = _without_keys(tool, await self._ask(tool, arguments, session))
         count(self.tally, role, FREE, replayed=False)
+        self.made.add(key)
         kept = await patiently(self.journal, lambda: self._kept(key, role, question, result))
         return Called(kept, replayed=False)
+
+    def _known(self, key: str) -> ToolResult | None:
+        """What is recorded of a call; None where nothing is, or what may go better now."""
+        if self.journal is None:
+            return None
+        known = recorded(self.journal, key, revived)
+        closed = self.ledger is not None and self.ledger.closed
+        failed = known is not None and known.failure is not None and known.failure.kind in PASSING
+        if failed and not closed and key not in self.made:
+            self.journal.forget(key)
+            return None
+        return known
 
     def refused(self, request: Request) -> ProviderError | None:
         """Return the refusal of a prompt that did not fit when it was sent before; it need not be sent again."""
@@ -178,8 +197,7 @@ class ToolDesk:
             seconds=result.seconds,
             run=self.run,
         )
-        record = None if new else self.journal.get(key)
-        return result if record is None else revived(record)
+        return result if new else recorded(self.journal, key, revived) or result
 
 
 def _refusal(request: Request) -> dict[str, Any]:
@@ -193,10 +211,14 @@ def recordable(result: ToolResult) -> dict[str, Any]:
 
 
 def revived(record: Mapping[str, Any]) -> ToolResult:
-    """Return the result in a record."""
-    failed = record["failure"]
-    failure = None if failed is None else Failure(FailureKind(failed["kind"]), failed["message"])
-    return ToolResult(record["text"], failure, record["detail"], record["seconds"])
+    """Return the result in a record.
+
+    Raises:
+        ValueError: it is none.
+    """
+    kept = read(StoredResult, record)
+    failure = None if kept.failure is None else Failure(FailureKind(kept.failure.kind), kept.failure.message)
+    return ToolResult(kept.text, failure, kept.detail, kept.seconds)
 
 
 def _without_keys(tool: Tool, result: ToolResult) -> ToolResult:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import unescape
 from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit
 
+from tfgrpo.backends.complaints import wait_in
 from tfgrpo.backends.faults import retry_after
+from tfgrpo.backends.http import Answer, Http, NotDelivered, TooLarge
 from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.transports import login_of
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.tools.net_fetch import tls
+from tfgrpo.system.foreign import Foreign, SomeText, Unreadable, loads, read
+from tfgrpo.system.redact import hide, secret_of, url_secrets
 from tfgrpo.types import FailureKind
 
-_TAG = re.compile(r"</?\w[^<>]*>")
+_TAG = re.compile(r"</?\w[^<>]{0,2000}>")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
 
 
@@ -53,37 +61,55 @@ class Site:
 
     async def get(self, params: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
         """Return the JSON answer to a GET; raises as `Provider` does."""
-        return await self._ask("GET", params=dict(params), headers=dict(headers or {}))
+        bare, sign, query = self.url.partition("?")
+        asked = "&".join(filter(None, [query if sign else "", urlencode({k: str(v) for k, v in params.items()})]))
+        return await self._ask("GET", f"{bare}?{asked}", None, headers)
 
     async def post(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Any:
         """Return the JSON answer to a POST of JSON; raises as `Provider` does."""
-        return await self._ask("POST", json=dict(body), headers=dict(headers or {}))
+        told = {"Content-Type": "application/json", **(headers or {})}
+        return await self._ask("POST", self.url, json.dumps(dict(body)).encode(), told)
 
-    async def _ask(self, method: str, **what: Any) -> Any:
-        import httpx  # noqa: PLC0415 - 0.1 s
-
+    async def _ask(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None) -> Any:
+        answer = await self._answer(method, url, body, dict(headers or {}))
+        if answer.status != 200:
+            raise self._failed(answer)
         try:
-            url = httpx.URL(self.url).copy_merge_params(what.pop("params", {}))
-            verify = tls() if url.scheme == "https" else False
-            async with httpx.AsyncClient(timeout=self.seconds, follow_redirects=False, verify=verify) as client:
-                response = await client.request(method, url, **what)
-        except httpx.TimeoutException as error:
+            return loads(answer.text)
+        except Unreadable as error:
+            raise Transient(f"{self.name} answered with {error}") from None
+
+    async def _answer(self, method: str, url: str, body: bytes | None, headers: dict[str, str]) -> Answer:
+        bare, login = login_of(url)
+        if login:
+            headers.setdefault("Authorization", f"Basic {login}")
+        client = Http(self.seconds)
+        try:
+            async with asyncio.timeout(self.seconds):
+                return await client.send(method, bare, body, headers)
+        except TimeoutError as error:
             raise Transient(f"{self.name} gave no answer within {self.seconds:g} s", FailureKind.TIMEOUT) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Transient(self._clear(f"cannot reach {self.name}: {error or type(error).__name__}")) from None
-        if response.status_code != 200:
-            raise self._failed(response.status_code, response.headers, response.text)
-        try:
-            return response.json()
-        except ValueError:
-            raise Transient(f"{self.name} answered with something that is not JSON") from None
+        except TooLarge as error:
+            raise ProviderError(f"{self.name} answered with {error}", FailureKind.TRUNCATED) from None
+        except NotDelivered as error:
+            by = f" through the proxy {error.through}" if error.through else ""
+            why = error.__cause__ or error
+            raise Transient(self._clear(f"cannot reach {self.name}{by}: {why or type(why).__name__}")) from None
+        finally:
+            await client.aclose()
 
-    def _failed(self, status: int, headers: Mapping[str, str], body: str) -> ProviderError:
+    def _failed(self, answer: Answer) -> ProviderError:
         """The error that a status stands for."""
+        status, headers = answer.status, answer.headers
+        body = answer.text[:10_000]
         said = self._clear(f"{self.name} answered {status}: {_BLANK.sub(' ', _TAG.sub(' ', body)).strip()}")
-        if status in (408, 429) or status >= 500:
+        if status in (408, 425, 429) or status >= 500:
             kind = FailureKind.RATE_LIMITED if status == 429 else FailureKind.PROVIDER
-            return Transient(said, kind, status=status, retry_after=retry_after(headers) or _reset(headers))
+            wait = retry_after(headers) or _reset(headers) or wait_in(body)
+            return Transient(said, kind, status=status, retry_after=wait)
+        if 300 <= status < 400:
+            host = urlsplit(headers.get("location", "")).netloc.rpartition("@")[2] or "nowhere"
+            return EndpointError(f"{self.name} redirects to {host}, which is not followed; give that address instead")
         # Serper says "Not enough credits" with 400, Brave SUBSCRIPTION_TOKEN_INVALID with 422.
         hopeless = status in (400, 422) and re.search("credit|token_invalid", said, re.IGNORECASE)
         if status in (401, 402, 403, 404, 432, 433) or hopeless:
@@ -92,7 +118,15 @@ class Site:
 
     def _clear(self, text: str) -> str:
         """At most 300 characters, without the key."""
-        return (text.replace(self.key, "[key]") if self.key else text)[:300]
+        return hide(text[:3000], (*secret_of(self.key), *url_secrets(self.url)))[:300]
+
+
+class Hit(Foreign):
+    """One result as a provider sends it; its fields have other names at each."""
+
+    title: SomeText = None
+    link: SomeText = None
+    snippet: SomeText = None
 
 
 def _reset(headers: Mapping[str, str]) -> float | None:
@@ -109,14 +143,15 @@ def results_of(
     Raises:
         ProviderError: malformed, when it is no list of objects.
     """
+    tidy, hits = clean or plain, []
     if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
         raise ProviderError(f"{name} answered in a form that is not known", FailureKind.MALFORMED)
-    tidy = clean or plain
-    return tuple(
-        Result(tidy(str(entry.get("title") or "")), str(entry[link]).strip(), tidy(str(entry.get(snippet) or "")))
-        for entry in found
-        if entry.get(link)
-    )
+    for entry in found:
+        with suppress(Unreadable):
+            hits.append(
+                read(Hit, {"title": entry.get("title"), "link": entry.get(link), "snippet": entry.get(snippet)})
+            )
+    return tuple(Result(tidy(hit.title or ""), hit.link.strip(), tidy(hit.snippet or "")) for hit in hits if hit.link)
 
 
 def plain(text: str) -> str:

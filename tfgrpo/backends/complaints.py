@@ -1,0 +1,112 @@
+"""What an error body says, wherever the vendor puts it: the words, the setting it is about, a code, and how to wait."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tfgrpo.system.foreign import ErrorIn, Unreadable, loads, read
+
+LONGEST_BODY = 100_000
+"""Characters of an error body that are looked at."""
+_TAG = re.compile(r"<[^<>]{0,500}>")
+_DURATION = re.compile(r"(\d{1,6}(?:\.\d{1,9})?) ?(ms|milliseconds?|h|hours?|m|min|minutes?|s|secs?|seconds?)(?![a-z])")
+_WAIT = re.compile(r"(?:try again|retry|wait|available again)[^.\d]{0,40}", re.IGNORECASE)
+_DELAY_KEYS = ("retryDelay", "retry_delay", "retry_after", "retryAfter")
+_PATHS = ("error", "message", "detail")
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """An error body, read."""
+
+    said: str
+    """Its words; the text itself where there is no field for them."""
+    param: str = ""
+    """The setting it names in a field of its own."""
+    code: str = ""
+    """Code and type, in lower case."""
+    wait: float | None = None
+    """Seconds that it asks to wait."""
+    moderated: bool = False
+    """Whether it has the reasons of a moderation in a field of its own."""
+
+
+def complaint(body: str) -> Complaint:
+    """Read an error body of any vendor; HTML is read without its tags."""
+    text = body[:LONGEST_BODY]
+    try:
+        found = loads(text)
+    except Unreadable:
+        said = _TAG.sub(" ", text)
+        return Complaint(said, wait=wait_in(said))
+    # Some send a list with one error, some a text.
+    found = found[0] if isinstance(found, list) and found else found
+    inner = _innermost(found)
+    said = inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)[:LONGEST_BODY]
+    errors = list(_errors(found))
+    wait = next((seconds for error in errors for seconds in _delays(error) if seconds is not None), None)
+    return Complaint(
+        said,
+        next((error.param for error in errors if error.param), ""),
+        " ".join(word.lower() for error in errors for word in (error.code, error.type) if word),
+        wait if wait is not None else wait_in(said),
+        any(error.metadata.get("reasons") or error.metadata.get("flagged_input") for error in errors),
+    )
+
+
+def wait_in(text: str) -> float | None:
+    """Return the seconds of "try again in 1m20s", "retry after 30 seconds" and their like; None without any."""
+    for match in _WAIT.finditer(text[:LONGEST_BODY]):
+        if (seconds := _duration(text[match.end() : match.end() + 60])) is not None:
+            return seconds
+    return None
+
+
+def _duration(text: str) -> float | None:
+    """Seconds of a duration that a text begins with, in any mix of units; None where it begins with none."""
+    total, at, seen = 0.0, 0, False
+    while match := _DURATION.match(text, at):
+        total += float(match[1]) * _unit(match[2])
+        seen, at = True, match.end() + (text[match.end() : match.end() + 1] == " ")
+    return total if seen else None
+
+
+def _unit(word: str) -> float:
+    if word == "ms" or word.startswith("milli"):
+        return 1e-3
+    return {"h": 3600.0, "m": 60.0}.get(word[0], 1.0)
+
+
+def _innermost(found: Any) -> Any:
+    for key in _PATHS:
+        if isinstance(found, Mapping) and found.get(key):
+            found = found[key]
+    return found
+
+
+def _errors(found: Any) -> Iterator[ErrorIn]:
+    """The objects that may explain: what is within `error` first, then what is around it."""
+    if not isinstance(found, Mapping):
+        return
+    for place in (found.get("error"), found.get("detail"), found):
+        if isinstance(place, Mapping):
+            yield read(ErrorIn, dict(place))
+
+
+def _delays(error: ErrorIn) -> Iterator[float | None]:
+    for place in (*error.details, error.metadata):
+        if isinstance(place, Mapping):
+            for key in _DELAY_KEYS:
+                yield _delay(place.get(key))
+
+
+def _delay(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    if isinstance(value, str):
+        return _duration(value.strip())
+    return float(value) if 0 <= value < 1e6 else None
