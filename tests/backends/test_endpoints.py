@@ -146,7 +146,7 @@ def test_hosted_endpoints_share_the_load_without_litellms_retries(tmp_path, monk
         told = learn(tmp_path / "x.db", model="openai/m", engine__endpoints=ways, engine__concurrency=4)
     assert one.chats + two.chats == sum(role["new"] for role in told["calls"].values()) + 1
     # The Router leaves the one that failed alone for half a minute; ours lets it prove itself again.
-    assert one.chats <= 4 < two.chats if client == "router" else one.chats > 2 * two.chats
+    assert one.chats < two.chats if client == "router" else one.chats > 2 * two.chats
 
 
 def test_a_router_whose_deployments_are_all_dead_ends_the_run(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ The Router's own retries and fallbacks are off: the one retry policy stands arou
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -74,18 +75,12 @@ class Routed(LiteLLM):
         return self._set_price
 
     async def _send(self, litellm: ModuleType, **given: Any) -> Any:
-        from litellm.types.router import RouterRateLimitError  # noqa: PLC0415 - loaded by now
+        # What litellm's own types say to pydantic is nothing to our users.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            from litellm.types.router import RouterRateLimitError  # noqa: PLC0415 - loaded by now
 
-        if self._router is None:
-            self._router = litellm.Router(
-                model_list=[self._entry(deployment) for deployment in self._deployments],
-                routing_strategy="simple-shuffle",
-                num_retries=0,
-                max_fallbacks=0,
-                allowed_fails=0,
-                cooldown_time=self._cooldown,
-                timeout=self._timeout,
-            )
+            self._router = self._router or self._made(litellm)
         try:
             answered = await self._router.acompletion(**given)
         except RouterRateLimitError:
@@ -95,6 +90,18 @@ class Routed(LiteLLM):
             raise Transient(said, retry_after=self._cooldown) from None
         self._dead = None
         return answered
+
+    def _made(self, litellm: ModuleType) -> Any:
+        """The Router, with its own retries and fallbacks off."""
+        return litellm.Router(
+            model_list=[self._entry(deployment) for deployment in self._deployments],
+            routing_strategy="simple-shuffle",
+            num_retries=0,
+            max_fallbacks=0,
+            allowed_fails=0,
+            cooldown_time=self._cooldown,
+            timeout=self._timeout,
+        )
 
     def _error(self, where: Where, error: Exception, body: dict[str, Any], dialect: Dialect) -> ProviderError:
         found = super()._error(where, error, body, dialect)

@@ -14,7 +14,12 @@ KEPT = 400
 SAID = re.compile(r"\n\[\.\.\. shortened to make room: (\d+) characters of this older result left out \.\.\.\]\n")
 TOO_LONG = re.compile(
     r"context.?(length|window|size)|maximum.{0,20}(length|tokens)|(prompt|input|request).{0,30}too (long|large)"
-    r"|too many (input )?tokens|reduce the length|exceeds?.{0,40}(context|limit|tokens)",
+    r"|too many (input )?tokens|reduce the length|exceeds?.{0,40}(context|limit|tokens)"
+    r"|max(_|imum )?(new_|completion_|output_)?tokens`?.{0,20}(must be|at least|>=).{0,20}\b(0|1|positive).{0,30}-\d"
+    r"|range of input length|inputs?`? tokens.{0,40}must be <?=|input length.{0,40}(exceed|longer|larger|more than)"
+    r"|(prompt|input|conversation).{0,60}(does not|doesn't) fit|requested tokens.{0,40}exceed|request is too large"
+    r"|n_ctx|available context|maximum allowed (input|prompt)|string too long|too many total text bytes"
+    r"|input is too long|prompt contains \d{1,9} tokens",
     re.IGNORECASE,
 )
 """How endpoints say that a prompt does not fit."""

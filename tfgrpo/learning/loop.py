@@ -34,6 +34,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
 
     Raises:
         EndpointError: the endpoint refuses every call.
+        NothingLearned: not one held-out problem can be measured.
         StaleVersion: somebody else moved the library while this run was going.
     """
     library, run.memory = run.library, begin(run.config)

@@ -51,6 +51,8 @@ class Run:
     """A rollout of each held-out problem under the version the run started from."""
     paraphrases: bool = False
     """Whether the summarizer is a model of its own, able to say a lesson in other words."""
+    left_out: str = ""
+    """How many held-out problems have no score, and why; empty when all have."""
     stopped: str = ""
     """Why the run ended early: which budget; empty when it did not."""
     continuation: str = ""

@@ -51,7 +51,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": heldout(run),
         "failures": count_each(f.kind.value for f in every),
-        "warnings": [*warnings(steps), *notices(run.store, run.library.name), *unseeded(run)],
+        "warnings": [*warnings(steps), *notices(run.store, run.library.name), *unseeded(run), *left_out(run)],
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),
     }
@@ -84,6 +84,15 @@ def unseeded(run: Run) -> list[str]:
         "the endpoint takes no seed, so the two sides of a gate's pair met different noise: its verdicts hold, but it "
         "needed more rollouts for them"
     ]
+
+
+def left_out(run: Run) -> list[str]:
+    """Return how many held-out problems have no score, and what of the bill was counted here."""
+    guessed = total(run.tally).estimated_tokens
+    counted = (
+        f"{guessed:,} tokens of the bill are estimates, by the length of the texts: the endpoint did not count them"
+    )
+    return [*([run.left_out] if run.left_out else []), *([counted] if guessed else [])]
 
 
 def warnings(steps: Sequence[Step]) -> list[str]:
