@@ -98,6 +98,7 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
     store.wait_for(config.engine.lock_wait)
     store.hide = hider(secrets_of(setup))
     models = models_of(line, writer, store, config.engine, config.budget, run)
+    stack.callback(models.lost_calls.flush)
     return Components(setup, store, models, texts, grader, judge)
 
 

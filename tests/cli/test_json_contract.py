@@ -74,14 +74,13 @@ def test_without_held_out_problems_that_part_is_null(learn, parsed):
     assert told["heldout"] is None
 
 
-def test_failed_held_out_rollouts_are_no_zeros(cli, parsed):
-    """When not one held-out rollout could be scored the means are null and n is 0."""
+def test_a_run_that_cannot_measure_says_so_before_it_learns(cli):
+    """When not one held-out rollout could be scored the command ends with 1 and the cause, and learned nothing."""
     name = play(Model(evaluate=lambda _: ProviderError("down")), "cli")
     ask = ("learn", "learn.jsonl", "--grader", "exact", "--model", name, "--epochs", 1, "--gate", "open")
-    told = parsed(cli(*ask, "--heldout", "held.jsonl", "--json"))
-    assert (told["heldout"]["before"], told["heldout"]["diff"], told["heldout"]["n"]) == (None, None, 0)
     shown = cli(*ask, "--heldout", "held.jsonl")
-    assert shown.exit_code == 0
+    assert shown.exit_code == 1
+    assert "held-out problems could be measured: down" in shown.stderr
     assert "nan" not in shown.stdout
 
 

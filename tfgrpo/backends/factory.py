@@ -10,7 +10,7 @@ from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.endpoints import Line, paces
 from tfgrpo.backends.limited import Budget, Ledger
-from tfgrpo.backends.lost_calls import record_lost
+from tfgrpo.backends.lost_calls import LostCalls
 from tfgrpo.backends.metered import Metered, Tally, lost
 from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.backends.stack import stacked
@@ -40,6 +40,11 @@ class Models:
     hedge: float = 0.0
     """A call that takes so many times the usual time is asked a second time; 0 never."""
 
+    lost_calls: LostCalls = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.lost_calls = LostCalls(Journal(self.store))
+
     def backend(self, line: Line) -> Backend:
         """Put retries, limits, journal and meter around the bare backends of a model."""
         stack = stacked(
@@ -61,7 +66,7 @@ class Models:
         """Put a request that brought no reply into the bill, and where a run goes on from it into the journal."""
         lost(self.tally, request.role, usage, calls)
         if self.run is not None:
-            record_lost(Journal(self.store), self.run, request, usage, calls, why)
+            self.lost_calls.record(self.run, request, usage, calls, why)
 
     def address_changes(self) -> list[str]:
         """Return a sentence for each model that was asked at another address the last time."""

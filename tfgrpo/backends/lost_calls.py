@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from dataclasses import dataclass, field
 
-from experience_db import Journal, StoreError
+from experience_db import Call, Journal, StoreBusy, StoreError
 from tfgrpo.backends.metered import Tally, lost
 from tfgrpo.types import Request, Usage
 
@@ -16,24 +17,31 @@ FAILED = "failed:"
 """Before the role of such a record."""
 
 
-def record_lost(journal: Journal, run: str, request: Request, usage: Usage, calls: int, why: str) -> None:
-    """Keep one: its role, what it used, how many calls it stood for, and why it brought nothing."""
+@dataclass(slots=True)
+class LostCalls:
+    """Those of a run that are to be written: at once, and while another process writes, with the next ones."""
+
+    journal: Journal
+    pending: list[Call] = field(default_factory=list)
+
+    def record(self, run: str, request: Request, usage: Usage, calls: int, why: str) -> None:
+        """Keep one: its role, what it used, how many calls it stood for, and why it brought nothing."""
+        self.pending.append(_call(run, request, usage, calls, why))
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what is pending, if the file is free; while a command ends it may be closed already."""
+        with contextlib.suppress(StoreBusy, StoreError), self.journal.hurried():
+            self.journal.put_many(self.pending)
+            self.pending.clear()
+
+
+def _call(run: str, request: Request, usage: Usage, calls: int, why: str) -> Call:
     role = f"{FAILED}{request.role}"
     question = {"role": role, "model": request.model, "calls": calls, "once": uuid.uuid4().hex}
-    # While a command ends the store may be closed already; then there is nothing left to keep books for.
-    with contextlib.suppress(StoreError):
-        journal.put(
-            Journal.key(question),
-            role=role,
-            model=request.model,
-            request=question,
-            reply={"failure": why, "estimated_tokens": usage.estimated_tokens},
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            usd=usage.usd,
-            run=run,
-        )
+    reply = {"failure": why, "estimated_tokens": usage.estimated_tokens}
+    tokens = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+    return Call(Journal.key(question), role, request.model, question, reply, *tokens, usage.usd, 0.0, run)
 
 
 def earlier(tally: dict[str, Tally], journal: Journal, run: str) -> None:
