@@ -81,13 +81,7 @@ class OpenAI:
         """Whether replies carry a price; a money budget needs one."""
         self.dialects: dict[str, Dialect] = defaultdict(Dialect)
         """What each model turned out to accept."""
-        # A key from a file often ends in a line break, which no header may hold.
-        self._api_key = api_key.strip() if api_key else None
-        if self._api_key and not self._api_key.isprintable():
-            raise UsageError(
-                "the API key holds a line break or another control character, which no request can carry; set the "
-                "variable that holds it (OPENAI_API_KEY, or the one that `key` names) again, to one line"
-            )
+        self._api_key = _sendable(api_key)
         self._model = model
         self._price = price
         self._timeout = timeout
@@ -185,3 +179,17 @@ class OpenAI:
 
     def _where(self, request: Request) -> Where:
         return Where(self.base_url, self._model or request.model, self.secrets)
+
+
+def _sendable(key: str | None) -> str | None:
+    """Return a key as a header can carry it; raises UsageError where none can.
+
+    A key from a file often ends in a line break, which is taken off.
+    """
+    stripped = key.strip() if key else None
+    if stripped and not stripped.isprintable():
+        raise UsageError(
+            "the API key holds a line break or another control character, which no request can carry; set the "
+            "variable that holds it (OPENAI_API_KEY, or the one that `key` names) again, to one line"
+        )
+    return stripped
