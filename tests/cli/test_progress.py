@@ -18,7 +18,7 @@ from support.server import Raw, Server
 from experience_db import Journal, Store
 from tfgrpo.backends import Ledger, Pace
 from tfgrpo.backends.metered import Tally
-from tfgrpo.cli.progress import duration
+from tfgrpo.cli.progress_lines import duration
 from tfgrpo.learning.progress import Watch
 from tfgrpo.types import Group, GroupStatus, Problem, Usage
 

@@ -11,7 +11,7 @@ from experience_db import Lesson, Library
 from tfgrpo.backends import Scripted
 from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.environments import Environment, Slot, ToolLoop
-from tfgrpo.environments.protocol import Protocols
+from tfgrpo.environments.tool_protocol import Protocols
 from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
 from tfgrpo.prompting import templates
 from tfgrpo.tools import ToolResult

@@ -14,8 +14,8 @@ from test_tool_loop import EMPTY, PROBLEM, SLOT, TAUGHT, looping
 
 from experience_db import Store
 from tfgrpo.backends import Scripted
-from tfgrpo.environments.protocol import Protocols
 from tfgrpo.environments.tool_calling import Functions, Text
+from tfgrpo.environments.tool_protocol import Protocols
 from tfgrpo.environments.tool_text import parse, upto_result
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.tools.python import make as make_python

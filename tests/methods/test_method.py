@@ -447,7 +447,7 @@ def test_presets_are_listed_with_what_they_say_of_themselves():
 
 def test_progress_says_what_the_method_watches(tmp_path, capsys):
     """A step of HICRA reports its semantic entropy, a step of DAPO its rounds."""
-    from tfgrpo.cli.progress import Progress
+    from tfgrpo.cli.progress_lines import Progress
 
     for name, word in (("hicra", "semantic_entropy"), ("dapo", "rounds 1")):
         result = learn(Model(), rows(2), tmp_path / f"{name}.db", method=name, group_size=4)

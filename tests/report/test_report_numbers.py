@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experience_db import Evaluation, Evidence, RoleUsage, RunStep
-from tfgrpo.report import numbers, words
+from tfgrpo.report import formatting, numbers
 
 
 def heldout(diff: float, low: float, high: float, p: float) -> dict:
@@ -158,8 +158,8 @@ def test_a_control_with_a_row_of_its_own_is_told_once():
     own = Evaluation("e", "/data/held.jsonl", "m", "web", 2, 0.2, 0.1, 0.3, 30, 1, "empty")
     assert [(m.control, m.diff) for m in numbers.measured([made, own], 0.3)] == [("", None), ("empty", 0.3)]
     assert [(m.control, m.diff) for m in numbers.measured([own], 0.3)] == [("empty", None)]
-    assert words.file_name(made.dataset) == "held.jsonl"
-    assert words.file_name("hf:owner/name") == "hf:owner/name"
+    assert formatting.file_name(made.dataset) == "held.jsonl"
+    assert formatting.file_name("hf:owner/name") == "hf:owner/name"
 
 
 def test_what_the_gate_has_seen_is_marked_whatever_the_file_is_called():

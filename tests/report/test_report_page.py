@@ -12,7 +12,7 @@ from support.script import lesson
 
 from experience_db import Store
 from tfgrpo.report import gather, page, to_html, to_json, to_markdown
-from tfgrpo.report.words import visible
+from tfgrpo.report.formatting import visible
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from support.script import TOPICS, edits, lesson, play, rows, text_of
 import tfgrpo.api
 from experience_db import Store
 from search.world import blank, model, reflect, search
-from tfgrpo.cli.progress import planned
+from tfgrpo.cli.progress_lines import planned
 from tfgrpo.errors import UnknownPlugin, UsageError
 from tfgrpo.learning.events import events_of
 from tfgrpo.types import Reply, Usage

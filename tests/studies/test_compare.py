@@ -16,7 +16,7 @@ from experience_db import Store
 from tfgrpo import config
 from tfgrpo.cli.app import app
 from tfgrpo.errors import UsageError
-from tfgrpo.report.methods import curves_svg, methods_svg
+from tfgrpo.report.comparison_svg import curves_svg, methods_svg
 from tfgrpo.studies.compare import NONE, Cell, Comparison, Plan, compare, difference, notes, preset_list, row_of, table
 
 OPEN = ["gate.kind=open", "rollout.group_size=4", "epochs=1"]

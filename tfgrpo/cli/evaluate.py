@@ -9,7 +9,7 @@ import typer
 
 from tfgrpo import api
 from tfgrpo.cli import options as o
-from tfgrpo.cli.show import print_evaluation, print_matrix
+from tfgrpo.cli.print_results import print_evaluation, print_matrix
 from tfgrpo.errors import UsageError
 from tfgrpo.studies import transfer
 

@@ -12,9 +12,9 @@ import typer
 from tfgrpo import api
 from tfgrpo.api import LearnResult
 from tfgrpo.cli import options as o
-from tfgrpo.cli.live import progress
-from tfgrpo.cli.progress import Progress
-from tfgrpo.cli.show import print_learned
+from tfgrpo.cli.live_display import progress
+from tfgrpo.cli.print_results import print_learned
+from tfgrpo.cli.progress_lines import Progress
 from tfgrpo.learning.events import EventFile, begun
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup

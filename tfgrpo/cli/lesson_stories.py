@@ -13,7 +13,7 @@ import typer
 
 from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store, effect_of, own_words
 from tfgrpo.cli import options as o
-from tfgrpo.cli.show import effect, lesson_line, lessons, number
+from tfgrpo.cli.print_results import effect, lesson_line, lessons, number
 from tfgrpo.lessons.edits import estimate_tokens
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.lessons.versions import library_at

@@ -17,11 +17,11 @@ from experience_db.library import frame
 from experience_db.template_rules import renderings, require_plain
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
+from tfgrpo.cli.lesson_stories import Id, Lib, in_words, list_, show
 from tfgrpo.cli.merge import merge
+from tfgrpo.cli.print_results import lesson_line, lessons
 from tfgrpo.cli.review import MOST, Allow, require_clean, review
 from tfgrpo.cli.scan import scan_
-from tfgrpo.cli.show import lesson_line, lessons
-from tfgrpo.cli.story import Id, Lib, in_words, list_, show
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.lessons.versions import library_at

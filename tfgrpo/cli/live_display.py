@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from tfgrpo.cli.progress import Progress
+from tfgrpo.cli.progress_lines import Progress
 from tfgrpo.learning.run import Run
 from tfgrpo.types import Step
 

@@ -13,7 +13,7 @@ import typer
 from experience_db import Evidence, Store, UnappliedEdit
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
-from tfgrpo.cli.show import effect, lessons
+from tfgrpo.cli.print_results import effect, lessons
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons import review as reviewing
 from tfgrpo.lessons.scanners import Kind, described, scan, visible

@@ -11,7 +11,7 @@ import typer
 
 from experience_db import Run, Store
 from tfgrpo.cli import options as o
-from tfgrpo.cli.show import number
+from tfgrpo.cli.print_results import number
 
 
 def as_it_is(store: Store, run: Run) -> Run:

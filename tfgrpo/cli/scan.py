@@ -14,9 +14,9 @@ from experience_db import Store
 from experience_db.exchange import lesson_texts
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
+from tfgrpo.cli.lesson_stories import Lib
+from tfgrpo.cli.print_results import lessons
 from tfgrpo.cli.review import Allow
-from tfgrpo.cli.show import lessons
-from tfgrpo.cli.story import Lib
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.review import kinds
 from tfgrpo.lessons.scanners import described, scan, visible

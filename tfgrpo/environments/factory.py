@@ -14,9 +14,9 @@ from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally
 from tfgrpo.config import LearnConfig
 from tfgrpo.environments.base import Environment
-from tfgrpo.environments.protocol import Protocols
 from tfgrpo.environments.single_turn import SingleTurn
 from tfgrpo.environments.tool_loop import ToolLoop
+from tfgrpo.environments.tool_protocol import Protocols
 from tfgrpo.environments.wrapped import Agent, Wrapped
 from tfgrpo.errors import UsageError
 from tfgrpo.prompting.templates import Prompts

@@ -18,8 +18,8 @@ from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.environments import context
 from tfgrpo.environments.base import Slot
 from tfgrpo.environments.conversation import Talk
-from tfgrpo.environments.protocol import Protocols
 from tfgrpo.environments.tool_calling import Speech, Told
+from tfgrpo.environments.tool_protocol import Protocols
 from tfgrpo.environments.tool_text import Asked
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.executors import Local

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from tfgrpo.report.methods import curves_svg, methods_svg
+from tfgrpo.report.comparison_svg import curves_svg, methods_svg
 from tfgrpo.report.page import assets, environment
 from tfgrpo.version import __version__
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from experience_db import Evaluation, Evidence, RoleUsage, RunStep, effect_of, own_words
 from tfgrpo import stats
-from tfgrpo.report import words
+from tfgrpo.report import formatting
 from tfgrpo.report.data import Cost, Failed, Funnel, Headline, Measured, Point
 
 STATUSES = ("kept", "flat", "failed", "filtered")
@@ -85,7 +85,7 @@ def confirmation(rows: Sequence[Measured], version: int | None, heldout: object)
     if not isinstance(heldout, str) or version is None:
         return ()
     return tuple(
-        f"On {words.file_name(m.dataset)}, which is not the gate's file: library minus empty library {m.diff:+.3f}"
+        f"On {formatting.file_name(m.dataset)}, which is not the gate's file: library minus empty library {m.diff:+.3f}"
         f" [{m.diff_low:+.3f}, {m.diff_high:+.3f}], n={m.problems}."
         for m in rows
         if m.control == "empty" and m.version == version and not m.seen_by_gate

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from experience_db import Evidence
-from tfgrpo.report import numbers, svg, words
+from tfgrpo.report import formatting, numbers, svg
 from tfgrpo.report.browse import Browser, browser, places
 from tfgrpo.report.data import Report
 from tfgrpo.report.gather import gate_kind
@@ -62,24 +62,24 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters |= {
-        name: getattr(words, name)
+        name: getattr(formatting, name)
         for name in ("number", "signed", "money", "when", "duration", "thousands", "one_line", "file_name")
     }
-    made.filters |= {"p_value": words.p_value, "json": functools.partial(json.dumps, ensure_ascii=False)}
+    made.filters |= {"p_value": formatting.p_value, "json": functools.partial(json.dumps, ensure_ascii=False)}
     names = ("ends", "plural", "how", "facts", "flat", "word_diff", "rewards", "reasons")
-    made.globals |= {name: getattr(words, name) for name in names}
+    made.globals |= {name: getattr(formatting, name) for name in names}
     made.globals |= {"best": numbers.best, "effect_words": numbers.effect_words, "bar": svg.bar, "counts": counts}
     return made
 
 
 def seen(value: Any) -> Any:
     """Show what would be invisible; markup of our own passes."""
-    return words.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return formatting.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def counts(table: Mapping[str, int]) -> str:
     """Return `7 kept, 5 flat`, or a dash."""
-    return ", ".join(f"{n} {name}" for name, n in table.items() if n) or words.NONE
+    return ", ".join(f"{n} {name}" for name, n in table.items() if n) or formatting.NONE
 
 
 def context(report: Report, shown: Browser) -> dict[str, Any]:

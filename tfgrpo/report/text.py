@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment
 
 from experience_db import codec
-from tfgrpo.report import page, words
+from tfgrpo.report import formatting, page
 from tfgrpo.report.browse import browser
 from tfgrpo.report.data import Report
 
@@ -38,7 +38,7 @@ def environment() -> Environment:
 
 def inline(value: Any) -> str:
     """Return a text on one line with every sign escaped that Markdown would read, also inside a table cell."""
-    return _SPECIAL.sub(r"\\\1", words.visible(" ".join(str(value).split())))
+    return _SPECIAL.sub(r"\\\1", formatting.visible(" ".join(str(value).split())))
 
 
 def fenced(text: str) -> str:

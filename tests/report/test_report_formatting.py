@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experience_db import Edit, Evidence, Op, UnappliedEdit
-from tfgrpo.report import words
+from tfgrpo.report import formatting
 from tfgrpo.report.data import Refused
 from tfgrpo.report.text import fenced, inline
 
@@ -16,22 +16,22 @@ from tfgrpo.report.text import fenced, inline
 @given(st.text())
 def test_nothing_stays_invisible(text):
     """No control, no bidi override and no half surrogate is left, and the result is UTF-8."""
-    shown = words.visible(text)
+    shown = formatting.visible(text)
     shown.encode()
-    assert not words._UNSEEN.search(shown)
+    assert not formatting._UNSEEN.search(shown)
 
 
 def test_a_hidden_sign_names_itself():
     """A form feed where a formula began, or a reversed file name, can be seen for what it is."""
-    assert words.visible("\x0crac{1}{2} \u202egnp.exe \ud800") == "⟨U+000C⟩rac{1}{2} ⟨U+202E⟩gnp.exe ⟨U+D800⟩"
-    assert words.visible("a\tb\r\nc\n") == "a\tb\nc\n"
+    assert formatting.visible("\x0crac{1}{2} \u202egnp.exe \ud800") == "⟨U+000C⟩rac{1}{2} ⟨U+202E⟩gnp.exe ⟨U+D800⟩"
+    assert formatting.visible("a\tb\r\nc\n") == "a\tb\nc\n"
 
 
 @settings(deadline=None)
 @given(st.text(alphabet="ab \n.", max_size=40), st.text(alphabet="ab \n.", max_size=40))
 def test_a_diff_holds_both_texts(old, new):
     """What is kept and removed is the old text, what is kept and added the new one."""
-    pieces = words.word_diff(old, new)
+    pieces = formatting.word_diff(old, new)
     assert "".join(t for kind, t in pieces if kind != "ins") == old
     assert "".join(t for kind, t in pieces if kind != "del") == new
 
@@ -39,21 +39,21 @@ def test_a_diff_holds_both_texts(old, new):
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (words.number(None), "–"),
-        (words.number(float("nan")), "–"),
-        (words.signed(-0.25), "−0.250"),
-        (words.ends(0.1, None), ""),
-        (words.ends(-0.1, 0.2, sign=True), "[−0.100, +0.200]"),
-        (words.p_value(0.00001), "p\u00a0<\u00a00.001"),
-        (words.money(None), "unknown"),
-        (words.money(0.0), "0.00"),
-        (words.money(0.0012), "0.0012"),
-        (words.duration(7200), "2.0 h"),
-        (words.when(0), "–"),
-        (words.plural(1, "reply", "replies"), "1 reply"),
-        (words.plural(1200, "reply", "replies"), "1,200 replies"),
-        (words.one_line("a  b\nc" * 9, 8), "a b ca …"),
-        (words.rewards((1.0, None, 0.5)), "1 – 0.5"),
+        (formatting.number(None), "–"),
+        (formatting.number(float("nan")), "–"),
+        (formatting.signed(-0.25), "−0.250"),
+        (formatting.ends(0.1, None), ""),
+        (formatting.ends(-0.1, 0.2, sign=True), "[−0.100, +0.200]"),
+        (formatting.p_value(0.00001), "p\u00a0<\u00a00.001"),
+        (formatting.money(None), "unknown"),
+        (formatting.money(0.0), "0.00"),
+        (formatting.money(0.0012), "0.0012"),
+        (formatting.duration(7200), "2.0 h"),
+        (formatting.when(0), "–"),
+        (formatting.plural(1, "reply", "replies"), "1 reply"),
+        (formatting.plural(1200, "reply", "replies"), "1,200 replies"),
+        (formatting.one_line("a  b\nc" * 9, 8), "a b ca …"),
+        (formatting.rewards((1.0, None, 0.5)), "1 – 0.5"),
     ],
 )
 def test_numbers_read_well(made, said):
@@ -64,13 +64,13 @@ def test_numbers_read_well(made, said):
 def test_how_something_was_measured_names_the_edit_and_the_company():
     """An effect of an update is against the earlier words, and one of a bundle is of many."""
     update = Evidence("gate", 0.1, detail={"edit": [["UPDATE", [1], "x"]]}, lesson_ids=(1,))
-    assert words.how(update) == "gate of UPDATE"
-    assert words.how(Evidence("gate", 0.1, lesson_ids=(1, 2, 3))) == "gate, with 2 others"
+    assert formatting.how(update) == "gate of UPDATE"
+    assert formatting.how(Evidence("gate", 0.1, lesson_ids=(1, 2, 3))) == "gate, with 2 others"
 
 
 def test_a_long_list_of_facts_is_shortened():
     """All numbers of a measurement fit on a line or two."""
-    (name, told), *_ = words.facts({"touched": list(range(40)), "edit": [1], "none": None})
+    (name, told), *_ = formatting.facts({"touched": list(range(40)), "edit": [1], "none": None})
     assert name == "touched"
     assert told.endswith("11, and 28 more")
 
@@ -80,12 +80,12 @@ def test_equal_reasons_are_counted_together():
     edit = Edit(Op.ADD, "x")
     told = ["lesson 2 says the same", "lesson 13 says the same", "too long"]
     refused = [Refused(UnappliedEdit(i, edit, "rejected", reason, 0), ()) for i, reason in enumerate(told)]
-    assert words.reasons(refused) == "2 × lesson N says the same; 1 × too long"
+    assert formatting.reasons(refused) == "2 × lesson N says the same; 1 × too long"
 
 
 def test_a_configuration_becomes_dotted_keys():
     """Nested tables are flat, and what is empty is a dash."""
-    assert words.flat({"a": {"b": 1, "c": {}}, "d": None}) == [("a.b", "1"), ("a.c", "–"), ("d", "–")]
+    assert formatting.flat({"a": {"b": 1, "c": {}}, "d": None}) == [("a.b", "1"), ("a.c", "–"), ("d", "–")]
 
 
 @settings(deadline=None)
