@@ -21,7 +21,7 @@ def to_json(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
     except ValueError:
-        text = json.dumps(finite(value), ensure_ascii=False, separators=(",", ":"), default=_plain)
+        text = json.dumps(nan_to_none(value), ensure_ascii=False, separators=(",", ":"), default=_plain)
     try:
         text.encode()
     except UnicodeEncodeError:  # Half a surrogate pair from a cut reply: escaped, it survives the round trip.
@@ -29,14 +29,14 @@ def to_json(value: Any) -> str:
     return text
 
 
-def finite(value: Any) -> Any:
+def nan_to_none(value: Any) -> Any:
     """The same value with nan and infinities replaced by None, at any depth."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: nan_to_none(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
+        return [nan_to_none(item) for item in value]
     return value
 
 

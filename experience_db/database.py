@@ -65,7 +65,7 @@ class Database:
             NewerSchema: Written by a newer release.
         """
         where = os.fspath(path)
-        with faults(where):
+        with translated_errors(where):
             connection = _connected(where, readonly)
             try:
                 _settle_schema(connection, where, readonly)
@@ -127,7 +127,7 @@ class Database:
 
         Don't await inside: the write lock is held until the outermost block ends.
         """
-        with self._lock, faults(self.path):
+        with self._lock, translated_errors(self.path):
             if self.readonly:
                 raise StoreReadOnly(f"{self.path} was opened read-only; open it with readonly=False to write")
             nested = self._connection.in_transaction
@@ -150,17 +150,17 @@ class Database:
         return int(row[0]) if row is not None else 0
 
     def _rows(self, sql: str, *values: Any) -> list[sqlite3.Row]:
-        with self._lock, faults(self.path):
-            return self._connection.execute(sql, bound(sql, values)).fetchall()
+        with self._lock, translated_errors(self.path):
+            return self._connection.execute(sql, bind_values(sql, values)).fetchall()
 
     def _row(self, sql: str, *values: Any) -> sqlite3.Row | None:
-        with self._lock, faults(self.path):
-            row: sqlite3.Row | None = self._connection.execute(sql, bound(sql, values)).fetchone()
+        with self._lock, translated_errors(self.path):
+            row: sqlite3.Row | None = self._connection.execute(sql, bind_values(sql, values)).fetchone()
             return row
 
     def _write(self, sql: str, *values: Any) -> sqlite3.Cursor:
         """Run one statement; outside of `atomic` it is committed at once."""
-        with self._lock, faults(self.path):
+        with self._lock, translated_errors(self.path):
             self._require_in_place()
             return self._connection.execute(sql, self._hidden(values))
 
@@ -180,7 +180,7 @@ class Database:
 
 
 @contextmanager
-def faults(path: str) -> Iterator[None]:
+def translated_errors(path: str) -> Iterator[None]:
     """Turn what SQLite raises inside into one sentence of ours."""
     try:
         yield
@@ -305,7 +305,7 @@ def _settle_schema(connection: sqlite3.Connection, path: str, readonly: bool) ->
         migrate(connection)
 
 
-def bound(sql: str, values: Sequence[Any]) -> Sequence[Any] | dict[str, Any]:
+def bind_values(sql: str, values: Sequence[Any]) -> Sequence[Any] | dict[str, Any]:
     """Return values as sqlite3 wants them: by name for numbered placeholders (`?1`), in order for plain ones.
 
     Python 3.12 warns of numbered placeholders that are bound in order, and 3.14 refuses them.

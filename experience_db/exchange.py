@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from experience_db.codec import finite, sources_of
+from experience_db.codec import nan_to_none, sources_of
 from experience_db.errors import BadImport
-from experience_db.history import renumbered, restoring
+from experience_db.history import plan_restore, renumbered
 from experience_db.lesson_lists import TAINTED, read_list
 from experience_db.libraries import Libraries
 from experience_db.library import Library
@@ -32,7 +32,7 @@ class Exchange(Libraries):
             "version": library.version,
             "template": library.template,
             "lessons": [asdict(lesson) for lesson in library],
-            "evidence": [finite(asdict(item)) for item in evidence if _speaks_about(item, library)],
+            "evidence": [nan_to_none(asdict(item)) for item in evidence if _speaks_about(item, library)],
         }
 
     def import_(self, exported: Mapping[str, Any], name: str, *, allow_template: bool = False) -> Library:
@@ -50,7 +50,7 @@ class Exchange(Libraries):
         with self.atomic():
             head = self.create_library(name, template)
             if head.version == 0:
-                change = restoring(head, renumbered(lessons, 1), template, note)
+                change = plan_restore(head, renumbered(lessons, 1), template, note)
                 made = self._advance(head, change, note, (None, None))
                 new_ids = {lesson.id: lesson.id for lesson in lessons}
             else:

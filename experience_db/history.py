@@ -23,13 +23,13 @@ class Change:
     template: str
 
 
-def editing(head: Library, edits: Sequence[Edit], template: str) -> Change:
+def plan_edits(head: Library, edits: Sequence[Edit], template: str) -> Change:
     """Plan the version that edits make; raises as `apply_edits` does."""
     done = apply_edits(head.lessons, edits, version=head.version + 1, next_id=head.next_id)
     return Change(done.lessons, done.applied, done.next_id, template)
 
 
-def restoring(head: Library, goal: tuple[Lesson, ...], template: str, reason: str) -> Change:
+def plan_restore(head: Library, goal: tuple[Lesson, ...], template: str, reason: str) -> Change:
     """Plan a version whose lessons are exactly `goal`: what is not in it leaves, what differs is put back."""
     now = {lesson.id: lesson for lesson in head.lessons}
     wanted = {lesson.id: lesson for lesson in goal}
@@ -44,7 +44,7 @@ def restoring(head: Library, goal: tuple[Lesson, ...], template: str, reason: st
     return Change(ordered(goal), tuple(edits), next_id, template)
 
 
-def replayed(rows: Sequence[sqlite3.Row]) -> Iterator[tuple[int, tuple[Lesson, ...], int]]:
+def replay_edits(rows: Sequence[sqlite3.Row]) -> Iterator[tuple[int, tuple[Lesson, ...], int]]:
     """Play applied rows of `edits`, in order; yields (version, lessons, next id) after each version they made."""
     lessons: tuple[Lesson, ...] = ()
     next_id = 1

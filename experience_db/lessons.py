@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from experience_db.codec import applied_of, edit_columns, edit_of, lesson_of
 from experience_db.errors import InvalidEdit, StaleVersion, UnknownEdit, UnknownLesson
-from experience_db.history import editing
+from experience_db.history import plan_edits
 from experience_db.libraries import Libraries
 from experience_db.library import Library
 from experience_db.records import Blame, Edit, Lesson, UnappliedEdit
@@ -116,7 +116,7 @@ class Lessons(Libraries):
             head = self.library(name)
             if head.version != parent:
                 raise StaleVersion(name, parent, head.version)
-            return self._advance(head, editing(head, edits, head.template), note, (None, None), ids)
+            return self._advance(head, plan_edits(head, edits, head.template), note, (None, None), ids)
 
     def reject(self, name: str, ids: Sequence[int], *, reason: str) -> None:
         """Decide against waiting edits; they stay on record as rejected. Raises UnknownEdit."""

@@ -14,7 +14,7 @@ from experience_db.claims import Claims
 from experience_db.codec import RESTORE, applied_of, digest, edit_columns, edit_of, lesson_of, sources_json
 from experience_db.errors import InvalidName, StaleVersion
 from experience_db.evidence import EvidenceTable
-from experience_db.history import Change, editing, replayed, restoring
+from experience_db.history import Change, plan_edits, plan_restore, replay_edits
 from experience_db.library import DEFAULT_TEMPLATE, Library, check_template
 from experience_db.records import AppliedEdit, Diff, Edit, Evidence, Lesson
 
@@ -94,7 +94,7 @@ class Libraries(EvidenceTable, Claims):
         note = note or f"rollback to {to}"
         with self.atomic():
             head, goal = self.library(name), self.library(name, to)
-            return self._advance(head, restoring(head, goal.lessons, goal.template, note), note, (run, None))
+            return self._advance(head, plan_restore(head, goal.lessons, goal.template, note), note, (run, None))
 
     def log(self, name: str) -> tuple[AppliedEdit, ...]:
         """Every applied edit, oldest first."""
@@ -115,7 +115,7 @@ class Libraries(EvidenceTable, Claims):
         number = self._known_version(name, version)
         lessons: tuple[Lesson, ...] = ()
         next_id = 1
-        for _, lessons, next_id in replayed(self._rows(APPLIED, name, number)):  # noqa: B007  the last one counts
+        for _, lessons, next_id in replay_edits(self._rows(APPLIED, name, number)):  # noqa: B007  the last one counts
             pass
         return Library(name, number, lessons, self._frame(name, number)[0], next_id)
 
@@ -143,7 +143,7 @@ class Libraries(EvidenceTable, Claims):
         if head.version != parent:
             raise StaleVersion(name, parent, head.version)
         check_template(template)
-        return self._advance(head, editing(head, edits, template), note, origin)
+        return self._advance(head, plan_edits(head, edits, template), note, origin)
 
     def _made_before(
         self, name: str, edits: Sequence[Edit], parent: int, run: str | None, step: int | None

@@ -53,7 +53,7 @@ class Lineage(Libraries):
             head = self.library(goal.name)
             if head.version != parent:
                 raise StaleVersion(goal.name, parent, head.version)
-            change = branching(head, goal, why, note)
+            change = plan_branch(head, goal, why, note)
             made = self._advance(head, change, note, (run, step))
             for position, origin in enumerate(origins):
                 self._insert(
@@ -82,7 +82,7 @@ class Lineage(Libraries):
         return tuple(found.values())
 
 
-def branching(head: Library, goal: Library, why: Mapping[int, Edit], reason: str) -> Change:
+def plan_branch(head: Library, goal: Library, why: Mapping[int, Edit], reason: str) -> Change:
     """Plan the version after `head` whose lessons are those of `goal`.
 
     What is not in `goal` leaves, new lessons are added, and the others are put back as they stand in `goal`.

@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from experience_db.database import faults
+from experience_db.database import translated_errors
 from experience_db.errors import StoreBusy, StoreReadOnly
-from experience_db.verify import Verified
+from experience_db.verify import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Sizes:
     after: int
 
 
-class Upkeep(Verified):
+class Upkeep(Verification):
     """The part of the store that copies and shrinks its file."""
 
     def backup(self, to: str | os.PathLike[str], *, replace: bool = False) -> Path:
@@ -37,7 +37,7 @@ class Upkeep(Verified):
             raise StoreReadOnly(f"{goal} exists; name another file, or allow it to be replaced (--force)")
         part = goal.with_name(f"{goal.name}-part-{os.getpid()}")
         try:
-            with faults(os.fspath(goal)), closing(sqlite3.connect(part)) as copy:
+            with translated_errors(os.fspath(goal)), closing(sqlite3.connect(part)) as copy:
                 self._connection.backup(copy)
                 # A copy that lies alone needs no side files.
                 copy.execute("PRAGMA journal_mode = DELETE")

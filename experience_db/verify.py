@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from experience_db.codec import digest
-from experience_db.database import faults
+from experience_db.database import translated_errors
 from experience_db.errors import CorruptStore, StoreError
-from experience_db.history import replayed
+from experience_db.history import replay_edits
 from experience_db.libraries import APPLIED, Libraries
 from experience_db.records import Lesson
 
@@ -17,7 +17,7 @@ MADE = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name
 """What a schema is made of."""
 
 
-class Verified(Libraries):
+class Verification(Libraries):
     """The part of the store that checks all the others."""
 
     def verify(self) -> tuple[str, ...]:
@@ -67,14 +67,14 @@ class Verified(Libraries):
         if self.readonly:
             return
         try:
-            with faults(self.path):
+            with translated_errors(self.path):
                 self._write("INSERT INTO lessons_fts(lessons_fts, rank) VALUES ('integrity-check', 1)")
         except StoreError:
             yield f"{self.path}: the search index does not agree with the lessons"
 
     def _rewritten(self, name: str) -> Iterator[str]:
         """Compare each version with what its edits make, and with the digest taken when it was written."""
-        replay = {v: (lessons, next_id) for v, lessons, next_id in replayed(self._rows(APPLIED, name, 1 << 60))}
+        replay = {v: (lessons, next_id) for v, lessons, next_id in replay_edits(self._rows(APPLIED, name, 1 << 60))}
         lessons: tuple[Lesson, ...] = ()
         next_id = 1
         for version in self.versions(name):

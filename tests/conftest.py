@@ -27,7 +27,7 @@ def tiny_url() -> Iterator[str]:
     """Base URL of the served embedded model."""
     from tfgrpo.backends.tiny.model import load
     from tfgrpo.serve.endpoint import build_app
-    from tfgrpo.system.http_server import in_background
+    from tfgrpo.system.http_server import serve_in_background
 
-    with in_background(lambda: build_app(load())) as url:
+    with serve_in_background(lambda: build_app(load())) as url:
         yield f"{url}/v1"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfgrpo.backends.endpoints import endpoint
+from tfgrpo.backends.endpoints import endpoints_of
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.evaluation import credit
 from tfgrpo.gates import Alpha
@@ -62,7 +62,7 @@ def test_the_gate_benchmark_prints_its_contract(load, capsys):
 async def test_a_poisoned_model_errs_in_one_contrast_of_five_and_is_the_embedded_one_else(load):
     """It is named like any other model, keeps what the embedded one can, and repeats itself."""
     variants = load("variants")
-    (backend,) = endpoint("scripted/variants:Poisoned", (), EngineConfig()).backends
+    (backend,) = endpoints_of("scripted/variants:Poisoned", (), EngineConfig()).backends
     assert isinstance(backend, variants.Tiny)
     asked = [
         Request(

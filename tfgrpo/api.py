@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from experience_db import Library, Store
-from experience_db.codec import finite
+from experience_db.codec import nan_to_none
 from tfgrpo import build, search
 from tfgrpo import config as configuration
-from tfgrpo.backends.metered import told, total
+from tfgrpo.backends.metered import told, total_usage
 from tfgrpo.build import Components
-from tfgrpo.datasets import exposure, learning_and_heldout, limited, problems_from
+from tfgrpo.datasets import learning_and_heldout, limited, problems_from
+from tfgrpo.datasets.exposure import exposure_of
 from tfgrpo.environments import Agent
 from tfgrpo.errors import TfgrpoError, UsageError
 from tfgrpo.evaluation import controls as controlling
@@ -27,7 +28,7 @@ from tfgrpo.graders import factory
 from tfgrpo.learning.outcome import require_grades, require_learning
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.learning.setup import Setup
-from tfgrpo.learning.summary import recorded, shed, summarize_run
+from tfgrpo.learning.summary import for_record, summarize_run, without_contents
 from tfgrpo.lessons.versions import library_at
 from tfgrpo.rollout import Actor
 from tfgrpo.types import Problem, Step
@@ -143,21 +144,21 @@ async def execute(
             await factory.checked(run.actor.grader)
             async for step in search.learn(run):
                 rollouts += sum(len(g.rollouts_G) for g in step.groups_P)
-                steps.append(step if rollouts <= KEPT_WHOLE else shed(step))
+                steps.append(step if rollouts <= KEPT_WHOLE else without_contents(step))
                 yield step
                 if not run.stopped:
                     require_grades(steps, len(learning))
             if not run.stopped:
                 require_learning(steps)
             status = "budget" if run.stopped else "finished"
-            if run.stopped and run.watch and run.watch.stopped:
+            if run.stopped and run.progress and run.progress.stopped:
                 status = "interrupted"
         except TfgrpoError:
             status = "failed"
             raise
         finally:
             summary = summarize_run(run, steps, time.monotonic() - began)
-            run.store.finish_run(run.id, status, recorded(run, summary))
+            run.store.finish_run(run.id, status, for_record(run, summary))
         if on_end:
             on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))
 
@@ -199,7 +200,7 @@ async def evaluate(
         UsageError: with `test`, problems that the library has seen; nothing was asked.
         NothingLearned: nothing could be measured.
     """
-    controlling.check(controls)
+    controlling.check_controls(controls)
     wanted = setup(**asked)
     config = wanted.config
     found = limited(problems_from(problems, fields, configuration.data_folder()), config.limit, config.seed)
@@ -210,12 +211,12 @@ async def evaluate(
         await factory.checked(actor.grader)
         shown = _library(parts.store, library, parts.prompts.source("lessons"))
         given = _control_conditions(parts, actor, shown, found, k)
-        known = exposure.seen(parts.store, shown, found) if isinstance(library, str) and library else exposure.Seen()
+        known = exposure_of(parts.store, shown if isinstance(library, str) and library else Library(""), found)
         if test and known.sentence:
             raise UsageError(f"{known.sentence}; a test set shares nothing with them: give another one, or no --test")
         main = await measure.evaluate(actor, shown, found, given.sampling, k)
-        table = {name: await controlling.run(name, given, main) for name in controls}
-        summary = finite(
+        table = {name: await controlling.measure_control(name, given, main) for name in controls}
+        summary = nan_to_none(
             {
                 "dataset": str(problems) if isinstance(problems, str | Path) else f"{len(found)} problems",
                 "library": shown.name,
@@ -223,7 +224,7 @@ async def evaluate(
                 "model": wanted.model,
                 **measure.summary(main, k, config.seed),
                 "controls": table,
-                "usage": told(total(parts.models.tally)),
+                "usage": told(total_usage(parts.models.tally)),
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
@@ -236,9 +237,9 @@ async def evaluate(
 
 def _control_conditions(
     parts: Components, actor: Actor, shown: Library, found: tuple[Problem, ...], k: int
-) -> controlling.Given:
-    config, examples = parts.setup.config, controlling.examples(parts.store, shown, found)
-    return controlling.Given(
+) -> controlling.ControlConditions:
+    config, examples = parts.setup.config, controlling.tip_examples(parts.store, shown, found)
+    return controlling.ControlConditions(
         actor,
         parts.teacher(),
         shown,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from experience_db import StoreError
 from tfgrpo.config import secrets
 from tfgrpo.errors import BudgetReached, EnvironmentFailed, GraderError, MalformedReply, ProviderError, TfgrpoError
-from tfgrpo.system.redact import spoken
+from tfgrpo.system.redact import without_secrets
 from tfgrpo.types import Failure, FailureKind
 
 _MESSAGE_LIMIT = 400
@@ -69,7 +69,7 @@ def _described(raised: BaseException) -> str:
 
 def _said(error: BaseException) -> str:
     """The message without keys: the clients of foreign code like to quote them."""
-    return spoken(str(error), secrets())
+    return without_secrets(str(error), secrets())
 
 
 def _cut(text: str) -> str:

@@ -11,25 +11,25 @@ from experience_db import Store
 from tfgrpo import config as configuration
 from tfgrpo import search
 from tfgrpo.backends.base import close
-from tfgrpo.backends.endpoints import endpoint, refuses, require_prices
-from tfgrpo.backends.factory import Models, models_of
-from tfgrpo.edit_scores.factory import likelihood_of
-from tfgrpo.environments.factory import Ways, opened, tools_of
+from tfgrpo.backends.endpoints import endpoints_of, refuses_setting, require_prices
+from tfgrpo.backends.factory import Models, make_models
+from tfgrpo.edit_scores.factory import make_likelihood
+from tfgrpo.environments.factory import EnvironmentParts, configured_tools, make_environment
 from tfgrpo.executors import Local
 from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders import Grader
 from tfgrpo.graders.factory import Judging, grader_for, judging
-from tfgrpo.learning.progress import Watch
+from tfgrpo.learning.progress import Progress
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup, fingerprint, secrets_of
 from tfgrpo.learning.start import charge_earlier_calls, run_id, start_run
-from tfgrpo.lessons.review import rules_of
+from tfgrpo.lessons.review import review_rules
 from tfgrpo.lessons.rivals import topics_of
 from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.prompting import templates
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.rollout import Actor
-from tfgrpo.system.redact import hider
+from tfgrpo.system.redact import secret_hider
 from tfgrpo.types import Problem
 
 
@@ -44,7 +44,7 @@ class Components:
     grader: Grader
     judging: Judging | None = None
     """The way to the judge's model, where the grader asks one."""
-    watch: Watch | None = None
+    progress: Progress | None = None
 
     def armed_grader(self) -> Grader:
         """Return the grader, with its model where it asks one."""
@@ -60,9 +60,11 @@ class Components:
         """Return what attempts problems and judges the attempts."""
         config, models, line = self.setup.config, self.models, self.models.attempting
         where, backend = ", ".join(sorted(line.urls)), models.backend(line)
-        ways = Ways(backend, line.model, self.prompts, self.store, models.ledger, models.tally, models.run, where)
-        environment = opened(self.setup.environment, config, self.setup.tools, ways)
-        seen = self.watch.saw if self.watch else None
+        ways = EnvironmentParts(
+            backend, line.model, self.prompts, self.store, models.ledger, models.tally, models.run, where
+        )
+        environment = make_environment(self.setup.environment, config, self.setup.tools, ways)
+        seen = self.progress.count_group if self.progress else None
         return Actor(environment, self.armed_grader(), Local(), config.seed, config.engine.concurrency, seen)
 
     def teacher(self) -> Teacher:
@@ -81,8 +83,8 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
         UsageError: a money budget for a model whose price is unknown.
     """
     config = setup.config
-    line = endpoint(setup.model, setup.base_urls, config.engine, token_ids=configuration.needs_scores(config))
-    writer = endpoint(setup.summarizer_model, setup.base_urls, config.engine) if setup.summarizer_model else line
+    line = endpoints_of(setup.model, setup.base_urls, config.engine, token_ids=configuration.needs_scores(config))
+    writer = endpoints_of(setup.summarizer_model, setup.base_urls, config.engine) if setup.summarizer_model else line
     grader, _ = grader_for(setup.grader, config.grader)
     stack.push_async_callback(close, grader)
     judge = judging(grader, config.grader, config.engine)
@@ -91,13 +93,13 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
         stack.push_async_callback(close, backend)
     require_prices(config.budget, (line, writer, *others))
     texts = templates.load_for_model(setup.model, config.prompts, setup.prompts_dir)
-    setup = replace(setup, tools=setup.tools or tools_of(config))
+    setup = replace(setup, tools=setup.tools or configured_tools(config))
     for tool in setup.tools:
         stack.push_async_callback(close, tool)
     store = store or stack.enter_context(Store.open(setup.db))
     store.wait_for(config.engine.lock_wait)
-    store.hide = hider(secrets_of(setup))
-    models = models_of(line, writer, store, config.engine, config.budget, run)
+    store.hide = secret_hider(secrets_of(setup))
+    models = make_models(line, writer, store, config.engine, config.budget, run)
     stack.callback(models.lost_calls.flush)
     return Components(setup, store, models, texts, grader, judge)
 
@@ -110,17 +112,17 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     """
     config = setup.config
     gate = gate_for(config, heldout)
-    search.check(config, heldout)
+    search.check_search(config, heldout)
     tools = [*config.environment.tools, *(tool.spec.name for tool in setup.tools)]
-    rules = rules_of(config.lessons.review, config.lessons.allow, tools, configuration.secrets())
+    rules = review_rules(config.lessons.review, config.lessons.allow, tools, configuration.secrets())
     parts = open_components(setup, None, stack)
     parts.store.require_sound()
     store, models, prompts = parts.store, parts.models, parts.prompts
     mark = fingerprint(setup, learning, heldout, prompts)
     models.run = run = run_id(setup, mark)
-    parts.watch = Watch(models.ledger, models.paces, models.tally)
+    parts.progress = Progress(models.ledger, models.paces, models.tally)
     actor = parts.actor()
-    likelihood = likelihood_of(config, models, actor.environment, stack)
+    likelihood = make_likelihood(config, models, actor.environment, stack)
     stack.enter_context(store.claim(setup.library, f"run {run}"))
     begun = start_run(store, run, setup, mark, learning, heldout, prompts.source("lessons"))
     charge_earlier_calls(models.ledger, models.tally, store, run)
@@ -140,8 +142,8 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         likelihood=likelihood,
         paraphrases=setup.summarizer_model is not None,
         continuation="; ".join(filter(None, [begun.continuation, *models.address_changes()])),
-        unseeded=partial(refuses, models.attempting, "seed"),
-        watch=parts.watch,
+        unseeded=partial(refuses_setting, models.attempting, "seed"),
+        progress=parts.progress,
         rules=rules,
         topics=topics_of((*learning, *heldout)),
     )

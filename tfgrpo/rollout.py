@@ -13,7 +13,7 @@ from tfgrpo.environments import Environment, Slot
 from tfgrpo.errors import BudgetReached
 from tfgrpo.executors import Executor
 from tfgrpo.graders import Grader, grade
-from tfgrpo.methods.method import NEW, Memory, form
+from tfgrpo.methods.method import EMPTY_MEMORY, Memory, form_group
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Rollout, Sampling, Score
 
 
@@ -52,7 +52,7 @@ async def run_group(
     *,
     first: int = 0,
     config: LearnConfig = LearnConfig(),
-    memory: Memory = NEW,
+    memory: Memory = EMPTY_MEMORY,
 ) -> Group:
     """Run and grade `size` rollouts of one problem, from seed index `first` on, and compute their advantages."""
     slots = [actor.slot("rollout", first + i, sampling) for i in range(size)]
@@ -68,19 +68,19 @@ PASSING = frozenset({FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.
 """Failures that a while later may not happen again."""
 
 
-def incomplete(group: Group) -> bool:
+def may_complete(group: Group) -> bool:
     """Whether some rollouts of a group failed for reasons that may have passed by now."""
     return any(r.failure and r.failure.kind in PASSING for r in group.rollouts_G)
 
 
-async def complete(
+async def complete_group(
     actor: Actor,
     group: Group,
     library: Library,
     sampling: Sampling,
     *,
     config: LearnConfig = LearnConfig(),
-    memory: Memory = NEW,
+    memory: Memory = EMPTY_MEMORY,
 ) -> Group:
     """Run the rollouts of `group` again that failed for passing reasons, and grade the whole group anew."""
 
@@ -100,10 +100,10 @@ def make_group(
     scores_G: tuple[Score, ...],
     version: int,
     config: LearnConfig = LearnConfig(),
-    memory: Memory = NEW,
+    memory: Memory = EMPTY_MEMORY,
 ) -> Group:
     """Combine graded rollouts into a group as the method of `config` does; its status says whether it can teach."""
-    return form(problem, rollouts_G, scores_G, version, config, memory)
+    return form_group(problem, rollouts_G, scores_G, version, config, memory)
 
 
 @dataclass(frozen=True, slots=True)

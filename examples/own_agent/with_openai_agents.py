@@ -18,7 +18,7 @@ from openai import AsyncOpenAI
 import tfgrpo
 from tfgrpo.backends.tiny.model import load
 from tfgrpo.serve import build_app
-from tfgrpo.system.http_server import in_background
+from tfgrpo.system.http_server import serve_in_background
 from tfgrpo.types import Message, Rollout, Usage
 
 PROBLEMS = Path(__file__).parents[1] / "quickstart" / "problems.jsonl"
@@ -62,7 +62,7 @@ def agent_at(base_url: str, model: str, key: str = "none") -> Callable[[tfgrpo.P
 
 
 if __name__ == "__main__":
-    with in_background(lambda: build_app(load())) as url:
+    with serve_in_background(lambda: build_app(load())) as url:
         learned = tfgrpo.learn_sync(
             PROBLEMS,
             model="tiny",

@@ -11,7 +11,7 @@ import pytest
 from support.server import Fault, Server, error
 
 from experience_db import Journal, Store
-from tfgrpo.backends import Budget, Ledger, OpenAI, stacked
+from tfgrpo.backends import Budget, Ledger, OpenAI, with_wrappers
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import BudgetReached, ProviderError
@@ -36,7 +36,7 @@ async def make(server: Server, store: Store):
 
     def make(**options) -> Backend:
         backend = OpenAI(server.url, timeout=60)
-        made.append(stacked(backend, policy=NO_WAIT, joining=server.url, memory=store, **options))
+        made.append(with_wrappers(backend, policy=NO_WAIT, joining=server.url, memory=store, **options))
         return made[-1]
 
     yield make

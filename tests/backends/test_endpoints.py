@@ -15,7 +15,7 @@ import tfgrpo
 from experience_db import Journal, Store
 from tfgrpo import config
 from tfgrpo.backends import LiteLLM, OpenAI
-from tfgrpo.backends.endpoints import Line, endpoint, paces
+from tfgrpo.backends.endpoints import Endpoints, endpoint_paces, endpoints_of
 from tfgrpo.backends.factory import address_change
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.pricing import Price
@@ -28,10 +28,10 @@ from tfgrpo.learning.setup import Setup
 SECRET = "sk-very-secret-value"
 
 
-def line(model: str, *endpoints: dict[str, Any], urls: tuple[str, ...] = ()) -> Line:
+def line(model: str, *endpoints: dict[str, Any], urls: tuple[str, ...] = ()) -> Endpoints:
     """Return the way to a model under `engine.endpoints`."""
     written = "[" + ", ".join("{" + ", ".join(f"{k} = {json.dumps(v)}" for k, v in e.items()) + "}" for e in endpoints)
-    return endpoint(model, urls, config.load(overrides=[f"engine.endpoints={written}]"]).engine)
+    return endpoints_of(model, urls, config.load(overrides=[f"engine.endpoints={written}]"]).engine)
 
 
 def learn(db: Any, **more: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_endpoints_share_the_slots_by_weight():
     engine = config.load(overrides=["engine.concurrency=8"]).engine
     assert found.model == "m"
     assert found.shares == (0.75, 0.25)
-    assert [pace.width for pace in paces([found], engine, Ledger())] == [6, 2]
+    assert [pace.width for pace in endpoint_paces([found], engine, Ledger())] == [6, 2]
     assert found.urls == ("http://a/v1", "http://b/v1")
     assert found.joining == "http://a/v1, http://b/v1"
 
@@ -93,11 +93,11 @@ def test_a_price_that_is_given_wins_and_charges_every_endpoint():
     engine = config.load(
         overrides=['engine.prices={m={prompt=1, completion=2.5}, "x/y"={prompt=0, completion=0}}']
     ).engine
-    assert endpoint("openai/m", ("http://a/v1",), engine).price == Price(1.0, 2.5)
-    assert endpoint("x/y", (), engine).price == Price(0.0, 0.0)
-    assert endpoint("openai/other", ("http://a/v1",), engine).price is None
+    assert endpoints_of("openai/m", ("http://a/v1",), engine).price == Price(1.0, 2.5)
+    assert endpoints_of("x/y", (), engine).price == Price(0.0, 0.0)
+    assert endpoints_of("openai/other", ("http://a/v1",), engine).price is None
     one = replace(engine, endpoints=(EndpointConfig("http://a/v1"), EndpointConfig("http://b/v1", client="litellm")))
-    found = endpoint("openai/m", (), one)
+    found = endpoints_of("openai/m", (), one)
     assert found.price == Price(1.0, 2.5, 1.0)
     assert [backend.price_known for backend in found.backends if isinstance(backend, OpenAI)] == [True]
 

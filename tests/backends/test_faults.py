@@ -9,7 +9,7 @@ import pytest
 from support.patience import AMPLE, LIMITS
 from support.server import Fault, Server
 
-from tfgrpo.backends import LiteLLM, OpenAI, Retried, stacked
+from tfgrpo.backends import LiteLLM, OpenAI, Retried, with_wrappers
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.faults import retry_after
 from tfgrpo.backends.retry import RetryPolicy
@@ -71,7 +71,7 @@ async def make(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[
     server.calls.clear()
 
     def make(server: Server, seconds: float = AMPLE) -> Backend:
-        made.append(stacked(request.param(server, seconds), policy=NO_WAIT))
+        made.append(with_wrappers(request.param(server, seconds), policy=NO_WAIT))
         return made[-1]
 
     def limits(fault: Fault) -> tuple[float, ...]:
@@ -171,7 +171,7 @@ def test_retry_after_is_seconds_milliseconds_or_a_date(headers, seconds):
 async def test_an_empty_account_ends_at_once(server):
     """A 429 that no waiting cures is told apart by its code; litellm drops the code, so it retries there."""
     server.faults = [Fault.NO_QUOTA]
-    backend = stacked(by_openai(server), policy=NO_WAIT)
+    backend = with_wrappers(by_openai(server), policy=NO_WAIT)
     with pytest.raises(EndpointError, match="no credit left"):
         await backend.complete(ASK)
     await close(backend)
@@ -212,7 +212,7 @@ async def test_nothing_listening_ends_at_once(make, server):
 
 async def test_an_endpoint_that_goes_away_gets_a_second_chance_then_ends(server):
     """After it has answered once, a refused connection is retried before the endpoint is called dead."""
-    backend = stacked(by_openai(server), policy=NO_WAIT)
+    backend = with_wrappers(by_openai(server), policy=NO_WAIT)
     await backend.complete(ASK)
     server.stop()
     with pytest.raises(EndpointError, match="tried 3 times"):

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from support.server import Fault
 
-from tfgrpo.backends import Budget, Journaled, Ledger, Limited, OpenAI, Pace, Retried, Scripted, stacked
+from tfgrpo.backends import Budget, Journaled, Ledger, Limited, OpenAI, Pace, Retried, Scripted, with_wrappers
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry import RetryPolicy, Transient
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
@@ -45,7 +45,7 @@ async def test_a_budget_of_n_calls_never_sends_one_more(server, budget):
     """Fifty calls at once against a flaky endpoint: no more than N requests reach the socket, retries included."""
     server.faults = lambda index, body: Fault.SERVER_ERROR if index % 3 == 1 else None
     backend = OpenAI(server.url)
-    outcomes = await run(stacked(backend, policy=NO_WAIT, ledger=Ledger(Budget(calls=budget))), 50)
+    outcomes = await run(with_wrappers(backend, policy=NO_WAIT, ledger=Ledger(Budget(calls=budget))), 50)
     await backend.aclose()
     assert server.chats == budget
     reached = [outcome for outcome in outcomes if isinstance(outcome, BudgetReached)]
@@ -169,7 +169,7 @@ async def test_a_stop_ends_every_wait_for_another_try(policy):
         tried.set()
         raise Transient("busy", status=429, retry_after=None if policy.wait_initial > 1 else 500.0)
 
-    backend = stacked(Scripted(busy), policy=policy, ledger=ledger, pace=Pace(2, sleep=ledger.sleep))
+    backend = with_wrappers(Scripted(busy), policy=policy, ledger=ledger, pace=Pace(2, sleep=ledger.sleep))
     waiting = asyncio.gather(*[backend.complete(ask(i)) for i in range(6)], return_exceptions=True)
     await tried.wait()
     await asyncio.sleep(0)
@@ -189,4 +189,4 @@ async def test_no_wait_is_begun_that_ends_after_the_last_second():
 
     async with asyncio.timeout(30):
         with pytest.raises(BudgetReached, match="budget of 10 seconds"):
-            await stacked(Scripted(busy), ledger=ledger).complete(ask())
+            await with_wrappers(Scripted(busy), ledger=ledger).complete(ask())

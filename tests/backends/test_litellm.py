@@ -9,7 +9,7 @@ import sys
 import pytest
 from support.server import error
 
-from tfgrpo.backends import LiteLLM, stacked
+from tfgrpo.backends import LiteLLM, with_wrappers
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import EndpointError
@@ -38,7 +38,7 @@ async def test_a_refused_schema_steps_down(server):
     server.reply = reply
     backend = LiteLLM(server.url, "sk-none")
     asked = Request(ASK.role, ASK.model, ASK.messages, response_schema={"type": "object", "properties": {}})
-    await stacked(backend, policy=RetryPolicy(1)).complete(asked)
+    await with_wrappers(backend, policy=RetryPolicy(1)).complete(asked)
     await backend.aclose()
     assert [body.get("response_format", {}).get("type") for body in server.bodies] == [
         "json_schema",

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from support.server import Fault, Server
 
-from tfgrpo.backends import OpenAI, Pace, stacked
+from tfgrpo.backends import OpenAI, Pace, with_wrappers
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.errors import EndpointError
@@ -40,7 +40,7 @@ async def pair(clock: Clock) -> AsyncIterator[tuple[Server, Server, Backend]]:
     """Two servers and a backend over both."""
     with Server(delay=0.02) as one, Server(delay=0.02) as two:
         paces = [Pace(4, clock=clock), Pace(4, clock=clock)]
-        backend = stacked([OpenAI(one.url), OpenAI(two.url)], policy=NO_WAIT, pace=paces)
+        backend = with_wrappers([OpenAI(one.url), OpenAI(two.url)], policy=NO_WAIT, pace=paces)
         yield one, two, backend
         await close(backend)
 
@@ -111,7 +111,7 @@ async def uneven(clock: Clock) -> AsyncIterator[tuple[Server, Server, Backend]]:
     """Two servers, the first of which counts three times as much as the second."""
     with Server() as one, Server() as two:
         ways, paces = [OpenAI(one.url), OpenAI(two.url)], [Pace(6, clock=clock), Pace(2, clock=clock)]
-        backend = stacked(ways, policy=NO_WAIT, pace=paces, weights=[3, 1])
+        backend = with_wrappers(ways, policy=NO_WAIT, pace=paces, weights=[3, 1])
         yield one, two, backend
         await close(backend)
 

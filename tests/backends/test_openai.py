@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from support.server import Raw, Server, error
 
-from tfgrpo.backends import OpenAI, stacked
+from tfgrpo.backends import OpenAI, with_wrappers
 from tfgrpo.backends.capabilities import SchemaMode
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry import RetryPolicy
@@ -155,7 +155,7 @@ async def test_the_schema_ladder_is_climbed_down_once(backend, server, accepted,
         return "{}" if kind is None or kind in accepted else error(400, f"response_format {kind} is not supported")
 
     server.reply = reply
-    patient = stacked(backend, policy=NO_WAIT)
+    patient = with_wrappers(backend, policy=NO_WAIT)
     await asyncio.gather(*[patient.complete(ask(i, response_schema=SCHEMA)) for i in range(8)])
     assert [body.get("response_format", {}).get("type") for body in server.bodies] == sent[: len(server.bodies)]
     assert len(server.bodies) == 8 + (2 if not accepted else 1)
@@ -166,7 +166,7 @@ async def test_a_rejected_temperature_is_left_out_from_then_on(backend, server, 
     """The call goes through without it, it is said once, and the next call does not try again."""
     words = "Unsupported value: 'temperature' does not support 0.7 with this model."
     server.reply = refusing("temperature", words)
-    patient = stacked(backend, policy=NO_WAIT)
+    patient = with_wrappers(backend, policy=NO_WAIT)
     with caplog.at_level(logging.WARNING):
         for attempt in range(2):
             assert (await patient.complete(ask(attempt, sampling=Sampling(temperature=0.7)))).text == "4"
@@ -177,7 +177,7 @@ async def test_a_rejected_temperature_is_left_out_from_then_on(backend, server, 
 async def test_a_rejected_max_tokens_is_renamed(backend, server):
     """Reasoning models want max_completion_tokens."""
     server.reply = refusing("max_tokens", "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.")
-    await stacked(backend, policy=NO_WAIT).complete(ask(sampling=Sampling(max_tokens=9)))
+    await with_wrappers(backend, policy=NO_WAIT).complete(ask(sampling=Sampling(max_tokens=9)))
     assert server.bodies[-1]["max_completion_tokens"] == 9
 
 
@@ -185,7 +185,7 @@ async def test_a_value_out_of_range_is_an_error(backend, server):
     """A setting is dropped only where the endpoint does not know it, not where the value is wrong."""
     server.reply = refusing("temperature", "temperature must be between 0 and 2")
     with pytest.raises(ProviderError, match="between 0 and 2"):
-        await stacked(backend, policy=NO_WAIT).complete(ask(sampling=Sampling(temperature=7)))
+        await with_wrappers(backend, policy=NO_WAIT).complete(ask(sampling=Sampling(temperature=7)))
     assert server.chats == 1
 
 

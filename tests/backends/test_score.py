@@ -12,13 +12,13 @@ from aiohttp import web
 
 from experience_db import Journal, Store
 from tfgrpo.backends.openai import OpenAI
-from tfgrpo.backends.score import Scoring, TinyScores
+from tfgrpo.backends.score import BackendScorer, TinyScores
 from tfgrpo.backends.score_http import HttpScores, logprobs_of, texts_of
 from tfgrpo.backends.scripted import Scripted
-from tfgrpo.backends.stack import stacked
+from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.backends.tiny.model import load
-from tfgrpo.edit_scores.factory import scores_of
+from tfgrpo.edit_scores.factory import scoring_backend
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.types import Message, Request, Sampling
 
@@ -70,8 +70,8 @@ async def test_http_and_embedded_scores_agree(tiny_url, scores):
     reply = await backend.complete(Request("rollout", "tiny", CHAT, Sampling(1.0, max_tokens=20, seed=4)))
     await backend.aclose()
     assert reply.token_ids
-    over = await Scoring(scores(tiny_url), "tiny").score(CHAT, reply.token_ids)
-    own = await Scoring(TinyScores(Tiny()), "tiny").score(CHAT, reply.token_ids)
+    over = await BackendScorer(scores(tiny_url), "tiny").score(CHAT, reply.token_ids)
+    own = await BackendScorer(TinyScores(Tiny()), "tiny").score(CHAT, reply.token_ids)
     assert len(over) == len(reply.token_ids)
     assert over == pytest.approx(own, abs=1e-4)
     assert all(value < 0 for value in over)
@@ -79,7 +79,7 @@ async def test_http_and_embedded_scores_agree(tiny_url, scores):
 
 async def test_order_of_scoring_does_not_matter(tiny_url, scores):
     """Scored together or alone, first or last, a token sequence has the same log-probs."""
-    http = Scoring(scores(tiny_url), "tiny")
+    http = BackendScorer(scores(tiny_url), "tiny")
     rows = [(5, 6, 7), (9, 8), (5, 6, 7, 8)]
     together = await asyncio.gather(*(http.score(CHAT, ids) for ids in rows))
     alone = [await http.score(CHAT, ids) for ids in reversed(rows)]
@@ -90,7 +90,7 @@ async def test_order_of_scoring_does_not_matter(tiny_url, scores):
 async def test_a_scored_token_is_paid_for_once(tmp_path):
     """The journal answers the same question, and another attempt is asked anew."""
     with Store.open(tmp_path / "x.db") as store:
-        scorer = Scoring(stacked(TinyScores(Tiny()), journal=Journal(store)), "tiny")
+        scorer = BackendScorer(with_wrappers(TinyScores(Tiny()), journal=Journal(store)), "tiny")
         first, again = [await scorer.score(CHAT, (5, 6)) for _ in range(2)]
         await scorer.score(CHAT, (5, 6), attempt=1)
         calls = [call for call in Journal(store).calls() if call.role == "score"]
@@ -115,7 +115,7 @@ async def test_echo_is_the_fallback_and_both_sides_keep_to_it(listen, scores):
         logprobs = {"token_logprobs": [None, -1.0, -2.0, None, -9.0]} if body.get("echo") else None
         return {"choices": [{"text": "", "logprobs": logprobs}], "usage": {"prompt_tokens": 4}}
 
-    scorer = Scoring(scores(await listen(reply)), "m")
+    scorer = BackendScorer(scores(await listen(reply)), "m")
     values = await scorer.score(CHAT, (3, 4))
     assert values[0] == -2.0
     assert math.isnan(values[1])
@@ -126,11 +126,11 @@ async def test_echo_is_the_fallback_and_both_sides_keep_to_it(listen, scores):
 async def test_what_tokens_spell_comes_with_their_scores_by_every_route(tiny_url, scores, listen):
     """Embedded, from vLLM's table and from echoed lists alike; an endpoint that is silent leaves it unknown."""
     ids = tuple(load().encode("first 3 glorp 5"))
-    own = Scoring(TinyScores(Tiny()), "tiny")
+    own = BackendScorer(TinyScores(Tiny()), "tiny")
     assert own.spelled(ids) is None
     await own.score(CHAT, ids)
     assert "".join(own.spelled(ids) or ()) == "first 3 glorp 5"
-    served = Scoring(scores(tiny_url), "tiny")
+    served = BackendScorer(scores(tiny_url), "tiny")
     await served.score(CHAT, ids)
     assert served.spelled(ids) == own.spelled(ids)
 
@@ -140,7 +140,7 @@ async def test_what_tokens_spell_comes_with_their_scores_by_every_route(tiny_url
         found = {"tokens": ["<s>", "a", " b"], "token_logprobs": [None, -1.0, -2.0]}
         return {"choices": [{"logprobs": found if "echo" in body else None}]}
 
-    echoed = Scoring(scores(await listen(echo)), "m")
+    echoed = BackendScorer(scores(await listen(echo)), "m")
     assert await echoed.score(CHAT, (3, 5)) == (-1.0, -2.0)
     assert echoed.spelled((3, 5)) == ("a", " b")
     assert texts_of({"choices": [{"prompt_logprobs": table([1, 2])}]}, "prompt_logprobs", [1, 2]) is None
@@ -153,9 +153,9 @@ async def test_an_endpoint_that_cannot_score_says_so(listen, scores):
         return {"tokens": [1]} if path.endswith("/tokenize") else {"choices": [{"text": ""}]}
 
     with pytest.raises(EndpointError, match="cannot score given tokens"):
-        await Scoring(scores(await listen(silent)), "m").score(CHAT, (3,))
+        await BackendScorer(scores(await listen(silent)), "m").score(CHAT, (3,))
     with pytest.raises(EndpointError, match="/tokenize"):
-        await Scoring(scores(await listen(lambda *_: {"choices": []})), "m").score(CHAT, (3,))
+        await BackendScorer(scores(await listen(lambda *_: {"choices": []})), "m").score(CHAT, (3,))
 
 
 def test_missing_values_are_missing_and_shapes_are_checked():
@@ -172,6 +172,6 @@ async def test_wrong_answers_are_failures_and_not_numbers():
     with pytest.raises(ProviderError, match="scoring calls only"):
         await TinyScores(Tiny()).complete(Request("rollout", "tiny", CHAT))
     with pytest.raises(ProviderError, match="gave none"):
-        await Scoring(Scripted(lambda request: "words"), "m").score(CHAT, (3,))
+        await BackendScorer(Scripted(lambda request: "words"), "m").score(CHAT, (3,))
     with pytest.raises(UsageError, match="Scripted models cannot score"):
-        scores_of(Scripted(lambda request: "words"), None, None)
+        scoring_backend(Scripted(lambda request: "words"), None, None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.backends.seeds import call_seed, hashed, last_user_text
+from tfgrpo.backends.seeds import call_seed, hash_words, last_user_text
 from tfgrpo.types import Request, Sampling
 
 BASE = Request("rollout", "tiny", ({"role": "user", "content": "p"},), Sampling(seed=0))
@@ -47,4 +47,4 @@ def test_seeds_fit_into_31_bits(seed: int | None, problem: str, attempt: int) ->
     """Any seed and any text, half a surrogate pair too, give a number that every server takes."""
     request = Request("r", "m", ({"role": "user", "content": problem},), Sampling(seed=seed), attempt=attempt)
     assert 0 <= call_seed(request) < 2**31
-    assert 0 <= hashed(problem) < 2**64
+    assert 0 <= hash_words(problem) < 2**64

@@ -103,7 +103,7 @@ def one_pass(problems: int, rng: random.Random) -> tuple[list, list, list]:
     rewards, shown, near = [], [], []
     for _ in range(problems):
         operators, easy = rng.choice(OPERATORS), rng.uniform(-0.1, 0.1)
-        masks = credit.masks(len(LESSONS), GROUP, MISSING, rng)
+        masks = credit.balanced_masks(len(LESSONS), GROUP, MISSING, rng)
         sets = [frozenset(n for n, mask in zip(LESSONS, masks, strict=True) if mask[g]) for g in range(GROUP)]
         rewards.append([float(rng.random() < chance_right(operators, s, easy)) for s in sets])
         shown.append(masks)
@@ -123,7 +123,7 @@ def left_out(problems: int, k: int, rng: random.Random) -> list[credit.Credit]:
                 high = chance_right(operators, everything, easy)
                 low = chance_right(operators, everything - {lesson}, easy)
                 gains.append(fmean((u < high) - (u < low) for u in us))
-        found.append(credit.from_contrasts(gains, k))
+        found.append(credit.credit_from_differences(gains, k))
     return found
 
 
@@ -179,7 +179,7 @@ async def tiny_world(seed: int, problems: int) -> list[dict]:
             store = stack.enter_context(Store.open(Path(folder) / "credit.db"))
             wanted = api.setup(model="tiny", grader="exact", db=Path(folder) / "credit.db", seed=seed)
             actor = build.open_components(wanted, store, stack).actor()
-            pool = credit.Pool(actor, tuple(asked), evaluation_sampling(wanted.config))
+            pool = credit.AuditTrial(actor, tuple(asked), evaluation_sampling(wanted.config))
             done = await credit.dropout_pass(library, pool, actor.executor, seed=seed, limit=actor.concurrency)
             gains = await left_out_gains(library, pool)
     rows = []
@@ -190,14 +190,14 @@ async def tiny_world(seed: int, problems: int) -> list[dict]:
     return rows
 
 
-async def left_out_gains(library: Library, pool: credit.Pool) -> list[list[float]]:
+async def left_out_gains(library: Library, pool: credit.AuditTrial) -> list[list[float]]:
     """Return per lesson and problem what the lesson gains there with the same luck; nan where it does not touch."""
     cases = [(problem, 0) for problem in pool.problems]
     whole = await pool.measure(library, cases)
     found = []
-    for lesson, touch in zip(library, credit.touches(library, pool.problems), strict=True):
+    for lesson, touch in zip(library, credit.touched_by_lesson(library, pool.problems), strict=True):
         near = {problem.id for problem in touch.problems}
-        without = library.with_edits((credit.without(lesson.id),))
+        without = library.with_edits((credit.deletion_of(lesson.id),))
         rewards = await pool.measure(without, [case for case in cases if case[0].id in near])
         rest = dict(zip((case[0].id for case in cases if case[0].id in near), rewards, strict=True))
         found.append([w - rest.get(p.id, math.nan) for w, (p, _) in zip(whole, cases, strict=True)])
@@ -205,7 +205,7 @@ async def left_out_gains(library: Library, pool: credit.Pool) -> list[list[float
 
 
 def _left_out(gains: Sequence[Sequence[float]], places: Sequence[int]) -> tuple[credit.Credit, ...]:
-    return tuple(credit.from_contrasts([own[i] for i in places]) for own in gains)
+    return tuple(credit.credit_from_differences([own[i] for i in places]) for own in gains)
 
 
 def _parts(

@@ -169,7 +169,7 @@ async def whole_runs(scene: str, rule: str, runs: int, seed: int) -> dict:
 class Swapped:
     """A null from a real edit: on a random half of the cases the two sides change places."""
 
-    pool: credit.Pool
+    pool: credit.AuditTrial
     text: str
 
     @property
@@ -191,7 +191,7 @@ class Swapped:
 class Again:
     """A/A: the candidate is the current library on other seeds."""
 
-    pool: credit.Pool
+    pool: credit.AuditTrial
     text: str
     shift: int
 
@@ -226,7 +226,7 @@ async def tiny_world(seed: int) -> list[tuple[str, str, str, int]]:
             store = stack.enter_context(Store.open(Path(folder) / "gate.db"))
             wanted = api.setup(model="tiny", grader="exact", db=Path(folder) / "gate.db", seed=seed)
             parts = build.open_components(wanted, store, stack)
-            trial = credit.Pool(parts.actor(), pool, evaluation_sampling(wanted.config), "gate")
+            trial = credit.AuditTrial(parts.actor(), pool, evaluation_sampling(wanted.config), "gate")
             known, unknown = true[3:], true[:3]
             library = Library("tiny", template=parts.prompts.source("lessons"))
             library = library.with_edits([Edit(Op.ADD, text) for text in known])
@@ -238,7 +238,7 @@ async def tiny_world(seed: int) -> list[tuple[str, str, str, int]]:
     return found
 
 
-def questions(library: Library, unknown: Sequence[str], trial: credit.Pool, rng: random.Random) -> list[tuple]:
+def questions(library: Library, unknown: Sequence[str], trial: credit.AuditTrial, rng: random.Random) -> list[tuple]:
     """Edits of every kind, each with the trial that it is put to."""
     about = [lesson for lesson in library if lesson.text.startswith("Treat")]
     asked: list[tuple] = []

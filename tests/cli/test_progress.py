@@ -19,7 +19,7 @@ from experience_db import Journal, Store
 from tfgrpo.backends import Ledger, Pace
 from tfgrpo.backends.metered import Tally
 from tfgrpo.cli.progress_lines import duration
-from tfgrpo.learning.progress import Watch
+from tfgrpo.learning.progress import Progress
 from tfgrpo.types import Group, GroupStatus, Problem, Usage
 
 TFGRPO = (sys.executable, "-m", "tfgrpo.cli.app")
@@ -166,10 +166,10 @@ def test_an_estimate_scales_what_was_seen():
         "gate": Tally(8, 0, Usage(80, 8, 0, 0.0)),
     }
     time = iter([0.0, 10.0])
-    watch = Watch(Ledger(), (Pace(4),), tally, clock=lambda: next(time))
+    watch = Progress(Ledger(), (Pace(4),), tally, clock=lambda: next(time))
     assert watch.estimate(20, 4, 5) is None
-    watch.saw(KEPT)
-    watch.saw(KEPT)
+    watch.count_group(KEPT)
+    watch.count_group(KEPT)
     watch.steps = 1
     ahead = watch.estimate(20, 4, 5)
     assert ahead is not None

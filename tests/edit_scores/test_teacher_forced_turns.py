@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from experience_db import Lesson, Library
-from tfgrpo.edit_scores.teacher_forced import Likelihood, Prompting, replies
+from tfgrpo.edit_scores.teacher_forced import Likelihood, RendersPrompts, scored_replies
 from tfgrpo.environments import SingleTurn
 from tfgrpo.executors import Local
 from tfgrpo.prompting.templates import load
@@ -101,10 +101,10 @@ def test_tokens_of_all_turns_are_spelled_or_none():
 async def test_a_single_turn_is_scored_as_before():
     """One request with the prompt and the reply's ids, and no tools."""
     scorer, environment = Recorder(), SingleTurn(None, "m", load("default"))  # type: ignore[arg-type]
-    assert isinstance(environment, Prompting)
+    assert isinstance(environment, RendersPrompts)
     messages = (*environment.prompt(PROBLEM, Library("x")), {"role": "assistant", "content": "40"})
     made = Rollout("p", 0, messages, "40", reply=Reply("40", token_ids=(5, 6)))
-    assert replies(made) == (((), (5, 6)),)
+    assert scored_replies(made) == (((), (5, 6)),)
     (row,) = await Likelihood(scorer, environment, Local()).log_probs(Library("x"), [(PROBLEM, made)])
     assert row == (-5.0, -6.0)
     assert scorer.asked == [(environment.prompt(PROBLEM, Library("x")), (5, 6), ())]

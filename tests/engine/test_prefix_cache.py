@@ -70,8 +70,8 @@ async def test_a_step_reads_its_library_from_the_prefix_cache(
     marks = []
 
     def start(run: Run) -> None:
-        assert run.watch is not None
-        run.watch.on_group = lambda: marks.append(counted(engine)) if not marks else None
+        assert run.progress is not None
+        run.progress.on_group = lambda: marks.append(counted(engine)) if not marks else None
 
     steps = [step async for step in api.execute(asked, str(world / "problems.jsonl"), 0, on_start=start)]
     queries, hits = (after - before for after, before in zip(counted(engine), marks[0], strict=True))

@@ -12,7 +12,7 @@ import tfgrpo
 from experience_db import Store
 from tfgrpo import datasets
 from tfgrpo.backends.openai import OpenAI
-from tfgrpo.backends.score import Scoring, TinyScores
+from tfgrpo.backends.score import BackendScorer, TinyScores
 from tfgrpo.backends.score_http import HttpScores
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.edit_scores import spells
@@ -27,10 +27,10 @@ AGREE = 1e-3
 
 
 @pytest.fixture
-async def scorer(engine: Engine) -> AsyncIterator[Scoring]:
+async def scorer(engine: Engine) -> AsyncIterator[BackendScorer]:
     """A scorer that talks to vLLM."""
     http = HttpScores(engine.url)
-    yield Scoring(http, "tiny")
+    yield BackendScorer(http, "tiny")
     await http.aclose()
 
 
@@ -50,14 +50,14 @@ async def rollouts(engine: Engine, world: Path) -> list[tuple[tuple[Message, ...
 
 async def test_scores_agree_with_our_runtime(scorer, rollouts):
     """Each token that vLLM drew has the log-prob that the embedded runtime gives it, within 1e-3."""
-    own = Scoring(TinyScores(Tiny()), "tiny")
+    own = BackendScorer(TinyScores(Tiny()), "tiny")
     for chat, ids in rollouts:
         assert await scorer.score(chat, ids) == pytest.approx(await own.score(chat, ids), abs=AGREE)
 
 
 async def test_what_tokens_spell_comes_with_their_scores(scorer, rollouts):
     """The texts of vLLM's prompt log-probs are those of our tokenizer, so planning words find their tokens exactly."""
-    own = Scoring(TinyScores(Tiny()), "tiny")
+    own = BackendScorer(TinyScores(Tiny()), "tiny")
     for chat, ids in rollouts:
         await scorer.score(chat, ids)
         await own.score(chat, ids)

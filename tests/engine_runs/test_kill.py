@@ -34,8 +34,8 @@ STAGES: Mapping[str, Sequence[tuple[str, int]]] = {
     ],
     "grade": [("graders/base.py:judged", 20), ("graders/exact.py:_accepted", 15), ("rollout.py:make_group", 3)],
     "summarize": [
-        ("summarize.py:variables", 1),
-        ("summarize.py:variables", 3),
+        ("summarize.py:contrast_variables", 1),
+        ("summarize.py:contrast_variables", 3),
         ("replies.py:parse_edits", 1),
         ("summarize.py:_checked", 3),
     ],
@@ -46,22 +46,22 @@ STAGES: Mapping[str, Sequence[tuple[str, int]]] = {
     ],
     "gate": [
         ("gates/touch.py:touched", 1),
-        ("gates/base.py:_checked", 9),
+        ("gates/base.py:observation", 9),
         ("journal.py:_put", 7),
         ("backends/wire.py:reply_of", 6),
         ("gates/eprocess.py:decide", 2),
-        ("gates/findings.py:gate_evidence", 1),
+        ("gates/verdicts.py:gate_evidence", 1),
     ],
     "commit": [
-        ("loop.py:record_group", 1),
+        ("record_step.py:record_group", 1),
         ("groups.py:record_group", 4),
         ("libraries.py:_advance", 1),
         ("libraries.py:_move_lessons", 1),
-        ("loop.py:_record_verdicts", 1),
+        ("record_step.py:_record_evidence", 1),
         ("runs.py:record_uses", 1),
         ("runs.py:record_step", 1),
         ("groups.py:record_group", 2),
-        ("loop.py:_record_verdicts", 1),
+        ("record_step.py:_record_evidence", 1),
         ("runs.py:finish_run", 1),
     ],
 }
@@ -74,13 +74,13 @@ AHEAD = [
     ("replies.py:parse_edits", 1),
     ("consolidate.py:within_budget", 1),
     ("journal.py:_put", 5),
-    ("gates/base.py:_checked", 3),
+    ("gates/base.py:observation", 3),
     ("backends/wire.py:reply_of", 6),
     ("gates/eprocess.py:decide", 2),
-    ("loop.py:record_group", 2),
+    ("record_step.py:record_group", 2),
     ("libraries.py:_advance", 1),
-    ("ahead.py:uses", 1),
-    ("ahead.py:uses", 1),
+    ("overlap.py:lesson_uses", 1),
+    ("overlap.py:lesson_uses", 1),
     ("runs.py:record_step", 2),
     ("runs.py:record_step", 1),
     ("journal.py:_put", 3),
@@ -180,7 +180,7 @@ def kill_along(folder: Path, kills: Sequence[tuple[str, int]], *options: str) ->
 
 def test_a_killed_run_goes_on_where_it_stood(folder):
     """Killed in a rollout and in a commit, the run ends like one that nothing disturbed."""
-    kill_along(folder, [("journal.py:_put", 20), ("loop.py:_record_verdicts", 1)])
+    kill_along(folder, [("journal.py:_put", 20), ("record_step.py:_record_evidence", 1)])
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.environments.context import KEPT, TOO_LONG, brief, shortened, size
+from tfgrpo.environments.context import KEPT, TOO_LONG, conversation_length, leave_out_middle, shorten_results
 from tfgrpo.types import Message
 
 TALK: tuple[Message, ...] = (
@@ -19,7 +19,7 @@ TALK: tuple[Message, ...] = (
 
 def test_the_oldest_result_gives_first():
     """No more is taken than is needed, the prompt is never touched, and short results stay."""
-    after = shortened(TALK, [1, 2, 3], 100)
+    after = shorten_results(TALK, [1, 2, 3], 100)
     assert after is not None
     assert [len(m["content"]) == len(b["content"]) for m, b in zip(after, TALK, strict=True)] == [
         True,
@@ -27,22 +27,22 @@ def test_the_oldest_result_gives_first():
         True,
         True,
     ]
-    assert size(after) < size(TALK)
+    assert conversation_length(after) < conversation_length(TALK)
 
 
 def test_nothing_left_to_shorten_is_none():
     """Results are shortened once; after that the prompt is as short as it gets."""
-    once = shortened(TALK, [1, 2, 3], 10**6)
+    once = shorten_results(TALK, [1, 2, 3], 10**6)
     assert once is not None
-    assert shortened(once, [1, 2, 3], 1) is None
+    assert shorten_results(once, [1, 2, 3], 1) is None
 
 
 @given(st.text(max_size=2000))
 def test_a_brief_result_is_never_longer_and_brief_once(text: str):
     """It holds start and end, and says how much is missing."""
-    short = brief(text)
+    short = leave_out_middle(text)
     assert len(short) <= max(len(text), KEPT + 120)
-    assert brief(short) == short
+    assert leave_out_middle(short) == short
     assert short.startswith(text[: KEPT // 2])
     assert short.endswith(text[-KEPT // 2 :])
 

@@ -11,11 +11,11 @@ from experience_db import Lesson, Library
 from tfgrpo.backends import Scripted
 from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.environments import Environment, Slot, ToolLoop
-from tfgrpo.environments.tool_protocol import Protocols
+from tfgrpo.environments.tool_protocol import ToolProtocols
 from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
 from tfgrpo.prompting import templates
 from tfgrpo.tools import ToolResult
-from tfgrpo.tools.journaled import ToolDesk
+from tfgrpo.tools.journaled import JournaledTools
 from tfgrpo.tools.python import make as make_python
 from tfgrpo.types import Failure, FailureKind, Problem, Reply, Sampling, Usage
 
@@ -31,8 +31,8 @@ def looping(*lines: Any, tools: tuple[Any, ...] = (), **config: Any) -> tuple[To
     backend = Scripted(list(lines))
     given = tools or (Lookup(),)
     chosen = EnvironmentConfig("tool_loop", **{"protocol": "functions", **config})
-    protocols = Protocols(chosen.protocol, tuple(tool.spec for tool in given), "m")
-    return ToolLoop(backend, "m", templates.load(), given, ToolDesk(), protocols, chosen), backend
+    protocols = ToolProtocols(chosen.protocol, tuple(tool.spec for tool in given), "m")
+    return ToolLoop(backend, "m", templates.load(), given, JournaledTools(), protocols, chosen), backend
 
 
 async def test_calls_run_and_their_results_come_back_in_order():

@@ -19,7 +19,7 @@ import tfgrpo
 from experience_db import Journal, Store
 from tfgrpo import config
 from tfgrpo.api import setup
-from tfgrpo.environments.factory import name_of, tools_of
+from tfgrpo.environments.factory import configured_tools, environment_name
 from tfgrpo.errors import UsageError
 from tfgrpo.tools import Tool
 from tfgrpo.types import Problem, Reply, Request, Rollout
@@ -134,7 +134,7 @@ def test_an_agent_or_an_environment_is_named_in_the_configuration(tmp_path: Path
 def test_one_name_may_stand_for_several_tools():
     """As the tools of one MCP server do."""
     loaded = config.load(overrides=["environment.kind=tool_loop", f"environment.tools=['{HERE}:two']"])
-    assert [tool.spec.name for tool in tools_of(loaded)] == ["first", "second"]
+    assert [tool.spec.name for tool in configured_tools(loaded)] == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_stored(tmp_path: Path, 
 def test_likelihood_goes_with_tools(tmp_path: Path):
     """The prompt of the tool loop is ours, so its replies can be scored under any library."""
     wanted = setup(model="tiny", grader="exact", db=tmp_path / "x.db", gate="likelihood", heldout=0.5, **LOOP)
-    assert name_of(wanted.environment, wanted.config) == "tool_loop"
+    assert environment_name(wanted.environment, wanted.config) == "tool_loop"
     result = tfgrpo.learn_sync(
         script.rows(4), model="tiny", grader="exact", db=tmp_path / "x.db", gate="likelihood", heldout=0.5, **LOOP
     )

@@ -14,9 +14,9 @@ from test_tool_loop import EMPTY, PROBLEM, SLOT, TAUGHT, looping
 
 from experience_db import Store
 from tfgrpo.backends import Scripted
-from tfgrpo.environments.tool_calling import Functions, Text
-from tfgrpo.environments.tool_protocol import Protocols
-from tfgrpo.environments.tool_text import parse, upto_result
+from tfgrpo.environments.tool_calling import FunctionCalling, TextCalling
+from tfgrpo.environments.tool_protocol import ToolProtocols
+from tfgrpo.environments.tool_text import cut_invented_result, parse_calls
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.tools.python import make as make_python
 from tfgrpo.types import FailureKind, Reply, Request
@@ -46,30 +46,30 @@ CALL = '<tool_call>{"name": "lookup", "arguments": {"query": "ada"}}</tool_call>
 )
 def test_calls_are_found_in_the_order_of_the_text(text: str, found: list[tuple[str, str]]):
     """Tagged JSON and fenced Python, also without a closing tag; other blocks are part of the answer."""
-    assert [(call.name, call.arguments) for call in parse(text, python=True)] == found
+    assert [(call.name, call.arguments) for call in parse_calls(text, python=True)] == found
 
 
 def test_fenced_python_is_no_call_without_the_tool():
     """A model that only searches may show code in its answer."""
-    assert parse("```python\n1\n```", python=False) == ()
+    assert parse_calls("```python\n1\n```", python=False) == ()
 
 
 def test_a_fence_inside_of_a_tagged_call_is_part_of_its_arguments():
     """One call, not two."""
     text = '<tool_call>{"name": "lookup", "arguments": {"query": "\n```python\n1\n```\n"}}</tool_call>'
-    assert [call.name for call in parse(text, python=True)] == ["lookup"]
+    assert [call.name for call in parse_calls(text, python=True)] == ["lookup"]
 
 
 @given(st.text(alphabet="<tool_call>{}`python\n\"':,/ ab", max_size=80))
 def test_no_text_breaks_the_parser(text: str):
     """Whatever a model writes becomes calls or none."""
-    assert all(call.id for call in parse(text, python=True))
+    assert all(call.id for call in parse_calls(text, python=True))
 
 
 @pytest.mark.parametrize("made_up", ["```output\n7\n```\nSo 7.", "<tool_result>7</tool_result>"])
 def test_results_that_a_model_makes_up_are_cut_off(made_up: str):
     """Some endpoints ignore stop words."""
-    assert upto_result(f"{CALL}\n{made_up}") == CALL
+    assert cut_invented_result(f"{CALL}\n{made_up}") == CALL
 
 
 async def test_a_rollout_in_plain_text():
@@ -143,12 +143,12 @@ async def test_auto_uses_functions_where_they_are_taken():
 async def test_what_was_found_out_is_remembered_in_the_store(tmp_path: Path):
     """The next run does not ask again, and other endpoints and models are asked for themselves."""
     with Store.open(tmp_path / "x.db") as store:
-        first = Protocols("auto", (), "m", "http://a", store)
-        assert isinstance(await first.speech(), Functions)
+        first = ToolProtocols("auto", (), "m", "http://a", store)
+        assert isinstance(await first.speech(), FunctionCalling)
         assert first.refused()
-        assert isinstance(await Protocols("auto", (), "m", "http://a", store).speech(), Text)
-        assert isinstance(await Protocols("auto", (), "m", "http://b", store).speech(), Functions)
-        assert isinstance(await Protocols("functions", (), "m", "http://a", store).speech(), Functions)
+        assert isinstance(await ToolProtocols("auto", (), "m", "http://a", store).speech(), TextCalling)
+        assert isinstance(await ToolProtocols("auto", (), "m", "http://b", store).speech(), FunctionCalling)
+        assert isinstance(await ToolProtocols("functions", (), "m", "http://a", store).speech(), FunctionCalling)
 
 
 async def test_one_rollout_finds_out_and_the_others_wait():

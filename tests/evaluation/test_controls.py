@@ -13,7 +13,7 @@ import tfgrpo
 from experience_db import Edit, Op, Source, Store
 from tfgrpo.cli.app import app
 from tfgrpo.errors import UsageError
-from tfgrpo.evaluation.controls import NAMES, commonest
+from tfgrpo.evaluation.controls import NAMES, majority_rollout
 from tfgrpo.prompting import templates
 from tfgrpo.rollout import Graded
 from tfgrpo.studies import transfer
@@ -54,10 +54,10 @@ def costly(request):
 
 def test_the_commonest_final_answer_wins_and_ties_go_to_the_first():
     """Boxes and words around the answer do not split the vote, and failures have none."""
-    assert commonest([graded("Answer: 1"), graded(r"\boxed{2}", 1.0), graded("Answer: 2")]).reward == 1.0
-    assert commonest([graded("1", 0.25), graded("2", 0.5)]).reward == 0.25
-    assert commonest([graded("9", failed=True), graded("9", failed=True), graded("2", 0.5)]).reward == 0.5
-    assert commonest([graded("", failed=True)]).rollout.failure is not None
+    assert majority_rollout([graded("Answer: 1"), graded(r"\boxed{2}", 1.0), graded("Answer: 2")]).reward == 1.0
+    assert majority_rollout([graded("1", 0.25), graded("2", 0.5)]).reward == 0.25
+    assert majority_rollout([graded("9", failed=True), graded("9", failed=True), graded("2", 0.5)]).reward == 0.5
+    assert majority_rollout([graded("", failed=True)]).rollout.failure is not None
 
 
 def test_best_of_n_spends_what_the_lessons_cost(db):
@@ -214,7 +214,7 @@ def test_an_evaluation_on_what_a_run_has_seen_is_named_and_as_a_test_refused(db,
 async def test_the_matrix_compares_what_can_be_compared(db):
     """Two versions under two models: against no lessons, against the first version, against the first model."""
     able, deaf = play(Model(), "able"), play(Model(evaluate=lambda _: "Answer: 0"), "deaf")
-    found = await transfer.matrix(rows(16), libraries=["w@1", "w"], models=[able, deaf], grader="exact", db=db)
+    found = await transfer.transfer_matrix(rows(16), libraries=["w@1", "w"], models=[able, deaf], grader="exact", db=db)
     assert [cell["mean"] for cell in found["cells"]] == [0.0, 0.5, 1.0, 0.0, 0.0, 0.0]
     told = {(c["question"], c["after"]["library"], c["after"]["model"][-4:]): c["diff"] for c in found["comparisons"]}
     assert told == {
@@ -236,8 +236,8 @@ async def test_the_matrix_compares_what_can_be_compared(db):
 async def test_the_matrix_again_stores_nothing_twice(db):
     """The same question to the same models leaves the same evidence."""
     asked = {"libraries": ["w"], "models": [play(Model(), "once")], "grader": "exact", "db": db}
-    first = await transfer.matrix(rows(8), **asked)
-    second = await transfer.matrix(rows(8), **asked)
+    first = await transfer.transfer_matrix(rows(8), **asked)
+    second = await transfer.transfer_matrix(rows(8), **asked)
     assert first["comparisons"] == second["comparisons"]
     with Store.open(db, readonly=True) as store:
         assert len(store.evidence("w")) == 1
@@ -246,7 +246,7 @@ async def test_the_matrix_again_stores_nothing_twice(db):
 async def test_naming_a_library_twice_is_refused(db):
     """It would be compared with itself."""
     with pytest.raises(UsageError, match="named twice"):
-        await transfer.matrix(rows(4), libraries=["w", "w"], models=["tiny"], grader="exact", db=db)
+        await transfer.transfer_matrix(rows(4), libraries=["w", "w"], models=["tiny"], grader="exact", db=db)
 
 
 def run(*command):

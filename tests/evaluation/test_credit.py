@@ -18,7 +18,7 @@ NAN = math.nan
 def groups(effects, problems, seed=0, noise=0.0):
     """Rewards .3 + the sum of shown effects (+ noise) under balanced masks; every lesson touches every problem."""
     chance = random.Random(seed)
-    shown = [credit.masks(len(effects), 8, 0.25, chance) for _ in range(problems)]
+    shown = [credit.balanced_masks(len(effects), 8, 0.25, chance) for _ in range(problems)]
     rewards = [
         [
             0.1 * (i % 5)
@@ -34,7 +34,7 @@ def groups(effects, problems, seed=0, noise=0.0):
 @given(st.integers(1, 12), st.integers(4, 12), st.integers(0, 99))
 def test_masks_are_balanced(lessons, group, seed):
     """Each lesson is missing in exactly the rounded share of the rollouts."""
-    for mask in credit.masks(lessons, group, 0.25, random.Random(seed)):
+    for mask in credit.balanced_masks(lessons, group, 0.25, random.Random(seed)):
         assert len(mask) == group
         assert mask.count(False) == round(0.25 * group)
 
@@ -42,22 +42,22 @@ def test_masks_are_balanced(lessons, group, seed):
 def test_masks_without_a_second_arm_are_refused():
     """A share that rounds to nobody or everybody would measure nothing."""
     with pytest.raises(UsageError, match="one arm empty"):
-        credit.masks(3, 2, 0.25, random.Random(0))
+        credit.balanced_masks(3, 2, 0.25, random.Random(0))
 
 
 def test_contrast_is_the_difference_of_arms():
     """Shown minus missing, unscored rollouts left out, nan when an arm is empty."""
-    assert credit.contrast([1.0, 0.0, NAN, 0.5], [True, True, False, False]) == 0.0
-    assert math.isnan(credit.contrast([1.0, NAN], [True, False]))
+    assert credit.arm_difference([1.0, 0.0, NAN, 0.5], [True, True, False, False]) == 0.0
+    assert math.isnan(credit.arm_difference([1.0, NAN], [True, False]))
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=8), st.integers(0, 99))
 def test_contrast_equals_horvitz_thompson_for_balanced_masks(rewards, seed):
     """mean_g (m - q) / (q (1 - q)) r_g is the same number when exactly q G rollouts show the lesson."""
-    (mask,) = credit.masks(1, 8, 0.25, random.Random(seed))
+    (mask,) = credit.balanced_masks(1, 8, 0.25, random.Random(seed))
     q = 0.75
     weighted = sum((m - q) / (q * (1 - q)) * r for m, r in zip(mask, rewards, strict=True)) / 8
-    assert credit.contrast(rewards, mask) == pytest.approx(weighted, abs=1e-12)
+    assert credit.arm_difference(rewards, mask) == pytest.approx(weighted, abs=1e-12)
 
 
 def test_joint_regression_recovers_additive_effects_exactly():
@@ -122,10 +122,10 @@ def test_what_nobody_tells_apart_has_no_estimate():
 
 def test_agreement_of_few_contrasts_is_no_proof():
     """Equal contrasts still have an interval with width, which shrinks with their number."""
-    few, many = credit.from_contrasts([0.0] * 8), credit.from_contrasts([0.0] * 80)
+    few, many = credit.credit_from_differences([0.0] * 8), credit.credit_from_differences([0.0] * 80)
     assert few.high > 0.2
     assert 0 < many.high < 0.03
-    assert credit.from_contrasts([NAN]).n == 0
+    assert credit.credit_from_differences([NAN]).n == 0
 
 
 async def test_leave_one_out_finds_the_lesson_that_works_and_spends_where_it_acts():

@@ -76,27 +76,27 @@ async def test_nothing_scored_is_an_error_with_the_reason():
 def test_a_control_changes_one_thing():
     """Empty takes the lessons, filler their meaning and words, shuffled only their order; ids and lengths stay."""
     texts = templates.load()
-    empty, filler, shuffled = (measure.control(name, LIBRARY, texts, 0) for name in measure.CONTROLS[:3])
+    empty, filler, shuffled = (measure.control_library(name, LIBRARY, texts, 0) for name in measure.CONTROLS[:3])
     assert empty.lessons == ()
     for changed in (filler, shuffled):
         assert [x.id for x in changed] == [1, 2]
         assert [len(x.text.split()) for x in changed] == [len(x.text.split()) for x in LIBRARY]
         assert [x.text for x in changed] != [x.text for x in LIBRARY]
     assert [Counter(x.text.split()) for x in shuffled] == [Counter(x.text.split()) for x in LIBRARY]
-    assert measure.control("shuffled", LIBRARY, texts, 0) == shuffled
-    assert measure.control("shuffled", LIBRARY, texts, 1) != shuffled
+    assert measure.control_library("shuffled", LIBRARY, texts, 0) == shuffled
+    assert measure.control_library("shuffled", LIBRARY, texts, 1) != shuffled
 
 
 def test_an_unknown_control_is_refused():
     """The message lists what there is."""
     with pytest.raises(UsageError, match="no control 'placebo'; there are: empty, filler, shuffled"):
-        measure.control("placebo", LIBRARY, templates.load(), 0)
+        measure.control_library("placebo", LIBRARY, templates.load(), 0)
 
 
 async def test_a_difference_is_paired_and_has_the_right_sign():
     """Library minus control: positive where the library is better."""
     better = await evaluated(lambda r: "yes")
     worse = await evaluated(lambda r: "yes" if r.messages[-1]["content"].endswith("0") else "no")
-    told = measure.against(better, worse, seed=0)
+    told = measure.control_result(better, worse, seed=0)
     assert (told["mean"], told["diff"]) == (0.25, 0.75)
-    assert measure.against(worse, better, seed=0)["diff"] == -0.75
+    assert measure.control_result(worse, better, seed=0)["diff"] == -0.75

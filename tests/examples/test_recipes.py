@@ -13,8 +13,8 @@ from support.server import Server
 
 from tfgrpo.errors import UsageError
 from tfgrpo.studies import recipe_file
-from tfgrpo.studies.reproduce import TELL_NOT, plan, reproduce
-from tfgrpo.tools.sandbox import isolation, usable
+from tfgrpo.studies.reproduce import TELL_NOT, plan_recipe, reproduce
+from tfgrpo.tools.sandbox import check_isolation, isolation
 
 ASKED = re.compile(r"topic (\w+): what comes of (\d+)\?")
 LESSON = "When a figure is asked for, double it before you answer."
@@ -54,7 +54,7 @@ def recipe(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
 
     def made(name):
-        text = recipe_file.load(name).path.read_text(encoding="utf-8")
+        text = recipe_file.load_recipe(name).path.read_text(encoding="utf-8")
         text = re.sub(r'(?m)^words = ".*"\n', "", text)
         files = iter(["learn.jsonl", "test.jsonl", "more.jsonl"])
         text = re.sub(r'(?m)^dataset = ".*"', lambda _: f'dataset = "{next(files)}"', text)
@@ -62,7 +62,7 @@ def recipe(tmp_path, monkeypatch):
             write(tmp_path / file, rows(4, 100 * number))
         path = tmp_path / f"{name}.toml"
         path.write_text(text, encoding="utf-8")
-        return recipe_file.load(str(path))
+        return recipe_file.load_recipe(str(path))
 
     return made
 
@@ -70,7 +70,7 @@ def recipe(tmp_path, monkeypatch):
 def works() -> bool:
     """Whether programs can be shut in here."""
     try:
-        return bool(usable(isolation("bubblewrap")))
+        return bool(check_isolation(isolation("bubblewrap")))
     except UsageError:
         return False
 
@@ -83,7 +83,7 @@ async def test_the_papers_recipe_runs_against_a_server(recipe, name):
     more = {"environment__tools": STAGED, "environment__protocol": "functions"} if name == "web-paper" else {}
     with Server(reply=reply) as server:
         judge = {"grader__base_url": server.url} if name == "web-paper" else {}
-        planned = plan(
+        planned = plan_recipe(
             recipe(name), problems=4, model="openai/test-model", base_url=server.url, epochs=1, **more, **judge
         )
         found = await reproduce(planned, db=Path("run.db"))

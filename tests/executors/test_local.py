@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tfgrpo.executors import Executor, Local
-from tfgrpo.executors.local import first
+from tfgrpo.executors.local import first_exception
 
 
 def job(result: int, turns: int = 0):
@@ -89,4 +89,4 @@ async def test_cancellation_passes_to_all_jobs():
 def test_the_first_error_of_nested_groups_is_found():
     """Executors inside executors do not bury the reason."""
     inner = ExceptionGroup("inner", [ValueError("the reason"), KeyError("later")])
-    assert str(first(ExceptionGroup("outer", [inner]))) == "the reason"
+    assert str(first_exception(ExceptionGroup("outer", [inner]))) == "the reason"

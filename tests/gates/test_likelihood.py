@@ -19,7 +19,7 @@ from tfgrpo.gates.edit_score import gains
 from tfgrpo.gates.factory import likelihood, paired
 from tfgrpo.gates.likelihood import LikelihoodGate, shuffled
 from tfgrpo.gates.scored_rollouts import Floor, Sides, floor_of, right_shift
-from tfgrpo.methods.method import form
+from tfgrpo.methods.method import form_group
 from tfgrpo.types import Group, Problem, Proposal, Reply, Rollout, Score
 
 from .tables import Table, add, library_of, solves, worded_pool
@@ -36,7 +36,7 @@ def group(i: int, word: str, rewards: Sequence[float] = (1.0, 1.0, 0.0, 0.0)) ->
         for n in range(len(rewards))
     )
     scores = tuple(Score(r) for r in rewards)
-    return form(problem, rollouts, scores, 0, config.load("dr-grpo"))
+    return form_group(problem, rollouts, scores, 0, config.load("dr-grpo"))
 
 
 Shift = Callable[[frozenset[str], Problem, bool], float]

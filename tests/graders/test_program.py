@@ -7,14 +7,14 @@ import pytest
 from graders.judges import group
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.program import Program, cases_of, program_in, unit_tests
-from tfgrpo.tools.sandbox import isolation, usable
+from tfgrpo.tools.sandbox import check_isolation, isolation
 from tfgrpo.types import FailureKind, Problem
 
 
 def works() -> bool:
     """Whether programs can be shut in here."""
     try:
-        return bool(usable(isolation("bubblewrap")))
+        return bool(check_isolation(isolation("bubblewrap")))
     except UsageError:
         return False
 

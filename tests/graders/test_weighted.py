@@ -10,7 +10,7 @@ from tfgrpo.errors import UnknownPlugin, UsageError
 from tfgrpo.graders import from_function
 from tfgrpo.graders.factory import grader_for
 from tfgrpo.lessons.summarize import named_scores
-from tfgrpo.methods.method import form
+from tfgrpo.methods.method import form_group
 
 GDPO = load(overrides=["advantage.kind=gdpo", 'grader.parts={exact=1.0, "graders.test_weighted:brief"=0.5}'])
 
@@ -61,7 +61,7 @@ async def test_gdpo_takes_the_weights_and_shows_each_advantage():
     """Each part is normalised by itself, and the summarizer sees its value and its advantage by name."""
     grader = made(parts=GDPO.grader.parts)
     rollouts = group("Danube", "Rhine", "surely the Danube")
-    group_ = form(PROBLEM, tuple(rollouts), await grader(PROBLEM, rollouts), 0, GDPO)
+    group_ = form_group(PROBLEM, tuple(rollouts), await grader(PROBLEM, rollouts), 0, GDPO)
     expected = gdpo([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]], [1.0, 0.5])
     assert group_.advantages_G == pytest.approx(tuple(expected))
     assert [name for name, _ in named_scores(group_, 0)] == [

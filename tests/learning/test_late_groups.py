@@ -16,7 +16,7 @@ from tfgrpo.errors import ProviderError
 from tfgrpo.executors import Local
 from tfgrpo.graders import Exact
 from tfgrpo.prompting import templates
-from tfgrpo.rollout import Actor, complete, incomplete, run_group
+from tfgrpo.rollout import Actor, complete_group, may_complete, run_group
 from tfgrpo.types import FailureKind, GroupStatus, Problem, Request, Sampling
 
 PROBLEM = Problem("p1", "2 + 2?", "4")
@@ -41,9 +41,9 @@ async def test_only_what_failed_is_tried_again():
     script = failing_once(FailureKind.TIMEOUT)
     actor = Actor(SingleTurn(script, "m", templates.load()), Exact(), Local())
     group = await run_group(actor, PROBLEM, LIBRARY, 3, Sampling())
-    assert (group.status, incomplete(group)) == (GroupStatus.FAILED, True)
-    whole = await complete(actor, group, LIBRARY, Sampling())
-    assert (whole.rewards_G, whole.status, incomplete(whole)) == ((0.0, 1.0, 1.0), GroupStatus.KEPT, False)
+    assert (group.status, may_complete(group)) == (GroupStatus.FAILED, True)
+    whole = await complete_group(actor, group, LIBRARY, Sampling())
+    assert (whole.rewards_G, whole.status, may_complete(whole)) == ((0.0, 1.0, 1.0), GroupStatus.KEPT, False)
     assert [r.attempt for r in script.requests] == [0, 1, 2, 1, 2]
 
 
@@ -51,7 +51,7 @@ async def test_only_what_failed_is_tried_again():
 async def test_what_would_fail_again_is_left(kind):
     """A used-up budget, a refused request and a broken agent are no outage."""
     actor = Actor(SingleTurn(failing_once(kind), "m", templates.load()), Exact(), Local())
-    assert not incomplete(await run_group(actor, PROBLEM, LIBRARY, 3, Sampling()))
+    assert not may_complete(await run_group(actor, PROBLEM, LIBRARY, 3, Sampling()))
 
 
 def test_an_outage_in_the_middle_of_a_step_loses_no_group(tmp_path):

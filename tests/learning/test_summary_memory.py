@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tfgrpo.learning.record_step import step_summary
-from tfgrpo.learning.summary import shed
+from tfgrpo.learning.summary import without_contents
 from tfgrpo.types import Failure, FailureKind, Group, GroupStatus, Problem, Rollout, Score, Step, Verdict
 
 DOWN = Failure(FailureKind.PROVIDER, "down")
@@ -23,7 +23,7 @@ STEP = Step(4, 1, (GROUP,), (), (Verdict("rejected", (), "worse"),), (DOWN,), 3,
 
 def test_a_step_that_was_shed_keeps_its_numbers():
     """Summaries, failures and verdicts are those of the whole step; answers and reasons are gone."""
-    kept = shed(STEP)
+    kept = without_contents(STEP)
     assert step_summary(kept) == step_summary(STEP)
     assert kept.verdicts == STEP.verdicts
     (group,) = kept.groups_P

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from experience_db import Edit, Lesson, Op, Source
 from tfgrpo.lessons.edits import (
     check_edits,
-    compose,
     count_words,
     estimate_tokens,
     fit_budget,
     join_duplicates,
+    net_edits,
     normalise,
 )
 from tfgrpo.types import Proposal
@@ -158,7 +158,7 @@ def test_compose_joins_what_happened_to_one_lesson() -> None:
         Lesson(7, LIBRARY[2].text, 3, 5),
         Lesson(12, NEW, 9, 9, (source,)),
     )
-    assert compose(LIBRARY, after, {4: "clearer", 12: "new"}) == (
+    assert net_edits(LIBRARY, after, {4: "clearer", 12: "new"}) == (
         Edit(Op.UPDATE, after[0].text, (4,), "clearer", (source,), tainted=True),
         Edit(Op.DELETE, None, (1,)),
         Edit(Op.ADD, NEW, (), "new", (source,)),
@@ -168,7 +168,7 @@ def test_compose_joins_what_happened_to_one_lesson() -> None:
 def test_compose_of_a_lesson_that_left_and_came_back_is_nothing() -> None:
     """Deleted and added again in the same words is no change."""
     after = (*LIBRARY[:2], Lesson(12, LIBRARY[2].text, 9, 9))
-    assert compose(LIBRARY, after) == ()
+    assert net_edits(LIBRARY, after) == ()
 
 
 VOCABULARY = ["when", "if", "sum", "bound", "unit", "count", "wait", "first"]
@@ -204,7 +204,7 @@ def test_checks_pass_what_passed_before(edits: list[Edit], lessons: tuple[Lesson
 @given(LIBRARIES, LIBRARIES)
 def test_composed_edits_lead_from_one_set_to_the_other(before: tuple[Lesson, ...], after: tuple[Lesson, ...]) -> None:
     """Applying the net edits gives the texts of the other set, and no lesson is touched twice."""
-    edits = compose(before, after)
+    edits = net_edits(before, after)
     assert sorted(x.text for x in apply(before, edits)) == sorted(x.text for x in after)
     touched = [number for edit in edits for number in edit.ids]
     assert len(touched) == len(set(touched))
@@ -213,7 +213,7 @@ def test_composed_edits_lead_from_one_set_to_the_other(before: tuple[Lesson, ...
 @given(LIBRARIES)
 def test_nothing_changed_composes_to_nothing(lessons: tuple[Lesson, ...]) -> None:
     """Equal sets need no edit."""
-    assert compose(lessons, lessons) == ()
+    assert net_edits(lessons, lessons) == ()
 
 
 def test_duplicates_keep_first_words_and_all_sources() -> None:

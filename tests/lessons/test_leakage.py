@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.lessons.leakage import leaks, plain_math
+from tfgrpo.lessons.leakage import leak_reason, plain_math
 from tfgrpo.types import Problem
 
 WALK = Problem(
@@ -178,7 +178,7 @@ GENERAL = [
 @pytest.mark.parametrize(("problem", "lesson", "sign"), LEAKS)
 def test_lesson_that_gives_the_problem_away_is_refused(problem: Problem, lesson: str, sign: str) -> None:
     """The reason names the sign: the answer, an entity, a number or a copy."""
-    reason = leaks(lesson, problem)
+    reason = leak_reason(lesson, problem)
     assert reason is not None
     assert sign in reason
 
@@ -186,24 +186,24 @@ def test_lesson_that_gives_the_problem_away_is_refused(problem: Problem, lesson:
 @pytest.mark.parametrize(("problem", "lesson"), GENERAL)
 def test_general_lesson_passes(problem: Problem, lesson: str) -> None:
     """General advice about the same subject is no leak."""
-    assert leaks(lesson, problem) is None
+    assert leak_reason(lesson, problem) is None
 
 
 @pytest.mark.parametrize(("problem", "lesson"), UNSEEN)
 def test_a_paraphrase_without_a_literal_sign_is_left_to_the_gate(problem: Problem, lesson: str) -> None:
     """What the check is known to miss; whoever teaches it more moves the case up."""
-    assert leaks(lesson, problem) is None
+    assert leak_reason(lesson, problem) is None
 
 
 @pytest.mark.parametrize(("problem", "lesson"), [(p, x) for p, x, sign in LEAKS if sign == "answer"])
 def test_reason_never_repeats_the_answer(problem: Problem, lesson: str) -> None:
     """Reasons are shown to the model that writes lessons, so they must not hold the answer."""
-    assert leaks(lesson, problem) == "it states the answer of its source problem"
+    assert leak_reason(lesson, problem) == "it states the answer of its source problem"
 
 
 def test_missing_answer_leaks_nothing() -> None:
     """A problem without a reference answer can only leak by its own words."""
-    assert leaks("The answer is None.", OPEN) is None
+    assert leak_reason("The answer is None.", OPEN) is None
 
 
 @pytest.mark.parametrize(
@@ -236,13 +236,13 @@ def test_plain_form_of_mathematics(written: str, plain: str) -> None:
 def test_an_answer_of_two_digits_is_found_wherever_it_stands(answer: int, before: str, after: str) -> None:
     """Whatever stands around it, a stated number of two digits or more is found."""
     lesson = f"{before} the answer is {answer} {after}"
-    assert leaks(lesson, Problem("p", "How many?", str(answer))) is not None
+    assert leak_reason(lesson, Problem("p", "How many?", str(answer))) is not None
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=30))
 def test_any_text_can_be_checked(lesson: str, question: str, answer: str) -> None:
     """No text makes the check fail, and the verdict is a sentence or nothing."""
-    assert leaks(lesson, Problem("p", question, answer)) != ""
+    assert leak_reason(lesson, Problem("p", question, answer)) != ""
 
 
 def test_published_lessons_are_rarely_taken_for_leaks_of_unrelated_problems() -> None:
@@ -254,5 +254,5 @@ def test_published_lessons_are_rarely_taken_for_leaks_of_unrelated_problems() ->
     lessons = [item["text"] for one in sets for item in one["experiences"]]
     rows = [json.loads(line) for line in (data / "math_learn_100.jsonl").read_text(encoding="utf-8").splitlines()]
     problems = [Problem(row["id"], row["question"], row["answer"]) for row in rows[:30]]
-    alarms = [leaks(lesson, problem) for lesson in lessons for problem in problems]
+    alarms = [leak_reason(lesson, problem) for lesson in lessons for problem in problems]
     assert sum(alarm is not None for alarm in alarms) <= len(alarms) / 200

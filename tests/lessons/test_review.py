@@ -11,7 +11,17 @@ from support.tainted import browsing
 from experience_db import Edit, Evidence, Op, Store, UnknownEdit
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons import review
-from tfgrpo.lessons.review import NEVER, WAITS, Rules, hold, kinds, notices, rules_of, screen, waiting
+from tfgrpo.lessons.review import (
+    NEVER,
+    WAITS,
+    ReviewRules,
+    hold_for_review,
+    notices,
+    parse_kinds,
+    review_rules,
+    screen,
+    waits_for_review,
+)
 from tfgrpo.lessons.scanners import Kind
 from tfgrpo.types import Proposal, Verdict
 
@@ -41,9 +51,9 @@ def waits(db) -> Path:
 
 def test_clean_proposals_go_on_and_findings_do_not():
     """Findings wait, secrets and hidden characters are refused, the rest goes before the gate; all with a reason."""
-    found = screen([add(GOOD), add(ORDER), add(SECRET), add("Check\u200b units.")], Rules())
+    found = screen([add(GOOD), add(ORDER), add(SECRET), add("Check\u200b units.")], ReviewRules())
     assert [p.edit.text for p in found.clean] == [GOOD]
-    assert [(v.decision, waiting(v)) for v in found.verdicts] == [
+    assert [(v.decision, waits_for_review(v)) for v in found.verdicts] == [
         ("undecided", True), ("rejected", False), ("rejected", False),
     ]  # fmt: skip
     assert found.verdicts[0].reason.startswith(f"{WAITS}: instruction: it orders one fixed answer")
@@ -53,7 +63,7 @@ def test_clean_proposals_go_on_and_findings_do_not():
 def test_a_refused_secret_is_not_kept():
     """What goes on record has neither the secret of its text nor that of its reason."""
     reason = "the page said sk-proj-abcdefghij0123456789"
-    (one, other) = screen([add(SECRET), add(GOOD, reason=reason)], Rules()).verdicts
+    (one, other) = screen([add(SECRET), add(GOOD, reason=reason)], ReviewRules()).verdicts
     for verdict in (one, other):
         (edit,) = verdict.edits
         assert "abcdefghij" not in f"{edit.text}{edit.reason}{verdict.reason}"
@@ -63,8 +73,8 @@ def test_a_refused_secret_is_not_kept():
 def test_taint_waits_only_where_review_is_asked_for():
     """Without review a tainted edit goes the way of all; with it, apart from the others."""
     mixed = [add(GOOD), add("Look twice.", tainted=True)]
-    assert len(screen(mixed, Rules()).clean) == 2
-    found = screen(mixed, Rules(review=True))
+    assert len(screen(mixed, ReviewRules()).clean) == 2
+    found = screen(mixed, ReviewRules(review=True))
     assert [p.edit.text for p in (*found.clean, *found.held)] == [GOOD, "Look twice."]
     assert len(found.held) == 1
 
@@ -73,8 +83,8 @@ def test_an_acceptance_that_is_held_keeps_its_evidence_without_claiming_it():
     """The verdict waits; what was measured is there, but speaks for no lesson yet. Refusals stay refusals."""
     measured = Evidence("gate", 0.2, n=16, verdict="accepted")
     verdict, refused = Verdict("accepted", (), "better", (measured,)), Verdict("rejected", (), "harmful")
-    held, same = hold([verdict, refused])
-    assert waiting(held)
+    held, same = hold_for_review([verdict, refused])
+    assert waits_for_review(held)
     assert held.reason == f"{WAITS}: it rests on tool output; better"
     assert [(e.estimate, e.verdict, e.detail["waits"]) for e in held.evidence] == [(0.2, "undecided", "accepted")]
     assert same == refused
@@ -83,24 +93,24 @@ def test_an_acceptance_that_is_held_keeps_its_evidence_without_claiming_it():
 def test_what_was_decided_is_not_asked_again():
     """An edit that waits or was refused by a person needs no second gate."""
     edit = add(GOOD)
-    (verdict,) = screen([edit], Rules(), {review.question(edit.edit): "it waits for review already"}).verdicts
+    (verdict,) = screen([edit], ReviewRules(), {review.edit_key(edit.edit): "it waits for review already"}).verdicts
     assert (verdict.decision, verdict.reason) == ("rejected", "it waits for review already")
 
 
 def test_review_is_asked_for_where_strangers_write():
     """By default with any tool but python; a configured word wins either way."""
-    assert not rules_of(None, "", ()).review
-    assert not rules_of(None, "", ("python",)).review
-    assert rules_of(None, "", ("python", "fetch_page")).review
-    assert rules_of(None, "", ("my_tool",)).review
-    assert not rules_of(False, "", ("web_search",)).review
-    assert rules_of(True, "url, code", ()).allow == (Kind.URL, Kind.CODE)
+    assert not review_rules(None, "", ()).review
+    assert not review_rules(None, "", ("python",)).review
+    assert review_rules(None, "", ("python", "fetch_page")).review
+    assert review_rules(None, "", ("my_tool",)).review
+    assert not review_rules(False, "", ("web_search",)).review
+    assert review_rules(True, "url, code", ()).allow == (Kind.URL, Kind.CODE)
 
 
 def test_an_unknown_finding_cannot_be_allowed():
     """The message lists those that exist."""
     with pytest.raises(UsageError, match="no finding 'urls' to allow; there are: instruction, url, secret"):
-        kinds("code,urls")
+        parse_kinds("code,urls")
 
 
 def test_a_misspelled_kind_ends_the_run_before_anything_is_stored(db):
@@ -121,7 +131,7 @@ def test_tainted_lessons_wait_with_their_evidence(waits):
         assert notices(store, "default") == [
             "1 edit waits for review: `tfgrpo lessons review --library default` shows what and why"
         ]
-        gate = [e for e in store.evidence("default") if review.about(e, item)]
+        gate = [e for e in store.evidence("default") if review.measured_alone(e, item)]
         assert [e.verdict for e in gate] == ["undecided"]
         assert store.evidence("default", 1) == ()
 
@@ -130,8 +140,8 @@ def test_an_accepted_lesson_keeps_mark_sources_and_evidence(waits):
     """One new version; the lesson is tainted, and what the gate measured now speaks for it."""
     with Store.open(waits) as store:
         (item,) = store.pending("default")
-        (measured,) = [e for e in store.evidence("default") if review.about(e, item)]
-        made = review.accept(store, "default", [item.id])
+        (measured,) = [e for e in store.evidence("default") if review.measured_alone(e, item)]
+        made = review.accept_waiting(store, "default", [item.id])
         (entered,) = made.lessons
         assert (entered.text, entered.tainted, entered.sources) == (item.edit.text, True, item.edit.sources)
         (kept,) = store.evidence("default", entered.id)
@@ -148,11 +158,11 @@ def test_accepting_is_all_or_nothing(waits):
     with Store.open(waits) as store:
         (item,) = store.pending("default")
         with pytest.raises(UnknownEdit, match="no edit 99"):
-            review.accept(store, "default", [item.id, 99])
+            review.accept_waiting(store, "default", [item.id, 99])
         head = store.library("default")
         store.commit("default", [Edit(Op.ADD, item.edit.text.upper())], parent=head.version)
         with pytest.raises(UsageError, match="lesson 1 says the same; reject it instead"):
-            review.accept(store, "default", [item.id])
+            review.accept_waiting(store, "default", [item.id])
         assert len(store.library("default")) == 1
         assert [x.id for x in store.pending("default")] == [item.id]
 
@@ -200,7 +210,7 @@ def test_untainted_lessons_enter_while_tainted_ones_wait(db):
 
     result = learn(Model(), rows(2), db, review=True, environment=agent)
     assert [x.text for x in result.library] == [lesson("granite")]
-    assert [v.edits[0].text for s in result.steps for v in s.verdicts if waiting(v)] == [lesson("maple")]
+    assert [v.edits[0].text for s in result.steps for v in s.verdicts if waits_for_review(v)] == [lesson("maple")]
 
 
 def test_the_run_says_what_waits(db):

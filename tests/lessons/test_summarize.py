@@ -14,7 +14,7 @@ from tfgrpo.backends import Scripted
 from tfgrpo.config import LessonsConfig
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Local
-from tfgrpo.lessons.summarize import Teacher, ask_edits, contrast, in_words, shorten, transcript
+from tfgrpo.lessons.summarize import Teacher, ask_edits, contrast, effect_in_words, shorten, transcript
 from tfgrpo.prompting import templates
 from tfgrpo.rollout import make_group
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Request, Rollout, Score, Usage
@@ -182,7 +182,7 @@ async def test_measured_effects_stand_beside_their_lessons():
 )
 def test_effects_in_words(evidence, words):
     """A number with its interval where there is one."""
-    assert in_words(evidence) == words
+    assert effect_in_words(evidence) == words
 
 
 @pytest.mark.parametrize("length", [0, 1, 39, 40, 41, 1000])

@@ -17,8 +17,15 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.datasets import batches, from_rows
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.base import as_score
-from tfgrpo.lessons.summarize import Teacher, describe, plan_first, template_for
-from tfgrpo.methods.method import RETRY, begin, choose, form, per_batch, remember
+from tfgrpo.lessons.summarize import Teacher, numbered_attempts, planning_first, template_for
+from tfgrpo.methods.method import (
+    FIRST_RETRY_INDEX,
+    choose_groups,
+    compares_groups,
+    form_group,
+    initial_memory,
+    remember,
+)
 from tfgrpo.types import Group, GroupStatus, Problem, Request, Rollout, Usage
 
 KEPT, FLAT, FAILED, FILTERED = GroupStatus.KEPT, GroupStatus.FLAT, GroupStatus.FAILED, GroupStatus.FILTERED
@@ -35,7 +42,7 @@ def group(
         for i, (n, text) in enumerate(zip(sizes, texts, strict=True))
     )
     scores = tuple(as_score(v, "g") for v in values)
-    return form(Problem(name, "?"), rollouts, scores, 0, settings, more.get("memory", begin(settings)))
+    return form_group(Problem(name, "?"), rollouts, scores, 0, settings, more.get("memory", initial_memory(settings)))
 
 
 def preset(name: str, *overrides: str) -> LearnConfig:
@@ -64,16 +71,18 @@ def test_weights_follow_the_difficulty_only_where_the_method_says_so():
     even, lopsided = [1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]
     for name, expected in (("default", (1.0, 1.0)), ("grpo", (1.0, math.sqrt(0.75))), ("dr-grpo", (0.5, 0.375))):
         settings = preset(name)
-        chosen, _ = choose([group(settings, even), group(settings, lopsided)], settings, begin(settings))
+        chosen, _ = choose_groups(
+            [group(settings, even), group(settings, lopsided)], settings, initial_memory(settings)
+        )
         assert tuple(g.weight for g in chosen) == pytest.approx(expected)
 
 
 def test_only_the_heaviest_groups_teach_where_their_number_is_limited():
     """With `selection.groups` the lighter groups leave as filtered, and the order stays."""
     settings = preset("dr-grpo", "selection.groups=1")
-    assert per_batch(settings)
+    assert compares_groups(settings)
     made = [group(settings, v) for v in ([1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1])]
-    chosen, _ = choose(made, settings, begin(settings))
+    chosen, _ = choose_groups(made, settings, initial_memory(settings))
     assert [g.status for g in chosen] == [FILTERED, KEPT, FLAT]
 
 
@@ -128,12 +137,12 @@ def test_adaptive_gfpo_keeps_more_of_hard_problems_once_it_knows_the_others():
     settings = preset("gfpo-adaptive", "selection.min_history=4")
     values = ([0, 0, 0, 1] * 2, [0, 1] * 4, [1, 1, 1, 0] * 2, [1] * 7 + [0])
     batch = [group(settings, list(map(float, v)), list(range(1, 9))) for v in values]
-    early, _ = choose(batch[:1], settings, begin(settings))
+    early, _ = choose_groups(batch[:1], settings, initial_memory(settings))
     assert len(early[0].shown or ()) == 4
-    later, _ = choose(batch, settings, begin(settings))
+    later, _ = choose_groups(batch, settings, initial_memory(settings))
     assert [len(g.shown or ()) for g in later] == [4, 4, 3, 2]
-    memory = remember(begin(settings), batch, settings)
-    again, _ = choose(batch[3:], settings, memory)
+    memory = remember(initial_memory(settings), batch, settings)
+    again, _ = choose_groups(batch[3:], settings, memory)
     assert len(again[0].shown or ()) == 2
 
 
@@ -161,7 +170,7 @@ def test_batch_scale_makes_groups_comparable():
     """Over the batch the advantages have deviation 1, and flat groups stay exactly 0."""
     settings = preset("gdpo")
     batch = [group(settings, v) for v in ([1.0, 0.0], [0.6, 0.5], [1.0, 1.0])]
-    chosen, _ = choose(batch, settings, begin(settings))
+    chosen, _ = choose_groups(batch, settings, initial_memory(settings))
     heard = [a for g in chosen[:2] for a in g.advantages_G]
     assert sum(a * a for a in heard) / 5 == pytest.approx(1.0, abs=1e-3)
     assert chosen[2].advantages_G == (0.0, 0.0)
@@ -180,7 +189,7 @@ def test_the_critic_teaches_from_one_rollout_by_what_earlier_steps_expected():
     first = group(settings, [1.0])
     assert (first.status, first.advantages_G) == (KEPT, (0.5,))
     assert template_for(settings.lessons, first) == "contrast/all_right"
-    memory = begin(settings)
+    memory = initial_memory(settings)
     for _ in range(4):
         memory = remember(memory, [group(settings, [1.0])], settings)
     assert group(settings, [1.0], memory=memory).status is FLAT
@@ -193,26 +202,28 @@ def test_the_critic_teaches_from_one_rollout_by_what_earlier_steps_expected():
 def test_planning_sentences_come_first_with_the_published_weights():
     """A success on planning counts 1 + alpha, blame for it 1 - alpha, and the other sentences follow."""
     text = "2 and 2 is 4. First split the sum into halves. Done."
-    assert plan_first(text, 0.5, ["split the sum"], 0.2).splitlines() == [
+    assert planning_first(text, 0.5, ["split the sum"], 0.2).splitlines() == [
         "[plan +0.60] First split the sum into halves.",
         "2 and 2 is 4.",
         "Done.",
     ]
-    assert plan_first(text, -0.5, ["split the sum"], 0.2).startswith("[plan -0.40]")
-    assert plan_first(text, 0.5, ["never said here"], 0.2) == text
+    assert planning_first(text, -0.5, ["split the sum"], 0.2).startswith("[plan -0.40]")
+    assert planning_first(text, 0.5, ["never said here"], 0.2) == text
 
 
 def test_strategic_grams_are_mined_from_correct_rollouts_and_their_variety_is_watched():
     """A phrase of two correct rollouts becomes a gram, one of wrong rollouts does not."""
     settings = preset("hicra")
     texts = ["Let us split the sum.", "Here I split the sum.", "We guess at random now.", "We guess at random now."]
-    chosen, watched = choose([group(settings, [1.0, 1.0, 0.0, 0.0], texts=texts)], settings, begin(settings))
+    chosen, watched = choose_groups(
+        [group(settings, [1.0, 1.0, 0.0, 0.0], texts=texts)], settings, initial_memory(settings)
+    )
     assert chosen[0].grams == ("split the sum",)
     assert watched["strategic_grams"] == 1
     assert watched["semantic_entropy"] == 0.0
     assert watched["clustering"] == "exact (embedding-free)"
     joined = preset("hicra", "lessons.clusters=jaccard")
-    _, other = choose([group(joined, [1.0, 1.0], texts=texts[:2])], joined, begin(joined))
+    _, other = choose_groups([group(joined, [1.0, 1.0], texts=texts[:2])], joined, initial_memory(joined))
     assert other["clustering"] == "jaccard (embedding-free)"
 
 
@@ -222,7 +233,7 @@ def test_strategic_grams_are_mined_from_correct_rollouts_and_their_variety_is_wa
 def unlucky(request: Request) -> str:
     """Wrong on the topic maple until its second further group, right every second time elsewhere."""
     figure = text_of(request).rpartition("comes of ")[2].split("?")[0]
-    right = request.attempt % 2 == 0 and ("maple" not in text_of(request) or request.attempt >= RETRY + 4)
+    right = request.attempt % 2 == 0 and ("maple" not in text_of(request) or request.attempt >= FIRST_RETRY_INDEX + 4)
     return f"Answer: {2 * int(figure) if right else figure}"
 
 
@@ -402,7 +413,7 @@ async def test_summaries_and_sources_name_the_rollouts_that_were_shown():
     settings = preset("gfpo", "selection.k=2")
     found = group(settings, [1.0, 0.0, 1.0, 0.0], [40, 30, 5, 20], texts=list("abcd"))
     teacher = Teacher(None, "m", _Never(), None)  # type: ignore[arg-type]
-    assert [a.text for a in await describe(teacher, found)] == ["c", "d"]
+    assert [a.text for a in await numbered_attempts(teacher, found)] == ["c", "d"]
 
 
 class _Never:
@@ -420,7 +431,7 @@ def test_a_method_that_cannot_be_is_refused_with_what_to_do():
         preset("default", "rollout.group_size=1")
     settings = preset("gfpo-adaptive", "selection.k_adaptive=3")
     with pytest.raises(UsageError, match="8,8,6,4"):
-        choose([group(settings, [1.0, 0.0])], settings, begin(settings))
+        choose_groups([group(settings, [1.0, 0.0])], settings, initial_memory(settings))
     assert preset("default", "selection=dynamic", "selection.rounds=2").selection.rounds == 2
     assert preset("default", "selection=dynamic", "selection.rounds=2").selection.kind == "dynamic"
 
@@ -447,10 +458,10 @@ def test_presets_are_listed_with_what_they_say_of_themselves():
 
 def test_progress_says_what_the_method_watches(tmp_path, capsys):
     """A step of HICRA reports its semantic entropy, a step of DAPO its rounds."""
-    from tfgrpo.cli.progress_lines import Progress
+    from tfgrpo.cli.progress_lines import ProgressLines
 
     for name, word in (("hicra", "semantic_entropy"), ("dapo", "rounds 1")):
         result = learn(Model(), rows(2), tmp_path / f"{name}.db", method=name, group_size=4)
-        with Progress() as progress:
+        with ProgressLines() as progress:
             progress.step(result.steps[0])
         assert word in capsys.readouterr().err

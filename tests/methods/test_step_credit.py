@@ -19,8 +19,8 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.base import as_score, grade
 from tfgrpo.lessons.summarize import template_for
-from tfgrpo.methods.method import begin, choose, form, monitored, per_batch, remember
-from tfgrpo.methods.step_credit import place
+from tfgrpo.methods.method import batch_monitor, choose_groups, compares_groups, form_group, initial_memory, remember
+from tfgrpo.methods.step_credit import step_key
 from tfgrpo.types import FailureKind, Group, GroupStatus, Message, Problem, Rollout, Score
 
 NONE = math.nan
@@ -38,7 +38,9 @@ def group(settings: LearnConfig, scores: list[Score], turns: list[int] | None = 
     """A group of one problem whose rollouts have as many steps as their scores say."""
     sizes = turns or [max(len(s.steps), 1) for s in scores]
     rollouts = tuple(Rollout("p", i, spoken(n), f"turn {n}") for i, n in enumerate(sizes))
-    return form(Problem("p", "?"), rollouts, tuple(scores), 0, settings, more.get("memory", begin(settings)))
+    return form_group(
+        Problem("p", "?"), rollouts, tuple(scores), 0, settings, more.get("memory", initial_memory(settings))
+    )
 
 
 def process(*overrides: str) -> LearnConfig:
@@ -133,9 +135,9 @@ def test_gae_compares_each_step_with_what_earlier_rollouts_earned_from_there():
     # Rewards .25 and 0 + the outcome 1; delta_2 = 1 - .5, delta_1 = .25 + .5 - .5.
     assert found.step_advantages_G == (pytest.approx((0.25 + 0.5 * 0.5, 0.5)),)
     assert found.advantages_G == pytest.approx((0.5,))
-    memory = remember(begin(settings), [found], settings)
-    assert critic_value(memory.steps, place("p", 0)) == pytest.approx((1.25 + 2 * 0.5) / 3)
-    assert critic_value(memory.steps, place("p", 1)) == pytest.approx((1.0 + 2 * 0.5) / 3)
+    memory = remember(initial_memory(settings), [found], settings)
+    assert critic_value(memory.steps, step_key("p", 0)) == pytest.approx((1.25 + 2 * 0.5) / 3)
+    assert critic_value(memory.steps, step_key("p", 1)) == pytest.approx((1.0 + 2 * 0.5) / 3)
     again = group(settings, [Score(1.0, steps=(0.25, 0.0))], memory=memory)
     assert abs(again.advantages_G[0]) < abs(found.advantages_G[0])
 
@@ -152,16 +154,16 @@ def test_without_outcome_and_steps_gae_knows_nothing():
     settings = gae("advantage.outcome=0", "advantage.prior_strength=1")
     found = group(settings, [Score(1.0)], [2])
     assert (found.status, found.advantages_G) == (GroupStatus.FLAT, (0.0,))
-    assert remember(begin(settings), [found], settings).steps.history == {}
+    assert remember(initial_memory(settings), [found], settings).steps.history == {}
 
 
 def test_whitening_spans_the_batch_and_leaves_out_what_has_no_reward():
     """Over all steps with a reward the advantages have mean 0 and deviation 1; the others stay exactly 0."""
     settings = gae("advantage.batch_scale=true", "advantage.surprise=0", "rollout.group_size=2")
-    assert per_batch(settings)
+    assert compares_groups(settings)
     scores = ([Score(1.0, steps=(0.2, 0.9)), Score(0.0, steps=(0.1, NONE))], [Score(0.0, steps=(0.4,)), Score(None)])
     made = [group(settings, s) for s in scores]
-    found, _ = choose(made, settings, begin(settings))
+    found, _ = choose_groups(made, settings, initial_memory(settings))
     steps = [a for g in found for row in g.step_advantages_G for a in row]
     assert steps[-1] == 0.0
     assert sum(steps) == pytest.approx(0.0)
@@ -171,12 +173,12 @@ def test_whitening_spans_the_batch_and_leaves_out_what_has_no_reward():
 def test_a_critic_is_watched_by_its_error_and_stepwise_methods_by_who_gave_steps():
     """The value loss of an untried problem that is won is half the square of .5."""
     found = [group(gae(), [Score(1.0, steps=(1.0, 0.0)), Score(1.0)])]
-    assert monitored(found, gae(), begin(gae())) == {
+    assert batch_monitor(found, gae(), initial_memory(gae())) == {
         "value_loss": pytest.approx(0.125),
         "with_step_rewards": 1,
         "outcome_only": 1,
     }
-    assert monitored(found, config.load("grpo"), begin(gae())) == {}
+    assert batch_monitor(found, config.load("grpo"), initial_memory(gae())) == {}
 
 
 def test_a_dict_of_scores_may_hold_steps_which_are_no_part_of_the_mean():

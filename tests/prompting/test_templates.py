@@ -23,10 +23,10 @@ HERE = Path(__file__).parent
 VARIABLES: dict[str, Any] = json.loads((HERE / "variables.json").read_text(encoding="utf-8"))
 OWN = [
     (set_name, name)
-    for set_name in templates.sets()
+    for set_name in templates.set_names()
     for loaded in [templates.load(set_name)]
     for name in loaded.names
-    if loaded.path(name).is_relative_to(templates.folder() / set_name)
+    if loaded.path(name).is_relative_to(templates.templates_folder() / set_name)
 ]
 LISTED = [(set_name, name) for set_name, name in OWN if set_name in ("default", "paper")]
 

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.prompting.transcript import LEAST, cut, level, transcript
+from tfgrpo.prompting.transcript import LEAST, common_limit, cut_middle, transcript
 from tfgrpo.types import Message
 
 CALL = {"id": "c", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}
@@ -62,7 +62,7 @@ def test_a_transcript_within_its_budget_is_whole():
 @given(st.lists(st.integers(0, 1000), max_size=8), st.integers(-100, 5000))
 def test_the_level_fits_the_room_and_wastes_none(sizes: list[int], room: int):
     """All sizes cut to it fit, and a level one higher would not."""
-    found = level(sizes, room)
+    found = common_limit(sizes, room)
     if found >= 0 and room >= 0:
         assert sum(min(size, found) for size in sizes) <= room or not sizes
         if any(size > found for size in sizes):
@@ -72,6 +72,6 @@ def test_the_level_fits_the_room_and_wastes_none(sizes: list[int], room: int):
 @given(st.text(max_size=600), st.integers(LEAST, 400))
 def test_a_cut_text_keeps_start_and_end(text: str, most: int):
     """And is no longer than it may be."""
-    short = cut(text, most)
+    short = cut_middle(text, most)
     assert len(short) <= max(most + 20, 0)
     assert short[: most // 2 - 20] == text[: most // 2 - 20]

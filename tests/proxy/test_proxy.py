@@ -11,7 +11,7 @@ from aiohttp import ClientError, ClientSession, web
 from experience_db import Edit, Op, Store
 from tfgrpo.proxy import Settings, build_app
 from tfgrpo.proxy.served import Served
-from tfgrpo.system.http_server import in_background
+from tfgrpo.system.http_server import serve_in_background
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def proxied(db):
     def start(upstream, **settings):
         served = Served(db, settings.pop("library", "algebra"))
         served.open()
-        running = in_background(lambda: build_app(Settings(upstream, **settings), served))
+        running = serve_in_background(lambda: build_app(Settings(upstream, **settings), served))
         opened.append((running, served))
         return running.__enter__()
 
@@ -51,7 +51,7 @@ def own(handler):
         app.router.add_route("*", "/{path:.*}", handler)
         return app
 
-    return in_background(make)
+    return serve_in_background(make)
 
 
 def test_an_unchanged_client_gets_lessons(server, proxied):

@@ -33,7 +33,7 @@ def test_chosen_groups_fit_and_wanted_ones_come_first(made, wanted):
     groups = [{"step": step} for step, _ in sorted(made)]
     sizes = [size for _, size in sorted(made)]
     wanted = {i for i in wanted if i < len(groups)}
-    chosen = browse.choose(browse.number(groups), wanted, sizes, room=100, most=5)
+    chosen = browse.choose_groups(browse.number_groups(groups), wanted, sizes, room=100, most=5)
     assert chosen == sorted(set(chosen))
     assert sum(sizes[i] for i in chosen) <= 100 or len(chosen) == 1
     if set(chosen) - wanted:
@@ -42,9 +42,9 @@ def test_chosen_groups_fit_and_wanted_ones_come_first(made, wanted):
 
 def test_without_wanted_groups_every_step_shows_its_first_ones():
     """Room is shared between the steps from their beginnings."""
-    numbered = browse.number([{"step": s} for s in (0, 0, 0, 1, 1, 1)])
-    assert browse.choose(numbered, (), [10] * 6, room=40, most=9) == [0, 1, 3, 4]
-    assert browse.choose(numbered, (), [10] * 6, room=99, most=1) == [0, 3]
+    numbered = browse.number_groups([{"step": s} for s in (0, 0, 0, 1, 1, 1)])
+    assert browse.choose_groups(numbered, (), [10] * 6, room=40, most=9) == [0, 1, 3, 4]
+    assert browse.choose_groups(numbered, (), [10] * 6, room=99, most=1) == [0, 3]
 
 
 def test_messages_of_any_shape_become_text():
@@ -82,9 +82,9 @@ def test_sources_lead_to_groups_of_this_run_only(night):
     """A source of another run, or of a group that is left out, has no place on the page."""
     shown = browse.browser(night)
     (source,) = night.lessons[0].lesson.sources
-    assert browse.places(source, night.run.id, shown).startswith("g-0-")
-    assert browse.places(source, "another", shown) == ""
-    assert browse.places(Source("unknown", (), night.run.id, 0), night.run.id, shown) == ""
+    assert browse.source_anchor(source, night.run.id, shown).startswith("g-0-")
+    assert browse.source_anchor(source, "another", shown) == ""
+    assert browse.source_anchor(Source("unknown", (), night.run.id, 0), night.run.id, shown) == ""
 
 
 def test_a_large_run_shows_what_lessons_rest_on(large):

@@ -174,9 +174,9 @@ def test_the_best_measurement_is_of_the_lesson_alone_and_of_its_present_words():
     alone = Evidence("leave-one-out", 0.2, -0.1, 0.5, 12, (1,), version=3)
     old = Evidence("leave-one-out", 0.9, 0.8, 1.0, 12, (1,), version=1)
     empty = Evidence("dropout", None, lesson_ids=(1,), version=4)
-    assert numbers.best([alone, bundle, old, empty], changed=3) is alone
-    assert numbers.best([bundle, old], changed=3) is bundle
-    assert numbers.best([old, empty], changed=3) is None
+    assert numbers.present_effect([alone, bundle, old, empty], changed=3) is alone
+    assert numbers.present_effect([bundle, old], changed=3) is bundle
+    assert numbers.present_effect([old, empty], changed=3) is None
 
 
 def test_an_evaluation_on_other_data_is_set_beside_the_headline():
@@ -208,7 +208,7 @@ def test_an_evaluation_on_other_data_is_set_beside_the_headline():
 )
 def test_a_run_that_did_not_learn_has_its_own_headline(kind, summary, said):
     """An evaluation says its mean, an audit points to the lessons."""
-    assert said in numbers.other_run(kind, summary).claim
+    assert said in numbers.unlearned_headline(kind, summary).claim
 
 
 @pytest.mark.parametrize(

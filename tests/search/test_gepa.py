@@ -13,7 +13,7 @@ from support.script import TOPICS, edits, lesson, play, rows, text_of
 import tfgrpo.api
 from experience_db import Store
 from search.world import blank, model, reflect, search
-from tfgrpo.cli.progress_lines import planned
+from tfgrpo.cli.progress_lines import planned_work
 from tfgrpo.errors import UnknownPlugin, UsageError
 from tfgrpo.learning.events import events_of
 from tfgrpo.types import Reply, Usage
@@ -274,7 +274,7 @@ def test_progress_knows_how_long_a_search_is(db):
             search__proposals=2,
         )  # fmt: skip
         async with aclosing(
-            tfgrpo.api.execute(wanted, rows(12), rows(8, 500), on_start=lambda run: told.append(planned(run)))
+            tfgrpo.api.execute(wanted, rows(12), rows(8, 500), on_start=lambda run: told.append(planned_work(run)))
         ) as steps:
             async for _ in steps:
                 break

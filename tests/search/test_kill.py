@@ -17,15 +17,15 @@ CONCURRENCY = 8
 KILLS: dict[str, Sequence[tuple[str, int]]] = {
     "gepa": [
         ("backends/wire.py:reply_of", 5),
-        ("search/mutate.py:checked", 2),
-        ("search/keep.py:_branch", 1),
+        ("search/mutate.py:check_reflection", 2),
+        ("search/store_step.py:_branch", 1),
         ("runs.py:record_step", 1),
         ("runs.py:finish_run", 1),
     ],
     "gepa-merge": [
-        ("search/validate.py:score", 2),
-        ("search/triples.py:subsample", 1),
-        ("lineage.py:branching", 1),
+        ("search/validate.py:score_library", 2),
+        ("search/merge_ancestors.py:subsample", 1),
+        ("lineage.py:plan_branch", 1),
     ],
 }
 

@@ -10,7 +10,7 @@ from support.script import TOPICS, Model, edits, lesson, text_of
 from experience_db import Store
 from search.world import search
 from tfgrpo.errors import NothingLearned, ProviderError
-from tfgrpo.search.subsets import Tpe, next_validated, trials_of
+from tfgrpo.search.subsets import Tpe, default_trials, next_validated
 
 pytest.importorskip("optuna", reason="needs the extra: pip install 'tfgrpo[search]'")
 
@@ -83,7 +83,7 @@ def test_nothing_to_search_ends_after_the_bootstrap(db):
 
 def test_trials_follow_the_published_formula():
     """At least 8, then 4 log2 N and 1.5 N."""
-    assert [trials_of(n) for n in (1, 8, 12, 30)] == [8, 12, 18, 45]
+    assert [default_trials(n) for n in (1, 8, 12, 30)] == [8, 12, 18, 45]
 
 
 def test_the_next_validation_is_the_best_average_not_validated_yet():

@@ -13,54 +13,54 @@ from hypothesis import strategies as st
 from tfgrpo.errors import UsageError
 from tfgrpo.search.pareto import (
     BUILTIN,
-    Table,
+    ScoreTable,
+    best_per_key,
     current_best,
-    distribution,
+    draw_probabilities,
+    drop_dominated,
     epsilon_greedy,
-    fronts,
+    frontier_weights,
     pareto,
-    reduce,
     top_k,
-    weights,
 )
 
 
-def table(*rows: list[float]) -> Table:
+def table(*rows: list[float]) -> ScoreTable:
     """Scores of candidates on problems v0, v1, ...; nan is left as it is."""
-    return Table(tuple({f"v{i}": value for i, value in enumerate(row)} for row in rows))
+    return ScoreTable(tuple({f"v{i}": value for i, value in enumerate(row)} for row in rows))
 
 
 def test_a_problem_belongs_to_everybody_who_is_best_there():
     """Equal scores share a problem, a higher one takes it."""
-    found = fronts(table([0, 1, 0], [1, 1, 0], [0, 0, 0.5]))
+    found = best_per_key(table([0, 1, 0], [1, 1, 0], [0, 0, 0.5]))
     assert list(found.values()) == [{1}, {0, 1}, {2}]
 
 
 def test_weak_candidates_leave_first_and_a_lonely_set_keeps_its_member():
     """0 shares all its problems with 1, so it leaves; 2 alone holds the third problem."""
     scores = table([0, 1, 0], [1, 1, 0], [0, 0, 0.5])
-    assert reduce(fronts(scores), scores.means) == (2, 1)
-    assert weights(fronts(scores), scores.means) == {1: 2, 2: 1}
+    assert drop_dominated(best_per_key(scores), scores.means) == (2, 1)
+    assert frontier_weights(best_per_key(scores), scores.means) == {1: 2, 2: 1}
 
 
 def test_the_order_of_the_reduction_decides_a_circle():
     """Three candidates that cover each other: the two lowest means cannot both go, and the lowest goes first."""
     found = {"x": frozenset({0, 1}), "y": frozenset({1, 2}), "z": frozenset({2, 0})}
-    assert reduce(found, [0.1, 0.2, 0.3]) == (1, 2)
-    assert reduce(found, [0.3, 0.2, 0.1]) == (1, 0)
-    assert reduce(found, [0.5, 0.5, 0.5]) == (1, 2)
+    assert drop_dominated(found, [0.1, 0.2, 0.3]) == (1, 2)
+    assert drop_dominated(found, [0.3, 0.2, 0.1]) == (1, 0)
+    assert drop_dominated(found, [0.5, 0.5, 0.5]) == (1, 2)
 
 
 def test_it_is_a_cover_not_domination_of_vectors():
     """A candidate nowhere below another stays out when others cover all its problems one by one."""
     found = {"x": frozenset({0, 1}), "y": frozenset({0, 2})}
-    assert reduce(found, [0.4, 0.5, 0.6]) == (1, 2)
+    assert drop_dominated(found, [0.4, 0.5, 0.6]) == (1, 2)
 
 
 def test_missing_and_failed_scores_take_no_problem():
     """Failed and unmeasured problems neither win nor lose."""
-    scores = Table(({"a": math.nan, "b": 0.2}, {"a": 0.0}))
-    assert fronts(scores) == {("problem", "b"): {0}, ("problem", "a"): {1}}
+    scores = ScoreTable(({"a": math.nan, "b": 0.2}, {"a": 0.0}))
+    assert best_per_key(scores) == {("problem", "b"): {0}, ("problem", "a"): {1}}
     assert scores.means == (0.2, 0.0)
 
 
@@ -68,14 +68,14 @@ def test_the_four_frontiers():
     """Problems, objectives, both, and every pair of them; cheaper is better because costs are negative."""
     rewards = ({"a": 1.0, "b": 0.0}, {"a": 0.0, "b": 0.0})
     tokens = ({"a": -90.0, "b": -10.0}, {"a": -20.0, "b": -20.0})
-    scores = Table(rewards, tuple({"reward": r, "tokens": t} for r, t in zip(rewards, tokens, strict=True)))
-    assert fronts(scores, "instance") == {("problem", "a"): {0}, ("problem", "b"): {0, 1}}
-    assert fronts(scores, "objective") == {("objective", "reward"): {0}, ("objective", "tokens"): {1}}
-    assert fronts(scores, "hybrid") == {**fronts(scores, "instance"), **fronts(scores, "objective")}
-    assert fronts(scores, "cartesian")[("a", "tokens")] == {1}
-    assert fronts(scores, "cartesian")[("b", "tokens")] == {0}
+    scores = ScoreTable(rewards, tuple({"reward": r, "tokens": t} for r, t in zip(rewards, tokens, strict=True)))
+    assert best_per_key(scores, "instance") == {("problem", "a"): {0}, ("problem", "b"): {0, 1}}
+    assert best_per_key(scores, "objective") == {("objective", "reward"): {0}, ("objective", "tokens"): {1}}
+    assert best_per_key(scores, "hybrid") == {**best_per_key(scores, "instance"), **best_per_key(scores, "objective")}
+    assert best_per_key(scores, "cartesian")[("a", "tokens")] == {1}
+    assert best_per_key(scores, "cartesian")[("b", "tokens")] == {0}
     with pytest.raises(UsageError, match="instance, objective, hybrid, cartesian"):
-        fronts(scores, "vector")
+        best_per_key(scores, "vector")
 
 
 def test_selectors_choose_whom_they_say():
@@ -93,7 +93,7 @@ def test_selectors_choose_whom_they_say():
 
 def test_without_any_score_the_first_candidate_is_chosen():
     """A pool of which nothing was measured still has a parent to go on from."""
-    assert pareto(Table(({},)), "instance", Random(0)) == 0
+    assert pareto(ScoreTable(({},)), "instance", Random(0)) == 0
 
 
 TABLES = st.integers(1, 7).flatmap(
@@ -106,12 +106,12 @@ TABLES = st.integers(1, 7).flatmap(
 @given(TABLES)
 def test_survivors_cover_every_problem_and_none_is_spare(scores):
     """Each problem keeps one of its best, and no survivor could leave."""
-    found = fronts(scores)
-    alive = set(reduce(found, scores.means))
+    found = best_per_key(scores)
+    alive = set(drop_dominated(found, scores.means))
     assert all(members & alive for members in found.values())
     for k in alive:
         assert any(members & alive == {k} for members in found.values())
-    chances = distribution(found, scores.means)
+    chances = draw_probabilities(found, scores.means)
     assert set(chances) == alive
     assert math.isclose(sum(chances.values()), 1.0)
 
@@ -119,7 +119,7 @@ def test_survivors_cover_every_problem_and_none_is_spare(scores):
 @given(TABLES)
 def test_the_best_mean_always_survives_unless_it_is_tied_everywhere(scores):
     """Who comes last in the order leaves only if others hold every problem of it."""
-    found = fronts(scores)
+    found = best_per_key(scores)
     last = max(range(len(scores.scores)), key=lambda k: (scores.means[k], k))
     if any(members == {last} for members in found.values()):
-        assert last in reduce(found, scores.means)
+        assert last in drop_dominated(found, scores.means)

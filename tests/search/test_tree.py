@@ -11,8 +11,8 @@ from support.script import rows
 from experience_db import Store
 from search.world import model, search
 from tfgrpo.report import gather, to_html
-from tfgrpo.report.data import Kin
-from tfgrpo.report.tree import rank, tree
+from tfgrpo.report.data import CandidateRow
+from tfgrpo.report.tree import generation_of, tree
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,16 @@ def test_the_page_shows_every_candidate_and_loads_nothing(searched):
 
 def test_a_generation_is_the_longest_way_up():
     """A merge stands below the younger of its origins."""
-    kin = (Kin(0, (), "start"), Kin(1, (0,), "mutation"), Kin(2, (1,), "mutation"), Kin(3, (1, 2), "merge"))
-    assert rank(kin) == {0: 0, 1: 1, 2: 2, 3: 3}
+    kin = (
+        CandidateRow(0, (), "start"),
+        CandidateRow(1, (0,), "mutation"),
+        CandidateRow(2, (1,), "mutation"),
+        CandidateRow(3, (1, 2), "merge"),
+    )
+    assert generation_of(kin) == {0: 0, 1: 1, 2: 2, 3: 3}
     assert tree(()) == ""
 
 
 def test_what_a_candidate_lost_by_is_escaped():
     """Reasons are text, never markup."""
-    assert "&lt;b&gt;" in tree((Kin(0, (), "start"), Kin(1, (0,), "mutation", 0.5, lost="<b>")))
+    assert "&lt;b&gt;" in tree((CandidateRow(0, (), "start"), CandidateRow(1, (0,), "mutation", 0.5, lost="<b>")))

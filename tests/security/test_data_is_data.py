@@ -29,7 +29,7 @@ def test_a_lesson_is_shown_to_models_as_it_was_written(text, tmp_path):
     """In the block of every prompt set, in each contrast and consolidation prompt, on the screen and in the report."""
     db = tmp_path / "x.db"
     with Store.open(db) as store:
-        for name in templates.sets():
+        for name in templates.set_names():
             store.create_library(name, templates.load(name).source("lessons"))
             assert text in store.commit(name, [Edit(Op.ADD, text)], parent=0).block()
     model = Model()

@@ -111,7 +111,7 @@ def test_review_decides_and_the_mark_stays(web, tmp_path):
     with Store.open(tmp_path / "x.db") as store:
         chosen = next(x for x in store.pending("default") if x.edit.text == LIES[0])
         before = len(store.pending("default"))
-        made = review.accept(store, "default", [chosen.id])
+        made = review.accept_waiting(store, "default", [chosen.id])
         assert [(x.text, x.tainted) for x in made] == [(LIES[0], True)]
         assert made.lessons[0].sources
         assert len(store.pending("default")) == before - 1

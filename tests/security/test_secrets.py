@@ -24,7 +24,7 @@ from experience_db import Edit, Op, Store
 from tfgrpo import config as configuration
 from tfgrpo.backends import Scripted
 from tfgrpo.backends.openai import OpenAI
-from tfgrpo.backends.stack import stacked
+from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.cli.app import app
 from tfgrpo.errors import ProviderError
 from tfgrpo.types import Request
@@ -238,7 +238,7 @@ async def test_clients_used_alone_leave_no_key_either(keys, server):
         raise ProviderError(f"failed with {KEYS['HF_TOKEN']}") from RuntimeError(KEYS["HF_TOKEN"])
 
     with pytest.raises(ProviderError) as raised:
-        await stacked(Scripted(failing)).complete(request)
+        await with_wrappers(Scripted(failing)).complete(request)
     assert MARK not in "".join(traceback.format_exception(raised.value))
 
 
@@ -301,7 +301,7 @@ def test_secrets_are_known_by_the_names_of_their_variables(keys, monkeypatch):
 
 
 def test_a_store_writes_no_key_whatever_it_is_given(tmp_path):
-    """The last line: texts are put through `hide` on their way into the file."""
+    """The last line: texts are put through `hide_secrets` on their way into the file."""
     with Store.open(tmp_path / "x.db") as store:
         store.hide = lambda text: text.replace("MARKED", "***")
         store.create_library("a")

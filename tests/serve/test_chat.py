@@ -10,7 +10,7 @@ import pytest
 
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.backends.tiny.model import Completion, TinyLM
-from tfgrpo.serve.choices import Choice, Prompt, pieces
+from tfgrpo.serve.choices import Choice, Prompt, token_pieces
 from tfgrpo.types import Message, Request, Sampling
 
 MESSAGES: list[Message] = [
@@ -134,7 +134,7 @@ def test_a_character_of_several_tokens_is_sent_whole(model: TinyLM) -> None:
     text = "a 世界 b"
     ids = tuple(model.encode(text))
     completion = Completion(ids, text, (0.0,) * len(ids), "stop", 1)
-    found = list(pieces(model, Choice(0, Prompt((1,), ""), completion, text)))
+    found = list(token_pieces(model, Choice(0, Prompt((1,), ""), completion, text)))
     assert len(found) == len(ids) > len(text)
     assert "".join(found) == text
     for count in range(len(ids)):

@@ -14,8 +14,8 @@ from tfgrpo.errors import BudgetReached, UnknownKey, UsageError
 from tfgrpo.studies import recipe_file
 from tfgrpo.studies import reproduce as running
 from tfgrpo.studies.recipe_file import EvalPart
-from tfgrpo.studies.reproduce import INSIDE, OUTSIDE, TELL_NOT, outcome, plan, reproduce
-from tfgrpo.tools.sandbox import isolation, usable
+from tfgrpo.studies.reproduce import INSIDE, OUTSIDE, TELL_NOT, judge_outcome, plan_recipe, reproduce
+from tfgrpo.tools.sandbox import check_isolation, isolation
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 RECIPE = """
@@ -70,7 +70,7 @@ def small(tmp_path, monkeypatch):
 
 def run(path, **how):
     """Load, plan and run."""
-    return reproduce(plan(recipe_file.load(str(path)), **how), db=Path("small.db"))
+    return reproduce(plan_recipe(recipe_file.load_recipe(str(path)), **how), db=Path("small.db"))
 
 
 @pytest.mark.parametrize(("low", "high", "verdict"), [(0.5, 1.0, INSIDE), (-0.2, 0.2, OUTSIDE), (0.99, 1.0, TELL_NOT)])
@@ -80,7 +80,7 @@ async def test_a_recipe_is_run_and_judged(small, low, high, verdict):
     (one,) = found.outcomes
     assert (one.figure, one.n, found.verdict) == (1.0, 40, verdict)
     assert found.learned["version"] > 0
-    assert running.why(one).startswith(f"test.jsonl: {verdict}: diff +1.000")
+    assert running.verdict_in_words(one).startswith(f"test.jsonl: {verdict}: diff +1.000")
 
 
 async def test_the_same_recipe_goes_on_where_a_budget_ended_it(small):
@@ -96,10 +96,10 @@ async def test_a_changed_recipe_never_gets_the_verdict(small):
     """With fewer problems, another model or other settings the figures are not the recipe's, and it says so."""
     path = small()
     for how in ({"problems": 6}, {"model": play(Model(), "another")}, {"overrides": ["seed=3"]}):
-        planned = plan(recipe_file.load(str(path)), **how)
+        planned = plan_recipe(recipe_file.load_recipe(str(path)), **how)
         assert not planned.pinned
         assert "not those of the recipe" in planned.notes[-1]
-    found = await reproduce(plan(recipe_file.load(str(path)), problems=6), db=Path("few.db"))
+    found = await reproduce(plan_recipe(recipe_file.load_recipe(str(path)), problems=6), db=Path("few.db"))
     assert (found.verdict, found.outcomes[0].n) == (TELL_NOT, 6)
 
 
@@ -121,7 +121,7 @@ def test_a_verdict_needs_the_whole_interval(ci, verdict):
     test = EvalPart("x", 0.1, 0.5, "here")
     summary = {"problems": 9, "mean": 0, "ci": (0, 0), "controls": {"empty": {"diff": 0.3, "diff_ci": ci}}}
     assert (
-        outcome(
+        judge_outcome(
             test, {**summary, "controls": {"empty": {**summary["controls"]["empty"], "mean": 0, "ci": (0, 0)}}}
         ).verdict
         == verdict
@@ -133,13 +133,13 @@ def test_a_changed_recipe_is_neither_inside_nor_outside(ci):
     """Whatever another model or fewer problems gave, it says nothing about the recipe."""
     empty = {"diff": 0.3, "diff_ci": ci, "mean": 0, "ci": (0, 0)}
     summary = {"problems": 9, "mean": 0, "ci": (0, 0), "controls": {"empty": empty}}
-    assert outcome(EvalPart("x", 0.1, 0.5, "here"), summary, exact=False).verdict == TELL_NOT
+    assert judge_outcome(EvalPart("x", 0.1, 0.5, "here"), summary, exact=False).verdict == TELL_NOT
 
 
 def test_another_dataset_is_refused(small):
     """A pinned hash that does not fit ends it before anything is asked."""
     with pytest.raises(UsageError, match=r"pins learn\.jsonl by the hash 0123, and this copy has"):
-        plan(recipe_file.load(str(small(words="0123"))))
+        plan_recipe(recipe_file.load_recipe(str(small(words="0123"))))
 
 
 def test_learning_and_test_problems_may_not_overlap(small, tmp_path):
@@ -147,12 +147,12 @@ def test_learning_and_test_problems_may_not_overlap(small, tmp_path):
     path = small()
     (tmp_path / "test.jsonl").write_text((tmp_path / "learn.jsonl").read_text())
     with pytest.raises(UsageError, match=r"8 problems of test\.jsonl are among those to learn from"):
-        plan(recipe_file.load(str(path)))
+        plan_recipe(recipe_file.load_recipe(str(path)))
 
 
 def test_the_estimate_counts_every_stage(small):
     """Rollouts, tests with and without the library, and lesson calls are exact; a scripted model costs nothing."""
-    planned = plan(recipe_file.load(str(small())))
+    planned = plan_recipe(recipe_file.load_recipe(str(small())))
     counts = {item.what: item.calls for item in planned.estimate.items}
     assert counts == {"learning rollouts": 32, "test rollouts": 80, "lesson calls": 42}
     assert planned.estimate.usage.prompt_tokens == 112 * 10
@@ -175,19 +175,19 @@ def test_broken_recipes_are_refused(small, change, message):
     path = small()
     path.write_text(path.read_text().replace(*change))
     with pytest.raises((UsageError, UnknownKey), match=message):
-        plan(recipe_file.load(str(path)))
+        plan_recipe(recipe_file.load_recipe(str(path)))
 
 
 def test_unknown_recipes_list_what_there_is():
     """A name that is none is answered with those that are."""
     with pytest.raises(UsageError, match="no recipe 'nope'; there are: math-paper, tiny-quickstart, web-paper"):
-        recipe_file.load("nope")
+        recipe_file.load_recipe("nope")
 
 
 @pytest.mark.parametrize(("name", "folder"), [("math-paper", "math"), ("web-paper", "web_search")])
 def test_the_papers_recipes_are_those_of_the_examples(name, folder):
     """The file that a reader gives to --config holds the settings that `reproduce` runs, and both are valid."""
-    recipe = recipe_file.load(name)
+    recipe = recipe_file.load_recipe(name)
     shown = tomllib.loads((EXAMPLES / folder / "learn.toml").read_text(encoding="utf-8"))
     assert recipe.config == shown
     config = recipe_file.settings(recipe)
@@ -202,7 +202,7 @@ def test_the_papers_recipes_are_those_of_the_examples(name, folder):
 def test_the_price_of_the_papers_recipes_needs_neither_data_nor_network(name, monkeypatch):
     """Datasets that are not here are counted as they should be."""
     monkeypatch.delenv("TFGRPO_DATA", raising=False)
-    planned = plan(recipe_file.load(name), only_price=True)
+    planned = plan_recipe(recipe_file.load_recipe(name), only_price=True)
     assert len(planned.learning) == 100
     counts = {item.what: item.rollouts for item in planned.estimate.items}
     assert counts["learning rollouts"] == {"math-paper": 1500, "web-paper": 900}[name]
@@ -213,7 +213,7 @@ def test_the_price_of_the_papers_recipes_needs_neither_data_nor_network(name, mo
 def works() -> bool:
     """Whether programs can be shut in here."""
     try:
-        return bool(usable(isolation("bubblewrap")))
+        return bool(check_isolation(isolation("bubblewrap")))
     except UsageError:
         return False
 
@@ -226,7 +226,7 @@ async def test_the_papers_recipes_are_rehearsed_stage_by_stage(name, tmp_path, m
     monkeypatch.chdir(tmp_path)
     for variable in ("TFGRPO_DATA", "OPENAI_API_KEY", "SERPER_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
-    found = await reproduce(plan(recipe_file.load(name), rehearse=True), db=tmp_path / "played.db")
+    found = await reproduce(plan_recipe(recipe_file.load_recipe(name), rehearse=True), db=tmp_path / "played.db")
     calls = found.learned["calls"]
     tools = {"math-paper": {"tool:python"}, "web-paper": {"tool:web_search", "tool:fetch_page"}}[name]
     assert tools | {"rollout", "summarize", "contrast", "operations"} <= set(calls)
@@ -240,8 +240,8 @@ async def test_the_papers_recipes_are_rehearsed_stage_by_stage(name, tmp_path, m
 async def test_the_tiny_recipe_comes_out_inside(tmp_path, monkeypatch):
     """The one recipe that needs no key is run as it stands, and comes out as it should."""
     monkeypatch.chdir(tmp_path)
-    found = await reproduce(plan(recipe_file.load("tiny-quickstart")), db=tmp_path / "tiny.db")
+    found = await reproduce(plan_recipe(recipe_file.load_recipe("tiny-quickstart")), db=tmp_path / "tiny.db")
     (one,) = found.outcomes
-    assert found.verdict == INSIDE, running.why(one)
+    assert found.verdict == INSIDE, running.verdict_in_words(one)
     assert not math.isnan(one.figure)
     assert found.plan.notes == ()

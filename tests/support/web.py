@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tfgrpo.system.http_server import in_background
+from tfgrpo.system.http_server import serve_in_background
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Web:
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        self.url = self._stack.enter_context(in_background(self._app))
+        self.url = self._stack.enter_context(serve_in_background(self._app))
         return self
 
     def __exit__(self, *exc_info: object) -> None:

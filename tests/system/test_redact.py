@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfgrpo.backends.transports import address
-from tfgrpo.system.redact import HIDDEN, addresses, cleaned, hide, hider, spoken, url_secrets
+from tfgrpo.system.redact import (
+    HIDDEN,
+    address_texts,
+    clean_data,
+    hide_secrets,
+    secret_hider,
+    url_secrets,
+    without_secrets,
+)
 
 KEY = 'k+ö/y"\\=secret'
 secrets = st.text(min_size=8, max_size=20).filter(lambda text: len(set(text) - set("* ")) > 2)
@@ -19,9 +27,9 @@ secrets = st.text(min_size=8, max_size=20).filter(lambda text: len(set(text) - s
 @given(secrets, st.text(max_size=30), st.text(max_size=30))
 def test_no_spelling_of_a_secret_is_left(secret, before, after):
     """As it is, in JSON with and without escapes, in URLs."""
-    conceal = hider([secret])
+    conceal = secret_hider([secret])
     for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
-        for hidden in (hide(f"{before}{form}{after}", [secret]), conceal(f"{before}{form}{after}")):
+        for hidden in (hide_secrets(f"{before}{form}{after}", [secret]), conceal(f"{before}{form}{after}")):
             assert HIDDEN in hidden
             assert secret not in hidden.replace(HIDDEN, "\0")
 
@@ -29,21 +37,21 @@ def test_no_spelling_of_a_secret_is_left(secret, before, after):
 @given(st.text(max_size=60))
 def test_other_texts_stay_as_they_are(text):
     """Hiding changes what it is about and nothing else; without secrets there is nothing to do."""
-    assert hide(text, ["a-key-nobody-has"]) == text
-    assert hider(["a-key-nobody-has"])(text) == text
-    assert hider([]) is None
+    assert hide_secrets(text, ["a-key-nobody-has"]) == text
+    assert secret_hider(["a-key-nobody-has"])(text) == text
+    assert secret_hider([]) is None
 
 
 def test_a_secret_inside_of_another_leaves_no_rest():
     """The longest goes first."""
-    assert hider(["a-secret", "a-secret-and-more"])("x a-secret-and-more y a-secret z") == "x *** y *** z"
-    assert hide(f"{quote(KEY, safe='')} {quote_plus(KEY)} {json.dumps(KEY)}", [KEY]) == f'*** *** "{HIDDEN}"'
+    assert secret_hider(["a-secret", "a-secret-and-more"])("x a-secret-and-more y a-secret z") == "x *** y *** z"
+    assert hide_secrets(f"{quote(KEY, safe='')} {quote_plus(KEY)} {json.dumps(KEY)}", [KEY]) == f'*** *** "{HIDDEN}"'
 
 
 def test_data_is_cleaned_at_any_depth():
     """Keys and values of mappings, lists and tuples; numbers stay numbers."""
     given_ = {"a": [KEY, 1, (KEY, None)], KEY: {"b": f"x{KEY}"}}
-    assert cleaned(given_, hider([KEY])) == {"a": [HIDDEN, 1, (HIDDEN, None)], HIDDEN: {"b": f"x{HIDDEN}"}}
+    assert clean_data(given_, secret_hider([KEY])) == {"a": [HIDDEN, 1, (HIDDEN, None)], HIDDEN: {"b": f"x{HIDDEN}"}}
 
 
 @pytest.mark.parametrize(
@@ -66,13 +74,13 @@ def test_an_address_tells_which_of_its_parts_are_private(url, found):
 
 def test_messages_name_addresses_without_what_is_private_in_them():
     """Logins and keys of any address, known or not."""
-    said = spoken("GET https://me:pw@host/v1?api-version=1&api_key=abc failed: known-key", ["known-key"])
+    said = without_secrets("GET https://me:pw@host/v1?api-version=1&api_key=abc failed: known-key", ["known-key"])
     assert said == "GET https://***@host/v1?api-version=1&api_key=*** failed: ***"
 
 
 def test_addresses_are_found_anywhere_in_a_configuration():
     """Texts with a scheme, in tables and lists."""
-    assert list(addresses({"a": ["x", {"b": "http://one"}], "c": ("ftp://two", 3)})) == ["http://one", "ftp://two"]
+    assert list(address_texts({"a": ["x", {"b": "http://one"}], "c": ("ftp://two", 3)})) == ["http://one", "ftp://two"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.tools.arguments import fault, read
+from tfgrpo.tools.arguments import argument_fault, read_arguments
 
 SCHEMA = {
     "type": "object",
@@ -38,7 +38,7 @@ SCHEMA = {
 )
 def test_what_is_wrong_is_said(text: str, said: str):
     """Missing, unknown, of the wrong type, or no JSON at all; line breaks in strings are fine."""
-    assert read(text, SCHEMA)[1] == said
+    assert read_arguments(text, SCHEMA)[1] == said
 
 
 @given(
@@ -48,4 +48,4 @@ def test_what_is_wrong_is_said(text: str, said: str):
 )
 def test_any_object_fits_a_schema_that_asks_for_nothing(arguments: dict[str, object]):
     """What a schema does not name is the tool's own business."""
-    assert fault(arguments, {"type": "object"}) == ""
+    assert argument_fault(arguments, {"type": "object"}) == ""

@@ -20,7 +20,7 @@ import pytest
 from support.patience import AMPLE, until
 
 from tfgrpo.errors import UsageError
-from tfgrpo.tools.sandbox import Isolation, Limits, Ran, run_python, usable
+from tfgrpo.tools.sandbox import Isolation, Limits, RunResult, check_isolation, run_python
 
 ENOUGH = Limits(seconds=AMPLE, memory_mb=256, output_bytes=20_000, processes=24, files_mb=8)
 """For code that ends by itself, or that another limit than time ends."""
@@ -124,7 +124,7 @@ QUICKLY = ("a fork bomb", "memory in many processes", "endless output", "an endl
 def walls() -> None:
     """Skip all of this where bubblewrap is not; CI has a test of its own that fails there."""
     try:
-        usable(Isolation())
+        check_isolation(Isolation())
     except UsageError as error:
         pytest.skip(str(error))
 
@@ -167,7 +167,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outside
         yield Outside(tmp_path / "keys", mark, tcp.getsockname()[1], tcp)
 
 
-async def ran(code: str, limits: Limits = ENOUGH) -> Ran:
+async def ran(code: str, limits: Limits = ENOUGH) -> RunResult:
     """Run code in bubblewrap."""
     return await run_python(code, limits=limits)
 
@@ -251,7 +251,7 @@ print(socket.if_nameindex()[0][1])"""
 
 async def test_what_stands_is_named():
     """The record says which walls there are, and of one that is missing, why."""
-    name = usable(Isolation())
+    name = check_isolation(Isolation())
     assert "system calls filtered" in name or "system calls not filtered (" in name
     assert name.endswith("memory by cgroup") or "memory counted (" in name
     assert (await ran("1")).isolation == name
@@ -368,4 +368,4 @@ async def test_cancelling_ends_the_code():
 @pytest.mark.slow
 def test_bubblewrap_works_where_ci_runs():
     """What skips elsewhere must run here: this fails where the sandbox cannot be used."""
-    assert usable(Isolation()).startswith("bubblewrap")
+    assert check_isolation(Isolation()).startswith("bubblewrap")

@@ -28,7 +28,7 @@ from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.tools.base import ToolResult
 from tfgrpo.tools.fetch_page import FetchPage, make
 from tfgrpo.tools.fetch_page_text import parts
-from tfgrpo.tools.net import allowed, check, public
+from tfgrpo.tools.net import check_url, is_public, parse_allowed
 from tfgrpo.tools.net_fetch import Limits
 from tfgrpo.types import FailureKind
 
@@ -88,7 +88,7 @@ LOCAL = re.split(
 @pytest.mark.parametrize("address", LOCAL)
 def test_local_addresses_are_not_public(address: str):
     """Private, loopback, link-local, reserved and wrapped addresses, and what is no address at all."""
-    assert not public(address)
+    assert not is_public(address)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_local_addresses_are_not_public(address: str):
 )
 def test_public_addresses_are_public(address: str):
     """Ordinary hosts of both versions, also through translators."""
-    assert public(address)
+    assert is_public(address)
 
 
 @given(st.ip_addresses(v=4, network="10.0.0.0/8") | st.ip_addresses(v=4, network="127.0.0.0/8"))
@@ -104,8 +104,8 @@ def test_no_wrapping_makes_a_local_address_public(address: Any):
     """However IPv6 wraps a local address, it stays local."""
     number = int(address)
     for wrapped in (f"::ffff:{address}", f"::{number >> 16:x}:{number & 0xFFFF:x}", f"64:ff9b::{address}"):
-        assert not public(wrapped)
-    assert not public(f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1")
+        assert not is_public(wrapped)
+    assert not is_public(f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1")
 
 
 @pytest.mark.parametrize(
@@ -191,16 +191,16 @@ async def test_the_next_address_is_tried_when_one_does_not_answer():
 def test_an_allow_list_holds_hosts(entry: str):
     """A pattern or a URL in `allow` is refused: it would allow something else than was meant."""
     with pytest.raises(UsageError, match="is no host"):
-        allowed([entry])
+        parse_allowed([entry])
 
 
 async def test_allowing_a_port_allows_no_other():
     """The exception is for one host and port; the host without a port allows all of its ports."""
-    await check("http://127.0.0.1:80/", allowed(["127.0.0.1"]))
-    await check("http://[::1]:8090/", allowed(["[::1]:8090"]))
+    await check_url("http://127.0.0.1:80/", parse_allowed(["127.0.0.1"]))
+    await check_url("http://[::1]:8090/", parse_allowed(["[::1]:8090"]))
     for other in ("http://127.0.0.1:8091/", "http://localhost:8090/"):
         with pytest.raises(ProviderError):
-            await check(other, allowed(["127.0.0.1:8090"]))
+            await check_url(other, parse_allowed(["127.0.0.1:8090"]))
 
 
 # --- redirects -------------------------------------------------------------------------------------------------------

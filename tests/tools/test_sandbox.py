@@ -10,13 +10,13 @@ import pytest
 from support.patience import AMPLE, LIMITS
 
 from tfgrpo.errors import UsageError
-from tfgrpo.tools.sandbox import Isolation, Limits, Ran, isolation, run_python, usable
+from tfgrpo.tools.sandbox import Isolation, Limits, RunResult, check_isolation, isolation, run_python
 
 BARE = isolation("limits")
 PREFIX = isolation("nice -n 1", python=sys.executable)
 
 
-async def ran(code: str, **how: object) -> Ran:
+async def ran(code: str, **how: object) -> RunResult:
     """Run without walls."""
     return await run_python(code, **{"isolation": BARE, **how})  # type: ignore[arg-type]
 
@@ -128,14 +128,14 @@ async def test_many_runs_side_by_side_do_not_mix():
 
 async def test_a_container_ends_itself_when_nobody_reaches_into_it():
     """The child behind a prefix keeps its own watch; it stops what this side cannot."""
-    from tfgrpo.tools.sandbox_wire import CHILD, framed
+    from tfgrpo.tools.sandbox_wire import CHILD, encode_orders
 
     order = {"code": "while True: pass", "notebook": False, "rlimits": {}, "watch": 0.3}
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-I", "-c", CHILD, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     async with asyncio.timeout(AMPLE):
-        await child.communicate(framed(order))
+        await child.communicate(encode_orders(order))
     assert child.returncode == 137
 
 
@@ -161,7 +161,7 @@ def test_an_isolation_that_is_none_is_refused(wanted: object, said: str):
 def test_a_prefix_that_does_not_work_is_refused_at_the_start(command: str, said: str):
     """The reason is the command's own."""
     with pytest.raises(UsageError, match=said):
-        usable(isolation(command))
+        check_isolation(isolation(command))
 
 
 def test_a_machine_without_bubblewrap_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path):
@@ -173,7 +173,7 @@ def test_a_machine_without_bubblewrap_says_how_to_get_it(monkeypatch: pytest.Mon
         cached.cache_clear()
     try:
         with pytest.raises(UsageError, match=r"apt-get install bubblewrap.*docker run.*'limits'"):
-            usable(Isolation())
+            check_isolation(Isolation())
     finally:
         for cached in (sandbox_bubblewrap.version, sandbox._bubblewrap):
             cached.cache_clear()

@@ -15,10 +15,10 @@ from experience_db import Journal, Store
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.errors import ProviderError
 from tfgrpo.tools import ToolResult
-from tfgrpo.tools.journaled import Called, Place, Session, ToolDesk
+from tfgrpo.tools.journaled import AnsweredCall, CallingRollout, JournaledTools, Session
 from tfgrpo.types import Failure, FailureKind, Request
 
-PLACE = Place("rollout", ("p1", "Who?"), 0, 7)
+PLACE = CallingRollout("rollout", ("p1", "Who?"), 0, 7)
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-async def call(desk: ToolDesk, tool: Any, query: str, session: Session) -> Called:
+async def call(desk: JournaledTools, tool: Any, query: str, session: Session) -> AnsweredCall:
     """Make the next call of a session."""
     arguments = {"query": query}
     session.made.append((tool.spec.name, arguments))
@@ -37,7 +37,7 @@ async def call(desk: ToolDesk, tool: Any, query: str, session: Session) -> Calle
 
 async def test_the_same_call_at_the_same_place_is_answered_by_the_journal(store: Store):
     """The record is there before the result is, with everything but the asking."""
-    desk, tool = ToolDesk(Journal(store)), Lookup()
+    desk, tool = JournaledTools(Journal(store)), Lookup()
     first = await call(desk, tool, "ada", Session(PLACE))
     (kept,) = Journal(store).calls()
     assert (kept.role, kept.model, kept.usd, kept.seconds) == ("tool:lookup", "tool:lookup", 0.0, 0.5)
@@ -57,16 +57,16 @@ async def test_the_same_call_at_the_same_place_is_answered_by_the_journal(store:
         replace(PLACE, seed=8),
     ],
 )
-async def test_another_place_asks_anew(store: Store, other: Place):
+async def test_another_place_asks_anew(store: Store, other: CallingRollout):
     """Old records are never served for new questions."""
-    desk, tool = ToolDesk(Journal(store)), Lookup()
+    desk, tool = JournaledTools(Journal(store)), Lookup()
     await call(desk, tool, "ada", Session(PLACE))
     assert not (await call(desk, tool, "ada", Session(other))).replayed
 
 
 async def test_position_arguments_and_settings_are_part_of_the_question(store: Store):
     """The second search of a rollout is not its first."""
-    desk, session = ToolDesk(Journal(store)), Session(PLACE)
+    desk, session = JournaledTools(Journal(store)), Session(PLACE)
     assert not (await call(desk, Lookup(), "ada", session)).replayed
     assert not (await call(desk, Lookup(), "ada", session)).replayed
     assert not (await call(desk, Lookup(), "bob", Session(PLACE))).replayed
@@ -76,7 +76,7 @@ async def test_position_arguments_and_settings_are_part_of_the_question(store: S
 
 async def test_failures_are_recorded_because_the_model_has_read_them(store: Store):
     """What it said next rests on them, so a resumed run must see them again."""
-    desk = ToolDesk(Journal(store))
+    desk = JournaledTools(Journal(store))
     failed = ToolResult("slow down", Failure(FailureKind.RATE_LIMITED, "429"), {"provider": "x"}, 1.5)
     tool = Lookup(replies=[failed, ValueError("no")])
     assert (await call(desk, tool, "ada", Session(PLACE))).result == failed
@@ -92,7 +92,7 @@ async def test_a_tool_that_takes_too_long_is_a_typed_failure():
             await asyncio.sleep(60)
             raise AssertionError
 
-    result = (await call(ToolDesk(seconds=0.1), Sleeper(), "ada", Session(PLACE))).result
+    result = (await call(JournaledTools(seconds=0.1), Sleeper(), "ada", Session(PLACE))).result
     assert result.failure == Failure(FailureKind.TIMEOUT, "the tool lookup gave no answer within 0.1 s")
     assert result.text == result.failure.message
 
@@ -107,7 +107,7 @@ async def test_two_that_ask_at_once_get_the_one_answer_that_is_kept(store: Store
             await both.wait()
             return answer
 
-    desk, tool = ToolDesk(Journal(store)), Together(replies=["first", "second"])
+    desk, tool = JournaledTools(Journal(store)), Together(replies=["first", "second"])
     found = await asyncio.gather(*(call(desk, tool, "ada", Session(PLACE)) for _ in range(2)))
     assert len(tool.asked) == 2
     assert len({one.result.text for one in found}) == 1
@@ -116,7 +116,7 @@ async def test_two_that_ask_at_once_get_the_one_answer_that_is_kept(store: Store
 async def test_a_closed_ledger_lets_the_journal_alone_answer(store: Store):
     """A stored step that is repeated makes no new call."""
     ledger = Ledger()
-    desk, tool = ToolDesk(Journal(store), ledger=ledger), Lookup()
+    desk, tool = JournaledTools(Journal(store), ledger=ledger), Lookup()
     await call(desk, tool, "ada", Session(PLACE))
     ledger.closed = True
     assert (await call(desk, tool, "ada", Session(PLACE))).replayed
@@ -127,7 +127,7 @@ async def test_a_closed_ledger_lets_the_journal_alone_answer(store: Store):
 async def test_a_tool_with_a_memory_is_brought_back_to_where_it_was(store: Store):
     """Calls that the journal answered are made up for before the first new one; then all goes on."""
     first = Counting()
-    desk, session = ToolDesk(Journal(store)), Session(PLACE)
+    desk, session = JournaledTools(Journal(store)), Session(PLACE)
     for query in ("a", "b"):
         await call(desk, first, query, session)
     resumed, session = Counting(), Session(PLACE)
@@ -138,7 +138,7 @@ async def test_a_tool_with_a_memory_is_brought_back_to_where_it_was(store: Store
 
 async def test_what_such_a_tool_was_asked_before_is_part_of_the_question(store: Store):
     """The same cell after other cells is another question."""
-    desk = ToolDesk(Journal(store))
+    desk = JournaledTools(Journal(store))
     one, other = Session(PLACE), Session(PLACE)
     await call(desk, Counting(), "a", one)
     await call(desk, Counting(), "b", other)
@@ -148,7 +148,7 @@ async def test_what_such_a_tool_was_asked_before_is_part_of_the_question(store: 
 
 def test_a_refused_prompt_is_remembered(store: Store):
     """A resumed run shortens at once instead of being refused again."""
-    desk, request = ToolDesk(Journal(store)), Request("rollout", "m", ({"role": "user", "content": "x"},))
+    desk, request = JournaledTools(Journal(store)), Request("rollout", "m", ({"role": "user", "content": "x"},))
     assert desk.refused(request) is None
     desk.refuse(request, "maximum context length")
     refused = desk.refused(request)

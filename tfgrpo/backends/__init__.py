@@ -8,7 +8,7 @@ from tfgrpo.backends.litellm import LiteLLM
 from tfgrpo.backends.openai import OpenAI
 from tfgrpo.backends.retried import Retried
 from tfgrpo.backends.scripted import Scripted
-from tfgrpo.backends.stack import stacked
+from tfgrpo.backends.stack import with_wrappers
 
 __all__ = [
     "Backend",
@@ -23,5 +23,5 @@ __all__ = [
     "Retried",
     "Scripted",
     "close",
-    "stacked",
+    "with_wrappers",
 ]

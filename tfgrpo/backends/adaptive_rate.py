@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
-from tfgrpo.backends.rate_window import Minute, Turn
+from tfgrpo.backends.rate_window import CountedCall, MinuteWindow
 from tfgrpo.backends.retry import Transient, Unreachable
 from tfgrpo.errors import EndpointError, UsageError
 
@@ -61,7 +61,7 @@ class Pace:
         """Calls allowed at once now, between 1 and the concurrency asked for."""
         self.in_flight = 0
         self._widest = concurrency
-        self._minute = Minute(per_minute, tokens_per_minute, clock)
+        self._minute = MinuteWindow(per_minute, tokens_per_minute, clock)
         self._dead_after = dead_after
         self._dead_seconds = dead_seconds
         self._clock = clock
@@ -135,7 +135,7 @@ class Pace:
                 self.in_flight += 1
                 turn.set_result(None)
 
-    async def _pause(self, tokens: int) -> Turn:
+    async def _pause(self, tokens: int) -> CountedCall:
         while (wait := max(self._free_at - self._clock(), self._minute.wait(tokens))) > 0:
             await self._sleep(wait)
         return self._minute.enter(tokens)

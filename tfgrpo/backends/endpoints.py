@@ -23,7 +23,7 @@ from tfgrpo.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Endpoints:
     """One way to a model: the backend, and what the endpoint calls the model."""
 
     backend: Backend
@@ -51,13 +51,13 @@ class Line:
         return tuple(weight / sum(weights) for weight in weights)
 
 
-def refuses(line: Line, setting: str) -> bool:
+def refuses_setting(line: Endpoints, setting: str) -> bool:
     """Say whether an endpoint of the line has refused a setting so far, which is then no longer sent."""
     dialects = [d for backend in line.backends for d in getattr(backend, "dialects", {}).values()]
     return any(setting in dialect.dropped for dialect in dialects)
 
 
-def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool = False) -> Line:
+def endpoints_of(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool = False) -> Endpoints:
     """Return the bare backends for a model name.
 
     Those of `engine.endpoints` that serve it come first. Without any, `tiny` is the embedded model; `local/NAME` and
@@ -79,25 +79,25 @@ def endpoint(model: str, base_urls: Sequence[str], engine: EngineConfig, *, toke
     if model == "tiny" and not base_urls:
         from tfgrpo.backends.tiny.backend import Tiny  # noqa: PLC0415 - loads numpy
 
-        return Line(Tiny(), model, Price(0.0, 0.0))
+        return Endpoints(Tiny(), model, Price(0.0, 0.0))
     if model.startswith("local/") and not base_urls:
         from tfgrpo.backends.local import Local  # noqa: PLC0415 - not on every system
 
         way = Local(model, engine.local, timeout=engine.timeout, transport=engine.transport)
         # Its port changes from run to run, the model behind it does not.
-        return Line(way, model, Price(0.0, 0.0), joining=model if engine.join else None)
+        return Endpoints(way, model, Price(0.0, 0.0), joining=model if engine.join else None)
     if model.startswith("scripted/"):
         said = registry.resolve("backends", model.removeprefix("scripted/"))
-        return Line(said() if isinstance(said, type) else Scripted(said), model, Price(0.0, 0.0))
+        return Endpoints(said() if isinstance(said, type) else Scripted(said), model, Price(0.0, 0.0))
     if base_urls or model.startswith("openai/"):
         return _openai(model, base_urls, engine, token_ids=token_ids)
     from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
 
     price = price_of(model, engine)
-    return Line(LiteLLM(timeout=engine.timeout, price=price), model, price)
+    return Endpoints(LiteLLM(timeout=engine.timeout, price=price), model, price)
 
 
-def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool) -> Line:
+def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool) -> Endpoints:
     from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
 
     url = base_urls[0] if base_urls else configuration.environment("OPENAI_BASE_URL")
@@ -111,7 +111,7 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
     first, *others = (OpenAI(url, key, price=price, **how) for url in asked)
     urls = tuple(public(backend.base_url) for backend in (first, *others))
     joining = ", ".join(urls) if engine.join else None
-    return Line(first, model.removeprefix("openai/"), price, tuple(others), joining, urls=urls)
+    return Endpoints(first, model.removeprefix("openai/"), price, tuple(others), joining, urls=urls)
 
 
 def _how(engine: EngineConfig, *, token_ids: bool) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _how(engine: EngineConfig, *, token_ids: bool) -> dict[str, Any]:
     }
 
 
-def _listed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig, *, token_ids: bool) -> Line:
+def _listed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig, *, token_ids: bool) -> Endpoints:
     """Return the line over endpoints of the configuration."""
     if any(way.client == "router" for way in ways):
         return _routed(model, ways, engine)
@@ -146,7 +146,7 @@ def _listed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig, *,
     )
 
 
-def _routed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig) -> Line:
+def _routed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig) -> Endpoints:
     """Return the line through litellm's Router, to which all endpoints of the model then belong."""
     from tfgrpo.backends.routed import Deployment, Routed  # noqa: PLC0415 - only where it is used
 
@@ -161,7 +161,7 @@ def _routed(model: str, ways: Sequence[EndpointConfig], engine: EngineConfig) ->
     price = None if None in prices else _dearest([p for p in prices if p is not None])
     places = [Deployment(way.model or model, way.url or None, _key(model, way), way.weight) for way in ways]
     urls = tuple(way.url or way.model or model for way in ways)
-    return Line(Routed(model, places, price=price, timeout=engine.timeout), model, price, urls=urls)
+    return Endpoints(Routed(model, places, price=price, timeout=engine.timeout), model, price, urls=urls)
 
 
 def _key(model: str, way: EndpointConfig) -> str | None:
@@ -175,7 +175,7 @@ def _key(model: str, way: EndpointConfig) -> str | None:
     return key
 
 
-def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bool) -> Line:
+def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bool) -> Endpoints:
     """Return one endpoint of the configuration."""
     _check(way)
     key = _key(model, way)
@@ -184,7 +184,7 @@ def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bo
         from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
 
         price = price_of(model, engine, name, listed=not way.url)
-        return Line(LiteLLM(way.url or None, key, model=name, price=price, timeout=engine.timeout), model, price)
+        return Endpoints(LiteLLM(way.url or None, key, model=name, price=price, timeout=engine.timeout), model, price)
     from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
 
     key = key or configuration.environment("OPENAI_API_KEY")
@@ -192,7 +192,7 @@ def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bo
         raise UsageError(f"OPENAI_API_KEY is not set, and the endpoint of {name} has neither `url` nor `key`")
     price = price_of(model, engine, name, listed=not way.url)
     how = _how(engine, token_ids=token_ids)
-    return Line(OpenAI(way.url or None, key, model=name.removeprefix("openai/"), price=price, **how), model, price)
+    return Endpoints(OpenAI(way.url or None, key, model=name.removeprefix("openai/"), price=price, **how), model, price)
 
 
 def price_of(model: str, engine: EngineConfig, name: str = "", *, listed: bool = True) -> Price | None:
@@ -212,7 +212,7 @@ def price_of(model: str, engine: EngineConfig, name: str = "", *, listed: bool =
     return Price(**{part: float(value) for part, value in given.items()})
 
 
-def require_prices(budget: BudgetConfig, lines: Sequence[Line]) -> None:
+def require_prices(budget: BudgetConfig, lines: Sequence[Endpoints]) -> None:
     """Refuse a budget in US dollars where it could not be kept.
 
     Raises:
@@ -253,7 +253,7 @@ def _dearest(prices: Sequence[Price]) -> Price:
     return Price(max(p.prompt for p in prices), max(p.completion for p in prices), max(cached))
 
 
-def paces(lines: Sequence[Line], engine: EngineConfig, ledger: Ledger) -> tuple[Pace, ...]:
+def endpoint_paces(lines: Sequence[Endpoints], engine: EngineConfig, ledger: Ledger) -> tuple[Pace, ...]:
     """Return a pace for each endpoint of the longest line, which all lines share; it gets its share of the slots."""
     longest = max(lines, key=lambda line: len(line.backends))
     calls, tokens = engine.requests_per_minute, engine.tokens_per_minute

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from experience_db import Journal, Store
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
-from tfgrpo.backends.endpoints import Line, paces
+from tfgrpo.backends.endpoints import Endpoints, endpoint_paces
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.lost_calls import LostCalls
 from tfgrpo.backends.metered import Metered, Tally, lost
 from tfgrpo.backends.retry import RetryPolicy
-from tfgrpo.backends.stack import stacked
+from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.config import BudgetConfig
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.types import Request, Usage
@@ -26,9 +26,9 @@ ADDRESS = "asked at"
 class Models:
     """The models of a command, and what limits and records their calls."""
 
-    attempting: Line
+    attempting: Endpoints
     """The model that attempts problems."""
-    writing: Line
+    writing: Endpoints
     """The model that writes lessons."""
     store: Store
     ledger: Ledger
@@ -45,9 +45,9 @@ class Models:
     def __post_init__(self) -> None:
         self.lost_calls = LostCalls(Journal(self.store))
 
-    def backend(self, line: Line) -> Backend:
+    def backend(self, line: Endpoints) -> Backend:
         """Put retries, limits, journal and meter around the bare backends of a model."""
-        stack = stacked(
+        stack = with_wrappers(
             line.backends,
             policy=self.policy,
             ledger=self.ledger,
@@ -74,12 +74,17 @@ class Models:
         return [said for model, asked in urls.items() if (said := address_change(self.store, model, asked))]
 
 
-def models_of(
-    attempting: Line, writing: Line, store: Store, engine: EngineConfig, budget: BudgetConfig, run: str | None = None
+def make_models(
+    attempting: Endpoints,
+    writing: Endpoints,
+    store: Store,
+    engine: EngineConfig,
+    budget: BudgetConfig,
+    run: str | None = None,
 ) -> Models:
     """Return the models of a command under one budget and one pace."""
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds, budget.stop_file))
-    shared = paces((attempting, writing), engine, ledger)
+    shared = endpoint_paces((attempting, writing), engine, ledger)
     policy = RetryPolicy(attempts=engine.attempts)
     models = Models(attempting, writing, store, ledger, shared, policy, run=run, hedge=engine.hedge)
     ledger.on_lost = models.lose

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from tfgrpo.backends.complaints import LONGEST_BODY, complaint
 from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.system.redact import hide
+from tfgrpo.system.redact import hide_secrets
 from tfgrpo.types import FailureKind
 
 LONGEST_DETAIL = 300
@@ -66,7 +66,7 @@ class Where:
     def quote(self, text: str) -> str:
         """Return `text` on one line, shortened, without keys."""
         # Cut first, so that no long text meets an expression; then again, for stars take room as well.
-        text = hide(text[: 20 * LONGEST_DETAIL], self.secrets)
+        text = hide_secrets(text[: 20 * LONGEST_DETAIL], self.secrets)
         text = " ".join(KEY_LIKE.sub("***", text).split())
         return text if len(text) <= LONGEST_DETAIL else text[: LONGEST_DETAIL - 3] + "..."
 

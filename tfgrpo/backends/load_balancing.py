@@ -31,7 +31,7 @@ class _Way:
     """Whether it was said that it is dead."""
 
 
-class Spread:
+class LoadBalanced:
     """A backend that chooses among backends, each of which keeps to a pace of its own."""
 
     def __init__(

@@ -34,7 +34,7 @@ class Metered:
     async def complete(self, request: Request) -> Reply:
         """Pass the call on and count its reply."""
         reply = await self.backend.complete(request)
-        count(self.tally, request.role, reply.usage, replayed=reply.replayed)
+        count_call(self.tally, request.role, reply.usage, replayed=reply.replayed)
         return reply
 
     async def aclose(self) -> None:
@@ -42,7 +42,7 @@ class Metered:
         await close(self.backend)
 
 
-def count(tally: dict[str, Tally], role: str, usage: Usage, *, replayed: bool) -> None:
+def count_call(tally: dict[str, Tally], role: str, usage: Usage, *, replayed: bool) -> None:
     """Add one call to the tally of its role."""
     entry = tally.setdefault(role, Tally())
     entry.new += not replayed
@@ -63,6 +63,6 @@ def told(usage: Usage) -> dict[str, Any]:
     return fields if usage.estimated_tokens else {k: v for k, v in fields.items() if k != "estimated_tokens"}
 
 
-def total(tally: Mapping[str, Tally]) -> Usage:
+def total_usage(tally: Mapping[str, Tally]) -> Usage:
     """Return the usage of all roles together; unknown money stays unknown."""
     return sum((entry.usage for entry in tally.values()), Usage())

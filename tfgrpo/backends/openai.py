@@ -1,7 +1,7 @@
 """Any OpenAI-compatible URL: hosted models, vLLM, llama.cpp, our own `tfgrpo models serve`.
 
-One `complete` sends one HTTP request: retries, limits and the journal are wrappers around this (see `stacked`), so
-that each of them sees every request that goes out.
+One `complete` sends one HTTP request: retries, limits and the journal are wrappers around this (see `with_wrappers`),
+so that each of them sees every request that goes out.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tfgrpo.backends.transports import TRANSPORTS, Transport
 from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.system.foreign import Unreadable, loads
-from tfgrpo.system.redact import secret_of, spoken, url_secrets
+from tfgrpo.system.redact import secret_of, url_secrets, without_secrets
 from tfgrpo.types import FailureKind, Reply, Request
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -72,11 +72,11 @@ class OpenAI:
         """
         self.base_url = base_url or OPENAI_URL
         if not self.base_url.startswith(("http://", "https://")):
-            raise UsageError(f"the base URL {spoken(self.base_url)!r} must begin with http:// or https://")
+            raise UsageError(f"the base URL {without_secrets(self.base_url)!r} must begin with http:// or https://")
         try:
             urlsplit(self.base_url)
         except ValueError as error:
-            raise UsageError(f"the base URL {spoken(self.base_url)!r} cannot be read: {error}") from error
+            raise UsageError(f"the base URL {without_secrets(self.base_url)!r} cannot be read: {error}") from error
         self.price_known = price is not None
         """Whether replies carry a price; a money budget needs one."""
         self.dialects: dict[str, Dialect] = defaultdict(Dialect)

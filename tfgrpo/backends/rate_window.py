@@ -12,15 +12,15 @@ MINUTE = 60.0
 
 
 @dataclass(slots=True)
-class Turn:
+class CountedCall:
     """One call within the window."""
 
     at: float
     tokens: int
-    """What it was thought to take, until `Minute.settle` knows better."""
+    """What it was thought to take, until `MinuteWindow.settle` knows better."""
 
 
-class Minute:
+class MinuteWindow:
     """A sliding window over calls and their tokens."""
 
     def __init__(self, calls: int | None, tokens: int | None, clock: Callable[[], float]) -> None:
@@ -34,7 +34,7 @@ class Minute:
         self._calls = calls
         self._tokens = tokens
         self._clock = clock
-        self._turns: deque[Turn] = deque()
+        self._turns: deque[CountedCall] = deque()
         self._used = 0
 
     def wait(self, tokens: int) -> float:
@@ -49,15 +49,15 @@ class Minute:
         much = self._tokens is not None and self._used + tokens > self._tokens
         return self._turns[0].at + MINUTE - now if self._turns and (many or much) else 0.0
 
-    def enter(self, tokens: int) -> Turn:
+    def enter(self, tokens: int) -> CountedCall:
         """Count a call that starts now."""
-        turn = Turn(self._clock(), tokens)
+        turn = CountedCall(self._clock(), tokens)
         if self._calls is not None or self._tokens is not None:
             self._turns.append(turn)
             self._used += tokens
         return turn
 
-    def settle(self, turn: Turn, tokens: int) -> None:
+    def settle(self, turn: CountedCall, tokens: int) -> None:
         """Replace what a call was thought to take by what it took."""
         if self._turns and turn.at >= self._turns[0].at:
             self._used += tokens - turn.tokens

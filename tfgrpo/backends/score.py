@@ -45,7 +45,7 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Scoring:
+class BackendScorer:
     """A scorer over any stack of backends whose innermost one answers `forced_ids`."""
 
     backend: Backend

@@ -24,7 +24,7 @@ def call_seed(request: Request) -> int:
 
     An unset sampling seed counts as 0. Attempts below 2**20 stay in range.
     """
-    base = hashed(request.sampling.seed or 0, last_user_text(request.messages), request.role)
+    base = hash_words(request.sampling.seed or 0, last_user_text(request.messages), request.role)
     return base % (_SEEDS - _ATTEMPTS) + request.attempt
 
 
@@ -33,6 +33,6 @@ def last_user_text(messages: Sequence[Message]) -> str:
     return next((message.get("content") or "" for message in reversed(messages) if message.get("role") == "user"), "")
 
 
-def hashed(*words: int | str) -> int:
+def hash_words(*words: int | str) -> int:
     """64 bits of BLAKE2b over the JSON list of the words."""
     return int.from_bytes(blake2b(json.dumps(words).encode(), digest_size=8).digest(), "big")

@@ -16,17 +16,17 @@ from tfgrpo.backends.coalesced import Coalesced, Memory
 from tfgrpo.backends.hedged import Hedged
 from tfgrpo.backends.journaled import Journal, Journaled
 from tfgrpo.backends.limited import Ledger, Limited
-from tfgrpo.backends.load_balancing import Spread
+from tfgrpo.backends.load_balancing import LoadBalanced
 from tfgrpo.backends.redacted import Redacted
 from tfgrpo.backends.retried import Retried
 from tfgrpo.backends.retry import RetryPolicy
-from tfgrpo.system.redact import hider
+from tfgrpo.system.redact import secret_hider
 
 if TYPE_CHECKING:
     from tfgrpo.backends.pricing import Price
 
 
-def stacked(  # noqa: PLR0913  (one for each wrapper)
+def with_wrappers(  # noqa: PLR0913  (one for each wrapper)
     backend: Backend | Sequence[Backend],
     *,
     policy: RetryPolicy = RetryPolicy(),  # noqa: B008
@@ -59,10 +59,10 @@ def stacked(  # noqa: PLR0913  (one for each wrapper)
     paces = pace if isinstance(pace, Sequence) else [pace or Pace() for _ in backends]
     ledger = ledger or Ledger()
     ways = [Limited(one, ledger, its, price) for one, its in zip(backends, paces, strict=True)]
-    way: Backend = ways[0] if len(ways) == 1 else Spread(ways, paces, weights)
+    way: Backend = ways[0] if len(ways) == 1 else LoadBalanced(ways, paces, weights)
     asked: Backend = Retried(Hedged(way, hedge) if hedge else way, policy, ledger.sleep)
     asked = asked if joining is None else Coalesced(asked, joining, memory)
     own = [secret for one in backends for secret in getattr(getattr(one, "backend", one), "secrets", ())]
-    conceal = hider([*configuration.secrets(), *own])
+    conceal = secret_hider([*configuration.secrets(), *own])
     asked = asked if conceal is None else Redacted(asked, conceal)
     return asked if journal is None else Journaled(asked, journal, run)

@@ -84,9 +84,9 @@ def guarded(command: Callable[P, R]) -> Callable[P, R]:
 def without_keys(text: str) -> str:
     """Return what may be shown of a message or a traceback."""
     from tfgrpo import config as configuration
-    from tfgrpo.system.redact import spoken
+    from tfgrpo.system.redact import without_secrets
 
-    return spoken(text, configuration.secrets())
+    return without_secrets(text, configuration.secrets())
 
 
 class _Quiet(logging.Formatter):

@@ -42,7 +42,7 @@ def audit(
     asked: dict[str, Any] = {
         "library": library,
         "plan": auditing.Plan(dropout, k, group_size, confirm=confirm),
-        "fields": o.fields(field),
+        "fields": o.field_mapping(field),
         "grader": grader,
         "base_url": base_url,
         "db": o.db_path(db),
@@ -53,7 +53,7 @@ def audit(
         "concurrency": concurrency,
     }
     if len(model) > 1:
-        found = asyncio.run(auditing.by_model(dataset, models=model, **asked))
+        found = asyncio.run(auditing.audit_models(dataset, models=model, **asked))
         (o.print_json if json_ else print_models)(found)
         return
     result = asyncio.run(auditing.audit(dataset, model=model[0], **asked))

@@ -64,9 +64,9 @@ def compare(
             raise UsageError(f"{option} {path}: there is no folder {path.parent}")
     result = asyncio.run(
         comparing.compare(
-            dataset, wanted, fields=o.fields(field), on_cell=None if quiet else print_cell, model=model, grader=grader,
-            base_url=base_url, summarizer_model=summarizer_model, prompts=prompts, overrides=set_, epochs=epochs,
-            batch_size=batch_size, limit=limit, concurrency=concurrency, budget_calls=budget_calls,
+            dataset, wanted, fields=o.field_mapping(field), on_cell=None if quiet else print_cell, model=model,
+            grader=grader, base_url=base_url, summarizer_model=summarizer_model, prompts=prompts, overrides=set_,
+            epochs=epochs, batch_size=batch_size, limit=limit, concurrency=concurrency, budget_calls=budget_calls,
             budget_tokens=budget_tokens,
         )
     )  # fmt: skip

@@ -37,7 +37,7 @@ def show(
     json_: o.Json = False,
 ) -> None:
     """Check a dataset, say what is in it and by which hashes it is known, and show its first problems."""
-    problems = sets.problems_from(dataset, o.fields(field), configuration.data_folder())
+    problems = sets.problems_from(dataset, o.field_mapping(field), configuration.data_folder())
     answered = sum(p.answer is not None for p in problems)
     answers, words = sets.marks(problems)
     named = NAMED_SETS.get(dataset)

@@ -47,7 +47,7 @@ def evaluate(
     asked: dict[str, Any] = {
         "k": k,
         "test": test,
-        "fields": o.fields(field),
+        "fields": o.field_mapping(field),
         "grader": grader,
         "base_url": base_url,
         "db": o.db_path(db),
@@ -61,7 +61,7 @@ def evaluate(
     if len(model) > 1 or len(library or ()) > 1:
         if controls:
             raise UsageError("--control goes with one library and one model; leave the others out")
-        found = asyncio.run(transfer.matrix(dataset, libraries=library or [], models=model, **asked))
+        found = asyncio.run(transfer.transfer_matrix(dataset, libraries=library or [], models=model, **asked))
         (o.print_json if json_ else print_matrix)(found)
         return
     name = library[0] if library else ""

@@ -50,7 +50,7 @@ def grade(
     rows, summary = asyncio.run(grade_file.grade_file(file, grader, settings, db, prompts))
     lines = [to_json(row) for row in rows]
     if output:
-        o.write(output, "\n".join(lines))
+        o.write_text_file(output, "\n".join(lines))
     if json_:
         o.print_json(summary)
     else:
@@ -61,7 +61,7 @@ def grade(
 
 def _selfcheck(grader: str, settings: LearnConfig, db: Path | None, prompts: Path | None, json_: bool) -> None:
     """Print how often the grader was taken in."""
-    found, bill = asyncio.run(grade_file.suspect(grader, settings, db, prompts))
+    found, bill = asyncio.run(grade_file.measure_suspicion(grader, settings, db, prompts))
     told = {"grader": grader, "model": settings.grader.model or None, **found.summary(), **bill}
     if json_:
         o.print_json(told)

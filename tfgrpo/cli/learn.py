@@ -12,10 +12,10 @@ import typer
 from tfgrpo import api
 from tfgrpo.api import LearnResult
 from tfgrpo.cli import options as o
-from tfgrpo.cli.live_display import progress
+from tfgrpo.cli.live_display import progress_display
 from tfgrpo.cli.print_results import print_learned
-from tfgrpo.cli.progress_lines import Progress
-from tfgrpo.learning.events import EventFile, begun
+from tfgrpo.cli.progress_lines import ProgressLines
+from tfgrpo.learning.events import EventFile, run_event
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup
 from tfgrpo.system.signals import on_stop
@@ -83,14 +83,14 @@ def learn(
         model, grader, base_urls=tuple(base_url or ()), summarizer_model=summarizer_model, db=o.db_path(db),
         library=library, run=run, prompts_dir=prompts, config=settings,
     )  # fmt: skip
-    _learn_and_print(wanted, dataset, o.fields(field), events, json_=json_, quiet=quiet)
+    _learn_and_print(wanted, dataset, o.field_mapping(field), events, json_=json_, quiet=quiet)
 
 
 def _learn_and_print(
     wanted: Setup, dataset: str, fields: dict[str, str], events: Path | None, *, json_: bool, quiet: bool
 ) -> None:
     """Run to the end with a display and an event file; raises Exit(3) where a budget ended it."""
-    with progress(quiet=quiet) as display, EventFile(events) as told:
+    with progress_display(quiet=quiet) as display, EventFile(events) as told:
         result = asyncio.run(_learn(wanted, dataset, fields, display, told))
     if display.interrupted:
         raise KeyboardInterrupt
@@ -104,7 +104,7 @@ def _learn_and_print(
 
 
 async def _learn(
-    wanted: Setup, dataset: str, fields: dict[str, str], display: Progress, told: EventFile
+    wanted: Setup, dataset: str, fields: dict[str, str], display: ProgressLines, told: EventFile
 ) -> LearnResult:
     ended: list[LearnResult] = []
 
@@ -112,7 +112,7 @@ async def _learn(
 
         def start(run: Run) -> None:
             display.start(run)
-            told.write(begun(run))
+            told.write(run_event(run))
             listening.enter_context(on_stop(display.interrupt))
 
         async for step in api.execute(wanted, dataset, fields=fields, on_start=start, on_end=ended.append):

@@ -13,11 +13,11 @@ import typer
 
 from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store, effect_of, own_words
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import effect, lesson_line, lessons, number
+from tfgrpo.cli.print_results import effect_in_words, lesson_count, lesson_line, number_text
 from tfgrpo.lessons.edits import estimate_tokens
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.lessons.versions import library_at
-from tfgrpo.prompting.transcript import shorten
+from tfgrpo.prompting.transcript import cut_to_tokens
 
 Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
 Id = Annotated[int, typer.Argument(help="Permanent id of the lesson.")]
@@ -28,7 +28,7 @@ MOST_TOKENS = 200
 """Length at which the text of a rollout is cut, unless all is asked for."""
 
 
-class Order(StrEnum):
+class SortKey(StrEnum):
     """What a list of lessons is sorted by."""
 
     ID = "id"
@@ -38,7 +38,7 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LessonRow:
     """One lesson with what is known about it."""
 
     lesson: Lesson
@@ -63,23 +63,25 @@ class Row:
         return tuple(dict.fromkeys(source.problem_id for source in self.lesson.sources))
 
 
-def rows(store: Store, name: str, found: Sequence[Lesson]) -> list[Row]:
+def lesson_rows(store: Store, name: str, found: Sequence[Lesson]) -> list[LessonRow]:
     """Read what is known about lessons."""
     shown = store.uses(name)
-    return [Row(x, own_words(store.evidence(name, x.id), x.changed), shown.get(x.id, 0)) for x in found]
+    return [LessonRow(x, own_words(store.evidence(name, x.id), x.changed), shown.get(x.id, 0)) for x in found]
 
 
-def chosen(found: Sequence[Row], order: Order, min_effect: float | None, kind: str | None) -> list[Row]:
+def filter_and_sort(
+    found: Sequence[LessonRow], order: SortKey, min_effect: float | None, kind: str | None
+) -> list[LessonRow]:
     """Filter and sort; largest first, except by id. Lessons without a measured effect come last."""
 
-    def size(row: Row) -> float:
+    def size(row: LessonRow) -> float:
         return -math.inf if row.effect is None or row.effect.estimate is None else row.effect.estimate
 
     keys = {
-        Order.ID: lambda row: -row.lesson.id,
-        Order.EFFECT: size,
-        Order.TOKENS: lambda row: row.tokens,
-        Order.SHOWN: lambda row: row.shown,
+        SortKey.ID: lambda row: -row.lesson.id,
+        SortKey.EFFECT: size,
+        SortKey.TOKENS: lambda row: row.tokens,
+        SortKey.SHOWN: lambda row: row.shown,
     }
     kept = [row for row in found if min_effect is None or size(row) >= min_effect]
     kept = [row for row in kept if kind is None or kind == (row.effect.kind if row.effect else NOTHING)]
@@ -89,7 +91,7 @@ def chosen(found: Sequence[Row], order: Order, min_effect: float | None, kind: s
 def list_(
     library: Lib = "default",
     db: o.Db = None,
-    sort: Annotated[Order, typer.Option("--sort", help="Largest first, except by id.")] = Order.ID,
+    sort: Annotated[SortKey, typer.Option("--sort", help="Largest first, except by id.")] = SortKey.ID,
     min_effect: Annotated[float | None, typer.Option("--min-effect", help="Only effects from here on.")] = None,
     kind: Annotated[
         str | None, typer.Option("--kind", help="Only effects of this kind: gate, leave-one-out, dropout, none, ...")
@@ -99,18 +101,18 @@ def list_(
     """List the lessons of a library: text, measured effect, sources, times shown, version born, length."""
     with Store.open(o.db_path(db), readonly=True) as store:
         found = library_at(store, library)
-        picked = chosen(rows(store, found.name, found.lessons), sort, min_effect, kind)
+        picked = filter_and_sort(lesson_rows(store, found.name, found.lessons), sort, min_effect, kind)
         if json_:
             o.print_json({"library": found.name, "version": found.version, "lessons": [_plain(row) for row in picked]})
             return
         some = "" if len(picked) == len(found) else f", {len(picked)} listed"
-        typer.echo(f"library {found.name!r}, version {found.version}: {lessons(len(found))}{some}")
+        typer.echo(f"library {found.name!r}, version {found.version}: {lesson_count(len(found))}{some}")
         for row in picked:
             more = f"shown {row.shown} times; born in version {row.lesson.born}; {row.tokens} tokens"
             typer.echo(f"{lesson_line(row.lesson, row.evidence)}; {more}")
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: LessonRow) -> dict[str, Any]:
     best = row.effect
     told = None if best is None else {k: v for k, v in dataclasses.asdict(best).items() if k != "detail"}
     more = {"effect": told, "shown": row.shown, "tokens": row.tokens, "problems": list(row.problems)}
@@ -127,7 +129,7 @@ def show(
     """Show one lesson's whole story: words, edits, the rollouts and the contrast behind them, evidence, cost."""
     with Store.open(o.db_path(db), readonly=True) as store:
         story = store.blame(library.partition("@")[0], lesson_id)
-        behind = tuple(origins(store, story))
+        behind = tuple(find_origins(store, story))
         if json_:
             o.print_json({**dataclasses.asdict(story), "origins": [dataclasses.asdict(x) for x in behind]})
             return
@@ -135,7 +137,7 @@ def show(
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class EditOrigin:
     """The group that an edit rests on, and what the summarizer said about it."""
 
     source: Source
@@ -150,7 +152,7 @@ class Origin:
     """What the group and the contrast consumed."""
 
 
-def origins(store: Store, story: Blame) -> Iterator[Origin]:
+def find_origins(store: Store, story: Blame) -> Iterator[EditOrigin]:
     """Find the groups behind a lesson, where this database has them."""
     seen: dict[tuple[str, int], tuple[Group, ...]] = {}
     for source in dict.fromkeys(s for applied in story.edits for s in applied.edit.sources):
@@ -162,7 +164,7 @@ def origins(store: Store, story: Blame) -> Iterator[Origin]:
                 yield _origin(store, source, group)
 
 
-def _origin(store: Store, source: Source, group: Group) -> Origin:
+def _origin(store: Store, source: Source, group: Group) -> EditOrigin:
     question = str(group["problem"].get("question", ""))
     calls = [call for call in Journal(store).calls(source.run, "contrast") if question in _said(call.request)]
     numbered = {r["index"]: (r, reward) for r, reward in zip(group["rollouts"], group["rewards"], strict=True)}
@@ -174,14 +176,14 @@ def _origin(store: Store, source: Source, group: Group) -> Origin:
     usages = [r["usage"] for r in group["rollouts"]] + [dataclasses.asdict(call) for call in calls[:1]]
     tokens = sum(u["prompt_tokens"] + u["completion_tokens"] for u in usages)
     text = str(calls[0].reply.get("text", "")) if calls else ""
-    return Origin(source, question, tuple(named), len(numbered) - len(named), text, tokens)
+    return EditOrigin(source, question, tuple(named), len(numbered) - len(named), text, tokens)
 
 
 def _said(request: Mapping[str, Any]) -> str:
     return "\n".join(str(m.get("content") or "") for m in request.get("messages", ()))
 
 
-def _print_story(story: Blame, behind: Sequence[Origin], most: int | None) -> None:
+def _print_story(story: Blame, behind: Sequence[EditOrigin], most: int | None) -> None:
     lesson = story.lesson
     typer.echo(f"[{story.lesson_id}] {visible(lesson.text) if lesson else '(deleted)'}")
     if lesson and lesson.tainted:
@@ -189,9 +191,9 @@ def _print_story(story: Blame, behind: Sequence[Origin], most: int | None) -> No
     if lesson:
         told = own_words(story.evidence, lesson.changed)
         size = f"{estimate_tokens(lesson.text)} tokens"
-        typer.echo(f"  {effect(told)}; shown {story.shown} times; born in version {lesson.born}; {size}")
+        typer.echo(f"  {effect_in_words(told)}; shown {story.shown} times; born in version {lesson.born}; {size}")
     for applied in story.edits:
-        typer.echo(f"  version {applied.version}: {in_words(applied.edit)}")
+        typer.echo(f"  version {applied.version}: {edit_in_words(applied.edit)}")
         for source in applied.edit.sources:
             typer.echo(
                 f"    from problem {source.problem_id}, rollouts {list(source.rollouts)}, run {source.run or '-'}, "
@@ -205,19 +207,18 @@ def _print_story(story: Blame, behind: Sequence[Origin], most: int | None) -> No
     _print_cost(story, behind)
 
 
-def _print_origin(origin: Origin, most: int | None) -> None:
+def _print_origin(origin: EditOrigin, most: int | None) -> None:
     typer.echo(f"      problem: {_cut(origin.question, most)}")
     for rollout in origin.rollouts:
-        typer.echo(
-            f"      rollout {rollout['index']}, reward {number(rollout['reward'])}: {_cut(rollout['answer'], most)}"
-        )
+        reward, answer = number_text(rollout["reward"]), _cut(rollout["answer"], most)
+        typer.echo(f"      rollout {rollout['index']}, reward {reward}: {answer}")
     if origin.others:
         typer.echo(f"      and {origin.others} more rollouts of the group")
     if origin.contrast:
         typer.echo(f"      contrast: {_cut(origin.contrast, most)}")
 
 
-def _print_cost(story: Blame, behind: Sequence[Origin]) -> None:
+def _print_cost(story: Blame, behind: Sequence[EditOrigin]) -> None:
     proving = sum(_spent(item) for item in story.evidence)
     learning = sum(origin.tokens for origin in {(x.source.run, x.source.step, x.question): x for x in behind}.values())
     typer.echo(f"  cost: {learning:,} tokens for the groups and contrasts behind it, {proving} rollouts to measure it")
@@ -233,14 +234,14 @@ def _measured(item: Evidence) -> str:
     """One measurement in words, whatever its verdict was."""
     model = item.detail.get("model")
     by = f" with {model}" if model and item.verdict == "" else ""
-    return effect([dataclasses.replace(item, verdict="")]) + by
+    return effect_in_words([dataclasses.replace(item, verdict="")]) + by
 
 
 def _cut(text: str, most: int | None) -> str:
-    return " ".join((text if most is None else shorten(text, most)).split())
+    return " ".join((text if most is None else cut_to_tokens(text, most)).split())
 
 
-def in_words(change: Edit) -> str:
+def edit_in_words(change: Edit) -> str:
     """Return an edit as one line."""
     ids = f" {', '.join(map(str, change.ids))}" if change.ids else ""
     text = f" {change.text!r}" if change.text else ""

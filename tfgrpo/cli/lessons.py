@@ -17,9 +17,9 @@ from experience_db.library import frame
 from experience_db.template_rules import renderings, require_plain
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
-from tfgrpo.cli.lesson_stories import Id, Lib, in_words, list_, show
+from tfgrpo.cli.lesson_stories import Id, Lib, edit_in_words, list_, show
 from tfgrpo.cli.merge import merge
-from tfgrpo.cli.print_results import lesson_line, lessons
+from tfgrpo.cli.print_results import lesson_count, lesson_line
 from tfgrpo.cli.review import MOST, Allow, require_clean, review
 from tfgrpo.cli.scan import scan_
 from tfgrpo.errors import UsageError
@@ -63,7 +63,7 @@ def _commit(name: str, db: Path | None, change: Edit, *, create: bool = False) -
     with Store.open(o.db_path(db)) as store:
         head = store.create_library(name) if create else store.library(name)
         after = store.commit(name, [change], parent=head.version, note=change.op.value.lower())
-        typer.echo(f"library {name!r}: version {head.version} -> {after.version}, {lessons(len(after))}")
+        typer.echo(f"library {name!r}: version {head.version} -> {after.version}, {lesson_count(len(after))}")
 
 
 def search(
@@ -90,10 +90,10 @@ def log(
             when = datetime.fromtimestamp(version.created, UTC).strftime("%Y-%m-%d %H:%M")
             typer.echo(f"version {version.number}  {when} UTC  {version.note}  {version.run}")
             for applied in (a for a in store.log(name) if a.version == version.number):
-                typer.echo(f"  [{applied.lesson_id}] {in_words(applied.edit)}")
+                typer.echo(f"  [{applied.lesson_id}] {edit_in_words(applied.edit)}")
         if refused:
             for item in store.unapplied(name):
-                typer.echo(f"{item.status}: {in_words(item.edit)}: {item.reason}")
+                typer.echo(f"{item.status}: {edit_in_words(item.edit)}: {item.reason}")
 
 
 def diff(
@@ -119,7 +119,7 @@ def rollback(
     """Make a new version that equals an old one; nothing is forgotten."""
     with Store.open(o.db_path(db)) as store:
         after = store.rollback(library, to)
-    typer.echo(f"library {library!r}: version {after.version} now equals version {to}, {lessons(len(after))}")
+    typer.echo(f"library {library!r}: version {after.version} now equals version {to}, {lesson_count(len(after))}")
 
 
 def export(
@@ -138,7 +138,7 @@ def export(
         else:
             raise UsageError(f"--format is json or md, not {format_!r}")
     if output:
-        o.write(output, text)
+        o.write_text_file(output, text)
     else:
         sys.stdout.write(text + "\n")
 
@@ -167,7 +167,7 @@ def import_(
             after = store.import_texts(listed.edits, library)
         else:
             after = store.import_(whole or {}, library, allow_template=template_too)
-    typer.echo(f"library {library!r}: version {after.version}, {lessons(len(after))}")
+    typer.echo(f"library {library!r}: version {after.version}, {lesson_count(len(after))}")
     if listed is not None:
         typer.echo(_told(listed))
 
@@ -188,7 +188,7 @@ def _said_around(whole: Mapping[str, Any], *, template_too: bool) -> tuple[str, 
 
 def _told(listed: Listed) -> str:
     """Return how many lines became lessons, and which did not."""
-    said = f"  {lessons(len(listed.edits))} from {listed.lines} lines"
+    said = f"  {lesson_count(len(listed.edits))} from {listed.lines} lines"
     if not listed.left_out:
         return f"{said}, nothing left out"
     shown = [f"line {x.number} ({x.why}): {visible(x.text[:60])!r}" for x in listed.left_out[:MOST]]

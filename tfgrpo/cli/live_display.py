@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from tfgrpo.cli.progress_lines import Progress
+from tfgrpo.cli.progress_lines import ProgressLines
 from tfgrpo.learning.run import Run
 from tfgrpo.types import Step
 
@@ -17,16 +17,16 @@ NEWEST = 3
 """Lessons shown."""
 
 
-def progress(*, quiet: bool) -> Progress:
+def progress_display(*, quiet: bool) -> ProgressLines:
     """Return the display that fits where stderr goes: live on a terminal, else plain lines."""
     if quiet or not sys.stderr.isatty():
-        return Progress(quiet=quiet)
+        return ProgressLines(quiet=quiet)
     # 0 is a terminal that does not say.
     narrow = 0 < os.get_terminal_size(sys.stderr.fileno()).columns < 40
-    return Progress() if narrow else Display()
+    return ProgressLines() if narrow else LiveDisplay()
 
 
-class Display(Progress):
+class LiveDisplay(ProgressLines):
     """Lines as they come, and under them a few that are always up to date; NO_COLOR is rich's own business."""
 
     def __init__(self) -> None:

@@ -11,13 +11,13 @@ import typer
 from experience_db import Library, Store
 from tfgrpo.build import open_components
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import lessons
+from tfgrpo.cli.print_results import lesson_count
 from tfgrpo.errors import UsageError
 from tfgrpo.learning.setup import Setup
 from tfgrpo.lessons.versions import library_at
 from tfgrpo.search import manual_merge
-from tfgrpo.search.manual_merge import Asked
-from tfgrpo.search.merge_conflicts import Judged, Resolved
+from tfgrpo.search.manual_merge import MergeRequest
+from tfgrpo.search.merge_conflicts import DecidedConflict, FinishedMerge
 
 
 def merge(
@@ -43,16 +43,16 @@ def merge(
     if prefer not in ("", "a", "b"):
         raise UsageError(f"--prefer is a or b, not {prefer!r}")
     with Store.open(o.db_path(db), readonly=dry_run and model is None) as store:
-        wanted = manual_merge.asked(store, _side(store, a, library), _side(store, b, library))
+        wanted = manual_merge.merge_request(store, _side(store, a, library), _side(store, b, library))
         found = asyncio.run(_resolved(store, wanted, prefer, model, base_url))
-        made = None if dry_run else manual_merge.keep(store, wanted, found)
+        made = None if dry_run else manual_merge.commit_merge(store, wanted, found)
         if json_:
-            o.print_json(told(wanted, found, made))
+            o.print_json(merge_object(wanted, found, made))
             return
-        for line in lines(wanted, found):
+        for line in merge_lines(wanted, found):
             typer.echo(line)
         if made is not None:
-            typer.echo(f"library {made.name!r}: version {made.version}, {lessons(len(made))}")
+            typer.echo(f"library {made.name!r}: version {made.version}, {lesson_count(len(made))}")
 
 
 def _side(store: Store, spec: str, library: str) -> Library:
@@ -60,17 +60,17 @@ def _side(store: Store, spec: str, library: str) -> Library:
 
 
 async def _resolved(
-    store: Store, wanted: Asked, prefer: str, model: str | None, base_url: list[str] | None
-) -> Resolved:
+    store: Store, wanted: MergeRequest, prefer: str, model: str | None, base_url: list[str] | None
+) -> FinishedMerge:
     async with AsyncExitStack() as stack:
         teacher = None
         if model is not None:
             setup = Setup(model, "exact", base_urls=tuple(base_url or ()), library=wanted.a.name)
             teacher = open_components(setup, store, stack).teacher()
-        return await manual_merge.resolved(store, wanted, prefer=prefer, teacher=teacher)
+        return await manual_merge.merge_versions(store, wanted, prefer=prefer, teacher=teacher)
 
 
-def lines(wanted: Asked, found: Resolved) -> list[str]:
+def merge_lines(wanted: MergeRequest, found: FinishedMerge) -> list[str]:
     """Return what the merge did, a line for each lesson that it moved."""
     stem = wanted.ancestor
     said = ["two libraries, nothing in common" if stem is None else f"both come from version {stem.version}"]
@@ -82,11 +82,11 @@ def lines(wanted: Asked, found: Resolved) -> list[str]:
     return said + [f"both: [{j.conflict.id}] {_text(j)} ({j.how})" for j in found.judged]
 
 
-def _text(judged: Judged) -> str:
+def _text(judged: DecidedConflict) -> str:
     return judged.lesson.text if judged.lesson else "left out"
 
 
-def told(wanted: Asked, found: Resolved, made: Library | None) -> dict[str, object]:
+def merge_object(wanted: MergeRequest, found: FinishedMerge, made: Library | None) -> dict[str, object]:
     """Return the object of `--json`."""
     merged = found.merged
     return {

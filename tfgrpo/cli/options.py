@@ -51,7 +51,7 @@ def db_path(given: Path | None) -> Path:
     return given or configuration.default_db()
 
 
-def fields(pairs: list[str] | None) -> dict[str, str]:
+def field_mapping(pairs: list[str] | None) -> dict[str, str]:
     """Read `--field question=text` options; raises UsageError."""
     table = {}
     for pair in pairs or []:
@@ -83,7 +83,7 @@ def print_json(value: Any) -> None:
     typer.echo(to_json(value))
 
 
-def write(file: Path, text: str) -> None:
+def write_text_file(file: Path, text: str) -> None:
     """Write a text file, its last line ended; raises UsageError when the place cannot be written."""
     try:
         file.write_text(f"{text}\n", encoding="utf-8")

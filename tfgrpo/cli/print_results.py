@@ -37,7 +37,7 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
         typer.echo(f"warning: {warning}")
     with Store.open(setup.db, readonly=True) as store:
         found = store.library(s["library"], s["version"]).lessons
-        typer.echo(f"\nlibrary {s['library']!r}, version {s['version']}: {lessons(len(found))}")
+        typer.echo(f"\nlibrary {s['library']!r}, version {s['version']}: {lesson_count(len(found))}")
         for lesson in found:
             known = own_words(store.evidence(s["library"], lesson.id), lesson.changed)
             typer.echo(lesson_line(lesson, known))
@@ -51,10 +51,10 @@ def lesson_line(lesson: Lesson, evidence: Sequence[Evidence]) -> str:
     problems = list(dict.fromkeys(source.problem_id for source in lesson.sources))
     origin = f"from {len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "written by hand"
     origin += "; tainted by tool output" if lesson.tainted else ""
-    return f"  [{lesson.id}] {visible(' '.join(lesson.text.split()))}\n      {effect(evidence)}; {origin}"
+    return f"  [{lesson.id}] {visible(' '.join(lesson.text.split()))}\n      {effect_in_words(evidence)}; {origin}"
 
 
-def effect(evidence: Sequence[Evidence]) -> str:
+def effect_in_words(evidence: Sequence[Evidence]) -> str:
     """Return the newest measured effect in words."""
     e = effect_of(evidence)
     if e is None or e.estimate is None:
@@ -70,19 +70,19 @@ def _heldout(h: Mapping[str, Any] | None) -> None:
     if h is None:
         typer.echo("held-out reward was not measured")
         return
-    before = f"{number(h['before'])} {_span(h['before_ci'])} before"
-    typer.echo(f"held-out reward: {before}, {number(h['after'])} {_span(h['after_ci'])} after")
-    typer.echo(f"difference:      {number(h['diff'], '+')} {_span(h['ci'], '+')}, n={h['n']}, p={_p(h['p'])}")
+    before = f"{number_text(h['before'])} {_span(h['before_ci'])} before"
+    typer.echo(f"held-out reward: {before}, {number_text(h['after'])} {_span(h['after_ci'])} after")
+    typer.echo(f"difference:      {number_text(h['diff'], '+')} {_span(h['ci'], '+')}, n={h['n']}, p={_p(h['p'])}")
     if not _clear(h["ci"]):
         typer.echo(f"                 this is inside its noise; {stats.power_note(h['n'])}")
 
 
 def _p(p: float | None) -> str:
-    return "<0.001" if p is not None and p < 0.001 else number(p)
+    return "<0.001" if p is not None and p < 0.001 else number_text(p)
 
 
 def _span(ends: Sequence[float | None], sign: str = "") -> str:
-    return f"[{number(ends[0], sign)}, {number(ends[1], sign)}]"
+    return f"[{number_text(ends[0], sign)}, {number_text(ends[1], sign)}]"
 
 
 def _clear(ends: Sequence[float | None]) -> bool:
@@ -142,7 +142,7 @@ def print_evaluation(s: Mapping[str, Any]) -> None:
     """Print an evaluation and its controls."""
     typer.echo(
         f"{s['dataset']}, library {s['library']} version {s['version']}, {s['model']}: "
-        f"mean@{s['k']} {number(s['mean'])} {_span(s['ci'])}, n={s['problems']}"
+        f"mean@{s['k']} {number_text(s['mean'])} {_span(s['ci'])}, n={s['problems']}"
     )
     if s["k"] > 1:
         typer.echo("pass@k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_at"].items()))
@@ -153,8 +153,8 @@ def print_evaluation(s: Mapping[str, Any]) -> None:
             continue
         noise = "" if _clear(c["diff_ci"]) else "; inside its noise"
         typer.echo(
-            f"control {name}: {number(c['mean'])} {_span(c['ci'])}; library minus control "
-            f"{number(c['diff'], '+')} {_span(c['diff_ci'], '+')}, p={_p(c['p'])}{noise}"
+            f"control {name}: {number_text(c['mean'])} {_span(c['ci'])}; library minus control "
+            f"{number_text(c['diff'], '+')} {_span(c['diff_ci'], '+')}, p={_p(c['p'])}{noise}"
         )
         if "spend" in c:
             _spend(c)
@@ -168,7 +168,9 @@ def _spend(c: Mapping[str, Any]) -> None:
     spent = c["spend"]
     per, library = f"{spent['control']:.4g} {spent['unit']} a", f"{spent['library']:.4g} with lessons"
     if "n" in c:
-        typer.echo(f"  n={c['n']}: {per} problem, {library}; the best of them, were it known: {number(c['oracle'])}")
+        typer.echo(
+            f"  n={c['n']}: {per} problem, {library}; the best of them, were it known: {number_text(c['oracle'])}"
+        )
     else:
         typer.echo(f"  {per} rollout, {library}; the tips: {' | '.join(c['lessons'])}")
 
@@ -180,7 +182,7 @@ def print_matrix(s: Mapping[str, Any]) -> None:
     typer.echo(" " * width + "".join(f"{name:26}" for name in s["libraries"]).rstrip())
     for place, model in enumerate(s["models"]):
         row = s["cells"][place * len(s["libraries"]) :][: len(s["libraries"])]
-        numbers = (f"{number(cell['mean'])} {_span(cell['ci'])}" for cell in row)
+        numbers = (f"{number_text(cell['mean'])} {_span(cell['ci'])}" for cell in row)
         typer.echo(f"{model:{width}}" + "".join(f"{cell:26}" for cell in numbers).rstrip())
     for c in s["comparisons"]:
         one, other = c["after"], c["before"]
@@ -191,11 +193,11 @@ def print_matrix(s: Mapping[str, Any]) -> None:
     typer.echo(s["power"])
 
 
-def number(value: float | None, sign: str = "") -> str:
+def number_text(value: float | None, sign: str = "") -> str:
     """Return a number for a table, with `sign` "+" always signed; a dash where there is none."""
     return "-" if value is None or math.isnan(value) else f"{value + 0.0:{sign}.3f}"
 
 
-def lessons(count: int) -> str:
+def lesson_count(count: int) -> str:
     """Return `1 lesson`, `2 lessons`."""
     return f"{count} lesson{'' if count == 1 else 's'}"

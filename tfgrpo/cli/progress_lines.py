@@ -11,14 +11,14 @@ import typer
 from tfgrpo import search
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.run import Run
-from tfgrpo.learning.summary import warnings
+from tfgrpo.learning.summary import harm_warnings
 from tfgrpo.types import Step, Usage
 
 FEW = 5
 """Groups after which the first estimate is made."""
 
 
-class Progress:
+class ProgressLines:
     """One line when a run starts, one with an estimate after its first groups, one per step."""
 
     def __init__(self, *, quiet: bool = False) -> None:
@@ -38,8 +38,8 @@ class Progress:
     def start(self, run: Run) -> None:
         """Say what is about to happen."""
         self._run = run
-        if run.watch is not None:
-            run.watch.on_group = self._group
+        if run.progress is not None:
+            run.progress.on_group = self._group
         size = run.config.rollout.group_size
         self.say(
             f"run {run.name}: {len(run.learning)} problems to learn from, {len(run.heldout)} held out, "
@@ -63,25 +63,27 @@ class Progress:
             f"version {step.version_before} -> {step.version_after}" + (f"; failures: {failed}" if failed else "")
         )
         if step.monitor:
-            self.say("  watched: " + ", ".join(f"{name} {shown(value)}" for name, value in step.monitor.items()))
-        for warning in warnings([step]):
+            self.say(
+                "  watched: " + ", ".join(f"{name} {monitor_in_words(value)}" for name, value in step.monitor.items())
+            )
+        for warning in harm_warnings([step]):
             self.say(f"warning: {warning}")
-        if step.index == 0 and self._run and self._run.watch and not self._run.stopped:
+        if step.index == 0 and self._run and self._run.progress and not self._run.stopped:
             self._estimate()
 
     @property
     def interrupted(self) -> bool:
         """Whether an interrupt cut the run short."""
         run = self._run
-        return bool(run and run.stopped and run.watch and run.watch.stopped)
+        return bool(run and run.stopped and run.progress and run.progress.stopped)
 
     def interrupt(self) -> None:
         """Let calls in flight end; the second time raise KeyboardInterrupt."""
-        watch = self._run.watch if self._run else None
-        if watch is None or watch.stopped:
+        progress = self._run.progress if self._run else None
+        if progress is None or progress.stopped:
             raise KeyboardInterrupt
-        watch.stop("interrupted")
-        self.say(f"interrupted: {watch.in_flight} calls in flight may end; interrupt again to stop now")
+        progress.stop("interrupted")
+        self.say(f"interrupted: {progress.in_flight} calls in flight may end; interrupt again to stop now")
 
     def close(self) -> None:
         """End the display."""
@@ -98,32 +100,32 @@ class Progress:
     def facts(self) -> list[tuple[str, str]]:
         """Return what a live display shows, as names and values."""
         run = self._run
-        if run is None or run.watch is None:
+        if run is None or run.progress is None:
             return []
-        watch, (groups, steps, heldout) = run.watch, planned(run)
-        done = watch.groups
-        ahead = watch.estimate(groups, steps, heldout)
+        progress, (groups, steps, heldout) = run.progress, planned_work(run)
+        done = progress.groups
+        ahead = progress.estimate(groups, steps, heldout)
         left = "unknown" if ahead is None or ahead.seconds is None else duration(ahead.seconds)
         return [
-            ("problems", f"{done.total()} of {groups}, step {min(watch.steps + 1, steps)} of {steps}"),
+            ("problems", f"{done.total()} of {groups}, step {min(progress.steps + 1, steps)} of {steps}"),
             ("groups", f"{done['kept']} kept, {done['flat']} flat, {done['failed']} failed"),
-            ("calls", f"{watch.calls} answered, {watch.in_flight} in flight of {watch.limit} allowed"),
-            ("tokens", tokens(watch.usage)),
+            ("calls", f"{progress.calls} answered, {progress.in_flight} in flight of {progress.limit} allowed"),
+            ("tokens", tokens(progress.usage)),
             ("time", f"{duration(time.monotonic() - self._began)}, about {left} left"),
         ]
 
     def _group(self) -> None:
         run = self._run
-        if run and run.watch and not self._estimated:
+        if run and run.progress and not self._estimated:
             enough = min(FEW, run.config.batch_size, len(run.learning))
-            self._estimated = run.watch.groups.total() >= enough
+            self._estimated = run.progress.groups.total() >= enough
             if self._estimated:
                 self._estimate()
 
     def _estimate(self) -> None:
         assert self._run is not None
-        assert self._run.watch is not None
-        ahead = self._run.watch.estimate(*planned(self._run))
+        assert self._run.progress is not None
+        ahead = self._run.progress.estimate(*planned_work(self._run))
         if ahead is not None and ahead.seconds is not None:
             beside = "" if ahead.with_gate else ", without gates"
             self.say(
@@ -132,15 +134,15 @@ class Progress:
             )
 
 
-def shown(value: object) -> str:
+def monitor_in_words(value: object) -> str:
     """Return what a method watches as words."""
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def planned(run: Run) -> tuple[int, int, int]:
+def planned_work(run: Run) -> tuple[int, int, int]:
     """Return how many groups, steps and held-out problems a run has ahead of it in all."""
     if run.config.search.kind:
-        return search.planned(run)
+        return search.planned_work(run)
     batches = -(-len(run.learning) // run.config.batch_size)
     return len(run.learning) * run.config.epochs, batches * run.config.epochs, len(run.heldout)
 

@@ -42,7 +42,7 @@ def report(
     if out is None:
         typer.echo(text, nl=False)
         return
-    o.write(out, text.rstrip("\n"))
+    o.write_text_file(out, text.rstrip("\n"))
     typer.echo(f"wrote {out}", err=True)
 
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from experience_db.codec import finite
+from experience_db.codec import nan_to_none
 from tfgrpo.cli import options as o
 from tfgrpo.errors import UsageError
 from tfgrpo.studies import recipe_file
 from tfgrpo.studies import reproduce as running
-from tfgrpo.studies.estimate import Estimate
+from tfgrpo.studies.estimate import CostEstimate
 from tfgrpo.types import Step
 
 
@@ -45,9 +45,9 @@ def reproduce(
     if name is None:
         _list(json_)
         return
-    recipe = recipe_file.load(name)
+    recipe = recipe_file.load_recipe(name)
     consent = yes or dry_run or not recipe.hosted
-    planned = running.plan(
+    planned = running.plan_recipe(
         recipe,
         problems=problems,
         rehearse=dry_run,
@@ -82,7 +82,7 @@ def reproduce(
 
 def _list(json_: bool) -> None:
     """Print what can be reproduced."""
-    known = [recipe_file.load(name) for name in recipe_file.names()]
+    known = [recipe_file.load_recipe(name) for name in recipe_file.recipe_names()]
     if json_:
         o.print_json({"recipes": {r.name: {"about": r.about, "model": r.learn.model} for r in known}})
         return
@@ -119,7 +119,7 @@ def _print_plan(planned: running.Plan, *, err: bool) -> None:
 def _print(found: running.Reproduction, place: Path) -> None:
     """Print the verdicts."""
     for outcome in found.outcomes:
-        typer.echo(running.why(outcome))
+        typer.echo(running.verdict_in_words(outcome))
     usage = found.learned["usage"]
     spent = f"{usage['prompt_tokens']:,} prompt and {usage['completion_tokens']:,} completion tokens in learning"
     typer.echo(f"used: {spent}; library {found.learned['library']!r}, version {found.learned['version']}, in {place}")
@@ -152,10 +152,10 @@ def _told(found: running.Reproduction) -> dict[str, Any]:
         "learn": found.learned,
         "tests": tests,
     }
-    return dict(finite(told))
+    return dict(nan_to_none(told))
 
 
-def _priced(price: Estimate) -> dict[str, Any]:
+def _priced(price: CostEstimate) -> dict[str, Any]:
     usage = price.usage
     return {
         "calls": price.calls,

@@ -13,7 +13,7 @@ import typer
 from experience_db import Evidence, Store, UnappliedEdit
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import effect, lessons
+from tfgrpo.cli.print_results import effect_in_words, lesson_count
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons import review as reviewing
 from tfgrpo.lessons.scanners import Kind, described, scan, visible
@@ -68,7 +68,7 @@ def review(
 
 def require_clean(texts: Iterable[str], allow: str, what: str = "lesson") -> None:
     """Raise UsageError where the scanners find something in lessons that somebody gives by hand."""
-    allowed, known = reviewing.kinds(allow), configuration.secrets()
+    allowed, known = reviewing.parse_kinds(allow), configuration.secrets()
     found = [(i, x) for i, text in enumerate(texts, 1) for x in scan(text, allow=allowed, known=known)]
     if not found:
         return
@@ -86,8 +86,8 @@ def _existing(db: Path | None) -> Path:
 
 
 def _accept(store: Store, library: str, ids: Sequence[int], reason: str) -> dict[str, Any]:
-    made = reviewing.accept(store, library, ids, f"review: {reason}" if reason else "review")
-    said = f"library {library!r}: version {made.version}, {lessons(len(made))}"
+    made = reviewing.accept_waiting(store, library, ids, f"review: {reason}" if reason else "review")
+    said = f"library {library!r}: version {made.version}, {lesson_count(len(made))}"
     return {"library": library, "accepted": list(ids), "version": made.version, "lessons": len(made), "said": said}
 
 
@@ -102,7 +102,7 @@ def _list(library: str, db: Path | None, *, all_: bool, as_json: bool) -> None:
     with Store.open(o.db_path(db), readonly=True) as store:
         found = [x for x in store.pending(library) if all_ or x.reason.startswith(reviewing.WAITS)]
         measured = store.evidence(library)
-        rows = [(item, reviewing.findings(item), _gate(item, measured)) for item in found]
+        rows = [(item, reviewing.findings_about(item), _gate(item, measured)) for item in found]
         texts = {lesson.id: lesson.text for lesson in store.library(library)}
     if as_json:
         o.print_json({"library": library, "waiting": [_plain(*row) for row in rows]})
@@ -115,7 +115,7 @@ def _list(library: str, db: Path | None, *, all_: bool, as_json: bool) -> None:
         typer.echo(f"      {visible(item.reason)}")
         problems = ", ".join(dict.fromkeys(s.problem_id for s in item.edit.sources)) or "no problem"
         taint = "tainted by tool output; " if item.edit.tainted else ""
-        typer.echo(f"      {taint}from {problems}; run {item.run or '-'}; {effect(evidence)}")
+        typer.echo(f"      {taint}from {problems}; run {item.run or '-'}; {effect_in_words(evidence)}")
     if rows:
         name = "" if library == "default" else f" --library {library}"
         typer.echo(f"decide by number: tfgrpo lessons review accept|reject NUMBER...{name} --reason TEXT")
@@ -123,7 +123,7 @@ def _list(library: str, db: Path | None, *, all_: bool, as_json: bool) -> None:
 
 def _gate(item: UnappliedEdit, measured: Sequence[Evidence]) -> tuple[Evidence, ...]:
     """Return what a gate measured about a waiting edit, readable as an effect."""
-    return tuple(dataclasses.replace(e, verdict="") for e in measured if reviewing.about(e, item))
+    return tuple(dataclasses.replace(e, verdict="") for e in measured if reviewing.measured_alone(e, item))
 
 
 def _words(item: UnappliedEdit) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from experience_db import Run, Store
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import number
+from tfgrpo.cli.print_results import number_text
 
 
 def as_it_is(store: Store, run: Run) -> Run:
@@ -35,7 +35,7 @@ def list_(db: o.Db = None, json_: o.Json = False) -> None:
     for run in runs:
         when = datetime.fromtimestamp(run.started, UTC).strftime("%Y-%m-%d %H:%M")
         held = (run.summary or {}).get("heldout") or {}
-        effect = f"held-out {number(held.get('before'))} -> {number(held.get('after'))}" if held else ""
+        effect = f"held-out {number_text(held.get('before'))} -> {number_text(held.get('after'))}" if held else ""
         typer.echo(f"{run.name}  {run.kind}  {run.status}  {when} UTC  library {run.library}  {effect}")
 
 

@@ -15,10 +15,10 @@ from experience_db.exchange import lesson_texts
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
 from tfgrpo.cli.lesson_stories import Lib
-from tfgrpo.cli.print_results import lessons
+from tfgrpo.cli.print_results import lesson_count
 from tfgrpo.cli.review import Allow
 from tfgrpo.errors import UsageError
-from tfgrpo.lessons.review import kinds
+from tfgrpo.lessons.review import parse_kinds
 from tfgrpo.lessons.scanners import described, scan, visible
 from tfgrpo.lessons.versions import library_at
 
@@ -34,7 +34,7 @@ def scan_(
     json_: o.Json = False,
 ) -> None:
     """Say which lessons of a library or a file hold orders, addresses, secrets, code, hidden characters or markup."""
-    allowed, known = kinds(allow), configuration.secrets()
+    allowed, known = parse_kinds(allow), configuration.secrets()
     if file is None:
         with Store.open(o.db_path(db), readonly=True) as store:
             texts = [lesson.text for lesson in library_at(store, library)]
@@ -50,7 +50,7 @@ def scan_(
     for i, text, signs in alarms:
         typer.echo(f"  {i}: {visible(' '.join(text.split()))}\n      {described(signs)}")
     share = f" ({len(alarms) / len(texts):.1%})" if texts else ""
-    typer.echo(f"{lessons(len(texts))}, {len(alarms)} with findings{share}")
+    typer.echo(f"{lesson_count(len(texts))}, {len(alarms)} with findings{share}")
 
 
 def _texts(file: Path) -> Iterator[str]:

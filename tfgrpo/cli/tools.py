@@ -17,8 +17,8 @@ from tfgrpo.cli import options as o
 from tfgrpo.environments.factory import make_tools
 from tfgrpo.errors import UsageError
 from tfgrpo.tools import Tool, ToolResult
-from tfgrpo.tools.arguments import read
-from tfgrpo.tools.journaled import Place, Session, ToolDesk, recordable
+from tfgrpo.tools.arguments import read_arguments
+from tfgrpo.tools.journaled import CallingRollout, JournaledTools, Session, recordable
 
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file with the table `tools`, as for learn.")]
 
@@ -68,11 +68,11 @@ async def _call(name: str, args: str, options: Mapping[str, Any]) -> ToolResult:
         for tool in tools:
             stack.push_async_callback(close, tool)
         tool = _chosen(tools, source, inner)
-        arguments, fault = read(args, tool.spec.parameters)
+        arguments, fault = read_arguments(args, tool.spec.parameters)
         if fault:
             raise UsageError(f"--args: {fault}")
-        session = Session(Place("by hand", ("", ""), 0), made=[(name, arguments)])
-        desk = ToolDesk()
+        session = Session(CallingRollout("by hand", ("", ""), 0), made=[(name, arguments)])
+        desk = JournaledTools()
         try:
             return (await desk.call(tool, arguments, session, 0)).result
         finally:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfgrpo.corpus.index import Index
 from tfgrpo.corpus.pages import Page
-from tfgrpo.system.http_server import in_background, until_stopped
+from tfgrpo.system.http_server import serve_in_background, serve_until_stopped
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -33,7 +33,7 @@ async def serve(index: Index, host: str = "127.0.0.1", port: int = 8090, *, on_r
     Raises:
         UsageError: the address cannot be bound.
     """
-    await until_stopped(build_app(index), host, port, on_ready)
+    await serve_until_stopped(build_app(index), host, port, on_ready)
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def serving(pages: Sequence[Page] | Index, port: int = 0) -> Iterator[str]:
         UsageError: bm25s is not installed, there is no page, or the port cannot be bound.
     """
     index = pages if isinstance(pages, Index) else Index(pages)
-    with in_background(lambda: build_app(index), port=port) as url:
+    with serve_in_background(lambda: build_app(index), port=port) as url:
         yield url
 
 

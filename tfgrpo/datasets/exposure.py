@@ -15,14 +15,14 @@ from experience_db import Library, Store
 from tfgrpo.datasets.overlap import Overlap, overlap, words_of
 from tfgrpo.types import Problem
 
-POOL = "heldout_problems"
-"""Key of a run's configuration under which `marks` of its held-out problems are kept."""
+HELDOUT_KEY = "heldout_problems"
+"""Key of a run's configuration under which `heldout_marks` of its held-out problems are kept."""
 NAMED = 3
 """Problems that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Exposure:
     """What of a dataset a library has seen."""
 
     taught: tuple[Overlap, ...] = ()
@@ -41,19 +41,19 @@ class Seen:
         return f"the library has seen problems of this set: {'; '.join(parts)}" if parts else ""
 
 
-def seen(store: Store, library: Library, problems: Sequence[Problem]) -> Seen:
+def exposure_of(store: Store, library: Library, problems: Sequence[Problem]) -> Exposure:
     """Return what of `problems` the runs behind a stored library have learned from or been gated on."""
     if not any(library.name == name for name in store.libraries()):
-        return Seen()
+        return Exposure()
     runs = [r for r in store.runs() if r.kind == "learn" and r.library == library.name]
     runs = [r for r in runs if (r.base_version or 0) < library.version]
     rows = [row for run in runs for row in store.problems(run.id)]
     learned = {str(row["id"]): Problem(str(row["id"]), str(row.get("question", ""))) for row in rows}
-    pool = [mark for run in runs for mark in run.config.get(POOL, ())]
-    return Seen(overlap(tuple(learned.values()), problems), _in_pool(pool, problems))
+    pool = [mark for run in runs for mark in run.config.get(HELDOUT_KEY, ())]
+    return Exposure(overlap(tuple(learned.values()), problems), _in_pool(pool, problems))
 
 
-def marks(problems: Sequence[Problem]) -> list[str]:
+def heldout_marks(problems: Sequence[Problem]) -> list[str]:
     """Return `DIGEST ID` per problem: enough to know it again by its id, or by its words whatever their case."""
     return [f"{_digest(problem)} {problem.id}" for problem in problems]
 

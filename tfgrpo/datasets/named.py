@@ -112,7 +112,7 @@ NAMED_SETS: Mapping[str, NamedSet] = {
 """Datasets that can be asked for by name."""
 
 
-def complaint(named: NamedSet, answers: str, words: str, *, local: bool) -> str:
+def copy_fault(named: NamedSet, answers: str, words: str, *, local: bool) -> str:
     """What is wrong with a copy whose marks are these; '' when it is what it claims, or nobody can tell."""
     if named.answers_mark and answers != named.answers_mark:
         return f"has {named.rows} rows, but not the answers of {named.name} (hash {answers}, not {named.answers_mark})"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrpo.datasets.chats import REFERENCES, asked, chat_column, is_chat
-from tfgrpo.datasets.named import NAMED_SETS, NamedSet, complaint
+from tfgrpo.datasets.named import NAMED_SETS, NamedSet, copy_fault
 from tfgrpo.datasets.overlap import words_of
 from tfgrpo.datasets.rows import file_rows, hub_rows, json_kind
 from tfgrpo.errors import BadRow, UsageError
@@ -97,7 +97,7 @@ def load_named(named: NamedSet, fields: Mapping[str, str], folder: Path | None) 
     own = {key: column for key, column in (("question", named.question), ("answer", named.answer)) if column in columns}
     problems = _problems(rows, {**own, **fields}, where, named.answer_after)
     answers, words = marks(problems)
-    if wrong := complaint(named, answers, words, local=local is not None):
+    if wrong := copy_fault(named, answers, words, local=local is not None):
         raise UsageError(f"{where} {wrong}; to use it as it is, give its path or its hf: address")
     return tuple(problems)
 

@@ -6,21 +6,21 @@ from contextlib import AsyncExitStack
 
 from tfgrpo import config as configuration
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.endpoints import Line
+from tfgrpo.backends.endpoints import Endpoints
 from tfgrpo.backends.factory import Models
 from tfgrpo.backends.openai import OpenAI
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.score import Scoring, TinyScores
+from tfgrpo.backends.score import BackendScorer, TinyScores
 from tfgrpo.backends.score_http import HttpScores
 from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.config import LearnConfig
-from tfgrpo.edit_scores.teacher_forced import Likelihood, Prompting
+from tfgrpo.edit_scores.teacher_forced import Likelihood, RendersPrompts
 from tfgrpo.environments import Environment
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 
 
-def likelihood_of(
+def make_likelihood(
     config: LearnConfig, models: Models, environment: Environment, stack: AsyncExitStack
 ) -> Likelihood | None:
     """Return what scores stored rollouts, where the gate asks for it.
@@ -29,19 +29,21 @@ def likelihood_of(
         UsageError: the model or the environment cannot be scored.
     """
     line = models.attempting
-    ours = isinstance(environment, Prompting)
-    touch = free_touch(config, line.backend, own_prompt=ours)
+    ours = isinstance(environment, RendersPrompts)
+    touch = touch_is_free(config, line.backend, own_prompt=ours)
     if not touch and not configuration.needs_scores(config):
         return None
-    if not isinstance(environment, Prompting):
+    if not isinstance(environment, RendersPrompts):
         raise UsageError("edit scores need the prompt of a rollout, and an agent makes its own; use --gate paired")
-    scores = scores_of(line.backend, configuration.environment("OPENAI_API_KEY"), line.price, config.engine.timeout)
+    scores = scoring_backend(
+        line.backend, configuration.environment("OPENAI_API_KEY"), line.price, config.engine.timeout
+    )
     stack.push_async_callback(close, scores)
-    scoring = Scoring(models.backend(Line(scores, line.model, line.price)), line.model)
+    scoring = BackendScorer(models.backend(Endpoints(scores, line.model, line.price)), line.model)
     return Likelihood(scoring, environment, Local())
 
 
-def free_touch(config: LearnConfig, backend: Backend, *, own_prompt: bool) -> bool:
+def touch_is_free(config: LearnConfig, backend: Backend, *, own_prompt: bool) -> bool:
     """Say whether the paired gate finds problems by likelihood without being told to: a score costs no request.
 
     Args:
@@ -53,7 +55,7 @@ def free_touch(config: LearnConfig, backend: Backend, *, own_prompt: bool) -> bo
     return left_open and own_prompt and isinstance(backend, Tiny)
 
 
-def scores_of(backend: Backend, key: str | None, price: Price | None, timeout: float = 600.0) -> Backend:
+def scoring_backend(backend: Backend, key: str | None, price: Price | None, timeout: float = 600.0) -> Backend:
     """Return what answers scoring calls for the model behind `backend`.
 
     Raises:

@@ -21,7 +21,7 @@ from tfgrpo.types import FailureKind, Message, Problem, Rollout
 
 
 @runtime_checkable
-class Prompting(Protocol):
+class RendersPrompts(Protocol):
     """An environment whose prompts can be rendered under any library."""
 
     def prompt(self, problem: Problem, library: Library) -> tuple[Message, ...]:
@@ -38,7 +38,7 @@ class Likelihood:
     """What scores rollouts, and how their prompts are made."""
 
     scorer: Scorer
-    environment: Prompting
+    environment: RendersPrompts
     executor: Executor
 
     async def probe(self, problem: Problem) -> None:
@@ -70,7 +70,7 @@ class Likelihood:
 
     def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
         """Return what each token of a rollout spells; None before it was scored, and where the endpoint is silent."""
-        texts = [self.scorer.spelled(ids) for _, ids in replies(rollout)]
+        texts = [self.scorer.spelled(ids) for _, ids in scored_replies(rollout)]
         known = [text for text in texts if text is not None]
         return tuple(token for text in known for token in text) if known and len(known) == len(texts) else None
 
@@ -78,7 +78,7 @@ class Likelihood:
         prompt, tools = self.environment.prompt(problem, library), self.environment.offered()
         row: list[float] = []
         try:
-            for before, ids in replies(rollout):
+            for before, ids in scored_replies(rollout):
                 row += await self.scorer.score((*prompt, *before), ids, attempt=attempt, tools=tools)
         except EndpointError:
             raise
@@ -87,7 +87,7 @@ class Likelihood:
         return tuple(row)
 
 
-def replies(rollout: Rollout) -> tuple[tuple[tuple[Message, ...], tuple[int, ...]], ...]:
+def scored_replies(rollout: Rollout) -> tuple[tuple[tuple[Message, ...], tuple[int, ...]], ...]:
     """Return each reply of a rollout: the messages between the prompt and it, and the ids of its tokens.
 
     () where ids are unknown, or where older tool results were shortened on the way: the replies saw other words.

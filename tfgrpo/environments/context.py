@@ -25,7 +25,7 @@ TOO_LONG = re.compile(
 """How endpoints say that a prompt does not fit."""
 
 
-def shortened(messages: Sequence[Message], results: Sequence[int], excess: int) -> tuple[Message, ...] | None:
+def shorten_results(messages: Sequence[Message], results: Sequence[int], excess: int) -> tuple[Message, ...] | None:
     """Return the messages with at least `excess` characters fewer where that can be had; None where nothing can.
 
     Args:
@@ -38,14 +38,14 @@ def shortened(messages: Sequence[Message], results: Sequence[int], excess: int) 
         if won >= excess:
             break
         before = kept[position]["content"] or ""
-        after = brief(before)
+        after = leave_out_middle(before)
         if len(after) < len(before):
             kept[position] = cast("Message", {**kept[position], "content": after})
             won += len(before) - len(after)
     return tuple(kept) if won else None
 
 
-def brief(text: str) -> str:
+def leave_out_middle(text: str) -> str:
     """Leave the middle of a result out, saying how much; a result that was shortened before stays as it is."""
     if len(text) <= KEPT + 120 or SAID.search(text):
         return text
@@ -55,6 +55,6 @@ def brief(text: str) -> str:
     return f"{text[:half]}{said}{text[-half:]}"
 
 
-def size(messages: Sequence[Message]) -> int:
+def conversation_length(messages: Sequence[Message]) -> int:
     """Return the characters of a conversation, calls included."""
     return sum(len(m.get("content") or "") + len(str(m.get("tool_calls") or "")) for m in messages)

@@ -15,7 +15,7 @@ RESERVE = 1024
 
 
 @dataclass(slots=True)
-class Talk:
+class Conversation:
     """What has been said and done so far."""
 
     problem: Problem
@@ -42,12 +42,14 @@ class Talk:
         """Tokens of all turns, prompts included."""
         return self.usage.prompt_tokens + self.usage.completion_tokens
 
-    def heard(self, reply: Reply) -> None:
+    def add_reply(self, reply: Reply) -> None:
         """Count a reply."""
         self.reply, self.usage = reply, self.usage + reply.usage
         self.turn_ids.append(reply.token_ids or ())
         if reply.usage.prompt_tokens:
-            self.chars_per_token = min(context.size(self.messages) / reply.usage.prompt_tokens, context.CHARS_PER_TOKEN)
+            self.chars_per_token = min(
+                context.conversation_length(self.messages) / reply.usage.prompt_tokens, context.CHARS_PER_TOKEN
+            )
 
     def add(self, *messages: Message) -> None:
         """Append to the conversation."""
@@ -63,18 +65,18 @@ class Talk:
         if context_tokens is None:
             return
         reply = self.slot.sampling.max_tokens or min(RESERVE, context_tokens // 4)
-        excess = context.size(self.messages) / max(self.chars_per_token, 0.1) + reply - context_tokens
+        excess = context.conversation_length(self.messages) / max(self.chars_per_token, 0.1) + reply - context_tokens
         if excess > 0:
             self.shorten(int(excess * self.chars_per_token) + 1)
 
     def shorten(self, excess: int) -> bool:
         """Take at least `excess` characters from the oldest results; False when nothing can be taken."""
         before = self.messages
-        after = context.shortened(before, self.results, excess)
+        after = context.shorten_results(before, self.results, excess)
         if after is None:
             return False
         count = sum(a is not b for a, b in zip(before, after, strict=True))
-        left_out = context.size(before) - context.size(after)
+        left_out = context.conversation_length(before) - context.conversation_length(after)
         self.notes.append(
             f"before reply {self._replies() + 1}: {count} older tool results shortened by {left_out} characters"
         )

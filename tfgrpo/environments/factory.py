@@ -16,12 +16,12 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.environments.base import Environment
 from tfgrpo.environments.single_turn import SingleTurn
 from tfgrpo.environments.tool_loop import ToolLoop
-from tfgrpo.environments.tool_protocol import Protocols
+from tfgrpo.environments.tool_protocol import ToolProtocols
 from tfgrpo.environments.wrapped import Agent, Wrapped
 from tfgrpo.errors import UsageError
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.tools import Tool
-from tfgrpo.tools.journaled import ToolDesk
+from tfgrpo.tools.journaled import JournaledTools
 
 OWN = ("single_turn", "tool_loop")
 WITHOUT_FUNCTIONS = frozenset({"tiny"})
@@ -29,7 +29,7 @@ WITHOUT_FUNCTIONS = frozenset({"tiny"})
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class EnvironmentParts:
     """What an environment is built from."""
 
     backend: Backend
@@ -43,7 +43,9 @@ class Ways:
     """Where the model is, for what is remembered of it."""
 
 
-def opened(agent: Agent | None, config: LearnConfig, tools: Sequence[Tool], ways: Ways) -> Environment:
+def make_environment(
+    agent: Agent | None, config: LearnConfig, tools: Sequence[Tool], ways: EnvironmentParts
+) -> Environment:
     """Return the environment: the caller's agent, else what the configuration names.
 
     Raises:
@@ -51,15 +53,15 @@ def opened(agent: Agent | None, config: LearnConfig, tools: Sequence[Tool], ways
     """
     journal = Journal(ways.store)
     if agent is not None:
-        return Wrapped(agent, name_of(agent), journal, ways.run, ways.tally, ways.ledger)
+        return Wrapped(agent, environment_name(agent), journal, ways.run, ways.tally, ways.ledger)
     kind, chosen = config.environment.kind, config.environment
     if kind == "single_turn":
         return SingleTurn(ways.backend, ways.model, ways.prompts, config.instructions)
     if kind == "tool_loop":
         wanted = "text" if ways.model in WITHOUT_FUNCTIONS and chosen.protocol == "auto" else chosen.protocol
         specs = tuple(tool.spec for tool in tools)
-        desk = ToolDesk(journal, ways.run, ways.tally, ways.ledger, chosen.tool_seconds)
-        protocols = Protocols(wanted, specs, ways.model, ways.endpoint, ways.store)
+        desk = JournaledTools(journal, ways.run, ways.tally, ways.ledger, chosen.tool_seconds)
+        protocols = ToolProtocols(wanted, specs, ways.model, ways.endpoint, ways.store)
         return ToolLoop(
             ways.backend, ways.model, ways.prompts, tuple(tools), desk, protocols, chosen, config.instructions
         )
@@ -70,14 +72,14 @@ def opened(agent: Agent | None, config: LearnConfig, tools: Sequence[Tool], ways
     return Wrapped(found, kind, journal, ways.run, ways.tally, ways.ledger)
 
 
-def name_of(agent: Agent | None, config: LearnConfig | None = None) -> str:
+def environment_name(agent: Agent | None, config: LearnConfig | None = None) -> str:
     """Return the stable name of what runs rollouts."""
     if agent is not None:
         return str(getattr(agent, "__qualname__", type(agent).__name__))
     return "single_turn" if config is None else config.environment.kind
 
 
-def tools_of(config: LearnConfig) -> tuple[Tool, ...]:
+def configured_tools(config: LearnConfig) -> tuple[Tool, ...]:
     """Return the tools that a configuration names, ready to be called.
 
     Raises:

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tfgrpo.environments import tool_text
-from tfgrpo.environments.tool_text import Asked
+from tfgrpo.environments.tool_text import WrittenCall
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.tools import ToolSpec
 from tfgrpo.types import Message, Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class CallResult:
     """What the model gets to read of one call."""
 
-    asked: Asked
+    asked: WrittenCall
     text: str
 
 
-class Speech(Protocol):
+class ToolProtocol(Protocol):
     """How calls and results look in a conversation."""
 
     @property
@@ -38,21 +38,21 @@ class Speech(Protocol):
         """Return what goes into `Request.tools`."""
         ...
 
-    def calls(self, reply: Reply, taken: set[str]) -> tuple[Asked, ...]:
+    def calls(self, reply: Reply, taken: set[str]) -> tuple[WrittenCall, ...]:
         """Return the calls of a reply under ids that are not in `taken`, and add them to it."""
         ...
 
-    def said(self, reply: Reply, calls: Sequence[Asked]) -> Message:
+    def said(self, reply: Reply, calls: Sequence[WrittenCall]) -> Message:
         """Return the reply as a message."""
         ...
 
-    def results(self, prompts: Prompts, told: Sequence[Told]) -> tuple[Message, ...]:
+    def results(self, prompts: Prompts, told: Sequence[CallResult]) -> tuple[Message, ...]:
         """Return the messages that answer the calls."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Functions:
+class FunctionCalling:
     """The OpenAI way."""
 
     specs: tuple[ToolSpec, ...]
@@ -66,7 +66,7 @@ class Functions:
         """All tools."""
         return tuple(spec.for_request() for spec in self.specs)
 
-    def calls(self, reply: Reply, taken: set[str]) -> tuple[Asked, ...]:
+    def calls(self, reply: Reply, taken: set[str]) -> tuple[WrittenCall, ...]:
         """The calls of the reply; ids that are missing or used before get a number."""
         found = []
         for call in reply.tool_calls:
@@ -77,10 +77,10 @@ class Functions:
                 number += 1
                 name = f"{wanted}-{number}"
             taken.add(name)
-            found.append(Asked(name, str(function.get("name") or ""), str(function.get("arguments") or "{}")))
+            found.append(WrittenCall(name, str(function.get("name") or ""), str(function.get("arguments") or "{}")))
         return tuple(found)
 
-    def said(self, reply: Reply, calls: Sequence[Asked]) -> Message:
+    def said(self, reply: Reply, calls: Sequence[WrittenCall]) -> Message:
         """Text and calls; servers that render the arguments again refuse a conversation with unreadable ones."""
         message: Message = {"role": "assistant", "content": reply.text or None}
         if calls:
@@ -94,13 +94,13 @@ class Functions:
             ]
         return message
 
-    def results(self, prompts: Prompts, told: Sequence[Told]) -> tuple[Message, ...]:
+    def results(self, prompts: Prompts, told: Sequence[CallResult]) -> tuple[Message, ...]:
         """One message for each call."""
         return tuple({"role": "tool", "tool_call_id": one.asked.id, "content": one.text} for one in told)
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextCalling:
     """Fenced Python and tagged JSON, for models without function calling."""
 
     specs: tuple[ToolSpec, ...]
@@ -113,25 +113,25 @@ class Text:
 
     def system(self, prompts: Prompts, instructions: str) -> str:
         """The instructions, then the tools."""
-        tools = tool_text.told(self.specs, python=self.python)
+        tools = tool_text.tool_descriptions(self.specs, python=self.python)
         return prompts.render("tools/text", instructions=instructions, tools=tools, python=self.python)
 
     def tools(self) -> tuple[dict[str, Any], ...]:
         """None: the prompt tells of them."""
         return ()
 
-    def calls(self, reply: Reply, taken: set[str]) -> tuple[Asked, ...]:
+    def calls(self, reply: Reply, taken: set[str]) -> tuple[WrittenCall, ...]:
         """The calls in the text, numbered on through the rollout."""
-        found = tool_text.parse(tool_text.upto_result(reply.text), python=self.python)
-        numbered = [Asked(str(len(taken) + i), c.name, c.arguments) for i, c in enumerate(found, 1)]
+        found = tool_text.parse_calls(tool_text.cut_invented_result(reply.text), python=self.python)
+        numbered = [WrittenCall(str(len(taken) + i), c.name, c.arguments) for i, c in enumerate(found, 1)]
         taken.update(call.id for call in numbered)
         return tuple(numbered)
 
-    def said(self, reply: Reply, calls: Sequence[Asked]) -> Message:
+    def said(self, reply: Reply, calls: Sequence[WrittenCall]) -> Message:
         """The text, up to where a result of its own making begins."""
-        return {"role": "assistant", "content": tool_text.upto_result(reply.text) if calls else reply.text}
+        return {"role": "assistant", "content": tool_text.cut_invented_result(reply.text) if calls else reply.text}
 
-    def results(self, prompts: Prompts, told: Sequence[Told]) -> tuple[Message, ...]:
+    def results(self, prompts: Prompts, told: Sequence[CallResult]) -> tuple[Message, ...]:
         """One message with all results, each fenced."""
         rows = [{"number": one.asked.id, "name": one.asked.name or "unreadable call", "text": one.text} for one in told]
         return ({"role": "user", "content": prompts.render("tools/results", results=rows)},)

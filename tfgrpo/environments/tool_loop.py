@@ -17,17 +17,17 @@ from tfgrpo.backends.base import Backend
 from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.environments import context
 from tfgrpo.environments.base import Slot
-from tfgrpo.environments.conversation import Talk
-from tfgrpo.environments.tool_calling import Speech, Told
-from tfgrpo.environments.tool_protocol import Protocols
-from tfgrpo.environments.tool_text import Asked
+from tfgrpo.environments.conversation import Conversation
+from tfgrpo.environments.tool_calling import CallResult, ToolProtocol
+from tfgrpo.environments.tool_protocol import ToolProtocols
+from tfgrpo.environments.tool_text import WrittenCall
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.executors import Local
 from tfgrpo.prompting.templates import Prompts
-from tfgrpo.prompting.transcript import cut
+from tfgrpo.prompting.transcript import cut_middle
 from tfgrpo.tools import Tool
-from tfgrpo.tools.arguments import read
-from tfgrpo.tools.journaled import Place, Session, ToolDesk
+from tfgrpo.tools.arguments import read_arguments
+from tfgrpo.tools.journaled import CallingRollout, JournaledTools, Session
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Reply, Request, Rollout, ToolCall
 
 TRIES = 6
@@ -48,8 +48,8 @@ class ToolLoop:
     model: str
     prompts: Prompts
     tools: tuple[Tool, ...]
-    desk: ToolDesk
-    protocols: Protocols
+    desk: JournaledTools
+    protocols: ToolProtocols
     config: EnvironmentConfig
     instructions: str = ""
 
@@ -61,24 +61,24 @@ class ToolLoop:
         assert rollout is not None, "the text protocol sends no tools that could be refused"
         return rollout
 
-    async def _in(self, speech: Speech, problem: Problem, library: Library, slot: Slot) -> Rollout | None:
+    async def _in(self, speech: ToolProtocol, problem: Problem, library: Library, slot: Slot) -> Rollout | None:
         """Run the rollout in one protocol; None when the endpoint turned out not to take it."""
-        talk = Talk(problem, slot, self.messages(speech, problem, library))
-        place = Place(slot.role, (problem.id, problem.question), slot.index, slot.sampling.seed)
+        conversation = Conversation(problem, slot, self.messages(speech, problem, library))
+        place = CallingRollout(slot.role, (problem.id, problem.question), slot.index, slot.sampling.seed)
         session = Session(place)
         try:
-            return await self._loop(speech, talk, session)
+            return await self._loop(speech, conversation, session)
         except ToolsRefused:
             return None
         except EndpointError:
             raise
         except ProviderError as error:
-            return talk.rollout(failure=error.failure)
+            return conversation.rollout(failure=error.failure)
         finally:
             self.protocols.left()
             await self.desk.end(self.tools, session)
 
-    def messages(self, speech: Speech, problem: Problem, library: Library) -> tuple[Message, ...]:
+    def messages(self, speech: ToolProtocol, problem: Problem, library: Library) -> tuple[Message, ...]:
         """Return the prompt: instructions and tools, then lessons, then the problem."""
         system = speech.system(self.prompts, self.instructions)
         user: Message = {"role": "user", "content": self.prompts.render("solve/user", problem=problem)}
@@ -93,35 +93,42 @@ class ToolLoop:
         """Return the tools that a request names."""
         return self.protocols.way().tools()
 
-    async def _loop(self, speech: Speech, talk: Talk, session: Session) -> Rollout:
+    async def _loop(self, speech: ToolProtocol, conversation: Conversation, session: Session) -> Rollout:
         for turn in range(self.config.max_turns):
-            spent = self._spent(turn, talk)
+            spent = self._spent(turn, conversation)
             if spent:
-                talk.add({"role": "user", "content": self.prompts.render("tools/last", reason=spent)})
-            reply = await self._reply(speech, talk)
-            talk.heard(reply)
-            calls = speech.calls(reply, talk.taken)
+                conversation.add({"role": "user", "content": self.prompts.render("tools/last", reason=spent)})
+            reply = await self._reply(speech, conversation)
+            conversation.add_reply(reply)
+            calls = speech.calls(reply, conversation.taken)
             if spent or not calls:
-                talk.add(speech.said(reply, calls))
-                return _ended(self.model, talk, reply, spent if calls else "")
-            failure = await self._answer(speech, talk, session, calls, turn)
+                conversation.add(speech.said(reply, calls))
+                return _ended(self.model, conversation, reply, spent if calls else "")
+            failure = await self._answer(speech, conversation, session, calls, turn)
             if failure:
-                return talk.rollout(failure=failure)
+                return conversation.rollout(failure=failure)
         raise AssertionError("the last turn returns")
 
-    def _spent(self, turn: int, talk: Talk) -> str:
+    def _spent(self, turn: int, conversation: Conversation) -> str:
         """Say what is used up, so that this reply is the last: `turns`, `tokens`, or ''."""
-        if self.config.tokens is not None and talk.tokens >= self.config.tokens:
+        if self.config.tokens is not None and conversation.tokens >= self.config.tokens:
             return "tokens"
         return "turns" if turn and turn == self.config.max_turns - 1 else ""
 
-    async def _reply(self, speech: Speech, talk: Talk) -> Reply:
+    async def _reply(self, speech: ToolProtocol, conversation: Conversation) -> Reply:
         """Ask the model, with shorter old results where the prompt is too long."""
-        talk.make_room(self.config.context_tokens)
-        sampling = replace(talk.slot.seeded(talk.problem), stop=(*talk.slot.sampling.stop, *speech.stops))
+        conversation.make_room(self.config.context_tokens)
+        sampling = replace(
+            conversation.slot.seeded(conversation.problem), stop=(*conversation.slot.sampling.stop, *speech.stops)
+        )
         for tries in range(TRIES):
             request = Request(
-                talk.slot.role, self.model, talk.messages, sampling, tools=speech.tools(), attempt=talk.slot.index
+                conversation.slot.role,
+                self.model,
+                conversation.messages,
+                sampling,
+                tools=speech.tools(),
+                attempt=conversation.slot.index,
             )
             refused = self.desk.refused(request)
             if refused is None:
@@ -135,9 +142,9 @@ class ToolLoop:
             said = str(refused)
             if context.TOO_LONG.search(said) and refused.failure.kind is FailureKind.REFUSED_REQUEST:
                 self.desk.refuse(request, said)
-                if tries < TRIES - 1 and talk.shorten(context.size(talk.messages) // 4):
+                if tries < TRIES - 1 and conversation.shorten(context.conversation_length(conversation.messages) // 4):
                     continue
-            elif not talk.calls and speech.tools() and self._without_tools(said, refused):
+            elif not conversation.calls and speech.tools() and self._without_tools(said, refused):
                 raise ToolsRefused from refused
             raise refused
         raise AssertionError("the last try raises or returns")
@@ -150,13 +157,20 @@ class ToolLoop:
         )
 
     async def _answer(
-        self, speech: Speech, talk: Talk, session: Session, calls: Sequence[Asked], turn: int
+        self,
+        speech: ToolProtocol,
+        conversation: Conversation,
+        session: Session,
+        calls: Sequence[WrittenCall],
+        turn: int,
     ) -> Failure | None:
         """Make the calls side by side and add their results; the failure is a second reply that cannot be read."""
         jobs, broken = [], {}
         for call in calls:
             tool = next((t for t in self.tools if t.spec.name == call.name), None)
-            arguments, fault = read(call.arguments, tool.spec.parameters) if tool else ({}, _unknown(call, self.tools))
+            arguments, fault = (
+                read_arguments(call.arguments, tool.spec.parameters) if tool else ({}, _unknown(call, self.tools))
+            )
             if tool is None or fault:
                 if tool or not call.name:
                     broken[call.id] = fault
@@ -166,19 +180,19 @@ class ToolLoop:
             session.made.append((call.name, arguments))
             jobs.append(partial(self._call, tool, arguments, session, position, call, turn))
         made = await Local().run(jobs)
-        talk.calls += made
-        talk.add(speech.said(cast("Reply", talk.reply), calls))
+        conversation.calls += made
+        conversation.add(speech.said(cast("Reply", conversation.reply), calls))
         most = self.config.result_tokens * context.CHARS_PER_TOKEN
-        told = [Told(call, cut(one.text, most)) for call, one in zip(calls, made, strict=True)]
-        talk.add_results(speech.results(self.prompts, told))
-        again, talk.malformed = talk.malformed, bool(broken)
+        told = [CallResult(call, cut_middle(one.text, most)) for call, one in zip(calls, made, strict=True)]
+        conversation.add_results(speech.results(self.prompts, told))
+        again, conversation.malformed = conversation.malformed, bool(broken)
         if broken and again:
             fault = next(iter(broken.values()))
             return Failure(FailureKind.MALFORMED, f"{self.model} was told of a call that cannot be read, and: {fault}")
         return None
 
     async def _call(
-        self, tool: Tool, arguments: object, session: Session, position: int, call: Asked, turn: int
+        self, tool: Tool, arguments: object, session: Session, position: int, call: WrittenCall, turn: int
     ) -> ToolCall:
         called = await self.desk.call(tool, cast("dict[str, object]", arguments), session, position)
         result = called.result
@@ -195,22 +209,24 @@ class ToolLoop:
         )
 
 
-async def _refused(call: Asked, fault: str, turn: int) -> ToolCall:
+async def _refused(call: WrittenCall, fault: str, turn: int) -> ToolCall:
     failure = Failure(FailureKind.MALFORMED, fault)
     return ToolCall(call.id, call.name, call.arguments, f"The call was not made: {fault}.", turn, failure)
 
 
-def _unknown(call: Asked, tools: Sequence[Tool]) -> str:
+def _unknown(call: WrittenCall, tools: Sequence[Tool]) -> str:
     names = ", ".join(tool.spec.name for tool in tools)
     if not call.name:
         return f"it is not JSON with a name and arguments; the tools are: {names}"
     return f"there is no tool {call.name!r}; the tools are: {names}"
 
 
-def _ended(model: str, talk: Talk, reply: Reply, spent: str) -> Rollout:
+def _ended(model: str, conversation: Conversation, reply: Reply, spent: str) -> Rollout:
     """Return the finished rollout; `spent` says what ran out while the model still wanted to call."""
     if spent:
-        return talk.rollout("turn_limit" if spent == "turns" else "token_budget")
+        return conversation.rollout("turn_limit" if spent == "turns" else "token_budget")
     if not reply.text.strip():
-        return talk.rollout(failure=Failure(FailureKind.EMPTY, f"{model} returned no text for {talk.problem.id}"))
-    return talk.rollout()
+        return conversation.rollout(
+            failure=Failure(FailureKind.EMPTY, f"{model} returned no text for {conversation.problem.id}")
+        )
+    return conversation.rollout()

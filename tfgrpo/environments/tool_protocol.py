@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from tfgrpo.environments.tool_calling import Functions, Speech, Text
+from tfgrpo.environments.tool_calling import FunctionCalling, TextCalling, ToolProtocol
 from tfgrpo.tools import ToolSpec
 
 FACT = "takes tools"
@@ -23,7 +23,7 @@ class Memory(Protocol):
         ...
 
 
-class Protocols:
+class ToolProtocols:
     """Chooses; `wanted` is `functions`, `text` or `auto`, where one rollout finds out and the others wait for it."""
 
     def __init__(
@@ -36,7 +36,7 @@ class Protocols:
         self._settled = wanted != "auto" or known is not None
         self._probe: asyncio.Event | None = None
 
-    async def speech(self) -> Speech:
+    async def speech(self) -> ToolProtocol:
         """Return the way to call tools from here on; whoever gets one calls `left` at the end."""
         while not self._settled and self._probe is not None:
             await self._probe.wait()
@@ -44,9 +44,9 @@ class Protocols:
             self._probe = asyncio.Event()
         return self.way()
 
-    def way(self) -> Speech:
+    def way(self) -> ToolProtocol:
         """Return the way as far as it is known now."""
-        return Text(self._specs) if self._text else Functions(self._specs)
+        return TextCalling(self._specs) if self._text else FunctionCalling(self._specs)
 
     def taken(self) -> None:
         """Take note that a request with tools was answered."""

@@ -17,7 +17,7 @@ _PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", r
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WrittenCall:
     """One call as the model wrote it, not yet checked."""
 
     id: str
@@ -26,7 +26,7 @@ class Asked:
     """JSON text."""
 
 
-def parse(text: str, *, python: bool) -> tuple[Asked, ...]:
+def parse_calls(text: str, *, python: bool) -> tuple[WrittenCall, ...]:
     """Return the calls in a reply, in the order in which they stand.
 
     Args:
@@ -40,16 +40,16 @@ def parse(text: str, *, python: bool) -> tuple[Asked, ...]:
             if match[1].strip() and not any(start <= match.start() < end for start, end in spans):
                 found.append((match.start(), ("python", json.dumps({"code": match[1]}))))
     ordered = [call for _, call in sorted(found, key=lambda item: item[0])]
-    return tuple(Asked(str(number), name, arguments) for number, (name, arguments) in enumerate(ordered, 1))
+    return tuple(WrittenCall(str(number), name, arguments) for number, (name, arguments) in enumerate(ordered, 1))
 
 
-def upto_result(text: str) -> str:
+def cut_invented_result(text: str) -> str:
     """Cut a reply where the model goes on with a result of its own making; some endpoints ignore stop words."""
     ends = [at for stop in STOPS if (at := text.find(stop)) >= 0]
     return text[: min(ends)].rstrip() if ends else text
 
 
-def told(specs: Sequence[ToolSpec], *, python: bool) -> list[dict[str, Any]]:
+def tool_descriptions(specs: Sequence[ToolSpec], *, python: bool) -> list[dict[str, Any]]:
     """Return the tools as the template describes them; fenced Python needs no description of its arguments."""
     return [
         {"name": spec.name, "description": spec.description, "parameters": json.dumps(spec.parameters, sort_keys=True)}

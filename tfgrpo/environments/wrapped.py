@@ -16,13 +16,13 @@ from typing import Any, cast
 from experience_db import Journal, Library
 from tfgrpo.backends.journaled import recorded
 from tfgrpo.backends.limited import REPEATED, Ledger
-from tfgrpo.backends.metered import Tally, count
+from tfgrpo.backends.metered import Tally, count_call
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
 from tfgrpo.system.foreign import StoredCall, StoredRollout, read
-from tfgrpo.system.redact import cleaned, hider
+from tfgrpo.system.redact import clean_data, secret_hider
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, ToolCall, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]]
@@ -54,13 +54,13 @@ class Wrapped:
         }
         key = Journal.key(question)
         if self.journal is not None and (revived := recorded(self.journal, key, partial(_revive, problem, slot))):
-            count(self.tally, slot.role, revived.usage, replayed=True)
+            count_call(self.tally, slot.role, revived.usage, replayed=True)
             return revived
         if self.ledger is not None and self.ledger.closed:
             return Rollout(problem.id, slot.index, failure=Failure(FailureKind.ENVIRONMENT, REPEATED))
         rollout = _without_keys(await self._attempt(problem, library, slot))
         if rollout.failure is None:
-            count(self.tally, slot.role, rollout.usage, replayed=False)
+            count_call(self.tally, slot.role, rollout.usage, replayed=False)
             if self.journal is not None:
                 self._record(key, question, rollout)
         return rollout
@@ -121,10 +121,10 @@ class Wrapped:
 
 def _without_keys(rollout: Rollout) -> Rollout:
     """Return the rollout as it may be kept: an agent's messages can hold the keys it works with."""
-    conceal = hider(secrets())
+    conceal = secret_hider(secrets())
     if conceal is None:
         return rollout
-    messages, answer = cleaned((tuple(rollout.messages), rollout.answer), conceal)
+    messages, answer = clean_data((tuple(rollout.messages), rollout.answer), conceal)
     if (messages, answer) == (tuple(rollout.messages), rollout.answer):
         return rollout
     return dataclasses.replace(rollout, messages=messages, answer=answer)

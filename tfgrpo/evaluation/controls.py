@@ -35,7 +35,7 @@ EXAMPLES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ControlConditions:
     """What every control is measured with."""
 
     actor: Actor
@@ -51,7 +51,7 @@ class Given:
     """What the solver is for, in words."""
 
 
-def examples(store: Store, library: Library, problems: Sequence[Problem]) -> tuple[Problem, ...]:
+def tip_examples(store: Store, library: Library, problems: Sequence[Problem]) -> tuple[Problem, ...]:
     """Return problems for the writer of tips: some that the library learned from, else the first evaluated ones.
 
     Their answers are left out either way.
@@ -62,14 +62,14 @@ def examples(store: Store, library: Library, problems: Sequence[Problem]) -> tup
     return tuple(learned or (Problem(p.id, p.question) for p in problems))[:EXAMPLES]
 
 
-def check(names: Sequence[str]) -> None:
+def check_controls(names: Sequence[str]) -> None:
     """Raise UsageError for a control that does not exist."""
     for name in names:
         if name not in NAMES:
             raise UsageError(f"no control {name!r}; there are: {', '.join(NAMES)}")
 
 
-async def run(name: str, given: Given, main: Evaluation) -> dict[str, Any]:
+async def measure_control(name: str, given: ControlConditions, main: Evaluation) -> dict[str, Any]:
     """Measure one control beside `main`, which measured the library.
 
     Returns mean, interval, and the library's paired difference to it; a control that could not be made has no numbers
@@ -91,7 +91,7 @@ async def run(name: str, given: Given, main: Evaluation) -> dict[str, Any]:
         }
     first = given.k if name == "same" else 0
     found = await measure.evaluate(given.actor, other, given.problems, given.sampling, given.k, first=first)
-    told = measure.against(main, found, given.seed)
+    told = measure.control_result(main, found, given.seed)
     if name != "tips":
         return told
     unit, with_lessons, with_tips = _spend(main, found)
@@ -99,13 +99,13 @@ async def run(name: str, given: Given, main: Evaluation) -> dict[str, Any]:
     return told | {"lessons": [lesson.text for lesson in other], "spend": spend}
 
 
-def _library(name: str, given: Given) -> Library:
+def _library(name: str, given: ControlConditions) -> Library:
     if name == "same":
         return given.library
-    return measure.control(name, given.library, given.teacher.prompts, given.seed)
+    return measure.control_library(name, given.library, given.teacher.prompts, given.seed)
 
 
-async def tips(given: Given) -> Library:
+async def tips(given: ControlConditions) -> Library:
     """Return the library that the summarizer writes without attempts: as many lessons as the real one has, at most.
 
     One call writes them all; a prompt set with a template `tips/each` takes one lesson a call, the earlier ones shown.
@@ -121,7 +121,7 @@ async def tips(given: Given) -> Library:
     return replace(given.library, lessons=_numbered(texts))
 
 
-async def _tips_at_once(given: Given, count: int) -> list[str]:
+async def _tips_at_once(given: ControlConditions, count: int) -> list[str]:
     teacher = given.teacher
     prompt = teacher.prompts.render(
         "tips/one_shot",
@@ -133,7 +133,7 @@ async def _tips_at_once(given: Given, count: int) -> list[str]:
     return _added(await ask_edits(teacher, "tips", prompt, max_edits=count))
 
 
-async def _tips_each(given: Given, count: int) -> list[str]:
+async def _tips_each(given: ControlConditions, count: int) -> list[str]:
     """Ask for a tip at a time, twice as often as tips are wanted: some replies repeat, and some cannot be read."""
     teacher, texts = given.teacher, list[str]()
     for attempt in range(2 * count):
@@ -156,22 +156,22 @@ def _numbered(texts: Sequence[str]) -> tuple[Lesson, ...]:
     return tuple(Lesson(number, text, 1, 1) for number, text in enumerate(texts, 1))
 
 
-async def _best_of_n(given: Given, main: Evaluation) -> dict[str, Any]:
+async def _best_of_n(given: ControlConditions, main: Evaluation) -> dict[str, Any]:
     empty = replace(given.library, lessons=())
     first = await measure.evaluate(given.actor, empty, given.problems, given.sampling, 1)
     unit, with_lessons, without = _spend(main, first)
     n = min(max(round(with_lessons / without), 1), MOST_ROLLOUTS) if without else 1
     tried = await measure.evaluate(given.actor, empty, given.problems, given.sampling, n)
-    voted = Evaluation(tried.problems, tuple((commonest(graded_K),) for graded_K in tried.graded_P_K))
+    voted = Evaluation(tried.problems, tuple((majority_rollout(graded_K),) for graded_K in tried.graded_P_K))
     best = [max(rewards) for graded_K in tried.graded_P_K if (rewards := _scored(graded_K))]
-    return measure.against(main, voted, given.seed) | {
+    return measure.control_result(main, voted, given.seed) | {
         "n": n,
         "spend": {"unit": unit, "library": with_lessons, "control": n * without},
         "oracle": fmean(best) if best else None,
     }
 
 
-def commonest(graded_K: Sequence[Graded]) -> Graded:
+def majority_rollout(graded_K: Sequence[Graded]) -> Graded:
     """Return the first rollout whose final answer is the commonest; failed rollouts have no vote."""
     votes = [normalise(final_answer(g.rollout.answer)) if g.rollout.failure is None else None for g in graded_K]
     count = Counter(vote for vote in votes if vote is not None)

@@ -58,7 +58,7 @@ class Credit:
         return self.high < 0.0
 
 
-def masks(lessons: int, group: int, missing: float, chance: random.Random) -> tuple[Mask, ...]:
+def balanced_masks(lessons: int, group: int, missing: float, chance: random.Random) -> tuple[Mask, ...]:
     """Draw one balanced mask per lesson: each is missing in exactly round(missing * group) of the rollouts.
 
     Raises:
@@ -74,7 +74,7 @@ def masks(lessons: int, group: int, missing: float, chance: random.Random) -> tu
     return tuple(drawn)
 
 
-def contrast(rewards_G: Sequence[float], shown_G: Sequence[bool]) -> float:
+def arm_difference(rewards_G: Sequence[float], shown_G: Sequence[bool]) -> float:
     """Mean reward with the lesson minus without it inside one group; nan when an arm is empty.
 
     For balanced masks this is the Horvitz-Thompson form mean_g (m - q) / (q (1 - q)) r_g with q the share shown, so it
@@ -88,7 +88,7 @@ def contrast(rewards_G: Sequence[float], shown_G: Sequence[bool]) -> float:
     return fmean(arms[1]) - fmean(arms[0]) if arms[0] and arms[1] else math.nan
 
 
-def from_contrasts(contrasts: Sequence[float], pairs: int = 1) -> Credit:
+def credit_from_differences(contrasts: Sequence[float], pairs: int = 1) -> Credit:
     """Return the mean of one contrast per problem with a t interval; nan stands for a problem without one.
 
     Two pseudo contrasts, +1 and -1 with weight 1/2 each, join the variance but not the mean: few contrasts that happen
@@ -120,9 +120,9 @@ def within_problems(
     """Estimate each lesson alone, by the mean of its contrasts on touching problems; needs no linear algebra."""
     lessons = len(touches_P_L[0]) if touches_P_L else 0
     return tuple(
-        from_contrasts(
+        credit_from_differences(
             [
-                contrast(rewards_G, shown_L_G[lesson])
+                arm_difference(rewards_G, shown_L_G[lesson])
                 for rewards_G, shown_L_G, touches_L in zip(rewards_P_G, shown_P_L_G, touches_P_L, strict=True)
                 if touches_L[lesson]
             ]
@@ -144,9 +144,9 @@ def joint_regression(
         c = n / (n - 1) * (N - 1) / (N - n - L)
         interval b_j +- t(.975, n_j - 1) sqrt(V_jj + (1 + b_j^2) / (8 n_j^2))
 
-    The last term is an eighth of the pseudo contrasts of `from_contrasts`: without it a lesson that nearly always works
-    (.05 without, 1.0 with it) was covered in 60% of passes with 8 touching problems, for what never varies looks
-    certain; other intervals grow by some 4%.
+    The last term is an eighth of the pseudo contrasts of `credit_from_differences`: without it a lesson that nearly
+    always works (.05 without, 1.0 with it) was covered in 60% of passes with 8 touching problems, for what never varies
+    looks certain; other intervals grow by some 4%.
 
     n problems, N rows, L lessons, n_j touching problems with both arms; CR1 of Cameron and Miller (2015), "A
     practitioner's guide to cluster-robust inference", J. Human Resources 50(2). A lesson that no problem tells apart
@@ -189,7 +189,7 @@ def _pseudo(estimate: float, n: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class AuditTrial:
     """The trial of an audit: real rollouts on given problems."""
 
     actor: Actor
@@ -204,12 +204,12 @@ class Pool:
         return tuple(g.reward for g in graded)
 
 
-def touches(library: Library, problems: Sequence[Problem]) -> tuple[Touched, ...]:
+def touched_by_lesson(library: Library, problems: Sequence[Problem]) -> tuple[Touched, ...]:
     """Return for each lesson the problems it touches: by a rare word, else all."""
-    return tuple(touched(without(lesson.id), library, problems) for lesson in library)
+    return tuple(touched(deletion_of(lesson.id), library, problems) for lesson in library)
 
 
-def without(*ids: int) -> Edit:
+def deletion_of(*ids: int) -> Edit:
     """Return the edit that takes one lesson out."""
     return Edit(Op.DELETE, None, ids)
 
@@ -228,12 +228,12 @@ async def leave_one_out(
     _require(library, trial)
     known = Rewards() if rewards is None else rewards
     found = []
-    for lesson, touch in zip(library, touches(library, trial.problems), strict=True):
+    for lesson, touch in zip(library, touched_by_lesson(library, trial.problems), strict=True):
         cases = [(problem, index) for problem in touch.problems for index in range(k)]
         with_it = await known.measure(trial, library, cases)
-        rest = await known.measure(trial, library.with_edits((without(lesson.id),)), cases)
+        rest = await known.measure(trial, library.with_edits((deletion_of(lesson.id),)), cases)
         gains = [a - b for a, b in zip(with_it.rewards, rest.rewards, strict=True)]
-        credit = from_contrasts([_mean(gains[i : i + k]) for i in range(0, len(gains), k)], k)
+        credit = credit_from_differences([_mean(gains[i : i + k]) for i in range(0, len(gains), k)], k)
         spent = {"new": with_it.new + rest.new, "cached": 2 * len(cases) - with_it.new - rest.new}
         missing = sum(map(math.isnan, gains))
         found.append(evidence("leave-one-out", lesson.id, credit, touch, k=k, rollouts=spent, missing=missing))
@@ -241,7 +241,7 @@ async def leave_one_out(
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class DropoutPass:
     """The rollouts of a dropout pass, as the estimators take them."""
 
     rewards_P_G: tuple[tuple[float, ...], ...]
@@ -249,9 +249,9 @@ class Pass:
     shown_P_L_G: tuple[tuple[Mask, ...], ...]
     touches_P_L: tuple[tuple[bool, ...], ...]
 
-    def part(self, places: Sequence[int]) -> Pass:
+    def part(self, places: Sequence[int]) -> DropoutPass:
         """Return the pass over some of its problems."""
-        return Pass(
+        return DropoutPass(
             tuple(self.rewards_P_G[i] for i in places),
             tuple(self.shown_P_L_G[i] for i in places),
             tuple(self.touches_P_L[i] for i in places),
@@ -275,7 +275,7 @@ async def dropout_pass(
     missing: float = MISSING,
     seed: int = 0,
     limit: int | None = None,
-) -> Pass:
+) -> DropoutPass:
     """Roll each problem out `group` times, each time without a random part of the lessons.
 
     Meant for 48 to 96 problems. These rollouts must not teach: a lucky one that missed a lesson would.
@@ -287,15 +287,15 @@ async def dropout_pass(
     _require(library, trial)
     ids = [lesson.id for lesson in library]
     chance = random.Random(f"dropout {seed} {library.name} {library.version}")
-    shown_P_L_G = tuple(masks(len(ids), group, missing, chance) for _ in trial.problems)
+    shown_P_L_G = tuple(balanced_masks(len(ids), group, missing, chance) for _ in trial.problems)
     jobs = []
     for problem, shown_L_G in zip(trial.problems, shown_P_L_G, strict=True):
         for g in range(group):
-            gone = [without(i) for i, shown_G in zip(ids, shown_L_G, strict=True) if not shown_G[g]]
+            gone = [deletion_of(i) for i, shown_G in zip(ids, shown_L_G, strict=True) if not shown_G[g]]
             jobs.append(partial(trial.measure, library.with_edits(gone), [(problem, g)]))
     rewards = [reward for told in await executor.run(jobs, limit=limit) for reward in rewards_of(told)]
-    near = [{problem.id for problem in touch.problems} for touch in touches(library, trial.problems)]
-    return Pass(
+    near = [{problem.id for problem in touch.problems} for touch in touched_by_lesson(library, trial.problems)]
+    return DropoutPass(
         tuple(tuple(rewards[i : i + group]) for i in range(0, len(rewards), group)),
         shown_P_L_G,
         tuple(tuple(problem.id in ids for ids in near) for problem in trial.problems),
@@ -318,7 +318,7 @@ async def dropout(
     return tuple(
         evidence("dropout", lesson.id, credit, touch, **facts, within_problems=_number(check.estimate))
         for lesson, credit, touch, check in zip(
-            library, done.joint(), touches(library, trial.problems), done.alone(), strict=True
+            library, done.joint(), touched_by_lesson(library, trial.problems), done.alone(), strict=True
         )
     )
 

@@ -63,7 +63,7 @@ async def evaluate(
     return found
 
 
-def control(name: str, library: Library, prompts: Prompts, seed: int) -> Library:
+def control_library(name: str, library: Library, prompts: Prompts, seed: int) -> Library:
     """Return the library that control `name` compares with.
 
     `empty` has no lessons. `filler` has as many lessons of the same length that say nothing. `shuffled` has the same
@@ -97,7 +97,7 @@ def summary(found: Evaluation, k: int, seed: int) -> dict[str, Any]:
     }
 
 
-def against(found: Evaluation, other: Evaluation, seed: int) -> dict[str, Any]:
+def control_result(found: Evaluation, other: Evaluation, seed: int) -> dict[str, Any]:
     """Return what a control showed, and the library's paired difference to it."""
     scored = [m for m in other.means_P if not math.isnan(m)]
     low, high = stats.bootstrap_mean(scored, seed=seed)

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experience_db import Evaluation, Library, Store
-from tfgrpo.datasets.exposure import Seen
+from tfgrpo.datasets.exposure import Exposure
 from tfgrpo.learning.setup import Setup, describe
 from tfgrpo.types import Problem
 
 
-def reader_notes(store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: Seen) -> tuple[str, ...]:
+def reader_notes(
+    store: Store, shown: Library, found: Sequence[Problem], dataset: str, known: Exposure
+) -> tuple[str, ...]:
     """Return which problems taught the library, and how often others were measured on the same dataset."""
     sources = {source.problem_id for lesson in shown for source in lesson.sources}
     taught = sum(problem.id in sources for problem in found)

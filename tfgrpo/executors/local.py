@@ -34,11 +34,11 @@ class Local:
                 for _ in range(min(limit or len(jobs), len(jobs))):
                     group.create_task(worker())
         except BaseExceptionGroup as errors:
-            raise first(errors) from None
+            raise first_exception(errors) from None
         return results  # type: ignore[return-value]
 
 
-def first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_exception(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first single exception inside a possibly nested group."""
     error: BaseException = errors
     while isinstance(error, BaseExceptionGroup):

@@ -11,11 +11,11 @@ from typing import Any
 from experience_db import Journal, Store
 from tfgrpo import registry
 from tfgrpo.backends.adaptive_rate import Pace
-from tfgrpo.backends.endpoints import Line, endpoint
+from tfgrpo.backends.endpoints import Endpoints, endpoints_of
 from tfgrpo.backends.limited import Budget, Ledger, Limited
 from tfgrpo.backends.metered import Metered, Tally
 from tfgrpo.backends.retry import RetryPolicy
-from tfgrpo.backends.stack import stacked
+from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import UsageError
@@ -125,7 +125,7 @@ def described(config: GraderConfig) -> dict[str, Any]:
 class Judging:
     """The way to the judge's model: opened once, shared by all graders of a run."""
 
-    line: Line
+    line: Endpoints
     config: GraderConfig
     pace: Pace
 
@@ -147,7 +147,7 @@ class Judging:
         calls, tokens, _ = journal.spent(run, ROLE) if run else (0, 0, 0.0)
         own = Ledger(Budget(self.config.calls, self.config.tokens), calls=calls, tokens=tokens)
         bare = [Limited(backend, own, Pace(UNPACED), self.line.price) for backend in self.line.backends]
-        stack = stacked(
+        stack = with_wrappers(
             bare, policy=policy, ledger=ledger, pace=self.pace, price=self.line.price, journal=journal, run=run
         )
         return grader.armed(Asking(Metered(stack, tally), self.line.model, prompts, Local()))
@@ -184,5 +184,5 @@ def judging(grader: Grader, config: GraderConfig, engine: EngineConfig) -> Judgi
         return None
     if not config.model:
         raise UsageError(f"the grader {NEEDS}")
-    line = endpoint(config.model, (config.base_url,) if config.base_url else (), engine)
+    line = endpoints_of(config.model, (config.base_url,) if config.base_url else (), engine)
     return Judging(line, config, Pace(engine.concurrency, per_minute=engine.requests_per_minute))

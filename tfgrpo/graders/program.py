@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from tfgrpo.executors import Local
 from tfgrpo.graders.base import unscored
 from tfgrpo.graders.extract import after_thinking
-from tfgrpo.tools.sandbox import Limits, Ran, isolation, run_python, usable
+from tfgrpo.tools.sandbox import Limits, RunResult, check_isolation, isolation, run_python
 from tfgrpo.types import Problem, Rollout, Score
 
 _FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
@@ -71,7 +71,7 @@ class Program:
     def __post_init__(self) -> None:
         """Refuse limits and an isolation that do not work here."""
         Limits(seconds=self.seconds, memory_mb=self.memory_mb)
-        usable(isolation(self.isolation))
+        check_isolation(isolation(self.isolation))
 
     async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
         """Score every rollout; equal programs run once."""
@@ -117,7 +117,7 @@ class Program:
         told = json.loads(line[len(mark) :])
         return Outcome(told["passed"], max(told["total"], 1), told["why"])
 
-    async def _run(self, code: str, stdin: str) -> Ran:
+    async def _run(self, code: str, stdin: str) -> RunResult:
         limits = Limits(seconds=self.seconds, memory_mb=self.memory_mb)
         async with _slots():
             return await run_python(code, stdin=stdin, limits=limits, isolation=isolation(self.isolation))
@@ -166,7 +166,7 @@ def _text(value: Any) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _complaint(ran: Ran, case: Case) -> str:
+def _complaint(ran: RunResult, case: Case) -> str:
     """What is wrong with a run; '' when it printed what it should."""
     if ran.stopped:
         return f"ran over its {ran.stopped} limit"

@@ -15,8 +15,18 @@ from typing import Any
 from experience_db import Library
 from tfgrpo.config import LearnConfig
 from tfgrpo.lessons.summarize import Contrast, Effects, Teacher, contrast
-from tfgrpo.methods.method import RETRY, Memory, accuracy, choose, form, monitored, per_batch, unsolved, with_earlier
-from tfgrpo.rollout import Actor, complete, incomplete, run_group
+from tfgrpo.methods.method import (
+    FIRST_RETRY_INDEX,
+    Memory,
+    accuracy,
+    batch_monitor,
+    choose_groups,
+    compares_groups,
+    form_group,
+    unsolved,
+    with_earlier,
+)
+from tfgrpo.rollout import Actor, complete_group, may_complete, run_group
 from tfgrpo.selection import Action, next_wave, sampling_action
 from tfgrpo.types import Group, GroupStatus, Problem, Sampling, Verdict
 
@@ -50,26 +60,26 @@ class BatchResult:
 async def run_batch(given: BatchConditions, batch: Sequence[Problem]) -> BatchResult:
     """Roll out, select and contrast one batch of problems."""
     run = given.actor.executor.run
-    if not per_batch(given.config):
+    if not compares_groups(given.config):
         early = await run([partial(_problem_alone, given, problem) for problem in batch])
         answered = _answered([group for group, _ in early])
         pairs = await run([partial(_after_outage, given, group, told, answered) for group, told in early])
         groups = tuple(g for g, _ in pairs)
-        return BatchResult(groups, tuple(c for _, c in pairs), monitored(groups, given.config, given.memory))
+        return BatchResult(groups, tuple(c for _, c in pairs), batch_monitor(groups, given.config, given.memory))
     groups = tuple(await run([partial(_group_of, given, problem) for problem in batch]))
     groups = tuple(await run([partial(_completed, given, group, _answered(groups)) for group in groups]))
     monitor: dict[str, Any] = {}
     if given.config.selection.kind == "dynamic":
         groups, monitor = await _resampled(given, groups)
-    groups, watched = choose(groups, given.config, given.memory)
+    groups, watched = choose_groups(groups, given.config, given.memory)
     contrasts = await run([partial(_contrast, given, group) for group in groups])
-    return BatchResult(groups, tuple(contrasts), monitor | watched | monitored(groups, given.config, given.memory))
+    return BatchResult(groups, tuple(contrasts), monitor | watched | batch_monitor(groups, given.config, given.memory))
 
 
 async def _problem_alone(given: BatchConditions, problem: Problem) -> tuple[Group, Contrast | None]:
     """One problem's whole way: no other problem is waited for; a group that an outage hit is left for later."""
     group = await _group_of(given, problem)
-    return (group, None) if incomplete(group) else await _contrasted(given, group)
+    return (group, None) if may_complete(group) else await _contrasted(given, group)
 
 
 async def _after_outage(
@@ -80,14 +90,14 @@ async def _after_outage(
 
 
 async def _contrasted(given: BatchConditions, group: Group) -> tuple[Group, Contrast]:
-    (group,), _ = choose([group], given.config, given.memory)
+    (group,), _ = choose_groups([group], given.config, given.memory)
     return group, await _contrast(given, group)
 
 
 async def _completed(given: BatchConditions, group: Group, answered: bool) -> Group:
-    if not (answered and incomplete(group)):
+    if not (answered and may_complete(group)):
         return group
-    return await complete(
+    return await complete_group(
         given.actor,
         group,
         given.library,
@@ -152,7 +162,7 @@ async def _resampled(given: BatchConditions, groups: tuple[Group, ...]) -> tuple
             break
         again = waiting[: wanted - kept]
         size = given.config.rollout.group_size
-        jobs = [partial(_group_of, given, p, RETRY + tried.get(p.id, 0) * size) for p in again]
+        jobs = [partial(_group_of, given, p, FIRST_RETRY_INDEX + tried.get(p.id, 0) * size) for p in again]
         groups = _merged(given, groups, await given.actor.executor.run(jobs))
         tried |= {p.id: tried.get(p.id, 0) + 1 for p in again}
         rounds += 1
@@ -177,4 +187,4 @@ def _merged(given: BatchConditions, groups: Sequence[Group], more: Sequence[Grou
 
 def _enlarged(given: BatchConditions, old: Group, new: Group) -> Group:
     rollouts, scores = (*old.rollouts_G, *new.rollouts_G), (*old.scores_G, *new.scores_G)
-    return form(old.problem, rollouts, scores, old.version, given.config, given.memory)
+    return form_group(old.problem, rollouts, scores, old.version, given.config, given.memory)

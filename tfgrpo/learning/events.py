@@ -19,7 +19,7 @@ from tfgrpo.learning.run import Run
 from tfgrpo.types import Step, Verdict
 
 
-def begun(run: Run) -> dict[str, Any]:
+def run_event(run: Run) -> dict[str, Any]:
     """Return the first event."""
     return {
         "event": "run",

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from experience_db import Edit, Evidence, Library, effect_of, own_words
-from tfgrpo.backends.metered import total
+from tfgrpo.backends.metered import total_usage
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.trial import HeldoutTrial
 from tfgrpo.learning.batch import BatchConditions, BatchResult
 from tfgrpo.learning.overlap import drop_stale
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.lessons.consolidate import Consolidated, consolidate
-from tfgrpo.lessons.review import decided_before, hold, question, screen
+from tfgrpo.lessons.review import decided_before, edit_key, hold_for_review, screen
 from tfgrpo.lessons.rivals import apart
 from tfgrpo.lessons.summarize import Contrast
 from tfgrpo.types import Failure, Group, Proposal, Step, Usage, Verdict
@@ -37,12 +37,12 @@ async def put_before_gate(
     heaviest = sorted(pairs, key=lambda pair: -pair[0].weight)
     proposals = [replace(p, weight=g.weight) for g, c in heaviest for p in c.proposals]
     sound, stale = drop_stale(proposals, given.library, library)
-    asked = {question(p.edit) for p in sound}
-    again = [p for p in run.untested if question(p.edit) in asked]
+    asked = {edit_key(p.edit) for p in sound}
+    again = [p for p in run.untested if edit_key(p.edit) in asked]
     effects = known_effects(run, library, given.step)
     merged = await consolidate(run.teacher, library, [*sound, *again], effects, run.topics)
-    left = {question(v.edits[0]) for v in merged.dropped if v.decision == "untested"}
-    run.untested = (*(p for p in run.untested if p not in again), *(p for p in sound if question(p.edit) in left))
+    left = {edit_key(v.edits[0]) for v in merged.dropped if v.decision == "untested"}
+    run.untested = (*(p for p in run.untested if p not in again), *(p for p in sound if edit_key(p.edit) in left))
     verdicts = [v for _, c in pairs for v in c.dropped] + [*stale, *merged.dropped]
     failures = tuple(f for _, c in pairs for f in c.failures) + merged.failures
     budget = [f.message for f in _all_failures(pairs, merged) if f.kind == "budget"]
@@ -59,7 +59,7 @@ async def put_before_gate(
         library.version,
         library.version,
         sum(len(c.dropped) for _, c in pairs),
-        usage_difference(total(run.tally), used),
+        usage_difference(total_usage(run.tally), used),
         result.monitor,
     )
 
@@ -83,15 +83,15 @@ async def _verdicts(
     run: Run, library: Library, merged: Consolidated, rejected: Sequence[Verdict], index: int
 ) -> list[Verdict]:
     """Put the edits before the gate, except those that were refused under this very version or are screened out."""
-    refused = {question(edit) for verdict in rejected for edit in verdict.edits}
-    fresh = [p for p in merged.proposals if question(p.edit) not in refused]
+    refused = {edit_key(edit) for verdict in rejected for edit in verdict.edits}
+    fresh = [p for p in merged.proposals if edit_key(p.edit) not in refused]
     screened = screen(fresh, run.rules, decided_before(run.store, library.name, run.id, index))
     parts = (screened.clean, screened.held)
     try:
         if not run.stopped:
             # Apart, so that what goes in at once was not measured together with what waits.
             clean, held = [await _tested(run, library, part) for part in parts]
-            return [*screened.verdicts, *clean, *hold(held)]
+            return [*screened.verdicts, *clean, *hold_for_review(held)]
     except BudgetReached as error:
         run.stopped = str(error)
     cut = [Verdict("undecided", (p.edit,), f"cut short: {run.stopped}") for part in parts for p in part]
@@ -130,7 +130,7 @@ def trial_of(run: Run) -> HeldoutTrial:
         evaluation_sampling(run.config),
         run.config.seed,
         tuple(reversed(run.groups)),
-        run.stored,
+        run.heldout_rollouts,
         run.likelihood,
         run.teacher if run.paraphrases else None,
         on_policy=drawn.temperature in (None, 1.0) and drawn.top_p in (None, 1.0),

@@ -12,7 +12,7 @@ from tfgrpo.errors import BudgetReached, NothingLearned
 from tfgrpo.gates import OpenGate, harm_check
 from tfgrpo.learning.gate_step import trial_of
 from tfgrpo.learning.run import Run, evaluation_sampling
-from tfgrpo.lessons.summarize import in_words
+from tfgrpo.lessons.summarize import effect_in_words
 from tfgrpo.rollout import Graded, measure
 from tfgrpo.types import Step, Verdict
 
@@ -31,8 +31,8 @@ async def measure_heldout(run: Run, library: Library) -> tuple[float, ...]:
     except BudgetReached as error:
         run.stopped = str(error)
         return ()
-    if not run.stored:
-        run.stored = {g.rollout.problem_id: g.rollout for g in graded}
+    if not run.heldout_rollouts:
+        run.heldout_rollouts = {g.rollout.problem_id: g.rollout for g in graded}
     _require_scores(run, graded)
     return tuple(g.reward for g in graded)
 
@@ -64,7 +64,7 @@ async def check_whole_epoch(run: Run, before: Library, after: Library, step: Ste
     if found.verdict != "rejected":
         return step
     why = (
-        f"epoch {step.epoch + 1} made the library worse as a whole: {in_words(found)} on {found.n} problems; "
+        f"epoch {step.epoch + 1} made the library worse as a whole: {effect_in_words(found)} on {found.n} problems; "
         f"`tfgrpo lessons rollback {before.version} --library {after.name}` undoes it"
     )
     return replace(step, verdicts=(*step.verdicts, Verdict("rejected", (), why, (found,))))

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from experience_db import Library
-from tfgrpo.backends.metered import total
+from tfgrpo.backends.metered import total_usage
 from tfgrpo.datasets import batches
 from tfgrpo.gates import final
 from tfgrpo.learning.batch import BatchConditions
@@ -20,8 +20,8 @@ from tfgrpo.learning.heldout import check_whole_epoch, measure_heldout
 from tfgrpo.learning.overlap import Batch, Refusal, refusals_in_force, result_of, run_with_next
 from tfgrpo.learning.record_step import commit_step
 from tfgrpo.learning.run import Run, learning_sampling
-from tfgrpo.lessons.review import waiting
-from tfgrpo.methods.method import begin, remember
+from tfgrpo.lessons.review import waits_for_review
+from tfgrpo.methods.method import initial_memory, remember
 from tfgrpo.system.waiting import patiently
 from tfgrpo.types import Problem, Step, Verdict
 
@@ -37,7 +37,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
         NothingLearned: not one held-out problem can be measured.
         StaleVersion: somebody else moved the library while this run was going.
     """
-    library, run.memory = run.library, begin(run.config)
+    library, run.memory = run.library, initial_memory(run.config)
     if run.likelihood is not None:
         await run.likelihood.probe(run.learning[0])
     run.before = await measure_heldout(run, library)
@@ -59,8 +59,8 @@ async def learn(run: Run) -> AsyncIterator[Step]:
                 yield step
                 return
             library, step = await patiently(run.store, partial(commit_step, run, library, step))
-            if run.watch is not None:
-                run.watch.steps += 1
+            if run.progress is not None:
+                run.progress.steps += 1
             refused += [Refusal(v, library.version, epoch) for v in step.verdicts if final(v)]
             if place == len(parts):
                 step = await check_whole_epoch(run, start, library, step)
@@ -76,7 +76,7 @@ async def _run_step(
     run: Run, library: Library, batch: Batch, following: Sequence[Sequence[Problem]], rejected: Sequence[Verdict]
 ) -> tuple[Step, Batch | None]:
     """Run one batch up to the verdicts, and where the engine may overlap, run the one that follows meanwhile."""
-    used = total(run.tally)
+    used = total_usage(run.tally)
     result = await result_of(batch)
     run.memory = remember(run.memory, result.groups_P, run.config)
     given, ahead = batch.conditions, None
@@ -95,7 +95,7 @@ def _conditions(
 ) -> BatchConditions:
     """Return what the batch of step `index` starts from; `known` is the step before which effects count."""
     # What the checks refused is left out: a leaked answer would be shown to every later contrast.
-    told = tuple(verdict for verdict in rejected if verdict.evidence and not waiting(verdict))
+    told = tuple(verdict for verdict in rejected if verdict.evidence and not waits_for_review(verdict))
     measured = known_effects(run, library, index if known is None else known)
     way = learning_sampling(run.config)
     return BatchConditions(run.actor, run.teacher, run.config, library, way, epoch, index, told, measured, run.memory)

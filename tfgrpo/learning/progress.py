@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.limited import Ledger
-from tfgrpo.backends.metered import Tally, total
+from tfgrpo.backends.metered import Tally, total_usage
 from tfgrpo.types import Group, Usage
 
 ONCE = ("evaluate",)
@@ -19,7 +19,7 @@ PER_STEP = ("consolidate", "gate")
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RunEstimate:
     """What a whole run will take, judged by what it took so far; replayed calls included."""
 
     calls: int
@@ -31,7 +31,7 @@ class Estimate:
 
 
 @dataclass(slots=True)
-class Watch:
+class Progress:
     """Live numbers of one run. Reading them costs nothing and changes nothing."""
 
     ledger: Ledger
@@ -49,7 +49,7 @@ class Watch:
     def __post_init__(self) -> None:
         self._began = self.clock()
 
-    def saw(self, group: Group) -> None:
+    def count_group(self, group: Group) -> None:
         """Count a group that was just graded."""
         self.groups[group.status.value] += 1
         if self.on_group is not None:
@@ -82,9 +82,9 @@ class Watch:
     @property
     def usage(self) -> Usage:
         """What they consumed."""
-        return total(self.tally)
+        return total_usage(self.tally)
 
-    def estimate(self, groups: int, steps: int, heldout: int) -> Estimate | None:
+    def estimate(self, groups: int, steps: int, heldout: int) -> RunEstimate | None:
         """Return what `groups` groups in `steps` steps and two measurements of `heldout` problems will take in all.
 
         Calls of a problem grow with the groups, those of a step with the steps; None before the first group.
@@ -102,13 +102,13 @@ class Watch:
             else:
                 factor = max(1.0, groups / seen)
             calls += made * factor
-            usage += scaled(entry.usage, factor)
+            usage += scale_usage(entry.usage, factor)
         new = sum(entry.new for entry in self.tally.values())
         left = (calls - self.calls) / new * (self.clock() - self._began) if new else None
-        return Estimate(round(calls), usage, left, self.steps > 0)
+        return RunEstimate(round(calls), usage, left, self.steps > 0)
 
 
-def scaled(usage: Usage, factor: float) -> Usage:
+def scale_usage(usage: Usage, factor: float) -> Usage:
     """Return `usage` so many times; unknown money stays unknown."""
     usd = None if usage.usd is None else usage.usd * factor
     prompt, completion = round(usage.prompt_tokens * factor), round(usage.completion_tokens * factor)

@@ -47,7 +47,7 @@ def _alike(other: Run, run: Run, named: bool) -> bool:
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Return in words which settings differ, without those that only decide how fast a run is."""
-    before, after = flat(old), flat(new)
+    before, after = dotted_keys(old), dotted_keys(new)
     return [
         f"{key} was {before.get(key, 'not set')} and is {after.get(key, 'not set')}"
         for key in dict.fromkeys([*before, *after])
@@ -55,9 +55,9 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def dotted_keys(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a nested table with dotted keys."""
     found: dict[str, Any] = {}
     for key, value in table.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        found |= dotted_keys(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
     return found

@@ -11,11 +11,11 @@ from tfgrpo.backends.metered import Tally
 from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.teacher_forced import Likelihood
 from tfgrpo.gates import Gate
-from tfgrpo.learning.progress import Watch
-from tfgrpo.lessons.review import Rules
+from tfgrpo.learning.progress import Progress
+from tfgrpo.lessons.review import ReviewRules
 from tfgrpo.lessons.rivals import NOTHING, Topics
 from tfgrpo.lessons.summarize import Teacher
-from tfgrpo.methods.method import NEW, Memory
+from tfgrpo.methods.method import EMPTY_MEMORY, Memory
 from tfgrpo.rollout import Actor
 from tfgrpo.types import Group, Problem, Proposal, Rollout, Sampling
 
@@ -41,13 +41,13 @@ class Run:
     before: tuple[float, ...] = ()
     """Held-out reward per problem under the version the run started from; nan where it failed."""
     after: tuple[float, ...] = ()
-    memory: Memory = NEW
+    memory: Memory = EMPTY_MEMORY
     """What the steps so far left for the method."""
     likelihood: Likelihood | None = None
     """Scores stored rollouts, for gates that ask for edit scores."""
     groups: list[Group] = field(default_factory=list)
     """The newest graded groups, oldest first; kept where there is a likelihood."""
-    stored: dict[str, Rollout] = field(default_factory=dict)
+    heldout_rollouts: dict[str, Rollout] = field(default_factory=dict)
     """A rollout of each held-out problem under the version the run started from."""
     paraphrases: bool = False
     """Whether the summarizer is a model of its own, able to say a lesson in other words."""
@@ -58,9 +58,9 @@ class Run:
     continuation: str = ""
     """What the run goes on from, or why it starts anew; empty when there is nothing to say."""
     unseeded: Callable[[], bool] = bool  # whether an endpoint has refused seeds: then pairs meet different noise
-    watch: Watch | None = None
+    progress: Progress | None = None
     """Live numbers for displays, and the way to stop."""
-    rules: Rules = Rules()
+    rules: ReviewRules = ReviewRules()
     """What enters the library unseen, and what waits for a person."""
     topics: Topics = NOTHING
     """What the problems are about: tells which lessons speak of the same thing."""

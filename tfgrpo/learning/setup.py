@@ -14,10 +14,10 @@ from tfgrpo import datasets
 from tfgrpo.config import BudgetConfig, LearnConfig
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.environments import Agent
-from tfgrpo.environments.factory import name_of
+from tfgrpo.environments.factory import environment_name
 from tfgrpo.graders.factory import described, grader_for
 from tfgrpo.prompting.templates import Prompts
-from tfgrpo.system.redact import addresses
+from tfgrpo.system.redact import address_texts
 from tfgrpo.tools import Tool
 from tfgrpo.types import Problem
 
@@ -49,7 +49,7 @@ def describe(setup: Setup) -> dict[str, Any]:
     return {
         "model": setup.model,
         "summarizer_model": setup.summarizer_model or setup.model,
-        "agent": name_of(setup.environment, setup.config),
+        "agent": environment_name(setup.environment, setup.config),
         "library": setup.library,
         **configuration.to_table(setup.config),
         "grader": grader_for(setup.grader, setup.config.grader)[1],
@@ -69,5 +69,5 @@ def fingerprint(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Pro
 def secrets_of(setup: Setup) -> list[str]:
     """Return every key that the environment and the addresses of a setup hold: no text that is stored may show one."""
     named = [configuration.environment(way.key) or "" for way in setup.config.engine.endpoints if way.key]
-    urls = (*setup.base_urls, *addresses(configuration.to_table(setup.config)))
+    urls = (*setup.base_urls, *address_texts(configuration.to_table(setup.config)))
     return [*configuration.secrets(*urls), *filter(None, named)]

@@ -16,7 +16,7 @@ from tfgrpo.types import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class RunStart:
     """A run that is on record."""
 
     library: Library
@@ -38,7 +38,7 @@ def start_run(
     learning: Sequence[Problem],
     heldout: Sequence[Problem],
     template: str,
-) -> Start:
+) -> RunStart:
     """Put a run on record, or find it there; `template` is that of a library that does not exist yet."""
     resumed = any(known.id == run for known in store.runs())
     library = _first_version(setup, store, run, template)
@@ -47,12 +47,12 @@ def start_run(
         name=setup.run or run,
         kind="learn",
         fingerprint=fingerprint,
-        config=describe(setup) | {exposure.POOL: exposure.marks(heldout)},
+        config=describe(setup) | {exposure.HELDOUT_KEY: exposure.heldout_marks(heldout)},
         library=library.name,
         base_version=library.version,
         dataset=content_hash(learning),
     )
-    return Start(library, continuation(store, started, resumed=resumed, named=setup.run is not None))
+    return RunStart(library, continuation(store, started, resumed=resumed, named=setup.run is not None))
 
 
 def charge_earlier_calls(ledger: Ledger, tally: dict[str, Tally], store: Store, run: str) -> None:

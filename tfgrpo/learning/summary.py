@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experience_db.codec import finite
+from experience_db.codec import nan_to_none
 from tfgrpo import stats
-from tfgrpo.backends.metered import told, total
+from tfgrpo.backends.metered import told, total_usage
 from tfgrpo.gates import OpenGate
 from tfgrpo.learning.record_step import count_each, step_failures, step_summary
 from tfgrpo.learning.run import Run
@@ -31,7 +31,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
     decided = count_each(v.decision for s in steps for v in s.verdicts for _ in v.edits)
     rewards = [s["reward"] for s in per_step if s["reward"] is not None]
     every = [f for s in steps for f in step_failures(s)]
-    usage = total(run.tally)
+    usage = total_usage(run.tally)
     return {
         "run": run.name,
         "library": run.library.name,
@@ -49,15 +49,20 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "calls": {role: {"new": t.new, "replayed": t.replayed} for role, t in sorted(run.tally.items())},
         "usage": told(usage),
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
-        "heldout": heldout(run),
+        "heldout": heldout_comparison(run),
         "failures": count_each(f.kind.value for f in every),
-        "warnings": [*warnings(steps), *notices(run.store, run.library.name), *unseeded(run), *left_out(run)],
+        "warnings": [
+            *harm_warnings(steps),
+            *notices(run.store, run.library.name),
+            *unseeded_warning(run),
+            *left_out(run),
+        ],
         "stopped": run.stopped or None,
         "seconds": round(seconds, 3),
     }
 
 
-def shed(step: Step) -> Step:
+def without_contents(step: Step) -> Step:
     """Return a step without what its rollouts said, for runs so long that this would fill the memory.
 
     Numbers, statuses, verdicts and failures stay as they are; the rollouts are in the store.
@@ -76,7 +81,7 @@ def _numbers(group: Group) -> Group:
     )
 
 
-def unseeded(run: Run) -> list[str]:
+def unseeded_warning(run: Run) -> list[str]:
     """Return what a reader of the gate's bill should know where an endpoint takes no seeds."""
     if isinstance(run.gate, OpenGate) or not run.unseeded():
         return []
@@ -88,19 +93,19 @@ def unseeded(run: Run) -> list[str]:
 
 def left_out(run: Run) -> list[str]:
     """Return how many held-out problems have no score, and what of the bill was counted here."""
-    guessed = total(run.tally).estimated_tokens
+    guessed = total_usage(run.tally).estimated_tokens
     counted = (
         f"{guessed:,} tokens of the bill are estimates, by the length of the texts: the endpoint did not count them"
     )
     return [*([run.left_out] if run.left_out else []), *([counted] if guessed else [])]
 
 
-def warnings(steps: Sequence[Step]) -> list[str]:
+def harm_warnings(steps: Sequence[Step]) -> list[str]:
     """Return what a check after an epoch found against the library as a whole: verdicts without an edit."""
     return [v.reason for step in steps for v in step.verdicts if not v.edits]
 
 
-def recorded(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
+def for_record(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return `summary` as it is stored with the run: new calls are those the whole run made, not its last execution."""
     made = {role: usage.calls for role, usage in run.store.usage(run.id).items()}
     calls = {}
@@ -111,12 +116,12 @@ def recorded(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**summary, "calls": calls}
 
 
-def heldout(run: Run) -> dict[str, Any] | None:
+def heldout_comparison(run: Run) -> dict[str, Any] | None:
     """Return the paired comparison of before and after, None where there is no number; None if a side is missing."""
     if not run.before or not run.after:
         return None
     diff = stats.paired_difference(run.before, run.after, seed=run.config.seed)
-    told: dict[str, Any] = finite(
+    told: dict[str, Any] = nan_to_none(
         {
             "before": _mean(run.before),
             "after": _mean(run.after),

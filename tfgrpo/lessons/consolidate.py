@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from experience_db import Edit, Library, Op
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.lessons.edits import check_edits, compose, fit_budget, join_duplicates, normalise
+from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates, net_edits, normalise
 from tfgrpo.lessons.rivals import NOTHING, Topics, apart, contradict, rivals, says_all, with_subjects
-from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, Teacher, ask_edits, numbered, shown
+from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, Teacher, ask_edits, lesson_variables, numbered_proposals
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.types import Failure, Proposal, Verdict
 
@@ -58,8 +58,8 @@ async def _batch(
         return _checked(teacher, library, joined)
     prompt = teacher.prompts.render(
         "consolidate/batch",
-        lessons=shown(library, effects),
-        proposals=numbered(joined),
+        lessons=lesson_variables(library, effects),
+        proposals=numbered_proposals(joined),
         budget_tokens=teacher.config.budget_tokens,
         max_words=teacher.config.max_words,
     )
@@ -115,7 +115,7 @@ async def _each(
     support = {normalise(p.edit.text or ""): p.support for p in joined}
     net = [
         Proposal(edit, support.get(normalise(edit.text or ""), 1))
-        for edit in compose(library.lessons, working.library.lessons)
+        for edit in net_edits(library.lessons, working.library.lessons)
     ]
     every = [*net, *working.rivals]
     back, verdicts = _left_out(library, joined, every, [working.behind[i] for i in range(len(joined))], topics)
@@ -128,7 +128,7 @@ async def _asked(teacher: Teacher, working: Library, proposal: Proposal, effects
     """Ask how one proposal enters; a model that fails lets it enter as it is."""
     prompt = teacher.prompts.render(
         "consolidate/each",
-        lessons=shown(working, effects),
+        lessons=lesson_variables(working, effects),
         proposal=proposal.edit,
         max_words=teacher.config.max_words,
     )

@@ -21,7 +21,7 @@ EMPTY: Mapping[int, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedEdits:
     """What passed, in order, and what did not, each with the reason."""
 
     kept: tuple[Edit, ...]
@@ -31,7 +31,7 @@ class Checked:
 
 def check_edits(
     edits: Sequence[Edit], lessons: Sequence[Lesson], *, max_words: int = 32, protected: Collection[int] = ()
-) -> Checked:
+) -> CheckedEdits:
     """Keep the edits that can be applied to `lessons` together.
 
     Args:
@@ -57,10 +57,12 @@ def check_edits(
         touched.update(edit.ids)
         if edit.op is not Op.DELETE:
             written.add(normalise(edit.text or ""))
-    return Checked(tuple(kept), tuple(dropped))
+    return CheckedEdits(tuple(kept), tuple(dropped))
 
 
-def compose(before: Sequence[Lesson], after: Sequence[Lesson], reasons: Mapping[int, str] = EMPTY) -> tuple[Edit, ...]:
+def net_edits(
+    before: Sequence[Lesson], after: Sequence[Lesson], reasons: Mapping[int, str] = EMPTY
+) -> tuple[Edit, ...]:
     """Return the net edits that turn one set of lessons into the other.
 
     For edits made one after the other: a lesson that was added and then updated is one ADD; one that was added and then

@@ -58,7 +58,7 @@ URL = re.compile(r"(?:https?://|www\.)[^\s<>()\"'\]]+|\b(?:[\w-]+\.)+(?:com|org|
 QUOTE = re.compile(r"[\"“«]([^\"”»]{3,80})[\"”»]|``(.{3,80}?)''")
 
 
-def leaks(text: str, problem: Problem) -> str | None:
+def leak_reason(text: str, problem: Problem) -> str | None:
     """Return why a lesson gives away its source problem, or None when it does not."""
     answer = problem.answer or ""
     if _has_answer(text, answer) or _has_answer(text, _option(problem.question, answer)):

@@ -31,7 +31,7 @@ Question = tuple[str, tuple[int, ...], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ReviewRules:
     """What a run lets through."""
 
     review: bool = False
@@ -54,7 +54,7 @@ class Screened:
     """What goes before no gate, with the reason."""
 
 
-def rules_of(review: bool | None, allow: str, tools: Sequence[str], known: Sequence[str] = ()) -> Rules:
+def review_rules(review: bool | None, allow: str, tools: Sequence[str], known: Sequence[str] = ()) -> ReviewRules:
     """Return the rules of a run.
 
     Args:
@@ -67,10 +67,10 @@ def rules_of(review: bool | None, allow: str, tools: Sequence[str], known: Seque
         UsageError: a kind that does not exist.
     """
     wanted = any(tool not in OWN_TOOLS for tool in tools) if review is None else review
-    return Rules(wanted, kinds(allow), tuple(known))
+    return ReviewRules(wanted, parse_kinds(allow), tuple(known))
 
 
-def kinds(names: str) -> tuple[Kind, ...]:
+def parse_kinds(names: str) -> tuple[Kind, ...]:
     """Return the kinds named between commas; raises UsageError."""
     words = [word.strip() for word in names.split(",") if word.strip()]
     if unknown := [word for word in words if word not in KINDS]:
@@ -78,7 +78,9 @@ def kinds(names: str) -> tuple[Kind, ...]:
     return tuple(Kind(word) for word in words)
 
 
-def screen(proposals: Sequence[Proposal], rules: Rules, decided: Mapping[Question, str] | None = None) -> Screened:
+def screen(
+    proposals: Sequence[Proposal], rules: ReviewRules, decided: Mapping[Question, str] | None = None
+) -> Screened:
     """Sort proposals into those that go before the gate and those that do not.
 
     Args:
@@ -98,17 +100,17 @@ def screen(proposals: Sequence[Proposal], rules: Rules, decided: Mapping[Questio
     return Screened(tuple(clean), tuple(held), tuple(verdicts))
 
 
-def hold(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+def hold_for_review(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """Turn acceptances into waiting; what the gate measured goes along, and speaks for no lesson yet."""
     return tuple(_held(verdict) if verdict.decision == "accepted" else verdict for verdict in verdicts)
 
 
-def waiting(verdict: Verdict) -> bool:
+def waits_for_review(verdict: Verdict) -> bool:
     """Whether a person shall decide."""
     return verdict.decision == "undecided" and verdict.reason.startswith(WAITS)
 
 
-def question(edit: Edit) -> Question:
+def edit_key(edit: Edit) -> Question:
     """Return what makes two edits the same question: operation, lessons and words."""
     return (edit.op.value, edit.ids, " ".join((edit.text or "").casefold().split()))
 
@@ -123,13 +125,13 @@ def decided_before(store: Store, library: str, run: str, index: int) -> dict[Que
     for item in store.unapplied(library):
         earlier = (item.step or 0) < index if item.run == run else item.created < started
         if earlier and item.reason.startswith(WAITS):
-            known[question(item.edit)] = f"it waits for review already, as edit {item.id}"
+            known[edit_key(item.edit)] = f"it waits for review already, as edit {item.id}"
         elif item.reason.startswith(REFUSED) and item.created < started:
-            known[question(item.edit)] = item.reason
+            known[edit_key(item.edit)] = item.reason
     return known
 
 
-def accept(store: Store, name: str, ids: Sequence[int], note: str = "review") -> Library:
+def accept_waiting(store: Store, name: str, ids: Sequence[int], note: str = "review") -> Library:
     """Apply waiting edits as one version and give their lessons the evidence that the gate left.
 
     Raises:
@@ -146,11 +148,11 @@ def accept(store: Store, name: str, ids: Sequence[int], note: str = "review") ->
         applied = [row for row in store.log(name) if row.version == made.version]
         measured = store.evidence(name)
         for item, row in zip(chosen, applied, strict=True):
-            store.add_evidence(name, [_credited(e, item, row.lesson_id) for e in measured if about(e, item)])
+            store.add_evidence(name, [_credited(e, item, row.lesson_id) for e in measured if measured_alone(e, item)])
         return made
 
 
-def findings(item: UnappliedEdit, known: Sequence[str] = ()) -> tuple[Finding, ...]:
+def findings_about(item: UnappliedEdit, known: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Return what the scanners say about a waiting edit."""
     return scan(item.edit.text, known=known) if item.edit.text else ()
 
@@ -164,9 +166,9 @@ def notices(store: Store, library: str) -> list[str]:
     return [f"{some} for review: `tfgrpo lessons review --library {library}` shows what and why"]
 
 
-def _stopped(edit: Edit, rules: Rules, decided: Mapping[Question, str]) -> Verdict | None:
+def _stopped(edit: Edit, rules: ReviewRules, decided: Mapping[Question, str]) -> Verdict | None:
     """Return the verdict on an edit that goes before no gate."""
-    if (why := decided.get(question(edit))) is not None:
+    if (why := decided.get(edit_key(edit))) is not None:
         return Verdict("rejected", (edit,), why)
     found = scan(edit.text, allow=rules.allow, known=rules.known) if edit.text else ()
     about = scan(edit.reason, allow=[k for k in Kind if k is not Kind.SECRET], known=rules.known)
@@ -194,7 +196,7 @@ def _require_fit(item: UnappliedEdit, head: Library) -> None:
         raise UsageError(f"edit {item.id} is no news: lesson {twin.id} says the same; reject it instead")
 
 
-def about(found: Evidence, item: UnappliedEdit) -> bool:
+def measured_alone(found: Evidence, item: UnappliedEdit) -> bool:
     """Whether a gate measured this very edit."""
     edit = [item.edit.op.value, list(item.edit.ids), item.edit.text]
     return (

@@ -20,10 +20,10 @@ from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
 from tfgrpo.executors import Executor
 from tfgrpo.lessons.edits import check_edits
-from tfgrpo.lessons.leakage import leaks
+from tfgrpo.lessons.leakage import leak_reason
 from tfgrpo.prompting.json_repair import cut_short
 from tfgrpo.prompting.templates import Prompts
-from tfgrpo.prompting.transcript import CHARS_PER_TOKEN, shorten, transcript
+from tfgrpo.prompting.transcript import CHARS_PER_TOKEN, cut_to_tokens, transcript
 from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
 
@@ -102,9 +102,9 @@ async def contrast(
     if template is None:
         return Contrast()
     try:
-        attempts = await describe(teacher, group)
+        attempts = await numbered_attempts(teacher, group)
         prompt = teacher.prompts.render(
-            template, **variables(teacher.config, group, attempts, library, rejected, effects)
+            template, **contrast_variables(teacher.config, group, attempts, library, rejected, effects)
         )
         parsed = await ask_edits(teacher, "contrast", prompt, max_edits=teacher.config.per_group)
         if parsed.edits and asks_operations(teacher):
@@ -140,15 +140,15 @@ def template_for(config: LessonsConfig, group: Group) -> str | None:
 
 def _signs(group: Group) -> set[bool]:
     """Whether something better than expected teaches, or something worse; of several rollouts each step counts."""
-    shown = teaching(group)
+    shown = teaching_rollouts(group)
     if group.step_advantages_G and len(shown) > 1:
         return {a > 0 for i in shown for a in group.step_advantages_G[i]}
     return {group.advantages_G[i] > 0 for i in shown}
 
 
-async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
+async def numbered_attempts(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
     """Return the graded rollouts as attempts, numbered from 1, each within its equal share of tokens."""
-    graded = teaching(group)
+    graded = teaching_rollouts(group)
     share = teacher.config.attempt_tokens // max(len(graded), 1)
     attempts = []
     for number, i in enumerate(graded, 1):
@@ -156,7 +156,7 @@ async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
         steps = steps_of(group, i)
         text = transcript(group.rollouts_G[i].messages, numbered=bool(steps)) or group.rollouts_G[i].answer
         if group.grams:
-            text = plan_first(text, group.advantages_G[i], group.grams, teacher.config.alpha)
+            text = planning_first(text, group.advantages_G[i], group.grams, teacher.config.alpha)
         why, named = group.scores_G[i].why, named_scores(group, i)
         reward, advantage = group.rewards_G[i], group.advantages_G[i]
         attempts.append(Attempt(number, reward, advantage, text, why, named, tokens=cost, steps=steps))
@@ -174,13 +174,13 @@ async def describe(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
 
 def _fitted(group: Group, attempt: Attempt, tokens: int) -> str:
     """Return the text of an attempt within its budget; results of tools are shortened before anything else."""
-    rollout = group.rollouts_G[teaching(group)[attempt.index - 1]]
+    rollout = group.rollouts_G[teaching_rollouts(group)[attempt.index - 1]]
     whole = bool(attempt.summary or group.grams)
     said = "" if whole else transcript(rollout.messages, numbered=bool(attempt.steps), tokens=tokens)
-    return shorten(said or attempt.text, tokens)
+    return cut_to_tokens(said or attempt.text, tokens)
 
 
-def teaching(group: Group) -> tuple[int, ...]:
+def teaching_rollouts(group: Group) -> tuple[int, ...]:
     """Return the positions of the rollouts that teach, in the order in which they are shown."""
     if group.shown is not None:
         return group.shown
@@ -211,7 +211,7 @@ def steps_of(group: Group, i: int) -> tuple[tuple[int, float | None, float], ...
     return tuple((t, None if math.isnan(r) else r, a) for t, (r, a) in enumerate(pairs, 1))
 
 
-def plan_first(text: str, advantage: float, grams: Sequence[str], alpha: float) -> str:
+def planning_first(text: str, advantage: float, grams: Sequence[str], alpha: float) -> str:
     """Return the sentences with strategic grams first, each with its weight A + alpha |A|, then the others.
 
     Source: HICRA, arXiv 2509.03646: success on planning is amplified, blame for it dampened.
@@ -240,7 +240,7 @@ async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt 
     return replace(attempt, summary=summary, text=summary)
 
 
-def variables(
+def contrast_variables(
     config: LessonsConfig,
     group: Group,
     attempts: Sequence[Attempt],
@@ -253,19 +253,19 @@ def variables(
         "problem": group.problem,
         "attempts": attempts,
         "reference": group.problem.answer if config.ground_truth else None,
-        "lessons": shown(library, effects),
+        "lessons": lesson_variables(library, effects),
         "rejected": [{"text": e.text or "", "reason": v.reason} for v in rejected for e in v.edits],
         "max_edits": config.per_group,
         "max_words": config.max_words,
     }
 
 
-def shown(library: Library, effects: Effects) -> list[dict[str, Any]]:
+def lesson_variables(library: Library, effects: Effects) -> list[dict[str, Any]]:
     """Return the lessons as templates see them: id, text and, once measured, the effect in words."""
-    return [{"id": x.id, "text": x.text, "effect": in_words(effects.get(x.id))} for x in library.lessons]
+    return [{"id": x.id, "text": x.text, "effect": effect_in_words(effects.get(x.id))} for x in library.lessons]
 
 
-def in_words(evidence: Evidence | None) -> str:
+def effect_in_words(evidence: Evidence | None) -> str:
     """Return an effect as `+0.12 [+0.03, +0.21]`; '' where nothing was measured."""
     if evidence is None or evidence.estimate is None:
         return ""
@@ -289,15 +289,15 @@ async def ask_edits(
         parsed = parse_edits(reply.text, max_edits=max_edits)
         if cut_short(reply.text):
             raise MalformedReply("the reply ends in the middle of an edit; write it again, and shorter", reply.text)  # noqa: TRY301
-        return conditioned(parsed)
+        return with_condition(parsed)
     except MalformedReply as error:
         again = teacher.prompts.render("repair", error=str(error), reply=reply.text)
         spoken: Message = {"role": "assistant", "content": reply.text}
         second = await teacher.backend.complete(replace(request, messages=(*messages, spoken, _user(again))))
-        return conditioned(parse_edits(second.text, max_edits=max_edits))
+        return with_condition(parse_edits(second.text, max_edits=max_edits))
 
 
-def conditioned(parsed: ParsedEdits) -> ParsedEdits:
+def with_condition(parsed: ParsedEdits) -> ParsedEdits:
     """Put a condition that a model gave beside the text in front of it: what is stored must say when it applies."""
     edits = [
         replace(edit, text=f"{when.rstrip(' .,:;')}: {edit.text}") if edit.text and when not in edit.text else edit
@@ -312,8 +312,8 @@ async def _operations(
     prompt = teacher.prompts.render(
         "operations/group",
         problem=group.problem,
-        lessons=shown(library, effects),
-        proposals=numbered([Proposal(edit) for edit in found.edits]),
+        lessons=lesson_variables(library, effects),
+        proposals=numbered_proposals([Proposal(edit) for edit in found.edits]),
         max_words=teacher.config.max_words,
     )
     operations = await ask_edits(teacher, "operations", prompt, max_edits=None)
@@ -338,7 +338,7 @@ async def paraphrase(teacher: Teacher, text: str) -> str | None:
     return told if told and told != text and len(told.split()) <= 2 * teacher.config.max_words else None
 
 
-def numbered(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
+def numbered_proposals(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
     """Return proposals as templates see them, numbered from 1."""
     return [
         {
@@ -362,7 +362,7 @@ def _checked(
     origin: tuple[str, int, bool],
 ) -> Contrast:
     template, step, tainted = origin
-    graded = [group.rollouts_G[i].index for i in teaching(group)]
+    graded = [group.rollouts_G[i].index for i in teaching_rollouts(group)]
     edits = []
     for edit, named in zip(parsed.edits, parsed.attempts, strict=True):
         shown = tuple(graded[n - 1] for n in named if 0 < n <= len(graded)) or tuple(graded)
@@ -371,7 +371,7 @@ def _checked(
     checked = check_edits(edits, library.lessons, max_words=teacher.config.max_words)
     kept, dropped = [], [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
     for edit in checked.kept:
-        leak = leaks(edit.text, group.problem) if edit.text else None
+        leak = leak_reason(edit.text, group.problem) if edit.text else None
         if leak:
             dropped.append(Verdict("rejected", (edit,), leak))
         else:

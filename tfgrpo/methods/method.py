@@ -1,7 +1,8 @@
 """The method of a run: which groups and rollouts teach, with what numbers, in what order. Pure; no model.
 
-`form` makes a group of graded rollouts, `choose` decides over the groups of a batch, and `remember` carries what later
-steps need. That memory is a function of the groups so far, so a run that is repeated from its journal has the same.
+`form_group` makes a group of graded rollouts, `choose_groups` decides over the groups of a batch, and `remember`
+carries what later steps need. That memory is a function of the groups so far, so a run that is repeated from its
+journal has the same.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ from tfgrpo.advantages.moments import is_flat, mean, present
 from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.strategic_grams import StrategicGrams, mine, semantic_entropy, words
 from tfgrpo.errors import UsageError
-from tfgrpo.methods.step_credit import STEPWISE, StepwiseAdvantages, observe_steps, stepwise, whitened
-from tfgrpo.methods.step_credit import watched as watched_steps
+from tfgrpo.methods.step_credit import STEPWISE, StepwiseAdvantages, observe_steps, stepwise, whiten_steps
+from tfgrpo.methods.step_credit import step_counts as watched_steps
 from tfgrpo.selection import AdaptiveK, adaptive_k, gfpo, group_weights, keep_informative
 from tfgrpo.types import Group, GroupStatus, Problem, Rollout, Score
 
 CORRECT = 0.5
 """A rollout is correct when its score, before any shaping, is above this."""
-RETRY = 500_000
+FIRST_RETRY_INDEX = 500_000
 """Seed indices of dynamic sampling's further rollouts start here, so that they never meet those of an epoch."""
 MOST_TEXTS = 1000
 """Correct rollouts that strategic grams are mined from, the newest."""
@@ -67,16 +68,16 @@ class Memory:
     """The newest graded rollouts of each problem, oldest first, for a critic that has no siblings to show."""
 
 
-NEW = Memory()
+EMPTY_MEMORY = Memory()
 
 
-def begin(config: LearnConfig) -> Memory:
+def initial_memory(config: LearnConfig) -> Memory:
     """Return the memory before the first step."""
     untaught = Critic(config.advantage.prior_mean, config.advantage.prior_strength)
     return Memory(untaught, untaught)
 
 
-def per_batch(config: LearnConfig) -> bool:
+def compares_groups(config: LearnConfig) -> bool:
     """Say whether the method compares groups, so that all of a batch must be there before any can teach."""
     return (
         config.selection.kind in ("dynamic", "gfpo-adaptive")
@@ -86,19 +87,19 @@ def per_batch(config: LearnConfig) -> bool:
     )
 
 
-def form(
+def form_group(
     problem: Problem,
     rollouts_G: tuple[Rollout, ...],
     scores_G: tuple[Score, ...],
     version: int,
     config: LearnConfig = LearnConfig(),
-    memory: Memory = NEW,
+    memory: Memory = EMPTY_MEMORY,
 ) -> Group:
     """Combine graded rollouts into a group: rewards with their shaping, advantages, and whether it can teach.
 
-    `gfpo-adaptive` needs the difficulty of the whole batch and is applied by `choose`.
+    `gfpo-adaptive` needs the difficulty of the whole batch and is applied by `choose_groups`.
     """
-    rewards_G = shaped(rollouts_G, scores_G, config)
+    rewards_G = shaped_rewards(rollouts_G, scores_G, config)
     group = Group(problem, rollouts_G, scores_G, rewards_G, (0.0,) * len(rewards_G), GroupStatus.FAILED, version)
     if config.selection.kind in ("gfpo", "gfpo-efficiency"):
         k = config.selection.k or max(2, math.ceil(len(rollouts_G) / 2))
@@ -106,7 +107,7 @@ def form(
     return _judged(group, rewards_G, config, memory)
 
 
-def shaped(rollouts_G: Sequence[Rollout], scores_G: Sequence[Score], config: LearnConfig) -> tuple[float, ...]:
+def shaped_rewards(rollouts_G: Sequence[Rollout], scores_G: Sequence[Score], config: LearnConfig) -> tuple[float, ...]:
     """Return one reward per rollout, nan where it is missing: the score, masked or punished for its length."""
     rewards_G = tuple(math.nan if s.value is None else s.value for s in scores_G)
     shaping = config.shaping
@@ -115,12 +116,12 @@ def shaped(rollouts_G: Sequence[Rollout], scores_G: Sequence[Score], config: Lea
     limit = shaping.max_length or config.rollout.max_tokens
     if shaping.overlong is None or limit is None:
         return rewards_G
-    lengths, cache = [length(r) for r in rollouts_G], round(shaping.overlong * limit)
+    lengths, cache = [generated_length(r) for r in rollouts_G], round(shaping.overlong * limit)
     penalties = soft_overlong(lengths, max_length=limit, cache=cache, factor=shaping.factor)
     return tuple(reward + penalty for reward, penalty in zip(rewards_G, penalties, strict=True))
 
 
-def length(rollout: Rollout) -> float:
+def generated_length(rollout: Rollout) -> float:
     """Generated tokens of a rollout; a quarter of the characters of its answer where nobody counted."""
     return float(rollout.usage.completion_tokens or math.ceil(len(rollout.answer) / CHARS_PER_TOKEN))
 
@@ -170,14 +171,14 @@ def _advantages(group: Group, rewards_G: Sequence[float], config: LearnConfig, m
     return grpo(rewards_G, ddof=wanted.ddof, eps=wanted.eps)
 
 
-def graders(group: Group) -> tuple[str, ...]:
+def grader_names(group: Group) -> tuple[str, ...]:
     """Names of the graders of a group, in order of first appearance; one empty name where there are no parts."""
     return tuple(dict.fromkeys(part.name for score in group.scores_G for part in score.parts)) or ("",)
 
 
 def _gdpo(group: Group, rewards_G: Sequence[float], config: LearnConfig) -> GdpoAdvantages:
     """Normalize each grader on its own; length shaping counts as a part of the whole where there are no parts."""
-    wanted, names = config.advantage, graders(group)
+    wanted, names = config.advantage, grader_names(group)
     if names == ("",):
         return gdpo([[r] for r in rewards_G], ddof=wanted.ddof, eps=wanted.eps)
     if unknown := {wanted.condition_on, *wanted.weights} - {"", *names}:
@@ -202,7 +203,7 @@ def _part(score: Score, name: str, reward: float) -> float:
 
 
 def _by_grader(advantages: Advantages, group: Group) -> tuple[dict[str, float], ...]:
-    names = graders(group)
+    names = grader_names(group)
     if not isinstance(advantages, GdpoAdvantages) or names == ("",):
         return ()
     return tuple(
@@ -215,7 +216,7 @@ def _filtered(group: Group, k: int, config: LearnConfig, memory: Memory) -> Grou
     efficient = config.selection.kind == "gfpo-efficiency"
     found = gfpo(
         group.rewards_G,
-        [length(r) for r in group.rollouts_G],
+        [generated_length(r) for r in group.rollouts_G],
         k,
         metric="shifted reward/length" if efficient else "length",
         stratified=config.selection.stratified,
@@ -227,7 +228,9 @@ def _filtered(group: Group, k: int, config: LearnConfig, memory: Memory) -> Grou
     return replace(_judged(group, masked, config, memory), shown=order)
 
 
-def choose(groups_P: Sequence[Group], config: LearnConfig, memory: Memory) -> tuple[tuple[Group, ...], dict[str, Any]]:
+def choose_groups(
+    groups_P: Sequence[Group], config: LearnConfig, memory: Memory
+) -> tuple[tuple[Group, ...], dict[str, Any]]:
     """Decide over the groups of a batch.
 
     Returns:
@@ -239,8 +242,8 @@ def choose(groups_P: Sequence[Group], config: LearnConfig, memory: Memory) -> tu
     if config.advantage.kind == "gdpo" and config.advantage.batch_scale:
         groups = _scaled(groups, config)
     if config.advantage.kind == "gae" and config.advantage.batch_scale:
-        groups = whitened(groups, config.advantage)
-    groups = tuple(replace(g, weight=weight(g, config)) for g in groups)
+        groups = whiten_steps(groups, config.advantage)
+    groups = tuple(replace(g, weight=teaching_weight(g, config)) for g in groups)
     if config.selection.groups is not None:
         groups = _heaviest(groups, config.selection.groups)
     if config.lessons.focus == "planning":
@@ -248,7 +251,7 @@ def choose(groups_P: Sequence[Group], config: LearnConfig, memory: Memory) -> tu
     return groups, monitor
 
 
-def weight(group: Group, config: LearnConfig) -> float:
+def teaching_weight(group: Group, config: LearnConfig) -> float:
     """How much a group counts: 1, or the mean |advantage| that GRPO or Dr.GRPO gives its success rate."""
     if config.selection.weighting == "equal" or group.status is not GroupStatus.KEPT:
         return 1.0
@@ -324,7 +327,10 @@ def remember(memory: Memory, groups: Sequence[Group], config: LearnConfig) -> Me
         if config.advantage.kind == "gae":
             steps = observe_steps(steps, g, config.advantage)
     size = config.rollout.group_size
-    again = {g.problem.id: len({(r.index - RETRY) // size for r in g.rollouts_G if r.index >= RETRY}) for g in groups}
+    again = {
+        g.problem.id: len({(r.index - FIRST_RETRY_INDEX) // size for r in g.rollouts_G if r.index >= FIRST_RETRY_INDEX})
+        for g in groups
+    }
     tries = dict(memory.tries) | {i: memory.tries.get(i, 0) + n for i, n in again.items() if n}
     met = {g.problem.id for g in groups}
     waiting = [p for p in memory.unsolved if p.id not in met] + [g.problem for g in unsolved(groups)]
@@ -359,7 +365,7 @@ def with_earlier(group: Group, config: LearnConfig, memory: Memory) -> Group:
     if group.status is not GroupStatus.KEPT or not past:
         return group
     rollouts, scores = tuple(r for r, _ in past), tuple(s for _, s in past)
-    rewards = shaped(rollouts, scores, config)
+    rewards = shaped_rewards(rollouts, scores, config)
     past_group = replace(group, rollouts_G=rollouts, scores_G=scores, rewards_G=rewards)
     advantages = _advantages(past_group, rewards, config, memory)
     return replace(
@@ -372,7 +378,7 @@ def with_earlier(group: Group, config: LearnConfig, memory: Memory) -> Group:
     )
 
 
-def monitored(groups: Sequence[Group], config: LearnConfig, memory: Memory) -> dict[str, Any]:
+def batch_monitor(groups: Sequence[Group], config: LearnConfig, memory: Memory) -> dict[str, Any]:
     """What is watched over a batch whatever else the method does: a critic's error, and who gave step rewards."""
     watched: dict[str, Any] = {}
     if config.advantage.kind in CRITICS:

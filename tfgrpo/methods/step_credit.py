@@ -46,15 +46,15 @@ def stepwise(
         critic: what earlier rollouts earned from each step on, before this group (`gae`).
     """
     if wanted.kind == "gae":
-        return _gae(problem_id, earned(rollouts_G, scores_G, rewards_G, wanted), wanted, critic)
-    rows = earned(rollouts_G, scores_G, rewards_G, wanted)
+        return _gae(problem_id, rewards_of_steps(rollouts_G, scores_G, rewards_G, wanted), wanted, critic)
+    rows = rewards_of_steps(rollouts_G, scores_G, rewards_G, wanted)
     ends = [range(1, len(row) + 1) for row in rows]
     found = process_supervision(rows, ends, ddof=wanted.ddof, eps=wanted.eps)
     firsts = tuple(row[0] for row in found.values_G_T)
     return StepwiseAdvantages(firsts, found.degenerate, found.values_G_T)
 
 
-def earned(
+def rewards_of_steps(
     rollouts_G: Sequence[Rollout], scores_G: Sequence[Score], rewards_G: Sequence[float], wanted: AdvantageConfig
 ) -> tuple[tuple[float, ...], ...]:
     """Return one reward per assistant message of each rollout, nan where there is none.
@@ -89,31 +89,31 @@ def _gae(
 ) -> StepwiseAdvantages:
     found = []
     for row in rows:
-        values = [critic_value(critic, place(problem_id, t)) for t in range(len(row))]
+        values = [critic_value(critic, step_key(problem_id, t)) for t in range(len(row))]
         found.append(gae(row, values, gamma=wanted.gamma, lam=wanted.lam).advantages if present(row) else None)
     steps_G = tuple((0.0,) * len(row) if a is None else a for a, row in zip(found, rows, strict=True))
-    undefined = math.isnan(critic_value(critic, place(problem_id, 0)))
+    undefined = math.isnan(critic_value(critic, step_key(problem_id, 0)))
     return StepwiseAdvantages(_firsts(steps_G, rows), undefined or not any(map(present, rows)), steps_G)
 
 
-def place(problem_id: str, step: int) -> str:
+def step_key(problem_id: str, step: int) -> str:
     """Return the critic's name for a step of a problem; steps count from 0."""
     return f"{problem_id}#{step}"
 
 
 def observe_steps(critic: Critic, group: Group, wanted: AdvantageConfig) -> Critic:
     """Return the critic with what each rollout of a group earned from each of its steps on."""
-    rows = earned(group.rollouts_G, group.scores_G, group.rewards_G, wanted)
+    rows = rewards_of_steps(group.rollouts_G, group.scores_G, group.rewards_G, wanted)
     for row in rows:
         following = 0.0
         for t in reversed(range(len(row))):
             if not math.isnan(row[t]):
                 following = row[t] + wanted.gamma * following
-                critic = observe(critic, place(group.problem.id, t), (following,))
+                critic = observe(critic, step_key(group.problem.id, t), (following,))
     return critic
 
 
-def whitened(groups: Sequence[Group], wanted: AdvantageConfig) -> tuple[Group, ...]:
+def whiten_steps(groups: Sequence[Group], wanted: AdvantageConfig) -> tuple[Group, ...]:
     """Scale the step advantages of all groups that teach to mean 0 and deviation 1, as PPO code does after GAE."""
     known_P = [_known(g, wanted) if g.status is GroupStatus.KEPT else () for g in groups]
     scaled = iter(whiten([a for rows in known_P for row in rows for a in row]))
@@ -126,7 +126,7 @@ def whitened(groups: Sequence[Group], wanted: AdvantageConfig) -> tuple[Group, .
 
 def _known(group: Group, wanted: AdvantageConfig) -> tuple[tuple[float, ...], ...]:
     """Return the step advantages of a group with nan where the step has no reward."""
-    rewards = earned(group.rollouts_G, group.scores_G, group.rewards_G, wanted)
+    rewards = rewards_of_steps(group.rollouts_G, group.scores_G, group.rewards_G, wanted)
     pairs = zip(group.step_advantages_G, rewards, strict=True)
     return tuple(tuple(math.nan if math.isnan(r) else a for a, r in zip(*rows, strict=True)) for rows in pairs)
 
@@ -139,7 +139,7 @@ def _firsts(steps_G: Sequence[Sequence[float]], rewards_G: Sequence[Sequence[flo
     )
 
 
-def watched(groups: Sequence[Group]) -> dict[str, int]:
+def step_counts(groups: Sequence[Group]) -> dict[str, int]:
     """Count the rollouts of a batch whose steps have rewards, and those whose outcome stands for them."""
     graded = [s for g in groups for s in g.scores_G if s.value is not None]
     with_steps = sum(bool(s.steps) for s in graded)

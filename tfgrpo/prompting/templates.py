@@ -141,9 +141,9 @@ def load(set_name: str = "default", override: Path | None = None) -> Prompts:
         TemplateError: no such set or folder, or an override that is broken, unknown or asks for unknown variables.
         UnknownKey: `set.toml` has a key that does not exist.
     """
-    root = folder()
-    if set_name not in sets():
-        raise TemplateError(f"no prompt set {set_name!r} in {root}; there are {_list(sets())}")
+    root = templates_folder()
+    if set_name not in set_names():
+        raise TemplateError(f"no prompt set {set_name!r} in {root}; there are {_list(set_names())}")
     places = tuple(dict.fromkeys((root / set_name, root / "default")))
     shipped = {name: found for place in reversed(places) for name, found in _read_folder(place).items()}
     if override is None:
@@ -164,24 +164,24 @@ def load_for_model(model: str, chosen: str | None = None, override: Path | None 
         chosen: the set that the configuration names, which wins over `small`.
         override: a folder of templates, or the name of a set, which then is the set.
     """
-    if override is not None and str(override) in sets() and not override.is_dir():
+    if override is not None and str(override) in set_names() and not override.is_dir():
         return load(str(override))
     own = model.rsplit("/", 1)[-1]
-    if own in sets() and own != "default":
+    if own in set_names() and own != "default":
         return load(own, override)
     return load(chosen or ("small" if model.startswith("local/") else "default"), override)
 
 
-def folder() -> Path:
+def templates_folder() -> Path:
     """Return the folder of all sets: `_prompts` inside an installed package, else `prompts` beside it."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_prompts"
     return installed if installed.is_dir() else package.parent / "prompts"
 
 
-def sets() -> tuple[str, ...]:
+def set_names() -> tuple[str, ...]:
     """Return the names of the sets that ship with the package."""
-    return tuple(sorted(path.name for path in folder().iterdir() if path.is_dir()))
+    return tuple(sorted(path.name for path in templates_folder().iterdir() if path.is_dir()))
 
 
 def _where(name: str, found: Template) -> str:
@@ -227,7 +227,7 @@ def _read_override(path: Path) -> dict[str, Template]:
 @cache
 def _known_names() -> tuple[str, ...]:
     """Return the names of the templates of all sets together."""
-    return tuple(sorted({name for set_name in sets() for name in _read_folder(folder() / set_name)}))
+    return tuple(sorted({name for set_name in set_names() for name in _read_folder(templates_folder() / set_name)}))
 
 
 def _check_override(prompts: Prompts, shipped: Prompts, name: str) -> None:

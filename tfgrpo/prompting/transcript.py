@@ -38,13 +38,13 @@ def transcript(messages: Sequence[Message], *, numbered: bool = False, tokens: i
         room = tokens * CHARS_PER_TOKEN - 2 * len(said)
         found = [i for i, m in enumerate(turns) if m["role"] != "assistant"]
         own = sum(map(len, said)) - sum(len(said[i]) for i in found)
-        most = max(level([len(said[i]) for i in found], room - own), LEAST)
+        most = max(common_limit([len(said[i]) for i in found], room - own), LEAST)
         for i in found:
-            said[i] = cut(said[i], most)
+            said[i] = cut_middle(said[i], most)
     return "\n\n".join(said)
 
 
-def level(sizes: Sequence[int], room: int) -> int:
+def common_limit(sizes: Sequence[int], room: int) -> int:
     """Return the length to which the longest of `sizes` must be cut so that all together fit into `room`."""
     left = room
     for position, size in enumerate(sorted(sizes)):
@@ -55,12 +55,12 @@ def level(sizes: Sequence[int], room: int) -> int:
     return max(sizes, default=0)
 
 
-def shorten(text: str, tokens: int) -> str:
+def cut_to_tokens(text: str, tokens: int) -> str:
     """Cut the middle out of a text that is longer than `tokens`, saying so: starts and ends carry the decisions."""
-    return cut(text, tokens * CHARS_PER_TOKEN)
+    return cut_middle(text, tokens * CHARS_PER_TOKEN)
 
 
-def cut(text: str, most: int) -> str:
+def cut_middle(text: str, most: int) -> str:
     """Cut the middle out of a text that is longer than `most` characters, saying how much."""
     if len(text) <= most:
         return text

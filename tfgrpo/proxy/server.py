@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from experience_db.errors import StoreError
 from tfgrpo.proxy.requests import protocol, with_lessons
 from tfgrpo.proxy.served import HEADER, Served
-from tfgrpo.system.http_server import until_stopped
+from tfgrpo.system.http_server import serve_until_stopped
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, web
@@ -67,7 +67,7 @@ async def serve(settings: Settings, served: Served, host: str, port: int, on_rea
     Raises:
         UsageError: the address cannot be bound.
     """
-    await until_stopped(build_app(settings, served), host, port, on_ready)
+    await serve_until_stopped(build_app(settings, served), host, port, on_ready)
 
 
 def build_app(settings: Settings, served: Served) -> web.Application:

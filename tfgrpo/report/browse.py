@@ -98,18 +98,20 @@ class Browser:
 
 def browser(report: Report, *, everything: bool = False) -> Browser:
     """Return the groups that fit on a page: those that lessons rest on, and the first ones of each step."""
-    numbered = number(report.groups)
+    numbered = number_groups(report.groups)
     chosen = (
         list(numbered)
         if everything
-        else choose(numbered, cited(report), [size(g) for g in report.groups], room=ROOM, most=MOST_GROUPS)
+        else choose_groups(
+            numbered, cited_groups(report), [page_characters(g) for g in report.groups], room=ROOM, most=MOST_GROUPS
+        )
     )
     frames: dict[str, str] = {}
     views: dict[int, list[GroupView]] = {}
     for i in chosen:
         group = report.groups[i]
         longest = None if everything else LONGEST
-        views.setdefault(group["step"], []).append(view(group, numbered[i], frames, longest))
+        views.setdefault(group["step"], []).append(view_group(group, numbered[i], frames, longest))
     totals: dict[int, int] = {}
     for group in report.groups:
         totals[group["step"]] = totals.get(group["step"], 0) + 1
@@ -118,7 +120,7 @@ def browser(report: Report, *, everything: bool = False) -> Browser:
     return Browser(steps, {anchor: text for text, anchor in frames.items()}, places)
 
 
-def number(groups: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+def number_groups(groups: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Return position in `groups` -> anchor, numbered within each step."""
     seen: dict[int, int] = {}
     anchors = {}
@@ -129,7 +131,7 @@ def number(groups: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     return anchors
 
 
-def cited(report: Report) -> set[int]:
+def cited_groups(report: Report) -> set[int]:
     """Return the positions of the groups that the final version's lessons and their edits rest on."""
     sources = [s for story in report.lessons for s in story.lesson.sources]
     sources += [s for story in report.lessons for edit in story.edits for s in edit.edit.sources]
@@ -137,7 +139,7 @@ def cited(report: Report) -> set[int]:
     return {i for i, g in enumerate(report.groups) if (g["step"], str(g["problem"]["id"])) in named}
 
 
-def choose(
+def choose_groups(
     numbered: Mapping[int, str], wanted: Iterable[int], sizes: Sequence[int], *, room: int, most: int
 ) -> list[int]:
     """Return the groups to show, in their order: wanted ones, then the first of every step, the second, ...
@@ -162,7 +164,7 @@ def choose(
     return sorted(chosen)
 
 
-def size(group: Mapping[str, Any]) -> int:
+def page_characters(group: Mapping[str, Any]) -> int:
     """Return about how many characters a group takes on a page."""
     texts = [group["problem"].get("question") or "", *(score["why"] for many in group["scores"] for score in many)]
     for rollout in group["rollouts"]:
@@ -172,7 +174,7 @@ def size(group: Mapping[str, Any]) -> int:
     return sum(min(len(text), LONGEST) for text in texts)
 
 
-def view(group: Mapping[str, Any], anchor: str, frames: dict[str, str], longest: int | None) -> GroupView:
+def view_group(group: Mapping[str, Any], anchor: str, frames: dict[str, str], longest: int | None) -> GroupView:
     """Return one group; `frames` (text -> anchor) grows by the long system messages that it shows."""
     rollouts = group["rollouts"]
     shared = shared_prompt([r["messages"] for r in rollouts if r["messages"]])
@@ -190,14 +192,14 @@ def view(group: Mapping[str, Any], anchor: str, frames: dict[str, str], longest:
         rewards,
         mean,
         tuple(_turn(m, frames, longest) for m in shared),
-        tuple(r for r in scored if not flat and above(r.reward, mean)),
-        tuple(r for r in scored if not flat and not above(r.reward, mean)),
+        tuple(r for r in scored if not flat and above_mean(r.reward, mean)),
+        tuple(r for r in scored if not flat and not above_mean(r.reward, mean)),
         tuple(r for r in scored if flat),
         tuple(r for r in shown if r.reward is None),
     )
 
 
-def above(reward: float | None, mean: float | None) -> bool:
+def above_mean(reward: float | None, mean: float | None) -> bool:
     """Return whether a reward is above its group's mean."""
     return reward is not None and mean is not None and reward > mean
 
@@ -251,6 +253,6 @@ def cut(text: str, longest: int | None) -> str:
     return f"{text[:half]}\n[... {len(text) - 2 * half:,} characters left out; --all shows them ...]\n{text[-half:]}"
 
 
-def places(source: Source, run: str, browser: Browser) -> str:
+def source_anchor(source: Source, run: str, browser: Browser) -> str:
     """Return the anchor of the group that a source names; '' when it is of another run or not on the page."""
     return browser.anchors.get((source.step, source.problem_id), "") if source.run == run else ""

@@ -160,7 +160,7 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Kin:
+class CandidateRow:
     """One candidate of a search, and what it comes from."""
 
     version: int
@@ -198,5 +198,5 @@ class Report:
     evaluations: tuple[Measured, ...]
     groups: tuple[Mapping[str, Any], ...]
     """As `Store.groups` returns them."""
-    kin: tuple[Kin, ...] = ()
+    kin: tuple[CandidateRow, ...] = ()
     """The candidates of a search, oldest first; empty for a run along one line."""

@@ -10,7 +10,7 @@ from experience_db import Evidence, Lesson, Run, Store
 from tfgrpo.lessons.edits import estimate_tokens
 from tfgrpo.report import numbers
 from tfgrpo.report.data import Change, Headline, LessonStory, Measured, Point, Refused, Report
-from tfgrpo.report.tree import kin_of
+from tfgrpo.report.tree import candidates_of
 from tfgrpo.version import __version__
 
 
@@ -40,13 +40,13 @@ def gather(store: Store, name: str) -> Report:
         failures=numbers.failures(points, groups),
         evaluations=evaluations,
         groups=groups,
-        kin=kin_of(run, store.lineage(run.library, run.id), store.steps(run.id)) if run.library else (),
+        kin=candidates_of(run, store.lineage(run.library, run.id), store.steps(run.id)) if run.library else (),
     )
 
 
 def _headline(run: Run, version: int | None, evaluations: Sequence[Measured]) -> Headline:
     if run.kind != "learn":
-        return numbers.other_run(run.kind, run.summary)
+        return numbers.unlearned_headline(run.kind, run.summary)
     found = numbers.headline(run.summary.get("heldout"), run.status, gate_kind(run))
     more = numbers.confirmation(evaluations, version, run.config.get("heldout"))
     warnings = tuple(map(str, run.summary.get("warnings") or ()))

@@ -69,7 +69,7 @@ def headline(heldout: Mapping[str, Any] | None, status: str, gate: str) -> Headl
     return Headline(claim, tuple(notes), before, before_ci, after, after_ci, diff, ci, n, p, verdict)
 
 
-def other_run(kind: str, summary: Mapping[str, Any]) -> Headline:
+def unlearned_headline(kind: str, summary: Mapping[str, Any]) -> Headline:
     """Return the headline of a run that did not learn."""
     if kind == "eval" and summary.get("mean") is not None:
         mean, (low, high) = summary["mean"], pair(summary.get("ci"))
@@ -249,7 +249,7 @@ def _seen(row: Measured) -> Measured:
     return Measured(*fields, seen_by_gate=True)
 
 
-def best(evidence: Sequence[Evidence], changed: int) -> Evidence | None:
+def present_effect(evidence: Sequence[Evidence], changed: int) -> Evidence | None:
     """Return the measurement that speaks for the words a lesson has since version `changed`."""
     return effect_of(own_words(evidence, changed))
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from experience_db import Evidence
 from tfgrpo.report import formatting, numbers, svg
-from tfgrpo.report.browse import Browser, browser, places
+from tfgrpo.report.browse import Browser, browser, source_anchor
 from tfgrpo.report.data import Report
 from tfgrpo.report.gather import gate_kind
 from tfgrpo.report.tree import tree
@@ -48,7 +48,7 @@ MEANINGS = {
 def to_html(report: Report, *, everything: bool = False) -> str:
     """Return the page; `everything` shows all groups in full, however large that gets."""
     page = environment().get_template("page.html.jinja")
-    return page.render(context(report, browser(report, everything=everything)))
+    return page.render(page_context(report, browser(report, everything=everything)))
 
 
 def environment() -> Environment:
@@ -57,7 +57,7 @@ def environment() -> Environment:
         loader=PackageLoader("tfgrpo.report"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=seen,
+        finalize=make_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -68,11 +68,16 @@ def environment() -> Environment:
     made.filters |= {"p_value": formatting.p_value, "json": functools.partial(json.dumps, ensure_ascii=False)}
     names = ("ends", "plural", "how", "facts", "flat", "word_diff", "rewards", "reasons")
     made.globals |= {name: getattr(formatting, name) for name in names}
-    made.globals |= {"best": numbers.best, "effect_words": numbers.effect_words, "bar": svg.bar, "counts": counts}
+    made.globals |= {
+        "best": numbers.present_effect,
+        "effect_words": numbers.effect_words,
+        "bar": svg.bar,
+        "counts": counts,
+    }
     return made
 
 
-def seen(value: Any) -> Any:
+def make_visible(value: Any) -> Any:
     """Show what would be invisible; markup of our own passes."""
     return formatting.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
@@ -82,7 +87,7 @@ def counts(table: Mapping[str, int]) -> str:
     return ", ".join(f"{n} {name}" for name, n in table.items() if n) or formatting.NONE
 
 
-def context(report: Report, shown: Browser) -> dict[str, Any]:
+def page_context(report: Report, shown: Browser) -> dict[str, Any]:
     """Return everything that the templates name."""
     decided = (report.funnel.accepted, report.funnel.rejected, report.funnel.undecided)
     return {
@@ -100,7 +105,7 @@ def context(report: Report, shown: Browser) -> dict[str, Any]:
         "unproved": [item for item in report.refused if not item.evidence],
         "bill": numbers.subtotal(report.costs),
         "parts": cost_parts(report),
-        "place": functools.partial(places, run=report.run.id, browser=shown),
+        "place": functools.partial(source_anchor, run=report.run.id, browser=shown),
         **plots(report),
         **assets(),
     }

@@ -24,7 +24,7 @@ def to_json(report: Report) -> str:
 def to_markdown(report: Report, *, everything: bool = False) -> str:
     """Return the report as Markdown; texts by models can neither end their place nor become markup."""
     shown = browser(report, everything=everything)
-    text = environment().get_template("report.md.jinja").render(page.context(report, shown))
+    text = environment().get_template("report.md.jinja").render(page.page_context(report, shown))
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
 

@@ -8,13 +8,13 @@ from typing import Any
 from markupsafe import Markup
 
 from experience_db import Origin, Run, RunStep
-from tfgrpo.report.data import Kin
+from tfgrpo.report.data import CandidateRow
 from tfgrpo.report.svg import element
 
 COLUMN, ROW, RADIUS, MARGIN = 64, 74, 16, 40
 
 
-def kin_of(run: Run, origins: Sequence[Origin], steps: Sequence[RunStep]) -> tuple[Kin, ...]:
+def candidates_of(run: Run, origins: Sequence[Origin], steps: Sequence[RunStep]) -> tuple[CandidateRow, ...]:
     """Return the candidates of a run, oldest first; () for a run that searched nothing."""
     told: dict[int, Mapping[str, Any]] = {c["version"]: c for s in steps for c in s.summary.get("candidates") or ()}
     if not told:
@@ -22,16 +22,16 @@ def kin_of(run: Run, origins: Sequence[Origin], steps: Sequence[RunStep]) -> tup
     best = next((s.summary["best"] for s in reversed(steps) if s.summary.get("best") is not None), None)
     heldout = run.summary.get("heldout") or {}
     first = run.base_version or 0
-    start = Kin(first, (), "start", heldout.get("before"), best=best == first)
+    start = CandidateRow(first, (), "start", heldout.get("before"), best=best == first)
     found = [
-        Kin(o.version, o.origins, o.kind, told[o.version]["mean"], told[o.version]["lost"], o.version == best)
+        CandidateRow(o.version, o.origins, o.kind, told[o.version]["mean"], told[o.version]["lost"], o.version == best)
         for o in origins
         if o.version in told
     ]
     return (start, *found)
 
 
-def rank(kin: Sequence[Kin]) -> dict[int, int]:
+def generation_of(kin: Sequence[CandidateRow]) -> dict[int, int]:
     """Return how many generations lie between the start and each candidate: the longest way up."""
     depth: dict[int, int] = {}
     for each in kin:
@@ -39,11 +39,11 @@ def rank(kin: Sequence[Kin]) -> dict[int, int]:
     return depth
 
 
-def tree(kin: Sequence[Kin]) -> Markup:
+def tree(kin: Sequence[CandidateRow]) -> Markup:
     """Draw the candidates, a generation a row, with a line to each candidate that one was made from; '' for none."""
     if not kin:
         return Markup("")
-    depth = rank(kin)
+    depth = generation_of(kin)
     rows: dict[int, list[int]] = {}
     for each in kin:
         rows.setdefault(depth[each.version], []).append(each.version)
@@ -67,7 +67,7 @@ def _line(start: tuple[float, float], end: tuple[float, float], kind: str) -> Ma
     return element("line", x1=start[0], y1=start[1], x2=end[0], y2=end[1], class_="whisker open", **dashed)
 
 
-def _dot(kin: Kin, x: float, y: float) -> Markup:
+def _dot(kin: CandidateRow, x: float, y: float) -> Markup:
     tone = "good" if kin.best else "bad" if kin.lost else "open"
     mean = "–" if kin.mean is None else f"{kin.mean:.2f}"
     about = f"version {kin.version}, {kin.kind}, mean {mean}" + (f": {kin.lost}" if kin.lost else "")

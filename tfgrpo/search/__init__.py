@@ -9,8 +9,8 @@ from tfgrpo.errors import UsageError
 from tfgrpo.learning import loop
 from tfgrpo.learning.run import Run
 from tfgrpo.search import gepa, mipro
-from tfgrpo.search.rules import rules_of
-from tfgrpo.search.subsets import trials_of
+from tfgrpo.search.rules import search_rules
+from tfgrpo.search.subsets import default_trials
 from tfgrpo.types import Problem, Step
 
 
@@ -22,7 +22,7 @@ def learn(run: Run) -> AsyncIterator[Step]:
     return gepa.search(run) if kind else loop.learn(run)
 
 
-def check(config: LearnConfig, heldout: Sequence[Problem]) -> None:
+def check_search(config: LearnConfig, heldout: Sequence[Problem]) -> None:
     """Refuse a search that cannot work, before anything is stored.
 
     Raises:
@@ -33,12 +33,12 @@ def check(config: LearnConfig, heldout: Sequence[Problem]) -> None:
         return
     if not heldout:
         raise UsageError(f"search {config.search.kind!r} scores candidates on held-out problems; give --heldout")
-    rules_of(config.search)
+    search_rules(config.search)
     if config.search.kind == "mipro":
-        mipro.require()
+        mipro.require_optuna()
 
 
-def planned(run: Run) -> tuple[int, int, int]:
+def planned_work(run: Run) -> tuple[int, int, int]:
     """Return how many groups, steps and held-out measurements of the library a search has ahead of it, about.
 
     A step is taken to validate one candidate; the last figure is half of all held-out rollouts, as a line's is.
@@ -46,9 +46,9 @@ def planned(run: Run) -> tuple[int, int, int]:
     config = run.config.search
     if config.kind == "mipro":
         most = config.candidates + config.demonstrations
-        trials = config.trials or trials_of(most)
+        trials = config.trials or default_trials(most)
         rollouts = len(run.heldout) * (2 + trials // config.every) + trials * min(config.batch, len(run.heldout))
         return min(config.bootstrap, len(run.learning)), 1 + -(-trials // mipro.AT_ONCE), rollouts // 2
-    steps = gepa.steps_of(run)
+    steps = gepa.most_steps(run)
     groups = steps * config.parents * config.proposals * config.minibatch
     return groups, steps, len(run.heldout) * (1 + steps) // 2

@@ -17,7 +17,7 @@ class Acceptance(Protocol):
         ...
 
 
-def pairs(parent: Sequence[float], child: Sequence[float]) -> list[tuple[float, float]]:
+def complete_pairs(parent: Sequence[float], child: Sequence[float]) -> list[tuple[float, float]]:
     """Return the pairs that have both rewards: a failed rollout speaks neither for nor against a child."""
     return [(a, b) for a, b in zip(parent, child, strict=True) if not (math.isnan(a) or math.isnan(b))]
 
@@ -37,7 +37,7 @@ def confident(parent: Sequence[float], child: Sequence[float], *, odds: float = 
 
     Rewards lie in [0, 1]; the test is the gate's (`tfgrpo.gates.eprocess`).
     """
-    found = pairs(parent, child)
+    found = complete_pairs(parent, child)
     if not found:
         return "no pair of rewards was measured"
     e = fold([b - a for a, b in found]).e_better
@@ -49,7 +49,7 @@ BUILTIN: Mapping[str, Acceptance] = {"strict": strict, "or-equal": or_equal, "pa
 
 
 def _compared(parent: Sequence[float], child: Sequence[float], better: Callable[[float, float], bool]) -> str:
-    found = pairs(parent, child)
+    found = complete_pairs(parent, child)
     if not found:
         return "no pair of rewards was measured"
     a, b = math.fsum(a for a, _ in found), math.fsum(b for _, b in found)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 from experience_db import Edit, Lesson, Library, Op
 from tfgrpo.lessons.edits import fit_budget, join_duplicates, normalise
-from tfgrpo.search.merge_three_way import Conflict, three_way, with_lesson
+from tfgrpo.search.merge_three_way import Conflict, merge_lessons, with_lesson
 from tfgrpo.search.mutate import Child
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class CandidatePlan:
     """A candidate that is to be scored: its lessons under their final ids, and why each of them changed."""
 
     library: Library
@@ -31,7 +31,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
-class Sketch:
+class UnnumberedCandidate:
     """A candidate before its lessons have final ids: new ones carry ids from `head.next_id` on, with gaps."""
 
     base: Library
@@ -41,7 +41,9 @@ class Sketch:
     edits: tuple[Edit, ...]
 
 
-def sketches(accepted: Sequence[Child], means: Sequence[float], mode: str, budget_tokens: int) -> tuple[Sketch, ...]:
+def candidates_from(
+    accepted: Sequence[Child], means: Sequence[float], mode: str, budget_tokens: int
+) -> tuple[UnnumberedCandidate, ...]:
     """Return the candidates that a step's accepted children make, most promising first.
 
     Args:
@@ -51,16 +53,18 @@ def sketches(accepted: Sequence[Child], means: Sequence[float], mode: str, budge
         budget_tokens: size limit of a library; a pool that exceeds it drops lessons.
     """
     alone = tuple(
-        Sketch(c.task.library, c.library.lessons, (c.task.parent,), "mutation", tuple(p.edit for p in c.proposals))
+        UnnumberedCandidate(
+            c.task.library, c.library.lessons, (c.task.parent,), "mutation", tuple(p.edit for p in c.proposals)
+        )
         for c in accepted
     )
     if len(accepted) < 2 or mode == "separate":
         return alone
-    joined = pooled(accepted, means, budget_tokens)
+    joined = pool_lessons(accepted, means, budget_tokens)
     return (joined,) if mode == "pooled" else (joined, *alone)
 
 
-def pooled(accepted: Sequence[Child], means: Sequence[float], budget_tokens: int) -> Sketch:
+def pool_lessons(accepted: Sequence[Child], means: Sequence[float], budget_tokens: int) -> UnnumberedCandidate:
     """Join the lessons of all children: the largest gain first, and first come where two change one lesson."""
     first = accepted[0].task.library.next_id
     ranked = sorted(accepted, key=lambda c: -c.gain)
@@ -68,7 +72,7 @@ def pooled(accepted: Sequence[Child], means: Sequence[float], budget_tokens: int
     lessons, above = base.library.lessons, first
     for child in ranked:
         theirs, above = _shifted(child.library.lessons, first, above)
-        merged = three_way(child.task.library.lessons, lessons, theirs)
+        merged = merge_lessons(child.task.library.lessons, lessons, theirs)
         lessons = merged.lessons
         for conflict in merged.conflicts:
             lessons = with_lesson(lessons, _standing(conflict))
@@ -76,7 +80,7 @@ def pooled(accepted: Sequence[Child], means: Sequence[float], budget_tokens: int
     kept = tuple(x for x in lessons if x.id not in dropped)
     parents = tuple(dict.fromkeys([base.parent, *(c.task.parent for c in ranked)]))
     edits = join_duplicates([p for c in ranked for p in c.proposals])
-    return Sketch(base.library, kept, parents, "pooled", tuple(p.edit for p in edits))
+    return UnnumberedCandidate(base.library, kept, parents, "pooled", tuple(p.edit for p in edits))
 
 
 def _standing(conflict: Conflict) -> Lesson | None:
@@ -91,9 +95,9 @@ def _shifted(lessons: Sequence[Lesson], first: int, above: int) -> tuple[tuple[L
     return tuple(replace(x, id=ids.get(x.id, x.id)) for x in lessons), above + len(own)
 
 
-def settle(drawn: Iterable[Sketch], head: Library) -> tuple[Goal, ...]:
+def assign_ids(drawn: Iterable[UnnumberedCandidate], head: Library) -> tuple[CandidatePlan, ...]:
     """Give every candidate its version number and its new lessons their final ids, in order."""
-    goals: list[Goal] = []
+    goals: list[CandidatePlan] = []
     first, above, version = head.next_id, head.next_id, head.version
     for sketch in drawn:
         version += 1
@@ -104,11 +108,11 @@ def settle(drawn: Iterable[Sketch], head: Library) -> tuple[Goal, ...]:
             replace(x, id=ids[x.id], born=version, changed=version) if x.id in ids else x for x in sketch.lessons
         )
         library = replace(sketch.base, version=version, lessons=lessons, next_id=above)
-        goals.append(Goal(library, sketch.parents, sketch.kind, _why(sketch, lessons), sketch.edits))
+        goals.append(CandidatePlan(library, sketch.parents, sketch.kind, _why(sketch, lessons), sketch.edits))
     return tuple(goals)
 
 
-def _why(sketch: Sketch, lessons: Sequence[Lesson]) -> dict[int, Edit]:
+def _why(sketch: UnnumberedCandidate, lessons: Sequence[Lesson]) -> dict[int, Edit]:
     """Find the edit behind each difference to the first parent: by its words, else by the lesson that it names."""
     before = {x.id: x for x in sketch.base}
     changed = [x for x in lessons if before.get(x.id) is None or before[x.id].text != x.text]

@@ -8,11 +8,11 @@ from experience_db import Library, Store
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.search.merge_ancestors import ancestors
-from tfgrpo.search.merge_conflicts import Resolved, merge
+from tfgrpo.search.merge_conflicts import FinishedMerge, merge_libraries
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class MergeRequest:
     """Two versions to merge; of one library, or of two."""
 
     a: Library
@@ -26,7 +26,7 @@ class Asked:
         return self.a.name == self.b.name
 
 
-def asked(store: Store, a: Library, b: Library) -> Asked:
+def merge_request(store: Store, a: Library, b: Library) -> MergeRequest:
     """Find what two versions have in common.
 
     Raises:
@@ -35,13 +35,13 @@ def asked(store: Store, a: Library, b: Library) -> Asked:
     if a.name != b.name:
         above = a.next_id
         renumbered = tuple(replace(x, id=above + n) for n, x in enumerate(b.lessons))
-        return Asked(a, replace(b, lessons=renumbered, next_id=above + len(renumbered)), None)
+        return MergeRequest(a, replace(b, lessons=renumbered, next_id=above + len(renumbered)), None)
     parents = parents_of(store, a.name)
     lines = [ancestors(parents, side.version) | {side.version} for side in (a, b)]
     if a.version in lines[1] or b.version in lines[0]:
         newer = max(a.version, b.version)
         raise UsageError(f"version {newer} comes from the other one: there is nothing to merge; see `lessons diff`")
-    return Asked(a, b, store.library(a.name, max(lines[0] & lines[1])))
+    return MergeRequest(a, b, store.library(a.name, max(lines[0] & lines[1])))
 
 
 def parents_of(store: Store, name: str) -> tuple[tuple[int, ...], ...]:
@@ -51,7 +51,9 @@ def parents_of(store: Store, name: str) -> tuple[tuple[int, ...], ...]:
     return tuple(known.get(n, (n - 1,) if n else ()) for n in numbers)
 
 
-async def resolved(store: Store, wanted: Asked, *, prefer: str = "", teacher: Teacher | None = None) -> Resolved:
+async def merge_versions(
+    store: Store, wanted: MergeRequest, *, prefer: str = "", teacher: Teacher | None = None
+) -> FinishedMerge:
     """Merge what was asked for.
 
     Raises:
@@ -59,7 +61,7 @@ async def resolved(store: Store, wanted: Asked, *, prefer: str = "", teacher: Te
     """
     base = () if wanted.ancestor is None else wanted.ancestor.lessons
     sides = (base, wanted.a.lessons, wanted.b.lessons)
-    found = await merge(store, wanted.a.name, sides, better=prefer or "a", teacher=teacher)
+    found = await merge_libraries(store, wanted.a.name, sides, better=prefer or "a", teacher=teacher)
     open_ = [j.conflict.id for j in found.judged if j.how == "better side"]
     if open_ and not prefer:
         listed = ", ".join(map(str, open_))
@@ -70,7 +72,7 @@ async def resolved(store: Store, wanted: Asked, *, prefer: str = "", teacher: Te
     return found
 
 
-def keep(store: Store, wanted: Asked, found: Resolved) -> Library:
+def commit_merge(store: Store, wanted: MergeRequest, found: FinishedMerge) -> Library:
     """Make the merge the newest version of the first side's library."""
     head = store.library(wanted.a.name)
     lessons, above = [], head.next_id

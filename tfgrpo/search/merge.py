@@ -11,15 +11,15 @@ from experience_db import Edit, Library, Op
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.eprocess import fold
 from tfgrpo.learning.run import Run
-from tfgrpo.lessons.edits import compose
-from tfgrpo.search.children import Goal, Sketch, settle
-from tfgrpo.search.merge_ancestors import Triple, find_triple, subsample
-from tfgrpo.search.merge_conflicts import merge
+from tfgrpo.lessons.edits import net_edits
+from tfgrpo.search.children import CandidatePlan, UnnumberedCandidate, assign_ids
+from tfgrpo.search.merge_ancestors import MergeSides, draw_sides, subsample
+from tfgrpo.search.merge_conflicts import merge_libraries
 from tfgrpo.search.mutate import mutation_of
-from tfgrpo.search.pareto import fronts, reduce
-from tfgrpo.search.pool import Candidate, Marks, family, table, twin
-from tfgrpo.search.store_step import Made, found_of, verdicts_of
-from tfgrpo.search.validate import Entry, differences, score, validate
+from tfgrpo.search.pareto import best_per_key, drop_dominated
+from tfgrpo.search.pool import Candidate, HeldoutScores, ancestry_of, same_candidate, score_table
+from tfgrpo.search.store_step import ScoredCandidate, candidate_verdicts, validation_evidence
+from tfgrpo.search.validate import RacingCandidate, differences, score_library, validate
 from tfgrpo.types import Failure, Verdict
 
 Sides = tuple[Mapping[str, float], Mapping[str, float]]
@@ -31,14 +31,14 @@ BETTER, WORSE = 4.0, 10.0
 
 
 @dataclass(slots=True)
-class Merging:
+class MergeSchedule:
     """When a merge is due; the counters are GEPA's."""
 
     due: int = 0
     accepted: int = 0
     fresh: bool = False
     """Whether the step before accepted a child."""
-    done: set[Triple] = field(default_factory=set)
+    done: set[MergeSides] = field(default_factory=set)
 
     def accepted_child(self, count: int, most: int) -> None:
         """Count what a step of mutations added to the pool."""
@@ -48,18 +48,20 @@ class Merging:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TriedMerge:
     """What came of a merge that could be built."""
 
     origins: tuple[int, ...]
     """Versions of both sides and of the ancestor."""
-    made: tuple[Made, ...] = ()
+    made: tuple[ScoredCandidate, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     failures: tuple[Failure, ...] = ()
     refused: str = ""
 
 
-async def merge_step(run: Run, merging: Merging, pool: Sequence[Candidate], head: Library, index: int) -> Tried | None:
+async def merge_step(
+    run: Run, merging: MergeSchedule, pool: Sequence[Candidate], head: Library, index: int
+) -> TriedMerge | None:
     """Try one merge where one is due; None where none could be built, and the step goes on with mutations."""
     if not (merging.due and merging.fresh):
         return None
@@ -73,7 +75,7 @@ async def merge_step(run: Run, merging: Merging, pool: Sequence[Candidate], head
         tried = await _tested(run, pool, triple, goal, rng)
     except BudgetReached as error:
         run.stopped = str(error)
-        return Tried((), refused=str(error))
+        return TriedMerge((), refused=str(error))
     if tried.made and tried.made[0].joins:
         merging.due -= 1
         merging.accepted += 1
@@ -81,21 +83,21 @@ async def merge_step(run: Run, merging: Merging, pool: Sequence[Candidate], head
 
 
 async def _built(
-    run: Run, merging: Merging, pool: Sequence[Candidate], head: Library, index: int, rng: Random
-) -> tuple[Triple, Goal, tuple[Failure, ...]] | None:
+    run: Run, merging: MergeSchedule, pool: Sequence[Candidate], head: Library, index: int, rng: Random
+) -> tuple[MergeSides, CandidatePlan, tuple[Failure, ...]] | None:
     config = run.config.search
-    known = family(pool)
-    eligible = reduce(fronts(table(pool), config.frontier), known.means)
+    known = ancestry_of(pool)
+    eligible = drop_dominated(best_per_key(score_table(pool), config.frontier), known.means)
     overlap = min(config.overlap, len(run.heldout))
     failures: tuple[Failure, ...] = ()
     for _ in range(BUILDS):
-        triple = find_triple(known, eligible, merging.done, rng, overlap=overlap)
+        triple = draw_sides(known, eligible, merging.done, rng, overlap=overlap)
         if triple is None:
             return None
         merging.done.add(triple)
         a, b, stem = pool[triple.i], pool[triple.j], pool[triple.ancestor]
         better = "a" if (a.mean, -triple.i) >= (b.mean, -triple.j) else "b"
-        found = await merge(
+        found = await merge_libraries(
             run.store,
             run.library.name,
             (stem.library.lessons, a.library.lessons, b.library.lessons),
@@ -106,9 +108,9 @@ async def _built(
         failures += found.failures
         first, second = (triple.i, triple.j) if better == "a" else (triple.j, triple.i)
         base = replace(pool[first].library, next_id=head.next_id)
-        edits = compose(base.lessons, found.lessons)
-        (goal,) = settle([Sketch(base, found.lessons, (first, second), "merge", edits)], head)
-        if twin(pool, goal.library) is None:
+        edits = net_edits(base.lessons, found.lessons)
+        (goal,) = assign_ids([UnnumberedCandidate(base, found.lessons, (first, second), "merge", edits)], head)
+        if same_candidate(pool, goal.library) is None:
             why = {i: _because(edit, pool[second]) for i, edit in goal.why.items()}
             return triple, replace(goal, why=why, edits=edits), failures
     return None
@@ -121,17 +123,19 @@ def _because(edit: Edit, other: Candidate) -> Edit:
 _VERBS = {Op.ADD: "taken from", Op.UPDATE: "reworded as in", Op.DELETE: "left out as in", Op.MERGE: "joined as in"}
 
 
-async def _tested(run: Run, pool: Sequence[Candidate], triple: Triple, goal: Goal, rng: Random) -> Tried:
+async def _tested(
+    run: Run, pool: Sequence[Candidate], triple: MergeSides, goal: CandidatePlan, rng: Random
+) -> TriedMerge:
     sides = pool[goal.parents[0]].marks.reward, pool[goal.parents[1]].marks.reward
     origins = tuple(pool[k].library.version for k in (*goal.parents, triple.ancestor))
     rule = _published if run.config.search.merge_rule == "published" else _confident
     refused = await rule(run, goal.library, sides, rng)
     if refused:
-        return Tried(origins, (), (Verdict("rejected", goal.edits, refused),), refused=refused)
-    (entry,) = await validate(run, [Entry(goal.library, sides[0])])
-    made = Made(goal, entry)
-    found = found_of(run, made, origins[:2])
-    return Tried(origins, (made,), tuple(verdicts_of([made], [found])), refused=entry.lost)
+        return TriedMerge(origins, (), (Verdict("rejected", goal.edits, refused),), refused=refused)
+    (entry,) = await validate(run, [RacingCandidate(goal.library, sides[0])])
+    made = ScoredCandidate(goal, entry)
+    found = validation_evidence(run, made, origins[:2])
+    return TriedMerge(origins, (made,), tuple(candidate_verdicts([made], [found])), refused=entry.lost)
 
 
 async def _published(run: Run, library: Library, sides: Sides, rng: Random) -> str:
@@ -152,7 +156,7 @@ async def _confident(run: Run, library: Library, sides: Sides, rng: Random) -> s
     """Ours: go on over the problems that both sides share until a betting test against the better side has decided."""
     a, b = sides
     left = list(subsample(a, b, rng, size=len(run.heldout)))
-    found = Marks()
+    found = HeldoutScores()
     while left:
         now, left = left[: run.config.search.overlap], left[run.config.search.overlap :]
         found |= await _on(run, library, now)
@@ -167,6 +171,6 @@ async def _confident(run: Run, library: Library, sides: Sides, rng: Random) -> s
     )
 
 
-async def _on(run: Run, library: Library, ids: Sequence[str]) -> Marks:
+async def _on(run: Run, library: Library, ids: Sequence[str]) -> HeldoutScores:
     wanted = set(ids)
-    return await score(run, library, [p for p in run.heldout if p.id in wanted])
+    return await score_library(run, library, [p for p in run.heldout if p.id in wanted])

@@ -19,7 +19,7 @@ EACH_KIND = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Triple:
+class MergeSides:
     """Two candidates and the ancestor that they share; i < j."""
 
     i: int
@@ -28,7 +28,7 @@ class Triple:
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class Ancestry:
     """What merging needs to know of a pool of candidates 0..n-1."""
 
     parents: tuple[tuple[int, ...], ...]
@@ -51,13 +51,13 @@ def ancestors(parents: Sequence[Sequence[int]], k: int) -> frozenset[int]:
     return frozenset(found)
 
 
-def desirable(ancestor: Mapping[int, str], i: Mapping[int, str], j: Mapping[int, str]) -> bool:
+def differs_on_one_side(ancestor: Mapping[int, str], i: Mapping[int, str], j: Mapping[int, str]) -> bool:
     """Say whether one side alone changed some lesson: only then does a merge hold something that neither side has."""
     lessons = {*ancestor, *i, *j}
     return any(i.get(x) != j.get(x) and ancestor.get(x) in (i.get(x), j.get(x)) for x in lessons)
 
 
-def usable(family: Family, i: int, j: int, done: Collection[Triple]) -> tuple[int, ...]:
+def usable_ancestors(family: Ancestry, i: int, j: int, done: Collection[MergeSides]) -> tuple[int, ...]:
     """Return the common ancestors from which i and j can be merged, lowest first: new, no better than either side."""
     lines = [ancestors(family.parents, k) for k in (i, j)]
     if i in lines[1] or j in lines[0]:
@@ -66,15 +66,15 @@ def usable(family: Family, i: int, j: int, done: Collection[Triple]) -> tuple[in
     return tuple(
         a
         for a in sorted(lines[0] & lines[1])
-        if Triple(i, j, a) not in done
+        if MergeSides(i, j, a) not in done
         and means[a] <= min(means[i], means[j])
-        and desirable(contents[a], contents[i], contents[j])
+        and differs_on_one_side(contents[a], contents[i], contents[j])
     )
 
 
-def find_triple(
-    family: Family, eligible: Sequence[int], done: Collection[Triple], rng: Random, *, overlap: int = 5
-) -> Triple | None:
+def draw_sides(
+    family: Ancestry, eligible: Sequence[int], done: Collection[MergeSides], rng: Random, *, overlap: int = 5
+) -> MergeSides | None:
     """Draw two candidates to merge and their ancestor; None when none was found.
 
     Args:
@@ -88,9 +88,9 @@ def find_triple(
         return None
     for _ in range(TRIES * TRIES):
         i, j = sorted(rng.sample(sorted(eligible), 2))
-        found = usable(family, i, j, done)
+        found = usable_ancestors(family, i, j, done)
         if found and len(set(family.measured[i]) & set(family.measured[j])) >= overlap:
-            return Triple(i, j, rng.choices(found, ancestor_weights(family.means, found))[0])
+            return MergeSides(i, j, rng.choices(found, ancestor_weights(family.means, found))[0])
     return None
 
 

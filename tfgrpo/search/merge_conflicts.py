@@ -10,12 +10,12 @@ from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.lessons.summarize import Teacher, ask_edits
-from tfgrpo.search.merge_three_way import Conflict, Merged, by_credit, three_way, with_lesson
+from tfgrpo.search.merge_three_way import Conflict, ThreeWayMerge, merge_lessons, side_by_effect, with_lesson
 from tfgrpo.types import Failure
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class DecidedConflict:
     """How one conflict was decided."""
 
     conflict: Conflict
@@ -25,16 +25,16 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class FinishedMerge:
     """A finished merge."""
 
     lessons: tuple[Lesson, ...]
-    judged: tuple[Judged, ...] = ()
+    judged: tuple[DecidedConflict, ...] = ()
     failures: tuple[Failure, ...] = ()
-    merged: Merged | None = None
+    merged: ThreeWayMerge | None = None
 
 
-async def merge(
+async def merge_libraries(
     store: Store,
     name: str,
     sides: tuple[Sequence[Lesson], Sequence[Lesson], Sequence[Lesson]],
@@ -42,7 +42,7 @@ async def merge(
     better: str,
     teacher: Teacher | None = None,
     before: tuple[str, int] | None = None,
-) -> Resolved:
+) -> FinishedMerge:
     """Merge two versions of a library against their common ancestor.
 
     Args:
@@ -57,24 +57,24 @@ async def merge(
         EndpointError: the endpoint refuses every call.
         BudgetReached: the budget does not reach for a judgement.
     """
-    found = three_way(*sides)
+    found = merge_lessons(*sides)
     known = _evidence(store, name, before)
     lessons = found.lessons
-    judged: list[Judged] = []
+    judged: list[DecidedConflict] = []
     failures: list[Failure] = []
     for conflict in found.conflicts:
-        said = by_credit(conflict, lambda lesson: credit(known, lesson))
+        said = side_by_effect(conflict, lambda lesson: measured_effect(known, lesson))
         if said:
-            judged.append(Judged(conflict, conflict.a if said == "a" else conflict.b, "credit"))
+            judged.append(DecidedConflict(conflict, conflict.a if said == "a" else conflict.b, "credit"))
         elif teacher is not None and conflict.a is not None and conflict.b is not None:
             judged.append(await _joined(teacher, conflict, better, failures))
         else:
             judged.append(_better(conflict, better))
         lessons = with_lesson(lessons, judged[-1].lesson)
-    return Resolved(lessons, tuple(judged), tuple(failures), found)
+    return FinishedMerge(lessons, tuple(judged), tuple(failures), found)
 
 
-def credit(known: Sequence[Evidence], lesson: Lesson | None) -> Evidence | None:
+def measured_effect(known: Sequence[Evidence], lesson: Lesson | None) -> Evidence | None:
     """Return the measured effect of a lesson's present words: what was measured for the version that wrote them."""
     if lesson is None:
         return None
@@ -90,11 +90,11 @@ def _evidence(store: Store, name: str, before: tuple[str, int] | None) -> list[E
     return [e for e in found if ((e.step or 0) < step if e.run == run else e.created < started)]
 
 
-def _better(conflict: Conflict, better: str) -> Judged:
-    return Judged(conflict, conflict.a if better == "a" else conflict.b, "better side")
+def _better(conflict: Conflict, better: str) -> DecidedConflict:
+    return DecidedConflict(conflict, conflict.a if better == "a" else conflict.b, "better side")
 
 
-async def _joined(teacher: Teacher, conflict: Conflict, better: str, failures: list[Failure]) -> Judged:
+async def _joined(teacher: Teacher, conflict: Conflict, better: str, failures: list[Failure]) -> DecidedConflict:
     """Ask for one lesson that says both; a reply that cannot be used costs this judgement only."""
     a, b = conflict.a, conflict.b
     assert a is not None
@@ -120,4 +120,4 @@ async def _joined(teacher: Teacher, conflict: Conflict, better: str, failures: l
     if text is None:
         return _better(conflict, better)
     sources = tuple(dict.fromkeys((*a.sources, *b.sources)))
-    return Judged(conflict, replace(a, text=text, sources=sources, tainted=a.tainted or b.tainted), "joined")
+    return DecidedConflict(conflict, replace(a, text=text, sources=sources, tainted=a.tainted or b.tainted), "joined")

@@ -25,7 +25,7 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class ThreeWayMerge:
     """What can be said without a judgement, and what cannot."""
 
     lessons: tuple[Lesson, ...]
@@ -36,7 +36,7 @@ class Merged:
     from_b: tuple[int, ...] = ()
 
 
-def three_way(base: Sequence[Lesson], a: Sequence[Lesson], b: Sequence[Lesson]) -> Merged:
+def merge_lessons(base: Sequence[Lesson], a: Sequence[Lesson], b: Sequence[Lesson]) -> ThreeWayMerge:
     """Merge two sets of lessons that come from `base`. Lessons are the same where their ids are.
 
     The same words under two ids, as both sides may have learned them, stay once, under the lower id.
@@ -60,10 +60,10 @@ def three_way(base: Sequence[Lesson], a: Sequence[Lesson], b: Sequence[Lesson]) 
             continue
         if chosen is not None:
             lessons[i] = _joined(chosen, left, right)
-    return Merged(_once(lessons.values()), tuple(conflicts), tuple(taken[0]), tuple(taken[1]))
+    return ThreeWayMerge(_once(lessons.values()), tuple(conflicts), tuple(taken[0]), tuple(taken[1]))
 
 
-def by_credit(conflict: Conflict, credit: Callable[[Lesson | None], Evidence | None]) -> str:
+def side_by_effect(conflict: Conflict, credit: Callable[[Lesson | None], Evidence | None]) -> str:
     """Say which side measured credit takes: `a`, `b`, or '' where it does not decide.
 
     It decides where the interval of one side's effect lies above the estimate of the other, or where one side alone
@@ -85,7 +85,7 @@ def with_lesson(lessons: Sequence[Lesson], lesson: Lesson | None) -> tuple[Lesso
     return tuple(lessons) if lesson is None else _once([*lessons, lesson])
 
 
-def contents(lessons: Sequence[Lesson]) -> dict[int, str]:
+def texts_by_id(lessons: Sequence[Lesson]) -> dict[int, str]:
     """Return lesson id to text."""
     return {lesson.id: lesson.text for lesson in lessons}
 

@@ -17,23 +17,23 @@ from functools import partial
 from random import Random
 
 from experience_db import Edit, Library, Op, Source
-from tfgrpo.backends.metered import total
+from tfgrpo.backends.metered import total_usage
 from tfgrpo.errors import BudgetReached, NothingLearned
 from tfgrpo.learning.batch import BatchConditions, BatchResult, run_batch
 from tfgrpo.learning.gate_step import known_effects, usage_difference
 from tfgrpo.learning.run import Run, learning_sampling
 from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates
-from tfgrpo.lessons.review import NEVER, decided_before, hold, screen
+from tfgrpo.lessons.review import NEVER, decided_before, hold_for_review, screen
 from tfgrpo.lessons.scanners import KINDS
-from tfgrpo.methods.method import NEW, accuracy
-from tfgrpo.prompting.transcript import shorten
+from tfgrpo.methods.method import EMPTY_MEMORY, accuracy
+from tfgrpo.prompting.transcript import cut_to_tokens
 from tfgrpo.search import gepa
-from tfgrpo.search.children import Goal
+from tfgrpo.search.children import CandidatePlan
 from tfgrpo.search.gepa import Search
-from tfgrpo.search.pool import Candidate, best
-from tfgrpo.search.store_step import Made
-from tfgrpo.search.subsets import Subset, Tpe, next_validated, require, trials_of
-from tfgrpo.search.validate import Entry, held_out_order, score, validate
+from tfgrpo.search.pool import Candidate, best_candidate
+from tfgrpo.search.store_step import ScoredCandidate
+from tfgrpo.search.subsets import Subset, Tpe, default_trials, next_validated, require_optuna
+from tfgrpo.search.validate import RacingCandidate, heldout_order, score_library, validate
 from tfgrpo.types import Group, GroupStatus, Proposal, Step, Verdict
 
 AT_ONCE = 4
@@ -42,11 +42,11 @@ EARNED = "a rollout that earned full reward"
 EXAMPLE_TOKENS = 300
 """Longest demonstration."""
 
-__all__ = ["require", "search"]
+__all__ = ["require_optuna", "search"]
 
 
 @dataclass(slots=True)
-class Trials:
+class SubsetTrials:
     """What was tried so far."""
 
     edits: tuple[Edit, ...]
@@ -65,41 +65,41 @@ async def search(run: Run) -> AsyncIterator[Step]:
         EndpointError: the endpoint refuses every call.
         NothingLearned: every contrast failed.
     """
-    found = await gepa.begin(run)
+    found = await gepa.score_start(run)
     if found is None:
         return
     done = {row.step for row in run.store.steps(run.id)}
-    trials: Trials | None = None
+    trials: SubsetTrials | None = None
     for index in itertools.count():
-        used = total(run.tally)
+        used = total_usage(run.tally)
         run.ledger.closed = index in done
         if trials is None:
             step, trials, made = await _bootstrap(found)
         else:
             step, made = await _tried(found, trials, index)
         run.ledger.closed = False
-        step = replace(step, usage=usage_difference(total(run.tally), used))
+        step = replace(step, usage=usage_difference(total_usage(run.tally), used))
         if run.stopped:
             yield step
             return
         last = trials.count >= trials.wanted
         verdicts = (*step.verdicts, *(_settled(found, trials, made) if last else ()))
-        yield gepa.store(found, replace(step, verdicts=verdicts), made)
+        yield gepa.store_candidates(found, replace(step, verdicts=verdicts), made)
         if not trials.edits:
             _require_contrasts(step)
-        if last or gepa.ending(found):
+        if last or gepa.stop_reason(found):
             break
     run.library = found.head
 
 
-async def _bootstrap(found: Search) -> tuple[Step, Trials, tuple[Made, ...]]:
+async def _bootstrap(found: Search) -> tuple[Step, SubsetTrials, tuple[ScoredCandidate, ...]]:
     """Roll out groups, collect the candidates, and validate the library that holds all of them."""
     run, config = found.run, found.run.config.search
     count = len(run.learning)
     drawn = sorted(Random(f"{run.config.seed}/bootstrap").sample(range(count), min(config.bootstrap, count)))
     library, drawn_as = run.library, learning_sampling(run.config)
     known = known_effects(run, library, 0)
-    given = BatchConditions(run.actor, run.teacher, run.config, library, drawn_as, 0, 0, (), known, NEW)
+    given = BatchConditions(run.actor, run.teacher, run.config, library, drawn_as, 0, 0, (), known, EMPTY_MEMORY)
     taught = await run_batch(given, [run.learning[i] for i in drawn])
     run.stopped = _cut(taught)
     proposals = _lessons(taught)
@@ -109,7 +109,10 @@ async def _bootstrap(found: Search) -> tuple[Step, Trials, tuple[Made, ...]]:
     kept = checked.kept[: config.candidates]
     examples, stopped = _examples(run, taught)
     dropped = [*stopped, *(v for c in taught.contrasts_P for v in c.dropped)]
-    dropped += [*screened.verdicts, *hold([Verdict("accepted", (p.edit,), "proposed") for p in screened.held])]
+    dropped += [
+        *screened.verdicts,
+        *hold_for_review([Verdict("accepted", (p.edit,), "proposed") for p in screened.held]),
+    ]
     dropped += [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
     others = [p.edit for p in screened.clean if p.edit.op is not Op.ADD]
     beyond = [*others, *checked.kept[config.candidates :]]
@@ -148,7 +151,7 @@ def _examples(run: Run, taught: BatchResult) -> tuple[tuple[Edit, ...], list[Ver
     found = demonstrations(taught.groups_P, run.config.search.demonstrations, run.id)
     rules = replace(run.rules, allow=tuple(kind for kind in KINDS if kind not in NEVER))
     screened = screen([Proposal(edit) for edit in found], rules)
-    held = hold([Verdict("accepted", (p.edit,), "an example") for p in screened.held])
+    held = hold_for_review([Verdict("accepted", (p.edit,), "an example") for p in screened.held])
     return tuple(p.edit for p in screened.clean), [*screened.verdicts, *held]
 
 
@@ -166,23 +169,23 @@ def demonstrations(groups: Sequence[Group], most: int, run: str) -> tuple[Edit, 
     found = []
     for _, group, i in sorted(solved, key=lambda each: each[0])[:most]:
         rollout = group.rollouts_G[i]
-        said = " ".join(shorten(rollout.answer, EXAMPLE_TOKENS).split())
+        said = " ".join(cut_to_tokens(rollout.answer, EXAMPLE_TOKENS).split())
         text = f"Worked example. {' '.join(group.problem.question.split())} {said}"
         source = Source(group.problem.id, (rollout.index,), run)
         found.append(Edit(Op.ADD, text, (), EARNED, (source,), rollout.tainted))
     return tuple(found)
 
 
-def _trials(run: Run, edits: tuple[Edit, ...]) -> Trials:
+def _trials(run: Run, edits: tuple[Edit, ...]) -> SubsetTrials:
     """Begin with all lessons and no demonstration; that everything is in was validated already."""
     tpe = Tpe(len(edits), run.config.seed)
     if edits:
         tpe.enqueue(tuple(edit.reason != EARNED for edit in edits))
-    wanted = run.config.search.trials or trials_of(len(edits))
-    return Trials(edits, tpe, wanted if edits else 0)
+    wanted = run.config.search.trials or default_trials(len(edits))
+    return SubsetTrials(edits, tpe, wanted if edits else 0)
 
 
-async def _tried(found: Search, trials: Trials, index: int) -> tuple[Step, tuple[Made, ...]]:
+async def _tried(found: Search, trials: SubsetTrials, index: int) -> tuple[Step, tuple[ScoredCandidate, ...]]:
     """Try a few subsets, and validate the best one where that is due."""
     run, before = found.run, trials.count
     subsets = trials.tpe.ask(min(AT_ONCE, trials.wanted - trials.count))
@@ -212,18 +215,20 @@ def _minibatch(run: Run, number: int) -> tuple[int, ...]:
     return tuple(rng.sample(range(count), min(run.config.search.batch, count)))
 
 
-async def _score(found: Search, trials: Trials, subset: Subset, batch: Sequence[int]) -> float | BudgetReached | None:
+async def _score(
+    found: Search, trials: SubsetTrials, subset: Subset, batch: Sequence[int]
+) -> float | BudgetReached | None:
     """Return a subset's mean reward on a minibatch; a used-up budget is a value, so that other trials may end."""
-    library = library_of(found, trials.edits, subset)
-    order = held_out_order(found.run)
+    library = subset_library(found, trials.edits, subset)
+    order = heldout_order(found.run)
     try:
-        marks = await score(found.run, library, [order[i] for i in batch])
+        marks = await score_library(found.run, library, [order[i] for i in batch])
     except BudgetReached as error:
         return error
     return marks.mean if marks.reward else None
 
 
-def library_of(found: Search, edits: Sequence[Edit], subset: Subset) -> Library:
+def subset_library(found: Search, edits: Sequence[Edit], subset: Subset) -> Library:
     """Return the library that a subset makes; every candidate keeps one id in all subsets."""
     run = found.run
     base = run.library
@@ -234,29 +239,29 @@ def library_of(found: Search, edits: Sequence[Edit], subset: Subset) -> Library:
     return replace(whole, lessons=tuple(x for x in lessons if x.id not in leaving))
 
 
-async def _validated(found: Search, trials: Trials, subset: Subset) -> tuple[Made, ...]:
+async def _validated(found: Search, trials: SubsetTrials, subset: Subset) -> tuple[ScoredCandidate, ...]:
     """Score a subset on every held-out problem; it becomes a version."""
     run = found.run
     trials.validated.add(subset)
-    drawn = library_of(found, trials.edits, subset)
+    drawn = subset_library(found, trials.edits, subset)
     library = replace(drawn, version=found.head.version + 1, next_id=max(found.head.next_id, drawn.next_id))
     inside = tuple(edit for edit, chosen in zip(trials.edits, subset, strict=True) if chosen)
     why = {run.library.next_id + n: edit for n, edit in enumerate(trials.edits)}
-    goal = Goal(library, (0,), "subset", {i: why[i] for i in why if i in {x.id for x in library}}, inside)
+    goal = CandidatePlan(library, (0,), "subset", {i: why[i] for i in why if i in {x.id for x in library}}, inside)
     try:
-        (entry,) = await validate(run, [Entry(library, found.pool[0].marks.reward)])
+        (entry,) = await validate(run, [RacingCandidate(library, found.pool[0].marks.reward)])
     except BudgetReached as error:
         run.stopped = str(error)
         return ()
     if entry.marks.reward:
         trials.tpe.add(subset, entry.marks.mean)
-    return (Made(goal, entry),)
+    return (ScoredCandidate(goal, entry),)
 
 
-def _settled(found: Search, trials: Trials, made: Sequence[Made]) -> list[Verdict]:
+def _settled(found: Search, trials: SubsetTrials, made: Sequence[ScoredCandidate]) -> list[Verdict]:
     """Say of every candidate whether it is in the final choice."""
     pool = [*found.pool, *(Candidate(m.goal.library, (0,), "subset", m.entry.marks) for m in made if m.joins)]
-    inside = {x.text for x in pool[best(pool, found.run.config.search)].library}
+    inside = {x.text for x in pool[best_candidate(pool, found.run.config.search)].library}
     chosen = tuple(edit for edit in trials.edits if edit.text in inside)
     left = tuple(edit for edit in trials.edits if edit.text not in inside)
     verdicts = [Verdict("accepted", chosen, "in the best subset")] if chosen else []

@@ -18,11 +18,11 @@ from tfgrpo.learning.gate_step import known_effects
 from tfgrpo.learning.run import Run, learning_sampling
 from tfgrpo.lessons.consolidate import consolidate, within_budget
 from tfgrpo.lessons.edits import check_edits
-from tfgrpo.lessons.leakage import leaks
-from tfgrpo.lessons.review import decided_before, hold, screen
-from tfgrpo.lessons.summarize import Effects, ask_edits, shown
-from tfgrpo.methods.method import NEW, accuracy
-from tfgrpo.prompting.transcript import shorten, transcript
+from tfgrpo.lessons.leakage import leak_reason
+from tfgrpo.lessons.review import decided_before, hold_for_review, screen
+from tfgrpo.lessons.summarize import Effects, ask_edits, lesson_variables
+from tfgrpo.methods.method import EMPTY_MEMORY, accuracy
+from tfgrpo.prompting.transcript import cut_to_tokens, transcript
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.rollout import Graded, measure
 from tfgrpo.search.acceptance import Acceptance
@@ -33,7 +33,7 @@ TOLD = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class MutationTask:
     """What one proposal starts from."""
 
     parent: int
@@ -51,7 +51,7 @@ class Task:
 class Child:
     """What came of a proposal."""
 
-    task: Task
+    task: MutationTask
     groups: tuple[Group, ...] = ()
     proposals: tuple[Proposal, ...] = ()
     """The edits of the child; without any there is no child."""
@@ -100,7 +100,7 @@ def mutation_of(run: Run) -> str:
     return run.config.search.mutation or run.teacher.prompts.settings.reflect
 
 
-async def propose(run: Run, task: Task, accept: Acceptance) -> Child:
+async def propose(run: Run, task: MutationTask, accept: Acceptance) -> Child:
     """Make one child and try it; a used-up budget is a value, so that other proposals may end.
 
     Raises:
@@ -108,21 +108,21 @@ async def propose(run: Run, task: Task, accept: Acceptance) -> Child:
     """
     try:
         child = await (_from_groups if mutation_of(run) == "groups" else _from_reflection)(run, task)
-        child = reviewed(run, child)
+        child = screen_child(run, child)
         return await _tried(run, child, accept) if child.proposals and not child.stopped else child
     except BudgetReached as error:
         return Child(task, stopped=str(error))
 
 
-def reviewed(run: Run, child: Child) -> Child:
+def screen_child(run: Run, child: Child) -> Child:
     """Take out what scanners refuse and what waits for a person: neither is part of a candidate."""
     decided = decided_before(run.store, run.library.name, run.id, child.task.step)
     found = screen(child.proposals, run.rules, decided)
-    held = hold([Verdict("accepted", (p.edit,), "proposed, and not measured") for p in found.held])
+    held = hold_for_review([Verdict("accepted", (p.edit,), "proposed, and not measured") for p in found.held])
     return replace(child, proposals=found.clean, dropped=(*child.dropped, *found.verdicts, *held))
 
 
-async def _from_reflection(run: Run, task: Task) -> Child:
+async def _from_reflection(run: Run, task: MutationTask) -> Child:
     cases = [(problem, task.epoch) for problem in task.problems]
     graded = await measure(run.actor, task.library, cases, learning_sampling(run.config), "rollout")
     groups = tuple(_single(run, p, g, task.library.version) for p, g in zip(task.problems, graded, strict=True))
@@ -130,15 +130,15 @@ async def _from_reflection(run: Run, task: Task) -> Child:
         if run.actor.on_group is not None:
             run.actor.on_group(group)
     child = Child(task, groups, before=tuple(g.reward for g in graded))
-    if skipped := why_skip(child.before, run):
+    if skipped := skip_reason(child.before, run):
         return replace(child, skipped=skipped)
     known = known_effects(run, task.library, task.step)
-    attempts = attempts_of(run, task.problems, graded)
+    attempts = reflection_attempts(run, task.problems, graded)
     try:
         prompt = run.teacher.prompts.render(
             "reflect/mutation",
             attempts=attempts,
-            lessons=shown(task.library, known),
+            lessons=lesson_variables(task.library, known),
             rejected=[{"text": e.text or "", "reason": v.reason} for v in task.told for e in v.edits],
             max_edits=run.config.lessons.per_group,
             max_words=run.config.lessons.max_words,
@@ -148,10 +148,10 @@ async def _from_reflection(run: Run, task: Task) -> Child:
         raise
     except (ProviderError, MalformedReply) as error:
         return replace(child, failures=(failure_of(error),))
-    return checked(run, child, parsed, known)
+    return check_reflection(run, child, parsed, known)
 
 
-def why_skip(rewards: Sequence[float], run: Run) -> str:
+def skip_reason(rewards: Sequence[float], run: Run) -> str:
     """Say why a minibatch has nothing to reflect on; '' when it has."""
     known = [r for r in rewards if not math.isnan(r)]
     if not known:
@@ -168,7 +168,7 @@ def _single(run: Run, problem: Problem, graded: Graded, version: int) -> Group:
     return Group(problem, (graded.rollout,), (graded.score,), (graded.reward,), (0.0,), status, version)
 
 
-def attempts_of(run: Run, problems: Sequence[Problem], graded: Sequence[Graded]) -> tuple[Attempt, ...]:
+def reflection_attempts(run: Run, problems: Sequence[Problem], graded: Sequence[Graded]) -> tuple[Attempt, ...]:
     """Return the graded rollouts as the template sees them, each within its share of tokens."""
     known = [(p, g) for p, g in zip(problems, graded, strict=True) if not math.isnan(g.reward)]
     share = run.config.lessons.attempt_tokens // max(len(known), 1)
@@ -178,11 +178,11 @@ def attempts_of(run: Run, problems: Sequence[Problem], graded: Sequence[Graded])
         told = [each.score.why] if each.score.why else []
         if run.config.lessons.ground_truth and problem.answer is not None:
             told.append(f"Reference answer, for your judgement only: {problem.answer}")
-        found.append(Attempt(number, problem.question, shorten(said, share), each.reward, "\n".join(told)))
+        found.append(Attempt(number, problem.question, cut_to_tokens(said, share), each.reward, "\n".join(told)))
     return tuple(found)
 
 
-def checked(run: Run, child: Child, parsed: ParsedEdits, known: Effects) -> Child:
+def check_reflection(run: Run, child: Child, parsed: ParsedEdits, known: Effects) -> Child:
     """Give the edits of a reflection their sources and put them through the checks in code."""
     task, template = child.task, run.teacher.prompts.hash("reflect/mutation")
     graded = [g for g in child.groups if g.status is not GroupStatus.FAILED]
@@ -199,7 +199,7 @@ def checked(run: Run, child: Child, parsed: ParsedEdits, known: Effects) -> Chil
     dropped = [Verdict("rejected", (edit,), reason) for edit, reason in found.dropped]
     kept: list[Proposal] = []
     for edit in found.kept:
-        leak = leak_of(edit, task.problems)
+        leak = leak_in_edit(edit, task.problems)
         if leak:
             dropped.append(Verdict("rejected", (edit,), leak))
         else:
@@ -208,16 +208,25 @@ def checked(run: Run, child: Child, parsed: ParsedEdits, known: Effects) -> Chil
     return replace(child, proposals=fitting, dropped=(*dropped, *full), failures=parsed.malformed)
 
 
-def leak_of(edit: Edit, problems: Sequence[Problem]) -> str | None:
+def leak_in_edit(edit: Edit, problems: Sequence[Problem]) -> str | None:
     """Say which answer or text of the minibatch an edit gives away; None when it is clean."""
-    return next((leak for p in problems if edit.text and (leak := leaks(edit.text, p))), None)
+    return next((leak for p in problems if edit.text and (leak := leak_reason(edit.text, p))), None)
 
 
-async def _from_groups(run: Run, task: Task) -> Child:
+async def _from_groups(run: Run, task: MutationTask) -> Child:
     sampling = learning_sampling(run.config)
     known = known_effects(run, task.library, task.step)
     given = BatchConditions(
-        run.actor, run.teacher, run.config, task.library, sampling, task.epoch, task.step, task.told, known, NEW
+        run.actor,
+        run.teacher,
+        run.config,
+        task.library,
+        sampling,
+        task.epoch,
+        task.step,
+        task.told,
+        known,
+        EMPTY_MEMORY,
     )
     taught = await run_batch(given, task.problems)
     proposals = [
@@ -233,7 +242,7 @@ async def _from_groups(run: Run, task: Task) -> Child:
     if cut := next((f.message for f in (*spent, *failures) if f.kind == "budget"), ""):
         return replace(child, stopped=cut)
     if not proposals:
-        return replace(child, skipped=why_skip(before, run) or "no contrast proposed anything")
+        return replace(child, skipped=skip_reason(before, run) or "no contrast proposed anything")
     merged = await consolidate(run.teacher, task.library, proposals, known)
     if cut := next((f.message for f in merged.failures if f.kind == "budget"), ""):
         return replace(child, stopped=cut)

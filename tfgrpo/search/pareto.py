@@ -22,7 +22,7 @@ FRONTIERS = ("instance", "objective", "hybrid", "cartesian")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ScoreTable:
     """Scores of candidates 0..n-1. Higher is better in every objective; a missing key was not measured."""
 
     scores: tuple[Mapping[str, float], ...]
@@ -36,7 +36,7 @@ class Table:
         return tuple(_mean(row) for row in self.scores)
 
 
-def fronts(table: Table, kind: str = "instance") -> dict[Hashable, frozenset[int]]:
+def best_per_key(table: ScoreTable, kind: str = "instance") -> dict[Hashable, frozenset[int]]:
     """Return who is best where.
 
     Args:
@@ -75,7 +75,7 @@ def argmax(rows: Sequence[Mapping[Hashable, float]]) -> dict[Hashable, frozenset
     return {key: frozenset(found) for key, found in holders.items()}
 
 
-def reduce(found: Fronts, means: Sequence[float]) -> tuple[int, ...]:
+def drop_dominated(found: Fronts, means: Sequence[float]) -> tuple[int, ...]:
     """Return the candidates that survive the greedy reduction, lowest mean first (ties by index).
 
     The first candidate in that order whose every set holds another survivor leaves, and the scan begins anew. Since a
@@ -88,16 +88,16 @@ def reduce(found: Fronts, means: Sequence[float]) -> tuple[int, ...]:
     return tuple(sorted(alive, key=lambda k: (means[k], k)))
 
 
-def weights(found: Fronts, means: Sequence[float]) -> dict[int, int]:
+def frontier_weights(found: Fronts, means: Sequence[float]) -> dict[int, int]:
     """Return per survivor the number of sets that hold it: its weight in the draw; by index."""
-    alive = set(reduce(found, means))
+    alive = set(drop_dominated(found, means))
     counted = Counter(k for members in found.values() for k in members & alive)
     return {k: counted[k] for k in sorted(counted)}
 
 
-def distribution(found: Fronts, means: Sequence[float]) -> dict[int, float]:
+def draw_probabilities(found: Fronts, means: Sequence[float]) -> dict[int, float]:
     """Return the probability with which each survivor is drawn; they add up to 1."""
-    counted = weights(found, means)
+    counted = frontier_weights(found, means)
     total = sum(counted.values())
     return {k: count / total for k, count in counted.items()}
 
@@ -105,17 +105,17 @@ def distribution(found: Fronts, means: Sequence[float]) -> dict[int, float]:
 class Selector(Protocol):
     """Chooses the candidate to go on from."""
 
-    def __call__(self, table: Table, kind: str, rng: Random) -> int:
+    def __call__(self, table: ScoreTable, kind: str, rng: Random) -> int:
         """Return the index of a candidate of `table`, which holds at least one."""
         ...
 
 
-def pareto(table: Table, kind: str, rng: Random) -> int:
+def pareto(table: ScoreTable, kind: str, rng: Random) -> int:
     """Draw a survivor of the frontier, with its weight; the best mean where nothing was scored."""
-    return _drawn(fronts(table, kind), table, rng)
+    return _drawn(best_per_key(table, kind), table, rng)
 
 
-def current_best(table: Table, kind: str, rng: Random) -> int:
+def current_best(table: ScoreTable, kind: str, rng: Random) -> int:
     """Take the highest mean; the first among equals."""
     means = table.means
     return means.index(max(means))
@@ -124,7 +124,7 @@ def current_best(table: Table, kind: str, rng: Random) -> int:
 def epsilon_greedy(epsilon: float = 0.1) -> Selector:
     """Return a selector that takes any candidate with probability `epsilon`, else the highest mean."""
 
-    def select(table: Table, kind: str, rng: Random) -> int:
+    def select(table: ScoreTable, kind: str, rng: Random) -> int:
         return rng.randrange(len(table.scores)) if rng.random() < epsilon else current_best(table, kind, rng)
 
     return select
@@ -133,10 +133,10 @@ def epsilon_greedy(epsilon: float = 0.1) -> Selector:
 def top_k(k: int = 5) -> Selector:
     """Return a selector that draws as `pareto` does, with only the `k` highest means on the frontier."""
 
-    def select(table: Table, kind: str, rng: Random) -> int:
+    def select(table: ScoreTable, kind: str, rng: Random) -> int:
         means = table.means
         kept = frozenset(sorted(range(len(means)), key=lambda i: -means[i])[:k])
-        found = {key: members & kept for key, members in fronts(table, kind).items() if members & kept}
+        found = {key: members & kept for key, members in best_per_key(table, kind).items() if members & kept}
         return _drawn(found, table, rng)
 
     return select
@@ -151,8 +151,8 @@ BUILTIN: Mapping[str, Callable[[float, int], Selector]] = {
 """Selectors by name, made from `search.epsilon` and `search.top_k`."""
 
 
-def _drawn(found: Fronts, table: Table, rng: Random) -> int:
-    counted = weights(found, table.means)
+def _drawn(found: Fronts, table: ScoreTable, rng: Random) -> int:
+    counted = frontier_weights(found, table.means)
     if not counted:
         return current_best(table, "", rng)
     return rng.choices(list(counted), list(counted.values()))[0]

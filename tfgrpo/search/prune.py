@@ -17,16 +17,16 @@ from tfgrpo.datasets.content_words import words
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.touch import RARE
 from tfgrpo.learning.run import Run
-from tfgrpo.search.children import Goal
-from tfgrpo.search.store_step import Made
-from tfgrpo.search.validate import Entry, score, validate
+from tfgrpo.search.children import CandidatePlan
+from tfgrpo.search.store_step import ScoredCandidate
+from tfgrpo.search.validate import RacingCandidate, score_library, validate
 from tfgrpo.types import Problem
 
 FEWEST = 4
 """Held-out problems below which leaving a lesson out says nothing."""
 
 
-async def pruned(run: Run, pooled: Made, first: int) -> Made | None:
+async def prune_lessons(run: Run, pooled: ScoredCandidate, first: int) -> ScoredCandidate | None:
     """Return the candidate without the lessons that are not missed; None where all are, or none can be told apart.
 
     Args:
@@ -38,7 +38,7 @@ async def pruned(run: Run, pooled: Made, first: int) -> Made | None:
         BudgetReached: not all of it fits.
     """
     library = pooled.goal.library
-    parts = suspects(library, first, run.heldout)
+    parts = prunable_lessons(library, first, run.heldout)
     if not parts:
         return None
     jobs = [partial(_without, run, pooled, lesson, problems) for lesson, problems in parts]
@@ -57,21 +57,21 @@ async def pruned(run: Run, pooled: Made, first: int) -> Made | None:
         why={**{i: edit for i, edit in pooled.goal.why.items() if i not in leaving}, **gone},
         edits=(*_edits(pooled.goal, library, leaving), *gone.values()),
     )
-    (entry,) = await validate(run, [Entry(goal.library, pooled.entry.rival)])
-    return Made(goal, entry)
+    (entry,) = await validate(run, [RacingCandidate(goal.library, pooled.entry.rival)])
+    return ScoredCandidate(goal, entry)
 
 
-def superseded(whole: Made, less: Made) -> Made:
+def mark_superseded(whole: ScoredCandidate, less: ScoredCandidate) -> ScoredCandidate:
     """Return the candidate as it stands beside its pruned one: out of the pool where that is no worse."""
     if not less.joins or less.entry.marks.mean < whole.entry.marks.mean:
         return whole
     kept = set(less.goal.edits)
     left = tuple(edit for edit in whole.goal.edits if edit not in kept)
     lost = f"superseded by version {less.goal.library.version}: where they apply, more is earned without some lessons"
-    return Made(replace(whole.goal, edits=left), replace(whole.entry, lost=lost))
+    return ScoredCandidate(replace(whole.goal, edits=left), replace(whole.entry, lost=lost))
 
 
-def suspects(
+def prunable_lessons(
     library: Library, first: int, problems: Sequence[Problem]
 ) -> tuple[tuple[Lesson, tuple[Problem, ...]], ...]:
     """Return the lessons that are left out in turn, with the problems where each is missed if it is of use.
@@ -92,18 +92,20 @@ def suspects(
     return tuple((x, there) for x, there in acts if len(there) >= FEWEST)
 
 
-async def _without(run: Run, pooled: Made, lesson: Lesson, problems: Sequence[Problem]) -> float | BudgetReached:
+async def _without(
+    run: Run, pooled: ScoredCandidate, lesson: Lesson, problems: Sequence[Problem]
+) -> float | BudgetReached:
     """Return how much more the touched problems earn without a lesson, seed index 0 on both sides."""
     library = pooled.goal.library
     rest = replace(library, lessons=tuple(x for x in library if x.id != lesson.id))
     try:
-        found = (await score(run, rest, problems)).reward
+        found = (await score_library(run, rest, problems)).reward
     except BudgetReached as error:
         return error
     known = pooled.entry.marks.reward
     return math.fsum(found[v] - known[v] for v in found if v in known)
 
 
-def _edits(goal: Goal, library: Library, leaving: set[int]) -> tuple[Edit, ...]:
+def _edits(goal: CandidatePlan, library: Library, leaving: set[int]) -> tuple[Edit, ...]:
     texts = {x.text for x in library if x.id in leaving}
     return tuple(edit for edit in goal.edits if edit.text not in texts)

@@ -12,7 +12,7 @@ from tfgrpo.search import acceptance, pareto, sampler
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SearchRules:
     """The parts of a search that can be exchanged."""
 
     select: pareto.Selector
@@ -20,14 +20,14 @@ class Rules:
     accept: acceptance.Acceptance
 
 
-def rules_of(config: SearchConfig) -> Rules:
+def search_rules(config: SearchConfig) -> SearchRules:
     """Return the rules of a configuration.
 
     Raises:
         UnknownPlugin: no rule of that name.
         UsageError: a rule that is not callable.
     """
-    return Rules(_selector(config), _sampler(config.sampler), _acceptance(config.acceptance))
+    return SearchRules(_selector(config), _sampler(config.sampler), _acceptance(config.acceptance))
 
 
 def _selector(config: SearchConfig) -> pareto.Selector:

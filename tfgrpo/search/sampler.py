@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class MinibatchRequest:
     """What a minibatch is drawn for."""
 
     count: int
@@ -31,23 +31,23 @@ class Draw:
 class Sampler(Protocol):
     """Says which problems a proposal is made from."""
 
-    def __call__(self, draw: Draw) -> tuple[int, ...]:
+    def __call__(self, draw: MinibatchRequest) -> tuple[int, ...]:
         """Return positions (0..count-1) of the problems of one minibatch; the same for the same draw."""
         ...
 
 
-def epoch_shuffled(draw: Draw) -> tuple[int, ...]:
+def epoch_shuffled(draw: MinibatchRequest) -> tuple[int, ...]:
     """Return consecutive slices of an order that is drawn anew every epoch (GEPA).
 
     An epoch is padded to whole minibatches with the problems that it holds least often.
     """
     per_epoch = -(-draw.count // draw.size)
     epoch, place = divmod(draw.number, per_epoch)
-    order = padded(range(draw.count), draw.size, Random(f"{draw.seed}/minibatch/{epoch}"))
+    order = shuffled_to_multiple(range(draw.count), draw.size, Random(f"{draw.seed}/minibatch/{epoch}"))
     return tuple(order[place * draw.size : (place + 1) * draw.size])
 
 
-def lost_too(draw: Draw) -> tuple[int, ...]:
+def lost_too(draw: MinibatchRequest) -> tuple[int, ...]:
     """Return every second minibatch from the problems still lost, the others as `epoch_shuffled` does.
 
     Late in a search most problems are solved, and a minibatch of solved problems teaches nothing. Those still lost come
@@ -59,7 +59,9 @@ def lost_too(draw: Draw) -> tuple[int, ...]:
     start = draw.place // 2 * draw.size
     turns = range(start // len(lost), (start + draw.size) // len(lost) + 1)
     cycle = [
-        i for turn in turns for i in padded(lost, 1, Random(f"{draw.seed}/lost/{draw.number - draw.place}/{turn}"))
+        i
+        for turn in turns
+        for i in shuffled_to_multiple(lost, 1, Random(f"{draw.seed}/lost/{draw.number - draw.place}/{turn}"))
     ]
     first = start % len(lost)
     found = tuple(dict.fromkeys(cycle[first : first + draw.size]))
@@ -67,7 +69,7 @@ def lost_too(draw: Draw) -> tuple[int, ...]:
     return (*found, *rest)[: draw.size]
 
 
-def padded(items: Sequence[T], size: int, rng: Random) -> list[T]:
+def shuffled_to_multiple(items: Sequence[T], size: int, rng: Random) -> list[T]:
     """Return the items shuffled, then those that occur least often, latest first, until whole minibatches are full."""
     order = list(items)
     rng.shuffle(order)

@@ -30,13 +30,13 @@ class Proposer(Protocol):
         ...
 
 
-def require() -> None:
+def require_optuna() -> None:
     """Raise UsageError where Optuna is not installed."""
     if importlib.util.find_spec("optuna") is None:
         raise UsageError("--method mipro needs Optuna; install it with: pip install 'tfgrpo[search]'")
 
 
-def trials_of(candidates: int) -> int:
+def default_trials(candidates: int) -> int:
     """Return MIPROv2's number of trials for N candidates in two choices: max(2 * 2 * log2 N, 1.5 N), at least 8."""
     return max(8, math.ceil(4 * math.log2(max(candidates, 2))), math.ceil(1.5 * candidates))
 
@@ -45,7 +45,7 @@ class Tpe:
     """Optuna's multivariate TPE. A function of its seed and of what it was told, so a repeated run asks the same."""
 
     def __init__(self, candidates: int, seed: int) -> None:
-        require()
+        require_optuna()
         import optuna  # noqa: PLC0415 - an extra, loaded where it is used
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)

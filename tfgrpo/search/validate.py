@@ -19,7 +19,7 @@ from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.eprocess import fold
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.rollout import measure
-from tfgrpo.search.pool import Marks, marks
+from tfgrpo.search.pool import HeldoutScores, heldout_scores
 from tfgrpo.types import Problem
 
 WORSE = 10.0
@@ -29,34 +29,34 @@ ROLE = "evaluate"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RacingCandidate:
     """A child in the race."""
 
     library: Library
     rival: Mapping[str, float]
     """Rewards of its parent."""
-    marks: Marks = field(default_factory=Marks)
+    marks: HeldoutScores = field(default_factory=HeldoutScores)
     lost: str = ""
     """Why it is out; '' while it is in."""
 
 
-async def score(run: Run, library: Library, problems: Sequence[Problem]) -> Marks:
+async def score_library(run: Run, library: Library, problems: Sequence[Problem]) -> HeldoutScores:
     """Measure one library on held-out problems, seed index 0.
 
     Raises:
         BudgetReached: not all of it fits.
     """
     graded = await measure(run.actor, library, [(p, 0) for p in problems], evaluation_sampling(run.config), ROLE)
-    return marks(graded)
+    return heldout_scores(graded)
 
 
-async def validate(run: Run, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+async def validate(run: Run, entries: Sequence[RacingCandidate]) -> tuple[RacingCandidate, ...]:
     """Score all children as `search.validation` says; those that lost carry the reason and what was measured.
 
     Raises:
         BudgetReached: not all of it fits; what was measured is in the journal.
     """
-    racing, order = list(entries), held_out_order(run)
+    racing, order = list(entries), heldout_order(run)
     for start, end in rungs(len(order), run.config.search.look, run.config.search.validation):
         still = [n for n, entry in enumerate(racing) if not entry.lost]
         jobs = [partial(_rung, run, racing[n], order[start:end]) for n in still]
@@ -69,15 +69,15 @@ async def validate(run: Run, entries: Sequence[Entry]) -> tuple[Entry, ...]:
     return tuple(racing)
 
 
-async def _rung(run: Run, entry: Entry, problems: Sequence[Problem]) -> Entry | BudgetReached:
+async def _rung(run: Run, entry: RacingCandidate, problems: Sequence[Problem]) -> RacingCandidate | BudgetReached:
     """Return the entry with further marks; a used-up budget is a value, so that siblings under way may end."""
     try:
-        return replace(entry, marks=entry.marks | await score(run, entry.library, problems))
+        return replace(entry, marks=entry.marks | await score_library(run, entry.library, problems))
     except BudgetReached as error:
         return error
 
 
-def held_out_order(run: Run) -> tuple[Problem, ...]:
+def heldout_order(run: Run) -> tuple[Problem, ...]:
     """Return the held-out problems in the order of the rungs, the same one for all children of a run."""
     order = list(run.heldout)
     Random(f"{run.config.seed}/rungs").shuffle(order)
@@ -95,7 +95,7 @@ def rungs(count: int, first: int, kind: str) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _cut(racing: Sequence[Entry], kind: str) -> tuple[Entry, ...]:
+def _cut(racing: Sequence[RacingCandidate], kind: str) -> tuple[RacingCandidate, ...]:
     """Take out who lost to its parent; in halving also the worse half of those left, ties going to the earlier one."""
     cut = [entry if entry.lost else _against_parent(entry) for entry in racing]
     still = [n for n, entry in enumerate(cut) if not entry.lost]
@@ -107,7 +107,7 @@ def _cut(racing: Sequence[Entry], kind: str) -> tuple[Entry, ...]:
     return tuple(cut)
 
 
-def _against_parent(entry: Entry) -> Entry:
+def _against_parent(entry: RacingCandidate) -> RacingCandidate:
     found = differences(entry.rival, entry.marks.reward)
     if not found or not all(-1.0 <= d <= 1.0 for d in found) or fold(found).e_worse < WORSE:
         return entry
@@ -120,7 +120,9 @@ def differences(before: Mapping[str, float], after: Mapping[str, float]) -> list
     return [after[v] - before[v] for v in sorted({*before} & {*after})]
 
 
-def evidence(entry: Entry, lesson_ids: tuple[int, ...], detail: Mapping[str, object], seed: int) -> Evidence:
+def race_evidence(
+    entry: RacingCandidate, lesson_ids: tuple[int, ...], detail: Mapping[str, object], seed: int
+) -> Evidence:
     """Return a validation as evidence: the paired difference to the parent over the problems that both have."""
     shared = sorted({*entry.rival} & {*entry.marks.reward})
     found = stats.paired_difference(

@@ -14,8 +14,18 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tfgrpo.backends.seeds import last_user_text
-from tfgrpo.serve.choices import MODEL_NAME, Choice, Prompt, Service, Stream, check_model, choices_of, pieces, usage_of
-from tfgrpo.serve.fields import ApiError, ChatBody, parsed
+from tfgrpo.serve.choices import (
+    MODEL_NAME,
+    Choice,
+    Prompt,
+    Service,
+    Stream,
+    check_model,
+    choices_of,
+    token_pieces,
+    usage_of,
+)
+from tfgrpo.serve.fields import ApiError, ChatBody, parse_body
 from tfgrpo.serve.logprobs import chat_logprobs, prompt_table, prompt_tokens
 
 
@@ -25,7 +35,7 @@ async def chat(service: Service, raw: object) -> dict[str, Any] | Stream:
     Raises:
         ApiError: the body is wrong, the model unknown, or the prompt too long.
     """
-    body = parsed(ChatBody, raw)
+    body = parse_body(ChatBody, raw)
     check_model(body.model)
     if body.top_logprobs is not None and not body.logprobs:
         raise ApiError(400, "top_logprobs: goes only with logprobs: true.", param="top_logprobs")
@@ -75,7 +85,7 @@ def _choice_chunks(service: Service, body: ChatBody, choice: Choice) -> Iterator
     """The chunks of one choice; log-probabilities and ids travel with the piece of their token."""
     logprobs = chat_logprobs(service.model, choice.completion)["content"]
     yield _chunk(body, choice, {"role": "assistant", "content": ""})
-    for piece, token, one in zip(pieces(service.model, choice), choice.completion.ids, logprobs, strict=True):
+    for piece, token, one in zip(token_pieces(service.model, choice), choice.completion.ids, logprobs, strict=True):
         extra: dict[str, Any] = {"logprobs": {"content": [one], "refusal": None}} if body.logprobs else {}
         if body.return_token_ids:
             extra["token_ids"] = [token]

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tfgrpo.backends.seeds import hashed
-from tfgrpo.backends.tiny.backend import DEFAULT_TEMPERATURE, Batcher, json_part, room
+from tfgrpo.backends.seeds import hash_words
+from tfgrpo.backends.tiny.backend import DEFAULT_TEMPERATURE, Batcher, json_part, tokens_left
 from tfgrpo.errors import ProviderError
 from tfgrpo.serve.fields import ApiError, Sampled
 
@@ -69,14 +69,14 @@ async def choices_of(
     from tfgrpo.backends.tiny.model import Completion, Job  # noqa: PLC0415 - loads numpy
 
     seed = secrets.randbits(63) if body.seed is None else body.seed
-    limits = [fitting(service.model, prompt.ids, max_tokens) for prompt in prompts]
+    limits = [completion_room(service.model, prompt.ids, max_tokens) for prompt in prompts]
     jobs = [
         Job(
             prompt_ids=prompt.ids,
             max_tokens=limit,
             temperature=DEFAULT_TEMPERATURE if body.temperature is None else body.temperature,
             top_p=1.0 if body.top_p is None else body.top_p,
-            seed=hashed(seed + attempt, prompt.problem),
+            seed=hash_words(seed + attempt, prompt.problem),
             stop=body.stops,
             logprobs=top,
         )
@@ -101,14 +101,14 @@ async def _generated(service: Service, jobs: Sequence[Job]) -> tuple[Completion,
         raise ApiError(500, str(error), code="model_failed") from error
 
 
-def fitting(model: TinyLM, prompt_ids: Sequence[int], max_tokens: int | None) -> int:
+def completion_room(model: TinyLM, prompt_ids: Sequence[int], max_tokens: int | None) -> int:
     """How many tokens may be generated: as asked, or less where the context ends earlier.
 
     Raises:
         ApiError: 400 if the prompt alone fills the context.
     """
     try:
-        return room(model, prompt_ids, max_tokens)
+        return tokens_left(model, prompt_ids, max_tokens)
     except ProviderError as error:
         raise ApiError(400, str(error), param="messages", code="context_length_exceeded") from error
 
@@ -136,7 +136,7 @@ def check_model(name: str | None) -> None:
         raise ApiError(404, message, param="model", code="model_not_found")
 
 
-def pieces(model: TinyLM, choice: Choice) -> Iterator[str]:
+def token_pieces(model: TinyLM, choice: Choice) -> Iterator[str]:
     """The text token by token: one piece per id, together the text. A split character waits until it is whole."""
     ids, text, sent = choice.completion.ids, choice.text, 0
     whole = choice.completion.text == text

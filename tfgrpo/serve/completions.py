@@ -11,8 +11,18 @@ import uuid
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tfgrpo.serve.choices import MODEL_NAME, Choice, Prompt, Service, Stream, check_model, choices_of, pieces, usage_of
-from tfgrpo.serve.fields import ApiError, CompletionBody, parsed
+from tfgrpo.serve.choices import (
+    MODEL_NAME,
+    Choice,
+    Prompt,
+    Service,
+    Stream,
+    check_model,
+    choices_of,
+    token_pieces,
+    usage_of,
+)
+from tfgrpo.serve.fields import ApiError, CompletionBody, parse_body
 from tfgrpo.serve.logprobs import Token, completion_logprobs, prompt_table, prompt_tokens, tokens_of
 
 if TYPE_CHECKING:
@@ -27,7 +37,7 @@ async def completions(service: Service, raw: object) -> dict[str, Any] | Stream:
     Raises:
         ApiError: the body is wrong, the model unknown, or a prompt too long.
     """
-    body = parsed(CompletionBody, raw)
+    body = parse_body(CompletionBody, raw)
     check_model(body.model)
     prompts = [Prompt(ids, service.model.decode(ids)) for ids in _prompt_ids(service.model, body.prompt)]
     choices = await choices_of(service, body, prompts, max_tokens=body.max_tokens, top=body.logprobs or 0)
@@ -102,7 +112,7 @@ def _chunks(
     usage: dict[str, Any] = {"usage": None} if body.stream_usage else {}
     for choice, whole in zip(choices, shown, strict=True):
         echoed = whole["text"].removesuffix(choice.text) if body.echo else ""
-        for piece in filter(None, [echoed, *pieces(service.model, choice)]):
+        for piece in filter(None, [echoed, *token_pieces(service.model, choice)]):
             part = {"index": choice.index, "text": piece, "logprobs": None, "finish_reason": None}
             yield {"choices": [part]} | usage
         yield {"choices": [whole | {"text": ""}]} | usage

@@ -15,7 +15,7 @@ from tfgrpo.serve.choices import MODEL_NAME, Service, Stream, check_model
 from tfgrpo.serve.completions import completions
 from tfgrpo.serve.fields import ApiError
 from tfgrpo.serve.tokens import detokenize, tokenize
-from tfgrpo.system.http_server import until_stopped
+from tfgrpo.system.http_server import serve_until_stopped
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -41,7 +41,7 @@ async def serve(
     Raises:
         UsageError: the address cannot be bound.
     """
-    await until_stopped(build_app(model), host, port, lambda url: on_ready(f"{url}/v1") if on_ready else None)
+    await serve_until_stopped(build_app(model), host, port, lambda url: on_ready(f"{url}/v1") if on_ready else None)
 
 
 def build_app(model: TinyLM) -> web.Application:

@@ -131,7 +131,7 @@ class DetokenizeBody(Body):
 B = TypeVar("B", bound=BaseModel)
 
 
-def parsed(kind: type[B], raw: object) -> B:
+def parse_body(kind: type[B], raw: object) -> B:
     """The body as `kind`.
 
     Raises:

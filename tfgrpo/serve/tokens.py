@@ -6,7 +6,7 @@ from typing import Any
 
 from tfgrpo.serve.choices import Service, check_model
 from tfgrpo.serve.completions import check_ids
-from tfgrpo.serve.fields import ApiError, DetokenizeBody, TokenizeBody, parsed
+from tfgrpo.serve.fields import ApiError, DetokenizeBody, TokenizeBody, parse_body
 
 
 async def tokenize(service: Service, raw: object) -> dict[str, Any]:
@@ -15,7 +15,7 @@ async def tokenize(service: Service, raw: object) -> dict[str, Any]:
     Raises:
         ApiError: the body is wrong or the model unknown.
     """
-    body = parsed(TokenizeBody, raw)
+    body = parse_body(TokenizeBody, raw)
     check_model(body.model)
     if (body.prompt is None) == (body.messages is None):
         raise ApiError(400, "body: give either prompt or messages.", param="body")
@@ -32,7 +32,7 @@ async def detokenize(service: Service, raw: object) -> dict[str, Any]:
     Raises:
         ApiError: the body is wrong, the model unknown, or an id not in the vocabulary.
     """
-    body = parsed(DetokenizeBody, raw)
+    body = parse_body(DetokenizeBody, raw)
     check_model(body.model)
     check_ids(service.model, body.tokens, "tokens")
     return {"prompt": service.model.decode(body.tokens)}

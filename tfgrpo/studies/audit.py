@@ -14,7 +14,7 @@ from typing import Any
 from experience_db import Edit, Evidence, Library, Op, Store
 from tfgrpo import api, datasets
 from tfgrpo import config as configuration
-from tfgrpo.backends.metered import told, total
+from tfgrpo.backends.metered import told, total_usage
 from tfgrpo.build import Components, open_components
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
 from tfgrpo.evaluation import credit
@@ -96,7 +96,7 @@ async def audit(
             parts = open_components(wanted, store, stack, run)
             actor = parts.actor()
             await factory.checked(actor.grader)
-            pool = credit.Pool(actor, found, evaluation_sampling(wanted.config))
+            pool = credit.AuditTrial(actor, found, evaluation_sampling(wanted.config))
             evidence = await _measure(shown, pool, plan)
             evidence = tuple(replace(e, detail={**e.detail, "model": wanted.model}) for e in evidence)
             if all(e.estimate is None for e in evidence):
@@ -114,7 +114,7 @@ async def audit(
     return Audit(shown, evidence, verdicts, summary)
 
 
-async def by_model(
+async def audit_models(
     problems: Any, *, models: Sequence[str], library: str = "default", plan: Plan | None = None, **asked: Any
 ) -> dict[str, Any]:
     """Audit a library under several models, one after the other, and set the effects of each lesson side by side.
@@ -165,7 +165,7 @@ def _start(store: Store, wanted: Setup, shown: Library, found: Sequence[Problem]
     return run
 
 
-async def _measure(shown: Library, pool: credit.Pool, plan: Plan) -> tuple[Evidence, ...]:
+async def _measure(shown: Library, pool: credit.AuditTrial, plan: Plan) -> tuple[Evidence, ...]:
     actor = pool.actor
     if not plan.dropout:
         return await credit.leave_one_out(shown, pool, k=plan.k)
@@ -181,7 +181,7 @@ async def _measure(shown: Library, pool: credit.Pool, plan: Plan) -> tuple[Evide
 
 
 async def _confirm(
-    parts: Components, shown: Library, pool: credit.Pool, evidence: Sequence[Evidence]
+    parts: Components, shown: Library, pool: credit.AuditTrial, evidence: Sequence[Evidence]
 ) -> tuple[Verdict, ...]:
     """Ask the gate about each nominated deletion, on fresh rollouts, and commit what it accepts."""
     named = {i: e for e in evidence for i in credit.nominated([e])}
@@ -234,5 +234,5 @@ def _summary(
         "nominated": list(credit.nominated(evidence)),
         "rollouts": sum(tally.new + tally.replayed for tally in parts.models.tally.values()),
         "verdicts": [{"ids": list(v.edits[0].ids), "decision": v.decision, "reason": v.reason} for v in verdicts],
-        "usage": told(total(parts.models.tally)),
+        "usage": told(total_usage(parts.models.tally)),
     }

@@ -275,7 +275,7 @@ def _summary(
         "budget": budgets,
         "reference": plan.methods[0],
         "methods": [_finite(asdict(row)) for row in rows],
-        "alike": [list(names) for names in alike(cells)],
+        "alike": [list(names) for names in indistinguishable(cells)],
         "cells": [{**_finite(asdict(replace(c, rewards_P=()))), "reward": _finite(c.reward)} for c in cells],
         "seconds": round(seconds, 3),
     }
@@ -327,7 +327,7 @@ def notes(found: Comparison) -> tuple[str, ...]:
     ]
     if seeds < 3:
         said.append(f"With {seeds} seed{'s' if seeds > 1 else ''} nothing can exceed the noise; take at least 3.")
-    if same := alike(found.cells):
+    if same := indistinguishable(found.cells):
         said.append(f"The same on every test problem with every seed: {'; '.join(map(' = '.join, same))}.")
     if stopped := [f"{r.method} {r.stopped} of {seeds}" for r in found.rows if r.stopped]:
         said.append(f"Ended by the budget: {', '.join(stopped)}.")
@@ -340,7 +340,7 @@ def notes(found: Comparison) -> tuple[str, ...]:
     return tuple(said)
 
 
-def alike(cells: Sequence[Cell]) -> tuple[tuple[str, ...], ...]:
+def indistinguishable(cells: Sequence[Cell]) -> tuple[tuple[str, ...], ...]:
     """Return the methods that no test problem tells apart with any seed: what differs between them has no hold here."""
     found: dict[Any, list[str]] = {}
     for method in dict.fromkeys(c.method for c in cells if c.method != NONE):

@@ -20,11 +20,11 @@ ARGUMENTS: Mapping[str, dict[str, str]] = {
     "web_search": {"query": "a rehearsal"},
     "fetch_page": {"url": "https://example.org/"},
 }
-_playing: dict[str, Model] = {}
+_playing: dict[str, PlayedModel] = {}
 _numbers = itertools.count(1)
 
 
-class Model:
+class PlayedModel:
     """A model that plays all roles."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -61,28 +61,28 @@ def _call(name: str, number: int) -> dict[str, Any]:
     return {"id": f"call-{number}", "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def problems(name: str, count: int) -> tuple[Problem, ...]:
+def made_up_problems(name: str, count: int) -> tuple[Problem, ...]:
     """Return made-up problems in place of a dataset that is not here."""
     return tuple(
         Problem(f"{name}-{i}", f"Rehearsal of {name}: what is {i} plus {i}?", str(2 * i)) for i in range(count)
     )
 
 
-def play(problems: Sequence[Problem]) -> str:
+def register_model(problems: Sequence[Problem]) -> str:
     """Return the model name under which a player that knows these problems can be asked."""
     name = f"player{next(_numbers)}"
-    _playing[name] = Model(problems)
+    _playing[name] = PlayedModel(problems)
     return f"scripted/tfgrpo.studies.dry_run:{name}"
 
 
-def __getattr__(name: str) -> Model:
+def __getattr__(name: str) -> PlayedModel:
     """Players are reached like any `package.module:attr`."""
     if name in _playing:
         return _playing[name]
     raise AttributeError(name)
 
 
-class Stage:
+class PlayedTool:
     """A tool that always gives the same."""
 
     fingerprint: Mapping[str, Any] = {"tool": "rehearsal"}
@@ -99,12 +99,12 @@ class Stage:
 
 def web_search() -> Tool:
     """Return a search that finds one page."""
-    return Stage("web_search", "query", "1. A page\nhttps://example.org/\nA page for rehearsals.")
+    return PlayedTool("web_search", "query", "1. A page\nhttps://example.org/\nA page for rehearsals.")
 
 
 def fetch_page() -> Tool:
     """Return a fetcher that reads that page."""
-    return Stage("fetch_page", "url", "# A page\n\nThere is nothing on it.")
+    return PlayedTool("fetch_page", "url", "# A page\n\nThere is nothing on it.")
 
 
 STAGED: Mapping[str, str] = {

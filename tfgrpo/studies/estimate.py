@@ -12,7 +12,7 @@ from tfgrpo.types import Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class WorkItem:
     """One kind of work."""
 
     what: str
@@ -24,10 +24,10 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class CostEstimate:
     """All of it."""
 
-    items: tuple[Item, ...]
+    items: tuple[WorkItem, ...]
     usd: float | None
     """None where nobody knows the price of the model."""
 
@@ -45,7 +45,9 @@ class Estimate:
         return Usage(prompt, completion, usd=self.usd)
 
 
-def estimate(recipe: Recipe, config: LearnConfig, learning: int, tests: tuple[int, ...], model: str = "") -> Estimate:
+def estimate_cost(
+    recipe: Recipe, config: LearnConfig, learning: int, tests: tuple[int, ...], model: str = ""
+) -> CostEstimate:
     """Return the most a recipe is expected to ask for; groups without a contrast make it less.
 
     Args:
@@ -66,20 +68,20 @@ def estimate(recipe: Recipe, config: LearnConfig, learning: int, tests: tuple[in
     items = [_rollouts(recipe, what, count) for what, count in rollouts.items() if count]
     asked = _lesson_calls(config, groups, steps)
     tokens = (round(asked * cost.lesson_prompt_tokens), round(asked * cost.lesson_completion_tokens))
-    items.append(Item("lesson calls", 0, asked, *tokens))
+    items.append(WorkItem("lesson calls", 0, asked, *tokens))
     judged = round(sum(rollouts.values()) * cost.judge_share * config.grader.votes)
     if judged:
-        items.append(Item("judge calls", 0, judged, judged * 800, judged * 60))
+        items.append(WorkItem("judge calls", 0, judged, judged * 800, judged * 60))
     priced = None if model == "tiny" else known_price(model)
     used = Usage(sum(i.prompt_tokens for i in items), sum(i.completion_tokens for i in items))
     usd = 0.0 if model == "tiny" or model.startswith("scripted/") else priced.usd(used) if priced else None
-    return Estimate(tuple(items), usd)
+    return CostEstimate(tuple(items), usd)
 
 
-def _rollouts(recipe: Recipe, what: str, count: int) -> Item:
+def _rollouts(recipe: Recipe, what: str, count: int) -> WorkItem:
     cost = recipe.cost
     tokens = (round(count * cost.prompt_tokens), round(count * cost.completion_tokens))
-    return Item(what, count, round(count * cost.turns), *tokens)
+    return WorkItem(what, count, round(count * cost.turns), *tokens)
 
 
 def _lesson_calls(config: LearnConfig, groups: int, steps: int) -> int:

@@ -12,7 +12,7 @@ from experience_db import Store
 from tfgrpo.backends.base import close
 from tfgrpo.backends.endpoints import require_prices
 from tfgrpo.backends.limited import Budget, Ledger
-from tfgrpo.backends.metered import Tally, total
+from tfgrpo.backends.metered import Tally, total_usage
 from tfgrpo.backends.retry import RetryPolicy
 from tfgrpo.config import LearnConfig, default_db
 from tfgrpo.datasets.rows import file_rows
@@ -29,7 +29,7 @@ AT_ONCE = 16
 
 
 @asynccontextmanager
-async def opened(
+async def open_grader(
     grader: Any,
     config: LearnConfig = LearnConfig(),
     db: Path | None = None,
@@ -86,7 +86,7 @@ async def grade_file(
     if not given:
         raise UsageError(f"{file} holds no rows; expected one answer a line")
     tally: dict[str, Tally] = {}
-    async with opened(grader, config, db, prompts_dir, tally) as (judge, name):
+    async with open_grader(grader, config, db, prompts_dir, tally) as (judge, name):
         await checked(judge)
         jobs = [partial(grade, judge, problem, (rollout,), name) for _, problem, rollout in given]
         scores = [score for (score,) in await Local().run(jobs, limit=AT_ONCE)]
@@ -113,19 +113,19 @@ def _summary(rows: list[dict[str, Any]], confusion: Mapping[str, int], tally: Ma
     if sum(confusion.values()):
         summary["confusion"] = dict(confusion)
     if tally:
-        summary |= billed(tally)
+        summary |= calls_and_usage(tally)
     return summary
 
 
-def billed(tally: Mapping[str, Tally]) -> dict[str, Any]:
+def calls_and_usage(tally: Mapping[str, Tally]) -> dict[str, Any]:
     """Return calls by role and what they used, as `--json` prints them."""
-    used: Usage = total(tally)
+    used: Usage = total_usage(tally)
     calls = {role: {"new": entry.new, "replayed": entry.replayed} for role, entry in tally.items()}
     usage = {"prompt_tokens": used.prompt_tokens, "completion_tokens": used.completion_tokens, "usd": used.usd}
     return {"calls": calls, "usage": usage}
 
 
-async def suspect(
+async def measure_suspicion(
     grader: Any, config: LearnConfig = LearnConfig(), db: Path | None = None, prompts_dir: Path | None = None
 ) -> tuple[Suspicion, dict[str, Any]]:
     """Put a grader to the test: how often it accepts answers that only pretend, and refuses right ones.
@@ -135,9 +135,9 @@ async def suspect(
         UsageError: its options or its model do not fit.
     """
     tally: dict[str, Tally] = {}
-    async with opened(grader, config, db, prompts_dir, tally) as (judge, _):
+    async with open_grader(grader, config, db, prompts_dir, tally) as (judge, _):
         found = await suspicion(judge, by_rubric=bool(config.grader.rubric))
-    return found, billed(tally) if tally else {}
+    return found, calls_and_usage(tally) if tally else {}
 
 
 def _graded_row(where: str, row: Mapping[str, Any]) -> tuple[Problem, Rollout]:

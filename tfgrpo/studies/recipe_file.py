@@ -91,12 +91,12 @@ class Recipe:
         return next((str(path) for path in found if path.is_file()), dataset)
 
 
-def names() -> tuple[str, ...]:
+def recipe_names() -> tuple[str, ...]:
     """Names of the recipes in the package, sorted."""
     return tuple(sorted(path.stem for path in RECIPES.glob("*.toml")))
 
 
-def load(name: str) -> Recipe:
+def load_recipe(name: str) -> Recipe:
     """Return a recipe by name, or from a TOML file.
 
     Raises:
@@ -105,7 +105,7 @@ def load(name: str) -> Recipe:
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if not path.is_file():
-        raise UsageError(f"no recipe {name!r}; there are: {', '.join(names())}, or the path of a .toml file")
+        raise UsageError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}, or the path of a .toml file")
     table = configuration.read_toml(path)
     unknown = sorted(set(table) - {"about", "hosted", "learn", "test", "cost", "config"})
     if unknown:
@@ -139,7 +139,7 @@ def _part(kind: Any, table: Any, where: str) -> Any:
         raise UsageError(f"{where.rstrip('.')}: {error}") from error
 
 
-def options(recipe: Recipe) -> dict[str, Any]:
+def as_arguments(recipe: Recipe) -> dict[str, Any]:
     """Return the recipe's configuration as arguments of the Python API: one level of tables with double underscores."""
     flat: dict[str, Any] = {}
     for key, value in recipe.config.items():
@@ -156,5 +156,5 @@ def settings(recipe: Recipe) -> configuration.LearnConfig:
     Raises:
         UnknownKey: a key that does not exist.
     """
-    pairs = [(key.replace("__", "."), value) for key, value in options(recipe).items()]
+    pairs = [(key.replace("__", "."), value) for key, value in as_arguments(recipe).items()]
     return configuration.load(recipe.learn.method, None, pairs)

@@ -13,8 +13,8 @@ from tfgrpo.api import LearnResult, setup
 from tfgrpo.datasets.named import NAMED_SETS
 from tfgrpo.errors import BudgetReached, UsageError
 from tfgrpo.studies import dry_run
-from tfgrpo.studies.estimate import Estimate, estimate
-from tfgrpo.studies.recipe_file import EvalPart, Recipe, options, settings
+from tfgrpo.studies.estimate import CostEstimate, estimate_cost
+from tfgrpo.studies.recipe_file import EvalPart, Recipe, as_arguments, settings
 from tfgrpo.types import Problem, Step
 
 INSIDE, OUTSIDE, TELL_NOT = "inside", "outside", "too few problems to tell"
@@ -29,7 +29,7 @@ class Plan:
     recipe: Recipe
     learning: tuple[Problem, ...]
     tests_P: tuple[tuple[Problem, ...], ...]
-    estimate: Estimate
+    estimate: CostEstimate
     asked: Mapping[str, Any]
     """Arguments of the Python API."""
     pinned: bool = True
@@ -68,7 +68,7 @@ class Reproduction:
         return OUTSIDE if OUTSIDE in found else TELL_NOT if TELL_NOT in found else INSIDE
 
 
-def plan(
+def plan_recipe(
     recipe: Recipe,
     *,
     problems: int | None = None,
@@ -107,11 +107,16 @@ def plan(
             )
     if few:
         recipe = replace(recipe, tests=tuple(replace(test, k=1) for test in recipe.tests))
-    asked: dict[str, Any] = {"method": recipe.learn.method, "library": recipe.learn.library, **options(recipe), **more}
+    asked: dict[str, Any] = {
+        "method": recipe.learn.method,
+        "library": recipe.learn.library,
+        **as_arguments(recipe),
+        **more,
+    }
     if judge:
         asked["grader__model"] = judge
     if rehearse:
-        model = dry_run.play((*drawn, *(p for each in tests for p in each)))
+        model = dry_run.register_model((*drawn, *(p for each in tests for p in each)))
         asked = _staged(asked, model, config.environment.tools)
     asked |= {"model": model or recipe.learn.model, "grader": recipe.learn.grader}
     changed = bool(few or model or judge or more.get("overrides"))
@@ -119,7 +124,7 @@ def plan(
         notes.append("problems, model or settings were changed: the figures are not those of the recipe")
     kept = len(datasets.split(drawn, float(config.heldout), config.seed)[1]) if _is_share(config.heldout) else 0
     checked = setup(**asked).config
-    price = estimate(recipe, checked, len(drawn) - kept, tuple(map(len, tests)), asked["model"])
+    price = estimate_cost(recipe, checked, len(drawn) - kept, tuple(map(len, tests)), asked["model"])
     return Plan(recipe, drawn, tests, price, asked, not changed, tuple(notes))
 
 
@@ -147,11 +152,11 @@ async def reproduce(
     for test, problems in zip(recipe.tests, plan.tests_P, strict=True):
         given = {**asked, "library": f"{recipe.learn.library}@{version}", "grader": test.grader or asked["grader"]}
         found = await api.evaluate(problems, k=test.k, controls=("empty",), **given)
-        outcomes.append(outcome(test, found.summary, exact=plan.pinned))
+        outcomes.append(judge_outcome(test, found.summary, exact=plan.pinned))
     return Reproduction(plan, learned.summary, tuple(outcomes))
 
 
-def outcome(test: EvalPart, summary: Mapping[str, Any], *, exact: bool = True) -> Outcome:
+def judge_outcome(test: EvalPart, summary: Mapping[str, Any], *, exact: bool = True) -> Outcome:
     """Judge the summary of an evaluation with the control `empty`.
 
     Inside: the whole 95% interval lies in the expected range. Outside: no part of it does. Otherwise, and wherever the
@@ -174,7 +179,7 @@ def _verdict(test: EvalPart, low: float, high: float, *, exact: bool) -> str:
     return INSIDE if exact and test.low <= low and high <= test.high else TELL_NOT
 
 
-def why(found: Outcome) -> str:
+def verdict_in_words(found: Outcome) -> str:
     """Return the verdict on one test in words."""
     test = found.test
     figures = f"{test.figure} {found.figure:+.3f} [{found.low:+.3f}, {found.high:+.3f}], n={found.n}, k={test.k}"
@@ -199,7 +204,7 @@ def _here(recipe: Recipe, name: str) -> bool:
 
 def _made_up(recipe: Recipe, name: str) -> tuple[Problem, ...]:
     known = NAMED_SETS.get(name)
-    return dry_run.problems(name, known.rows if known else settings(recipe).limit or 100)
+    return dry_run.made_up_problems(name, known.rows if known else settings(recipe).limit or 100)
 
 
 def _pinned(recipe: Recipe, name: str, words: str) -> tuple[Problem, ...]:

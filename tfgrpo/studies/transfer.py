@@ -17,7 +17,7 @@ from statistics import stdev
 from typing import Any
 
 from experience_db import Evidence, Store
-from experience_db.codec import finite
+from experience_db.codec import nan_to_none
 from tfgrpo import api, stats
 from tfgrpo.api import EvalResult
 from tfgrpo.errors import UsageError
@@ -44,7 +44,7 @@ class Cell:
         return self.result.evaluation.means_P
 
 
-async def matrix(
+async def transfer_matrix(
     problems: Any, *, libraries: Sequence[str], models: Sequence[str], k: int = 1, **asked: Any
 ) -> dict[str, Any]:
     """Measure every library, and no lessons, under every model; returns the fields of `eval --json` for several.
@@ -73,7 +73,7 @@ async def matrix(
     _store(cells, rows, {"model": models[0], **_settings(asked)})
     worst = max((row["sd"] for row in rows if row["sd"] is not None), default=None)
     n = len(cells[0].means_P)
-    told: dict[str, Any] = finite(
+    told: dict[str, Any] = nan_to_none(
         {
             "dataset": cells[0].result.summary["dataset"],
             "problems": n,
@@ -148,4 +148,4 @@ def _store(cells: Sequence[Cell], rows: Sequence[dict[str, Any]], asked: dict[st
                 "transfer", row["diff"], low, high, row["n"], reason=f"{model}: {row['said']}", detail=told
             )
             store.add_evidence(shown["library"], [found], version=shown["version"], run=name)
-            store.finish_run(name, "finished", finite(row))
+            store.finish_run(name, "finished", nan_to_none(row))

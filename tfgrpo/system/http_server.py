@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+async def serve_while(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
     """Serve `app` while the block runs, and yield its URL without a path; running requests get two seconds to end.
 
     Raises:
@@ -40,13 +40,13 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         await runner.cleanup()
 
 
-async def until_stopped(app: web.Application, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+async def serve_until_stopped(app: web.Application, host: str, port: int, on_ready: Callable[[str], None]) -> None:
     """Serve `app` until SIGINT, SIGTERM or SIGHUP, or until the task is cancelled; `on_ready` gets the URL once.
 
     Raises:
         UsageError: the address cannot be bound.
     """
-    async with listening(app, host, port) as url:
+    async with serve_while(app, host, port) as url:
         stop = asyncio.Event()
         with on_stop(stop.set):
             on_ready(url)
@@ -54,7 +54,7 @@ async def until_stopped(app: web.Application, host: str, port: int, on_ready: Ca
 
 
 @contextmanager
-def in_background(make: Callable[[], web.Application], host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+def serve_in_background(make: Callable[[], web.Application], host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """Serve what `make` returns from a thread of this process while the block runs, and yield its URL.
 
     Raises:
@@ -64,7 +64,7 @@ def in_background(make: Callable[[], web.Application], host: str = "127.0.0.1", 
 
     async def serve() -> None:
         stop = asyncio.Event()
-        async with listening(make(), host, port) as url:
+        async with serve_while(make(), host, port) as url:
             ready.set_result((url, asyncio.get_running_loop(), stop))
             await stop.wait()
 

@@ -25,13 +25,13 @@ PAIR = re.compile(r"([?&])([\w.-]{1,100})=([^&\s'\"]+)")
 KEY_IN_QUERY = re.compile(r"key|token|secret|sig|pass|auth|credential", re.IGNORECASE)
 
 
-def hide(text: str, secrets: Sequence[str]) -> str:
+def hide_secrets(text: str, secrets: Sequence[str]) -> str:
     """Return `text` without the `secrets`, in whatever spelling; shorter ones than SHORTEST are none."""
     return _hidden(text, _forms(tuple(secrets))) if secrets else text
 
 
-def hider(secrets: Iterable[str]) -> Callable[[str], str] | None:
-    """Return `hide` for these secrets, longest first; None when there is nothing to hide."""
+def secret_hider(secrets: Iterable[str]) -> Callable[[str], str] | None:
+    """Return `hide_secrets` for these secrets, longest first; None when there is nothing to hide."""
     forms = _forms(tuple(secrets))
     return (lambda text: _hidden(text, forms)) if forms else None
 
@@ -39,7 +39,7 @@ def hider(secrets: Iterable[str]) -> Callable[[str], str] | None:
 @lru_cache(maxsize=64)
 def _forms(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """All spellings of all secrets, longest first, so that one inside of another leaves no rest."""
-    found = {form for secret in secrets if len(secret) >= SHORTEST for form in spellings(secret)}
+    found = {form for secret in secrets if len(secret) >= SHORTEST for form in secret_spellings(secret)}
     return tuple(sorted(found, key=lambda form: (-len(form), form)))
 
 
@@ -55,23 +55,23 @@ def secret_of(value: str | None) -> tuple[str, ...]:
     return (value,) if value and len(value) >= SHORTEST else ()
 
 
-def spoken(text: str, secrets: Sequence[str] = ()) -> str:
+def without_secrets(text: str, secrets: Sequence[str] = ()) -> str:
     """Return a message for people: without the secrets, and without logins and keys inside of addresses."""
-    return PAIR.sub(_without_key, IN_URL.sub(f"{HIDDEN}@", hide(text, secrets)))
+    return PAIR.sub(_without_key, IN_URL.sub(f"{HIDDEN}@", hide_secrets(text, secrets)))
 
 
 def _without_key(pair: re.Match[str]) -> str:
     return f"{pair[1]}{pair[2]}={HIDDEN}" if KEY_IN_QUERY.search(pair[2]) else pair[0]
 
 
-def cleaned(value: Any, conceal: Callable[[str], str]) -> Any:
+def clean_data(value: Any, conceal: Callable[[str], str]) -> Any:
     """Return plain data with every text in it, keys of mappings included, put through `conceal`."""
     if isinstance(value, str):
         return conceal(value)
     if isinstance(value, Mapping):
-        return {cleaned(key, conceal): cleaned(item, conceal) for key, item in value.items()}
+        return {clean_data(key, conceal): clean_data(item, conceal) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(cleaned(item, conceal) for item in value)
+        return type(value)(clean_data(item, conceal) for item in value)
     return value
 
 
@@ -88,18 +88,18 @@ def url_secrets(url: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in (user, password, login, *named) if len(value) >= SHORTEST))
 
 
-def addresses(value: Any) -> Iterator[str]:
+def address_texts(value: Any) -> Iterator[str]:
     """Yield every text with an address in it, anywhere in plain data."""
     if isinstance(value, str) and "://" in value:
         yield value
     elif isinstance(value, Mapping):
-        yield from addresses(list(value.values()))
+        yield from address_texts(list(value.values()))
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from addresses(item)
+            yield from address_texts(item)
 
 
-def spellings(secret: str) -> tuple[str, ...]:
+def secret_spellings(secret: str) -> tuple[str, ...]:
     """Return how a secret may be written: as it is, inside JSON, URLs, HTML, as hex and as base64, padded or not."""
     quoted = [quote(secret, safe=""), quote_plus(secret), quote(secret)]
     data = secret.encode("utf-8", "replace")

@@ -21,7 +21,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def read(text: str, schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+def read_arguments(text: str, schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
     """Return the arguments in `text` and what is wrong with them; '' when nothing is.
 
     Line breaks inside of strings are taken as they are: models send code that way.
@@ -32,10 +32,10 @@ def read(text: str, schema: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
         return {}, f"the arguments are not valid JSON ({error})"
     if not isinstance(found, dict):
         return {}, f"the arguments are a JSON {_kind(found)}, not an object"
-    return found, fault(found, schema)
+    return found, argument_fault(found, schema)
 
 
-def fault(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+def argument_fault(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """Say what is wrong with parsed arguments; '' when nothing is."""
     known: Mapping[str, Any] = schema.get("properties") or {}
     lacking = [name for name in schema.get("required") or () if name not in arguments]

@@ -18,7 +18,7 @@ from tfgrpo.backends.retry import RetryPolicy, with_retries
 from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.tools.base import ToolResult, ToolSpec
 from tfgrpo.tools.fetch_page_text import Document, parts, read, require_readers
-from tfgrpo.tools.net import Resolver, allowed, lookup, split
+from tfgrpo.tools.net import Resolver, lookup, parse_allowed, split_url
 from tfgrpo.tools.net_fetch import Limits, fetch
 from tfgrpo.types import Failure, FailureKind
 
@@ -60,11 +60,11 @@ class FetchPage:
         require_readers()
         if page_chars < 200:
             raise UsageError(f"fetch_page: page_chars is {page_chars}; give at least 200")
-        self._allow = allowed(allow)
+        self._allow = parse_allowed(allow)
         self._via = via
         if via:
             try:
-                self._allow |= {split(via).netloc.lower()}
+                self._allow |= {split_url(via).netloc.lower()}
             except ProviderError as error:
                 raise UsageError(f"fetch_page: via: {error}") from error
         self._limits = limits
@@ -75,7 +75,7 @@ class FetchPage:
         self.fingerprint: Mapping[str, Any] = {
             "tool": "fetch_page",
             "via": identity or via,
-            "allow": sorted(allowed(allow)),
+            "allow": sorted(parse_allowed(allow)),
             "page_chars": page_chars,
             "bytes": limits.bytes,
         }
@@ -98,7 +98,7 @@ class FetchPage:
         return ToolResult(_shown(url, document, pages, number), detail=detail, seconds=taken)
 
     async def _read(self, url: str) -> Document:
-        split(url)
+        split_url(url)
         asked, name = url, ""
         if self._via:
             asked = f"{self._via}{'&' if urlsplit(self._via).query else '?'}url={quote(url, safe='')}"

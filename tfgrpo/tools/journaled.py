@@ -17,12 +17,12 @@ from typing import Any
 from experience_db import Journal
 from tfgrpo.backends.journaled import canonical, recorded
 from tfgrpo.backends.limited import REPEATED, Ledger
-from tfgrpo.backends.metered import Tally, count
+from tfgrpo.backends.metered import Tally, count_call
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.errors import EnvironmentFailed, ProviderError
 from tfgrpo.system.foreign import StoredResult, read
-from tfgrpo.system.redact import addresses, cleaned, hider
+from tfgrpo.system.redact import address_texts, clean_data, secret_hider
 from tfgrpo.system.waiting import patiently
 from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult
 from tfgrpo.types import Failure, FailureKind, Request, Usage
@@ -34,7 +34,7 @@ _sessions = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CallingRollout:
     """The rollout that calls, as far as the journal needs to know."""
 
     role: str
@@ -48,7 +48,7 @@ class Place:
 class Session:
     """What one rollout has called so far."""
 
-    place: Place
+    place: CallingRollout
     name: str = field(default_factory=lambda: f"rollout-{next(_sessions)}")
     """Of this execution alone; tools keep what belongs to the rollout under it."""
     made: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class AnsweredCall:
     """One answered call."""
 
     result: ToolResult
@@ -66,7 +66,7 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolDesk:
+class JournaledTools:
     """Answers tool calls from the journal, else by the tools."""
 
     journal: Journal | None = None
@@ -80,7 +80,7 @@ class ToolDesk:
     made: set[str] = field(default_factory=set)
     """Keys of the calls that this execution has made itself."""
 
-    async def call(self, tool: Tool, arguments: Mapping[str, Any], session: Session, position: int) -> Called:
+    async def call(self, tool: Tool, arguments: Mapping[str, Any], session: Session, position: int) -> AnsweredCall:
         """Answer one call; the record is committed before this returns.
 
         Args:
@@ -97,21 +97,21 @@ class ToolDesk:
         key = Journal.key(question)
         if (known := self._known(key)) is not None:
             session.missing.setdefault(tool.spec.name, []).append(arguments)
-            count(self.tally, role, FREE, replayed=True)
-            return Called(known, replayed=True)
+            count_call(self.tally, role, FREE, replayed=True)
+            return AnsweredCall(known, replayed=True)
         if self.ledger is not None and self.ledger.closed:
             raise ProviderError(REPEATED)
         result = _without_keys(tool, await self._ask(tool, arguments, session))
-        count(self.tally, role, FREE, replayed=False)
+        count_call(self.tally, role, FREE, replayed=False)
         self.made.add(key)
         kept = await patiently(self.journal, lambda: self._kept(key, role, question, result))
-        return Called(kept, replayed=False)
+        return AnsweredCall(kept, replayed=False)
 
     def _known(self, key: str) -> ToolResult | None:
         """What is recorded of a call; None where nothing is, or what may go better now."""
         if self.journal is None:
             return None
-        known = recorded(self.journal, key, revived)
+        known = recorded(self.journal, key, result_from_record)
         closed = self.ledger is not None and self.ledger.closed
         failed = known is not None and known.failure is not None and known.failure.kind in PASSING
         if failed and not closed and key not in self.made:
@@ -197,7 +197,7 @@ class ToolDesk:
             seconds=result.seconds,
             run=self.run,
         )
-        return result if new else recorded(self.journal, key, revived) or result
+        return result if new else recorded(self.journal, key, result_from_record) or result
 
 
 def _refusal(request: Request) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def recordable(result: ToolResult) -> dict[str, Any]:
     return {"text": result.text, "failure": failure, "detail": dict(result.detail), "seconds": result.seconds}
 
 
-def revived(record: Mapping[str, Any]) -> ToolResult:
+def result_from_record(record: Mapping[str, Any]) -> ToolResult:
     """Return the result in a record.
 
     Raises:
@@ -223,9 +223,9 @@ def revived(record: Mapping[str, Any]) -> ToolResult:
 
 def _without_keys(tool: Tool, result: ToolResult) -> ToolResult:
     """Return a result as it may be kept and shown to a model: services like to repeat the key that they were sent."""
-    conceal = hider(secrets(*addresses(dict(tool.fingerprint))))
+    conceal = secret_hider(secrets(*address_texts(dict(tool.fingerprint))))
     if conceal is None:
         return result
-    text, detail = cleaned((result.text, dict(result.detail)), conceal)
+    text, detail = clean_data((result.text, dict(result.detail)), conceal)
     failure = result.failure and replace(result.failure, message=conceal(result.failure.message))
     return replace(result, text=text, detail=detail, failure=failure)

@@ -28,7 +28,7 @@ from tfgrpo import config as configuration
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import EnvironmentFailed, UsageError
 from tfgrpo.tools.base import ToolResult, ToolSpec
-from tfgrpo.tools.mcp_session import Server, Way
+from tfgrpo.tools.mcp_session import Connection, Server
 from tfgrpo.types import Failure, FailureKind
 
 _ODD = re.compile(r"[^a-zA-Z0-9_-]+")
@@ -178,7 +178,7 @@ def _options(name: str, table: Any) -> Options:
     return options
 
 
-def _way(name: str, options: Options) -> tuple[Way, tuple[str, ...]]:
+def _way(name: str, options: Options) -> tuple[Connection, tuple[str, ...]]:
     secrets = {variable: configuration.environment(variable) for variable in (*options.env, options.bearer) if variable}
     if missing := [variable for variable, value in secrets.items() if value is None]:
         raise UsageError(f"the MCP server {name} needs {missing[0]}; export it")
@@ -187,7 +187,7 @@ def _way(name: str, options: Options) -> tuple[Way, tuple[str, ...]]:
     def connect(errors: Any) -> AbstractAsyncContextManager[Any]:
         return _stdio(options, values, errors) if options.command else _http(options, values)
 
-    way = Way(
+    way = Connection(
         name, connect, _about(options), tuple(values.values()), float(options.seconds), float(options.start_seconds)
     )
     return way, options.only

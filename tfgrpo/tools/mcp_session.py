@@ -27,7 +27,7 @@ PAGES = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Connection:
     """How to reach a server."""
 
     name: str
@@ -59,7 +59,7 @@ class _Live:
 class Server:
     """A server that is started when it is first needed, and ended by `close`."""
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Connection) -> None:
         self.way = way
         self.starts = 0
         self._live: _Live | None = None

@@ -53,7 +53,7 @@ async def lookup(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-async def check(url: str, allow: frozenset[str], resolve: Resolver = lookup, name: str = "") -> Target:
+async def check_url(url: str, allow: frozenset[str], resolve: Resolver = lookup, name: str = "") -> Target:
     """Return where to connect for `url`.
 
     Args:
@@ -65,7 +65,7 @@ async def check(url: str, allow: frozenset[str], resolve: Resolver = lookup, nam
     Raises:
         ProviderError: kind refused_request for an address that may not be fetched, provider for an unknown host.
     """
-    parts = split(url)
+    parts = split_url(url)
     host = (parts.hostname or "").rstrip(".")
     port = parts.port or PORTS[parts.scheme]
     shown = f"[{host}]" if ":" in host else host
@@ -75,12 +75,12 @@ async def check(url: str, allow: frozenset[str], resolve: Resolver = lookup, nam
         raise ProviderError(f"the host {host} is not known; check the address or search again") from error
     if not addresses:
         raise ProviderError(f"the host {host} has no address; check the address or search again")
-    if not {shown, f"{shown}:{port}"} & allow and any(not public(address) for address in addresses):
-        raise refusal(f"{host} lies in a private or local network, which may not be fetched; use a public page")
+    if not {shown, f"{shown}:{port}"} & allow and any(not is_public(address) for address in addresses):
+        raise refused_address(f"{host} lies in a private or local network, which may not be fetched; use a public page")
     return Target(url, host, port, addresses, name or host)
 
 
-def split(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
     """Take an address apart.
 
     Raises:
@@ -90,17 +90,17 @@ def split(url: str) -> SplitResult:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError:
-        raise refusal(f"{_cut(url)} is not an address; give one that starts with https://") from None
+        raise refused_address(f"{_cut(url)} is not an address; give one that starts with https://") from None
     if parts.scheme not in PORTS or not parts.hostname or port == 0:
-        raise refusal(f"{_cut(url)} is not a web address; give one that starts with https:// or http://")
+        raise refused_address(f"{_cut(url)} is not a web address; give one that starts with https:// or http://")
     if parts.username is not None or parts.password is not None:
-        raise refusal("an address may not hold a user name or password; leave them out")
+        raise refused_address("an address may not hold a user name or password; leave them out")
     if len(url) > LONGEST_URL or any(ord(c) < 33 or ord(c) == 127 for c in url.strip()):
-        raise refusal(f"{_cut(url)} has blanks or control characters, or is too long; give a plain address")
+        raise refused_address(f"{_cut(url)} has blanks or control characters, or is too long; give a plain address")
     return parts
 
 
-def public(address: str) -> bool:
+def is_public(address: str) -> bool:
     """Say whether an IP address is on the public internet; addresses that wrap another count as the inner one too."""
     try:
         found = ipaddress.ip_address(address)
@@ -143,7 +143,7 @@ def _inner(address: Address) -> Iterable[Address]:
         yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 
-def allowed(entries: Iterable[str]) -> frozenset[str]:
+def parse_allowed(entries: Iterable[str]) -> frozenset[str]:
     """Check and fold the user's `allow` list.
 
     Raises:
@@ -162,7 +162,7 @@ def allowed(entries: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def refusal(message: str) -> ProviderError:
+def refused_address(message: str) -> ProviderError:
     """An address that will never be fetched."""
     return ProviderError(message, FailureKind.REFUSED_REQUEST)
 

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 from tfgrpo.backends.faults import retry_after
 from tfgrpo.backends.retry import Transient
 from tfgrpo.errors import ProviderError
-from tfgrpo.tools.net import Resolver, Target, check, lookup, refusal
+from tfgrpo.tools.net import Resolver, Target, check_url, lookup, refused_address
 from tfgrpo.types import FailureKind
 from tfgrpo.version import __version__
 
@@ -85,7 +85,7 @@ async def fetch(
     try:
         async with asyncio.timeout(limits.seconds):
             while len(hops) <= limits.redirects:
-                target = await check(url, allow, resolve, name)
+                target = await check_url(url, allow, resolve, name)
                 hops.append(target.url)
                 found = await _hop(target, limits)
                 if not isinstance(found, str):
@@ -95,7 +95,7 @@ async def fetch(
     except TimeoutError:
         said = f"{name or _host(url)} gave no whole page within {limits.seconds:g} s; use another page"
         raise ProviderError(said, FailureKind.TIMEOUT) from None
-    raise refusal(f"{name or _host(hops[0])} redirects more than {limits.redirects} times; use another page")
+    raise refused_address(f"{name or _host(hops[0])} redirects more than {limits.redirects} times; use another page")
 
 
 async def _hop(target: Target, limits: Limits) -> str | tuple[str, str, bytes]:
@@ -190,11 +190,11 @@ def _failed(status: int, headers: Mapping[str, str], target: Target) -> Provider
     if status in (408, 425, 429) or status >= 500:
         kind = FailureKind.RATE_LIMITED if status == 429 else FailureKind.PROVIDER
         return Transient(said, kind, status=status, retry_after=retry_after(headers))
-    return refusal(f"{said}: {_STATUS.get(status, 'it gives no page')}; check the address, or use another page")
+    return refused_address(f"{said}: {_STATUS.get(status, 'it gives no page')}; check the address, or use another page")
 
 
 def _too_long(target: Target, limits: Limits) -> ProviderError:
-    return refusal(f"the page at {target.name} is longer than {limits.bytes:,} bytes; use another page")
+    return refused_address(f"the page at {target.name} is longer than {limits.bytes:,} bytes; use another page")
 
 
 def _host(url: str) -> str:

@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tfgrpo.errors import UsageError
-from tfgrpo.prompting.transcript import cut
+from tfgrpo.prompting.transcript import cut_middle
 from tfgrpo.tools import sandbox
 from tfgrpo.tools.base import Tool, ToolResult, ToolSpec
-from tfgrpo.tools.sandbox import Isolation, Limits, Ran, launch, run_python
-from tfgrpo.tools.sandbox_process import Watched, now
-from tfgrpo.tools.sandbox_wire import framed
+from tfgrpo.tools.sandbox import Isolation, Limits, RunResult, launch, run_python
+from tfgrpo.tools.sandbox_process import BoundedProcess, now
+from tfgrpo.tools.sandbox_wire import encode_orders
 from tfgrpo.types import Failure, FailureKind
 
 CODE: Mapping[str, Any] = {
@@ -58,7 +58,7 @@ def make(
     if not isinstance(session, bool) or type(shown) is not int or shown < 1:
         raise UsageError(f"tools.python: session is true or false, shown a whole number, not {session!r} and {shown!r}")
     isolated = sandbox.isolation(isolation, python=str(python))
-    sandbox.usable(isolated)
+    sandbox.check_isolation(isolated)
     return (PythonSession if session else Python)(bounds, isolated, shown)
 
 
@@ -90,7 +90,7 @@ class Python:
 class _Live:
     """One interpreter of one rollout."""
 
-    child: Watched
+    child: BoundedProcess
     stack: ExitStack
     name: str
     heard: asyncio.Event
@@ -144,13 +144,13 @@ class PythonSession:
         for session in tuple(self._live):
             await self.end(session)
 
-    async def _cell(self, code: str, session: str) -> Ran:
+    async def _cell(self, code: str, session: str) -> RunResult:
         began, mark = now(), secrets.token_hex(16)
         live = self._live.get(session) or await self._begin(session)
         child = live.child
         child.stdout.clear()
         child.stderr.clear()
-        child.write(framed({"code": code, "mark": mark}))
+        child.write(encode_orders({"code": code, "mark": mark}))
         try:
             async with asyncio.timeout(self.limits.seconds):
                 while not (done := _done(child, mark.encode())) and not child.ended.done():
@@ -168,7 +168,7 @@ class PythonSession:
         out, _, tail = bytes(child.stdout).partition(mark.encode())
         err, _, _ = bytes(child.stderr).partition(mark.encode())
         status = int(tail[:STATUS]) if done else None
-        return Ran(_words(out), _words(err), status, stopped, live.name, now() - began)
+        return RunResult(_words(out), _words(err), status, stopped, live.name, now() - began)
 
     async def _begin(self, session: str) -> _Live:
         stack, heard = ExitStack(), asyncio.Event()
@@ -178,7 +178,7 @@ class PythonSession:
         return live
 
 
-def result(ran: Ran, limits: Limits, shown: int, *, session: bool = False) -> ToolResult:
+def result(ran: RunResult, limits: Limits, shown: int, *, session: bool = False) -> ToolResult:
     """Return what a run gave as the model reads it: output, then errors, then why it was stopped."""
     parts = [ran.stdout.rstrip(), ran.stderr.rstrip()]
     said, failure = "", None
@@ -189,7 +189,7 @@ def result(ran: Ran, limits: Limits, shown: int, *, session: bool = False) -> To
     elif ran.exit and not ran.stderr.strip():
         said = f"It ended with exit status {ran.exit}."
     text = "\n".join(part for part in parts if part)
-    text = cut(text, shown) if text else ("" if said else "No output. Print what you want to see.")
+    text = cut_middle(text, shown) if text else ("" if said else "No output. Print what you want to see.")
     detail = {"isolation": ran.isolation, "exit": ran.exit, "stopped": ran.stopped}
     return ToolResult("\n".join(p for p in (text, f"[{said}]" if said else "") if p), failure, detail, ran.seconds)
 
@@ -217,7 +217,7 @@ def _fingerprint(state: str, limits: Limits, isolated: Isolation, shown: int) ->
     return {"state": state, **asdict(limits), "isolation": walls, "python": inside, "shown": shown}
 
 
-def _done(child: Watched, mark: bytes) -> bool:
+def _done(child: BoundedProcess, mark: bytes) -> bool:
     at = child.stdout.find(mark)
     return at >= 0 and len(child.stdout) >= at + len(mark) + STATUS and mark in child.stderr
 

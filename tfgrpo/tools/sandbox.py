@@ -32,8 +32,8 @@ from tfgrpo.errors import UsageError
 from tfgrpo.tools import sandbox_bubblewrap as bubblewrap
 from tfgrpo.tools import sandbox_cgroup as cgroup
 from tfgrpo.tools import sandbox_seccomp as seccomp
-from tfgrpo.tools.sandbox_process import Bounds, Watched, now, start
-from tfgrpo.tools.sandbox_wire import CHILD, framed
+from tfgrpo.tools.sandbox_process import BoundedProcess, Bounds, now, start
+from tfgrpo.tools.sandbox_wire import CHILD, encode_orders
 
 HANDED_ON = ("PATH", "HOME", "XDG_RUNTIME_DIR", "DOCKER_HOST", "DOCKER_CONFIG", "DOCKER_CONTEXT", "CONTAINER_HOST")
 """What a command prefix finds in its environment; it decides itself what the code finds in its own."""
@@ -86,7 +86,7 @@ class Isolation:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class RunResult:
     """What a run gave."""
 
     stdout: str
@@ -106,7 +106,7 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class Inside:
+class ChildSetup:
     """How a child is started, and what it is told about itself."""
 
     command: tuple[str, ...]
@@ -144,7 +144,7 @@ def isolation(wanted: Any, *, python: str = "python3") -> Isolation:
     return Isolation("command", words, python)
 
 
-def usable(isolated: Isolation) -> str:
+def check_isolation(isolated: Isolation) -> str:
     """Try it with a small program and return what it is called in records; the answer is kept.
 
     Raises:
@@ -161,7 +161,7 @@ async def run_python(
     isolation: Isolation = Isolation(),
     files: Mapping[str, str] | None = None,
     notebook: bool = False,
-) -> Ran:
+) -> RunResult:
     """Run `code` as a script in a fresh process, in an empty folder that is gone afterwards.
 
     Args:
@@ -185,12 +185,12 @@ async def run_python(
     # Where the machine is free the limit on CPU time is met as soon as the one on the clock.
     stopped = "time" if status == 128 + signal.SIGXCPU else child.stopped
     status = None if stopped else status
-    return Ran(_text(child.stdout), _text(child.stderr), status, stopped, inside.name, now() - began)
+    return RunResult(_text(child.stdout), _text(child.stderr), status, stopped, inside.name, now() - began)
 
 
 async def launch(
     isolated: Isolation, limits: Limits, order: Mapping[str, Any], stack: ExitStack, **how: Any
-) -> tuple[Watched, Inside]:
+) -> tuple[BoundedProcess, ChildSetup]:
     """Start a child and give it its orders; `stack` removes its folder. `how` goes to `start`.
 
     Raises:
@@ -217,7 +217,7 @@ async def launch(
     bounds = Bounds(limits.output_bytes, memory, processes, limits.files_mb * 2**20, group, mine)
     env = {**inside.env, "HOME": cwd} if isolated.kind == "limits" and cwd else inside.env
     child = await start(command, bounds, env=env, cwd=cwd, handed=handed, **how)
-    child.write(framed({**order, **orders}))
+    child.write(encode_orders({**order, **orders}))
     return child, inside
 
 
@@ -226,32 +226,35 @@ def _held(descriptor: int, stack: ExitStack) -> int:
     return descriptor
 
 
-def _inside(isolated: Isolation, limits: Limits) -> Inside:
+def _inside(isolated: Isolation, limits: Limits) -> ChildSetup:
     # A user id of its own for each run: the kernel counts processes by it.
     orders = {"uid": random.randrange(2**30, 2**31 - 2**20)} if os.geteuid() == 0 else {}
     if isolated.kind == "bubblewrap":
         walls = _bubblewrap()
-        command = (*bubblewrap.command(files_mb=limits.files_mb, way=walls.way), *_interpreter(sys.executable))
+        command = (
+            *bubblewrap.bubblewrap_command(files_mb=limits.files_mb, way=walls.way),
+            *_interpreter(sys.executable),
+        )
         orders = orders if walls.way == bubblewrap.ROOT else {}
         place = cgroup.place()
-        return Inside(
+        return ChildSetup(
             command, walls.name(place), {}, orders=orders, filtered=walls.filtered, group=place.folder, windows=True
         )
     if isolated.kind == "limits":
         here = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
-        return Inside(_interpreter(sys.executable), "limits", here, scratch=True, orders=orders)
+        return ChildSetup(_interpreter(sys.executable), "limits", here, scratch=True, orders=orders)
     env = {name: value for name in HANDED_ON if (value := configuration.environment(name))}
     command = (*isolated.command, *_interpreter(isolated.python))
     name = f"command: {' '.join(isolated.command)}"
     _command_works(isolated)
-    return Inside(command, name, env, scratch=True, orders={**orders, "watch": limits.seconds + LATE})
+    return ChildSetup(command, name, env, scratch=True, orders={**orders, "watch": limits.seconds + LATE})
 
 
 def _interpreter(python: str) -> tuple[str, ...]:
     return (python, "-I", "-B", "-c", CHILD)
 
 
-def _orders(inside: Inside, limits: Limits, *, session: bool) -> dict[str, Any]:
+def _orders(inside: ChildSetup, limits: Limits, *, session: bool) -> dict[str, Any]:
     cpu, memory, size = (
         math.ceil(limits.seconds) * (10 if session else 1),
         limits.memory_mb * 2**20,
@@ -293,14 +296,14 @@ def _bubblewrap() -> Walls:
     assembled = seccomp.program()
     for filtered in (assembled, b"") if assembled else (b"",):
         for way in bubblewrap.WAYS if bubblewrap.version() else ():
-            command = [*bubblewrap.command(files_mb=1, way=way), *_interpreter(sys.executable)]
+            command = [*bubblewrap.bubblewrap_command(files_mb=1, way=way), *_interpreter(sys.executable)]
             uid = 2**30 if way == bubblewrap.ROOT else 0
             order = {"code": PROBE, "notebook": False, "rlimits": {}, "uid": uid}
             works, tried = _probe(command, order, {}, filtered)
             if works:
                 return Walls(way, filtered, "" if filtered else refused)
         refused = " ".join(tried.split())[-100:]
-    raise UsageError(bubblewrap.missing(tried))
+    raise UsageError(bubblewrap.missing_sentence(tried))
 
 
 @cache
@@ -327,7 +330,9 @@ def _probe(
             command = [command[0], "--seccomp", str(descriptor), *command[1:]]
             how["pass_fds"] = (descriptor,)
         try:
-            told = subprocess.run(command, input=framed(order), capture_output=True, timeout=60, check=False, **how)
+            told = subprocess.run(
+                command, input=encode_orders(order), capture_output=True, timeout=60, check=False, **how
+            )
         except (OSError, subprocess.SubprocessError) as error:
             return False, str(error)
     return told.stdout.split() == [b"42"], told.stderr.decode("utf-8", "replace") or f"exit status {told.returncode}"

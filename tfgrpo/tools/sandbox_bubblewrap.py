@@ -35,7 +35,7 @@ WAYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def command(*, files_mb: int, way: str) -> list[str]:
+def bubblewrap_command(*, files_mb: int, way: str) -> list[str]:
     """Return bubblewrap with its options, ready for the command to run inside.
 
     Args:
@@ -106,7 +106,7 @@ def version() -> str:
     return told.stdout.strip()
 
 
-def missing(tried: str) -> str:
+def missing_sentence(tried: str) -> str:
     """Return the sentence for a machine where it does not work."""
     if not version():
         return f"code of models runs in bubblewrap, which is not here; {INSTALL}, {OTHERWISE}"

@@ -41,7 +41,7 @@ class Bounds:
     """Through which the child hands out windows into its namespaces, before the code starts."""
 
 
-class Watched(asyncio.SubprocessProtocol):
+class BoundedProcess(asyncio.SubprocessProtocol):
     """One child with its output so far; `ended` is set once it is gone and its pipes are closed."""
 
     def __init__(self, bounds: Bounds, heard: Callable[[], None] | None = None) -> None:
@@ -159,14 +159,14 @@ async def start(
     cwd: str | None = None,
     heard: Callable[[], None] | None = None,
     handed: Sequence[int] = (),
-) -> Watched:
+) -> BoundedProcess:
     """Start a child in a session of its own, with this environment and no other; raises OSError.
 
     `handed` are descriptors that it inherits under their numbers, beside its three streams.
     """
     loop = asyncio.get_running_loop()
     _, watched = await loop.subprocess_exec(
-        lambda: Watched(bounds, heard),
+        lambda: BoundedProcess(bounds, heard),
         *command,
         env=dict(env),
         cwd=cwd,

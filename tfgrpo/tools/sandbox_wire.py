@@ -10,7 +10,7 @@ from typing import Any
 CHILD = (Path(__file__).parent / "sandbox_child.py").read_text(encoding="utf-8")
 
 
-def framed(order: Mapping[str, Any]) -> bytes:
+def encode_orders(order: Mapping[str, Any]) -> bytes:
     """Return orders as the child reads them: 8 bytes of length, then JSON."""
     body = json.dumps(order).encode()
     return len(body).to_bytes(8, "big") + body

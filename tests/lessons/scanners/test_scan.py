@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfgrpo.lessons.scanners import KINDS, Kind, described, scan, visible
-from tfgrpo.lessons.scanners.characters import folded, hidden
+from tfgrpo.lessons.scanners.characters import as_read, hidden
 from tfgrpo.lessons.scanners.secrets import is_random, mask
 
 from .table import BENIGN, HOSTILE
@@ -94,7 +94,7 @@ def test_any_text_can_be_scanned(text):
     assert all(each.kind in KINDS and each.reason for each in scan(text))
     assert not hidden(visible(text))
     assert mask(mask(text)) == mask(text)
-    folded(text)
+    as_read(text)
 
 
 @given(st.text(alphabet="ab \u200b\u2060\u00ad\u202e\U000e0041", min_size=1, max_size=60))

@@ -20,7 +20,7 @@ from functools import cache, partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
-from tfgrpo.backends.seeds import call_seed, hashed, last_user_text
+from tfgrpo.backends.seeds import call_seed, hash_words, last_user_text
 from tfgrpo.errors import ProviderError
 from tfgrpo.types import FailureKind, Message, Reply, Request, Usage
 
@@ -167,7 +167,7 @@ class Tiny:
         """
         model = self._model()
         prompt_ids = chat_ids(model, request.messages)
-        job = job_of(request, prompt_ids, room(model, prompt_ids, request.sampling.max_tokens))
+        job = job_of(request, prompt_ids, tokens_left(model, prompt_ids, request.sampling.max_tokens))
         (completion,) = await batcher_of(model).generate([job])
         return Reply(
             text=completion.text if request.response_schema is None else json_part(completion.text),
@@ -184,7 +184,7 @@ class Tiny:
         """
         model = self._model()
         prompt_ids = chat_ids(model, messages)
-        room(model, (*prompt_ids, *completion_ids), 0)
+        tokens_left(model, (*prompt_ids, *completion_ids), 0)
         values = await batcher_of(model).run(model.score, prompt_ids, tuple(completion_ids))
         return tuple(float(value) for value in values)
 
@@ -215,7 +215,9 @@ def job_of(request: Request, prompt_ids: tuple[int, ...], max_tokens: int) -> Jo
         max_tokens=max_tokens,
         temperature=DEFAULT_TEMPERATURE if sampling.temperature is None else sampling.temperature,
         top_p=1.0 if sampling.top_p is None else sampling.top_p,
-        seed=hashed(call_seed(request) if sampling.seed is None else sampling.seed, last_user_text(request.messages)),
+        seed=hash_words(
+            call_seed(request) if sampling.seed is None else sampling.seed, last_user_text(request.messages)
+        ),
         stop=sampling.stop,
     )
 
@@ -225,7 +227,7 @@ def chat_ids(model: TinyLM, messages: Sequence[Message]) -> tuple[int, ...]:
     return tuple(model.chat_ids([{"role": each["role"], "content": each.get("content")} for each in messages]))
 
 
-def room(model: TinyLM, prompt_ids: Sequence[int], max_tokens: int | None) -> int:
+def tokens_left(model: TinyLM, prompt_ids: Sequence[int], max_tokens: int | None) -> int:
     """How many tokens may follow the prompt: `max_tokens` (None: 160), or less where the context ends earlier.
 
     Raises:

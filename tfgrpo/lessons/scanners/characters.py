@@ -26,7 +26,7 @@ LATIN, FOREIGN = re.compile(r"[A-Za-z]"), re.compile(r"[\u0400-\u052f\u0530-\u05
 """Greek is not foreign: formulas mix it with Latin all the time."""
 
 
-def characters(text: str) -> tuple[Finding, ...]:
+def hidden_character_findings(text: str) -> tuple[Finding, ...]:
     """Return a finding for hidden characters, and one for look-alikes."""
     return (*_hidden(text), *_stacked(text), *_mixed(text))
 
@@ -42,7 +42,7 @@ def visible(text: str) -> str:
     return "".join(_escaped(sign) if i in places else sign for i, sign in enumerate(text))
 
 
-def folded(text: str) -> str:
+def as_read(text: str) -> str:
     """Return `text` as a person would read it: hidden characters gone, styled and look-alike letters plain."""
     places = set(hidden(text))
     shown = "".join(sign for i, sign in enumerate(text) if i not in places)
@@ -50,7 +50,7 @@ def folded(text: str) -> str:
     return WORD.sub(lambda word: _latin(word[0]) if LATIN.search(word[0]) else word[0], plain)
 
 
-def tagged(text: str) -> str:
+def tag_text(text: str) -> str:
     """Return the ASCII that characters of the Tags block spell; empty where there are none."""
     return "".join(chr(ord(sign) - 0xE0000) for sign in text if 0xE0020 <= ord(sign) < 0xE007F)
 
@@ -78,7 +78,7 @@ def _hidden(text: str) -> Iterator[Finding]:
     names = dict.fromkeys(f"U+{ord(text[i]):04X}" for i in hidden(text))
     if names:
         listed = ", ".join(list(names)[:4]) + (", ..." if len(names) > 4 else "")
-        said = tagged(text)
+        said = tag_text(text)
         spelled = f" that spell {said[:40]!r}" if len(said) > 3 else ""
         yield Finding(Kind.INVISIBLE, f"it holds characters that nobody sees ({listed}){spelled}")
 

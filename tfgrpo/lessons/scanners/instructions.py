@@ -1,7 +1,7 @@
 """Orders: to the agent, its harness, its graders or its reviewers. A lesson says how to solve problems, no more.
 
 A lesson that gives one fixed answer for everything is an order too: it helps nobody and wins where a grader is weak.
-The patterns read the text as a person would (`characters.folded`): look-alike letters, letters set apart and figures
+The patterns read the text as a person would (`characters.as_read`): look-alike letters, letters set apart and figures
 in place of letters make no difference, and what base64 or tag characters spell is read as well.
 """
 
@@ -12,8 +12,8 @@ import binascii
 import re
 
 from tfgrpo.lessons.scanners.base import Finding, Kind
-from tfgrpo.lessons.scanners.characters import tagged
-from tfgrpo.lessons.scanners.signs import first, reasons
+from tfgrpo.lessons.scanners.characters import tag_text
+from tfgrpo.lessons.scanners.signs import findings_by_signs, sign_reasons
 
 SPACED = re.compile(r"(?<!\w)(?:\w[ .·_-]){4,}\w(?!\w)")
 APART = re.compile(r"[ .·_-]")
@@ -22,25 +22,25 @@ FIGURES = re.compile(r"(?<![\w$])(?=\w*[a-zA-Z])(?=[\w@$!]*[\d@$!][\w@$!])[\w@$!
 BLOB = re.compile(r"[A-Za-z0-9+/]{16,}={0,2}")
 
 
-def instructions(text: str, plain: str) -> tuple[Finding, ...]:
+def instruction_findings(text: str, plain: str) -> tuple[Finding, ...]:
     """Return findings for orders.
 
     Args:
         text: as it was given.
-        plain: as a person reads it, see `characters.folded`.
+        plain: as a person reads it, see `characters.as_read`.
     """
-    open_ = reasons(Kind.INSTRUCTION, plain)
+    open_ = sign_reasons(Kind.INSTRUCTION, plain)
     disguised = [
         Finding(Kind.INSTRUCTION, f"{why}, {how}")
         for how, said in (
-            ("spelled in characters nobody sees", tagged(text)),
+            ("spelled in characters nobody sees", tag_text(text)),
             ("hidden in base64", _decoded(plain)),
             ("in disguised letters", _undone(plain)),
         )
-        for why in (reasons(Kind.INSTRUCTION, said) if said else ())
+        for why in (sign_reasons(Kind.INSTRUCTION, said) if said else ())
         if why not in open_
     ]
-    return (*first(Kind.INSTRUCTION, plain), *disguised)
+    return (*findings_by_signs(Kind.INSTRUCTION, plain), *disguised)
 
 
 def _undone(plain: str) -> str:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Collection, Sequence
 
 from tfgrpo.lessons.scanners.base import Finding, Kind
-from tfgrpo.lessons.scanners.characters import characters, folded
-from tfgrpo.lessons.scanners.instructions import instructions
-from tfgrpo.lessons.scanners.secrets import secrets
-from tfgrpo.lessons.scanners.signs import first
+from tfgrpo.lessons.scanners.characters import as_read, hidden_character_findings
+from tfgrpo.lessons.scanners.instructions import instruction_findings
+from tfgrpo.lessons.scanners.secrets import secret_findings
+from tfgrpo.lessons.scanners.signs import findings_by_signs
 
 ESCAPED = re.compile(r"\\([\[\]<>|!#`])")
 """How Markdown writes a sign that shall not be read as markup; a model reads it as the sign."""
@@ -23,14 +23,14 @@ def scan(text: str, *, allow: Collection[str] = (), known: Sequence[str] = ()) -
         allow: kinds that are let through. A key of this environment never is.
         known: keys of this environment.
     """
-    plain = folded(text)
+    plain = as_read(text)
     found = [
-        *secrets(text, known),
-        *characters(text),
-        *instructions(text, plain),
-        *first(Kind.URL, plain)[:1],
-        *first(Kind.CODE, plain),
-        *first(Kind.MARKUP, ESCAPED.sub(r"\1", plain)),
+        *secret_findings(text, known),
+        *hidden_character_findings(text),
+        *instruction_findings(text, plain),
+        *findings_by_signs(Kind.URL, plain)[:1],
+        *findings_by_signs(Kind.CODE, plain),
+        *findings_by_signs(Kind.MARKUP, ESCAPED.sub(r"\1", plain)),
     ]
     ours = any(secret in text for secret in known)
     return tuple(x for x in found if x.kind not in allow or (ours and x.kind is Kind.SECRET))

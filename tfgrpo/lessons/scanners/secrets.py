@@ -35,7 +35,7 @@ RANDOM_BITS = 3.6
 _COMPILED = tuple((name, re.compile(shape)) for name, shape in SHAPES)
 
 
-def secrets(text: str, known: Sequence[str] = ()) -> tuple[Finding, ...]:
+def secret_findings(text: str, known: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Return findings for what looks like a secret, or is one of the `known` ones; no reason repeats it."""
     if any(secret in text for secret in known):
         return (Finding(Kind.SECRET, "it holds a key of this very environment"),)
@@ -43,7 +43,7 @@ def secrets(text: str, known: Sequence[str] = ()) -> tuple[Finding, ...]:
 
 
 def mask(text: str, known: Sequence[str] = ()) -> str:
-    """Return `text` with everything that `secrets` finds written as `[secret]`."""
+    """Return `text` with everything that `secret_findings` finds written as `[secret]`."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
     for _, shape in _COMPILED:
@@ -59,10 +59,10 @@ def is_random(run: str) -> bool:
     digits = sum(map(str.isdigit, run))
     mixed = any(map(str.islower, run)) and any(map(str.isupper, run)) and digits > 1
     longest = max(map(len, re.split(r"[-_/]", run)))
-    return mixed and longest >= 16 and bits(run) >= RANDOM_BITS
+    return mixed and longest >= 16 and entropy_bits(run) >= RANDOM_BITS
 
 
-def bits(run: str) -> float:
+def entropy_bits(run: str) -> float:
     """Return the Shannon entropy of a run in bits per character."""
     return -sum(n / len(run) * math.log2(n / len(run)) for n in Counter(run).values())
 

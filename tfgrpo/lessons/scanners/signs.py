@@ -23,19 +23,19 @@ class Sign:
     pattern: re.Pattern[str]
 
 
-def first(kind: Kind, text: str) -> tuple[Finding, ...]:
+def findings_by_signs(kind: Kind, text: str) -> tuple[Finding, ...]:
     """Return one finding for each sign of a kind that shows in `text`."""
-    found = ((sign.why, sign.pattern.search(text)) for sign in signs()[kind])
+    found = ((sign.why, sign.pattern.search(text)) for sign in all_signs()[kind])
     return tuple(Finding(kind, f"{why}: {quoted(match[0])}") for why, match in found if match)
 
 
-def reasons(kind: Kind, text: str) -> tuple[str, ...]:
+def sign_reasons(kind: Kind, text: str) -> tuple[str, ...]:
     """Return the sentences of the signs that show, without quoting."""
-    return tuple(sign.why for sign in signs()[kind] if sign.pattern.search(text))
+    return tuple(sign.why for sign in all_signs()[kind] if sign.pattern.search(text))
 
 
 @cache
-def signs() -> Mapping[Kind, tuple[Sign, ...]]:
+def all_signs() -> Mapping[Kind, tuple[Sign, ...]]:
     """Return all signs; read and compiled once, when first asked for."""
     table = tomllib.loads(FILE.read_text(encoding="utf-8"))
     words = {name: f"(?:{'|'.join(entries)})" for name, entries in table.pop("words").items()}

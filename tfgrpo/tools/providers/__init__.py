@@ -18,7 +18,7 @@ __all__ = ["PROVIDERS", "Provider", "Result", "provider_for"]
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownProvider:
     """A provider that we know by name."""
 
     make: Callable[[Site, Mapping[str, Any]], Provider]
@@ -30,12 +30,14 @@ class Known:
     """Environment variable of its address."""
 
 
-PROVIDERS: Mapping[str, Known] = {
-    "serper": Known(Serper, "https://google.serper.dev/search", ("SERPER_API_KEY",)),
-    "tavily": Known(Tavily, "https://api.tavily.com/search", ("TAVILY_API_KEY",)),
-    "brave": Known(Brave, "https://api.search.brave.com/res/v1/web/search", ("BRAVE_API_KEY", "BRAVE_SEARCH_API_KEY")),
-    "searxng": Known(SearXNG, "", address="SEARXNG_URL"),
-    "ddgs": Known(lambda site, extra: Ddgs(ddgs_searcher(site.seconds, extra)), ""),
+PROVIDERS: Mapping[str, KnownProvider] = {
+    "serper": KnownProvider(Serper, "https://google.serper.dev/search", ("SERPER_API_KEY",)),
+    "tavily": KnownProvider(Tavily, "https://api.tavily.com/search", ("TAVILY_API_KEY",)),
+    "brave": KnownProvider(
+        Brave, "https://api.search.brave.com/res/v1/web/search", ("BRAVE_API_KEY", "BRAVE_SEARCH_API_KEY")
+    ),
+    "searxng": KnownProvider(SearXNG, "", address="SEARXNG_URL"),
+    "ddgs": KnownProvider(lambda site, extra: Ddgs(ddgs_searcher(site.seconds, extra)), ""),
 }
 
 

@@ -19,7 +19,7 @@ from tfgrpo.backends.retry import Transient
 from tfgrpo.backends.transports import login_of
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.system.foreign import Foreign, SomeText, Unreadable, loads, read
-from tfgrpo.system.redact import hide, secret_of, url_secrets
+from tfgrpo.system.redact import hide_secrets, secret_of, url_secrets
 from tfgrpo.types import FailureKind
 
 _TAG = re.compile(r"</?\w[^<>]{0,2000}>")
@@ -118,7 +118,7 @@ class Site:
 
     def _clear(self, text: str) -> str:
         """At most 300 characters, without the key."""
-        return hide(text[:3000], (*secret_of(self.key), *url_secrets(self.url)))[:300]
+        return hide_secrets(text[:3000], (*secret_of(self.key), *url_secrets(self.url)))[:300]
 
 
 class Hit(Foreign):
