@@ -14,8 +14,9 @@ from tfgrpo.backends import Scripted
 from tfgrpo.config import LessonsConfig
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Local
-from tfgrpo.lessons.summarize import Teacher, ask_edits, contrast, effect_in_words, shorten, transcript
+from tfgrpo.lessons.summarize import Teacher, ask_edits, contrast, effect_in_words
 from tfgrpo.prompting import templates
+from tfgrpo.prompting.transcript import cut_to_tokens, transcript
 from tfgrpo.rollout import make_group
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Request, Rollout, Score, Usage
 
@@ -189,7 +190,7 @@ def test_effects_in_words(evidence, words):
 def test_shortening_keeps_both_ends_and_says_what_is_missing(length):
     """A text within its room is not touched; a longer one loses its middle."""
     text = "a" * (length // 2) + "b" * (length - length // 2)
-    short = shorten(text, 10)
+    short = cut_to_tokens(text, 10)
     if length <= 40:
         assert short == text
     else:
