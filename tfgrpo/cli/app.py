@@ -30,6 +30,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "tfgrpo.cli.compare:compare",
         "Learn with several methods and seeds at equal budget, and say which differences exceed the noise.",
     ),
+    "prove": (
+        "tfgrpo.cli.prove:prove",
+        "Say whether a text helps: with against without, on the same problems and seeds, until it is clear.",
+    ),
     "grade": ("tfgrpo.cli.grade:grade", "Grade a file of answers: no model is needed for graders that compare."),
     "reproduce": (
         "tfgrpo.cli.reproduce:reproduce",

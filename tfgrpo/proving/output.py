@@ -1,0 +1,207 @@
+"""A proof as data, and as lines on a terminal. The keys of the data are a contract; `schema.json` publishes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from tfgrpo.proving.judge import WORTH
+from tfgrpo.proving.pairs import Pair, Side, cost, counted, failure_p, failures
+from tfgrpo.proving.proof import Finding, Floor, Proof
+
+VERSION = 1
+"""Of the JSON; a change that takes something away raises it."""
+SHOWN = 3
+"""Problems that are shown side by side, won and lost each, on a terminal."""
+WIDTH = 68
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Return the published JSON Schema of `prove --json`."""
+    text = resources.files("tfgrpo.proving").joinpath("schema.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def summary(proof: Proof) -> dict[str, Any]:
+    """Return the fields of `prove --json`: those of the deciding finding, then what belongs to all of it."""
+    return {
+        **_finding(proof.deciding),
+        "floor": _floor(proof.floor),
+        "seconds": round(proof.seconds, 3),
+        "detect": proof.told.get("detect"),
+        "texts": [_finding(f) for f in proof.findings],
+        "controls": {f.kind: _finding(f) for f in proof.controls},
+        "drift": proof.drift,
+        "seal": proof.seal,
+        "unpaired": dict(proof.unpaired),
+        "calls": dict(proof.calls),
+        "asked": dict(proof.told),
+        "notes": list(proof.notes),
+        "version": VERSION,
+    }
+
+
+def _finding(found: Finding) -> dict[str, Any]:
+    without, given = [p.without for p in found.pairs], [p.given for p in found.pairs]
+    return {
+        "text": found.name,
+        "against": found.against,
+        "kind": found.kind,
+        "verdict": found.verdict.value,
+        "reason": found.reason,
+        "effect": found.effect,
+        "ci": list(found.ci),
+        "interval": found.interval,
+        "p": found.p,
+        "p_harms": found.p_harms,
+        "alpha": found.alpha,
+        "touched": dict(found.touched),
+        "problems": len(found.differences),
+        "pairs": len(found.pairs) - found.dropped,
+        "dropped": found.dropped,
+        "won": list(found.won),
+        "lost": list(found.lost),
+        "cost": {"with": cost(given), "without": cost(without)},
+        "failures": {"with": failures(given), "without": failures(without), "p": failure_p(found.pairs)},
+        "needed": found.needed,
+    }
+
+
+def _floor(floor: Floor) -> dict[str, Any]:
+    return {
+        "effect": floor.effect,
+        "ci": list(floor.ci),
+        "flaky": list(floor.flaky),
+        "n": floor.n,
+        "moved": floor.moved,
+    }
+
+
+def lines(proof: Proof) -> Iterator[str]:
+    """Yield the proof as a person reads it."""
+    for finding in proof.findings:
+        yield from _told(finding, proof)
+    for finding in proof.controls:
+        yield f"{finding.kind}: {finding.verdict.words}, {effect_words(finding)} against {finding.against}"
+    yield from noise(proof)
+    yield from (f"note: {note}" for note in proof.notes)
+
+
+def _told(found: Finding, proof: Proof) -> Iterator[str]:
+    yield f"{found.verdict.words}: {found.name} against {found.against}"
+    yield f"  effect:   {effect_words(found)}"
+    yield f"  why:      {found.reason}"
+    touched = found.touched
+    if touched["how"] == "word" and touched["effect"] is not None:
+        low, high = touched["ci"]
+        yield (
+            f"  touched:  {touched['effect']:+.3f} [{low:+.3f}, {high:+.3f}] on the {touched['n']} problems that share "
+            "a rare word with the text"
+        )
+    yield from _problems("won", found, found.won)
+    yield from _problems("lost", found, found.lost)
+    yield f"  cost:     {cost_words(found)}"
+    if told := failure_words(found):
+        yield f"  failures: {told}"
+    if found.needed is not None and found.verdict.value == "cannot-tell":
+        wanted = proof.told.get("detect") or WORTH
+        there = f"there were {len(found.pairs)}"
+        yield f"  to see an effect of {wanted:+.2f} about {found.needed} pairs are needed (power .8); {there}"
+
+
+def effect_words(found: Finding) -> str:
+    """Return effect, interval, n and p in words."""
+    if found.effect is None or found.ci[0] is None or found.ci[1] is None:
+        return "no pair"
+    p = "" if found.p is None else f", p={found.p:.2g}"
+    n = len(found.differences)
+    return f"{found.effect:+.3f} [{found.ci[0]:+.3f}, {found.ci[1]:+.3f}], n={n}{p}"
+
+
+def _problems(word: str, found: Finding, ids: tuple[str, ...]) -> Iterator[str]:
+    more = f", {len(ids) - SHOWN} more in the page" if len(ids) > SHOWN else ""
+    yield f"  {word}:     {len(ids)} of {len(found.differences)}{more}"
+    for problem in ids[:SHOWN]:
+        pair = example(found, problem)
+        yield f"    {problem}: {short(pair.question)}"
+        yield f"      without: {side_words(pair.without)}"
+        yield f"      with:    {side_words(pair.given)}"
+
+
+def example(found: Finding, problem: str) -> Pair:
+    """Return the pair of a problem that shows best why it was won or lost: the one with the largest difference."""
+    own = [p for p in found.pairs if p.id == problem]
+    sign = 1 if found.differences.get(problem, 0.0) >= 0 else -1
+    return max(own, key=lambda p: sign * p.difference if p.difference == p.difference else -2.0)
+
+
+def side_words(side: Side) -> str:
+    """Return one attempt in a line: its reward, or its failure, and how its answer ends."""
+    told = side.failure if side.failure else f"{side.reward:g}"
+    return f"({told}) {short(side.text, end=True)}".rstrip()
+
+
+def short(text: str, *, end: bool = False) -> str:
+    """Return a text on one line, cut in front or at the end."""
+    line = " ".join(text.split())
+    if len(line) <= WIDTH:
+        return line
+    return f"…{line[-WIDTH:]}" if end else f"{line[:WIDTH]}…"
+
+
+def cost_words(found: Finding) -> str:
+    """Return what an attempt costs on either side."""
+    sides = (cost([p.given for p in found.pairs]), cost([p.without for p in found.pairs]))
+    parts = [_side_cost(side) for side in sides]
+    return f"{parts[0]} with, {parts[1]} without" if any(parts) else "unknown"
+
+
+def _side_cost(side: Mapping[str, Any]) -> str:
+    told = []
+    if side["tokens_each"] is not None:
+        told.append(f"{side['tokens_each']:.0f} tokens")
+    if side["usd"]:
+        told.append(f"{side['usd'] / side['attempts']:.5f} USD")
+    if side["seconds_each"] is not None:
+        told.append(f"{side['seconds_each']:.2f} s")
+    return ", ".join(told)
+
+
+def failure_words(found: Finding) -> str:
+    """Return the failures of both sides; '' without one."""
+    given, without = failures(p.given for p in found.pairs), failures(p.without for p in found.pairs)
+    if not given and not without:
+        return ""
+    p = failure_p(found.pairs)
+    told = "" if p is None else f" (difference: p={p:.2g})"
+    return f"{counted(given) or 'none'} with, {counted(without) or 'none'} without{told}"
+
+
+def noise(proof: Proof) -> Iterator[str]:
+    """Yield what belongs to all questions: the floor, drift, what could not be paired, the seal, the calls."""
+    floor = proof.floor
+    if floor.effect is not None and floor.ci[0] is not None and floor.ci[1] is not None:
+        named = ", ".join(floor.flaky[:8]) + (", ..." if len(floor.flaky) > 8 else "")
+        flaky = f"; flaky: {len(floor.flaky)} ({named})" if floor.flaky else "; no task changed"
+        concurrency = proof.told.get("concurrency")
+        at = f" at concurrency {concurrency}" if concurrency else ""
+        yield (
+            f"A/A floor: the same text against itself moved the mean by {floor.effect:+.3f} "
+            f"[{floor.ci[0]:+.3f}, {floor.ci[1]:+.3f}], n={floor.n}{at}{flaky}"
+        )
+    if proof.drift is not None:
+        drift = proof.drift
+        word = "the baseline drifted" if drift["p"] is not None and drift["p"] < 0.01 else "no drift seen"
+        yield f"drift: {word}; first half {drift['first']:.3f}, last half {drift['last']:.3f}, p={drift['p']:.2g}"
+    if any(proof.unpaired.values()):
+        gone = {k.replace("_", " "): n for k, n in proof.unpaired.items() if n}
+        yield "not paired: " + ", ".join(f"{n} {k}" for k, n in gone.items())
+    if proof.seal is not None:
+        yield f"seal: {proof.seal['told']}"
+    if proof.calls and (proof.calls.get("new") or proof.calls.get("replayed")):
+        yield f"calls: {proof.calls['new']} new, {proof.calls['replayed']} from the journal; {proof.seconds:.1f} s"

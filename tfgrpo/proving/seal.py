@@ -1,0 +1,152 @@
+"""A sealed test set: who opened it, how often and for what, written down before the first answer is seen.
+
+The record is a file beside the tasks, one JSON object a line, each line on disk before anything else happens. So a
+process that is killed while it scores has still opened the seal, and a database that is thrown away hides nothing. The
+same question again (same texts, model, grader and tasks) goes on and is no second look; any other question is.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tfgrpo.errors import UsageError
+
+
+class Sealing(Protocol):
+    """What a seal needs to know of what was asked."""
+
+    @property
+    def on(self) -> Any:
+        """The tasks."""
+        ...
+
+    @property
+    def seal(self) -> str | None:
+        """The purpose; None where the set is not to be sealed."""
+        ...
+
+
+class Named(Protocol):
+    """A text, for the record."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """What is on record about a set."""
+
+    place: Path
+    sealed: Mapping[str, Any] | None
+    """Hash, purpose, who and when; None where it was never sealed."""
+    openings: tuple[Mapping[str, Any], ...]
+    """Each with question, texts, model, who and when."""
+    closings: tuple[Mapping[str, Any], ...]
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """The different questions that were asked of the set, in order."""
+        return tuple(dict.fromkeys(str(o["question"]) for o in self.openings))
+
+
+def read(tasks: Path) -> Seal:
+    """Return what is on record; a last line that was cut by a crash is left out. Raises UsageError for another file."""
+    place = tasks.with_name(f"{tasks.name}.seal")
+    lines = place.read_text(encoding="utf-8").split("\n") if place.is_file() else []
+    found = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            try:
+                found.append(json.loads(line))
+            except ValueError as error:
+                if number < len(lines):
+                    raise UsageError(
+                        f"{place}:{number}: not a record of a seal; put the file back as it was"
+                    ) from error
+    sealed = next((r for r in found if "sealed" in r), None)
+    return Seal(place, sealed, tuple(r for r in found if "opened" in r), tuple(r for r in found if "closed" in r))
+
+
+def opened(asked: Sealing, question: str, texts: Sequence[Named], model: str) -> dict[str, Any] | None:
+    """Record that a set is opened, before anything is asked; None where it is neither sealed nor to be sealed.
+
+    Raises:
+        UsageError: the tasks are no file, have changed since they were sealed, or the record is damaged.
+    """
+    tasks = Path(str(asked.on)) if isinstance(asked.on, str | Path) else None
+    if tasks is None or not tasks.is_file():
+        if asked.seal is not None:
+            raise UsageError(f"--seal goes with tasks in a file, not with {asked.on!r}")
+        return None
+    seal, digest = read(tasks), hashlib.sha256(tasks.read_bytes()).hexdigest()
+    if seal.sealed is None and asked.seal is None:
+        return None
+    if seal.sealed is None:
+        _append(seal.place, {"sealed": digest, "purpose": asked.seal, **_who()})
+        seal = read(tasks)
+    assert seal.sealed is not None
+    if seal.sealed["sealed"] != digest:
+        raise UsageError(f"{tasks} has changed since it was sealed; put the sealed file back, or seal a new one")
+    before = [q for q in seal.questions if q != question]
+    _append(seal.place, {"opened": question, "question": question, "texts": [t.name for t in texts], "model": model,
+                         **_who()})  # fmt: skip
+    known = question in seal.questions
+    return {
+        "purpose": seal.sealed.get("purpose"),
+        "sha256": digest,
+        "looks": len(before) + 1,
+        "openings": len(seal.openings) + 1,
+        "again": known,
+        "told": _told(len(before), len(seal.openings), again=known),
+    }
+
+
+def closed(asked: Sealing, question: str, verdict: str) -> None:
+    """Record how a question was answered, where the set is sealed."""
+    tasks = Path(str(asked.on)) if isinstance(asked.on, str | Path) else None
+    if tasks is not None and tasks.is_file() and (seal := read(tasks)).sealed is not None:
+        _append(seal.place, {"closed": question, "verdict": verdict, "at": time.time()})
+
+
+def _told(others: int, openings: int, *, again: bool) -> str:
+    if not others:
+        word = "the same question again, which goes on" if again else "the first look"
+        return f"{word} at this sealed set (opened {openings + 1} times)"
+    return (
+        f"look {others + 1}: {others} other question{'s were' if others > 1 else ' was'} asked of this sealed set "
+        "before; its error rate holds for one look, and what was chosen by an earlier one looks too good"
+    )
+
+
+def _append(place: Path, record: Mapping[str, Any]) -> None:
+    """Write one line, and come back only when it is on disk."""
+    line = f"{json.dumps(record, ensure_ascii=False, sort_keys=True)}\n".encode()
+    try:
+        cut = place.is_file() and place.read_bytes()[-1:] not in (b"\n", b"")
+        with place.open("ab") as stream:
+            stream.write(b"\n" * cut + line)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise UsageError(
+            f"the seal {place} cannot be written: {error.strerror}; a set is sealed beside its file"
+        ) from error
+
+
+def _who() -> dict[str, Any]:
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = "unknown"
+    return {"by": name, "at": time.time()}
