@@ -166,7 +166,7 @@ def _live(asked: dict[str, Any], progress: Any) -> Proof:
         texts=tuple(asked["text"]), on=asked["on"], against=asked["against"], way=asked["as_"],
         detect=_detect(asked["detect"]), pairs=asked["pairs"], alpha=_level(asked["alpha"]), floor=asked["floor"],
         together=asked["together"], controls=_names(asked["control"]), seal=asked["seal"],
-        fields=o.fields(asked["field"]),
+        fields=o.field_mapping(asked["field"]),
     )  # fmt: skip
     options = {k: asked[k] for k in ("grader", "model", "base_url", "prompts", "seed", "limit", "concurrency")}
     budgets = {k: asked[k] for k in asked if k.startswith("budget_")}
@@ -187,5 +187,5 @@ def _progress(line: str) -> None:
 def _write(place: Path, proof: Proof) -> None:
     from tfgrpo.proving import page
 
-    o.write(place, page.written(place, proof).rstrip("\n"))
+    o.write_text_file(place, page.written(place, proof).rstrip("\n"))
     typer.echo(f"wrote {place}", err=True)

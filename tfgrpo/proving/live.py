@@ -218,8 +218,8 @@ async def _trial(
 async def _control(name: str, parts: Components, text: Text, found: Sequence[Problem]) -> Library:
     config = parts.setup.config
     if name == "filler":
-        return measure.control("filler", text.library, parts.prompts, config.seed)
-    given = controlling.Given(
+        return measure.control_library("filler", text.library, parts.prompts, config.seed)
+    given = controlling.ControlConditions(
         parts.actor(), parts.teacher(), text.library, tuple(found), evaluation_sampling(config), 1, config.seed,
         tuple(Problem(p.id, p.question) for p in found[: controlling.EXAMPLES]), config.instructions,
     )  # fmt: skip
