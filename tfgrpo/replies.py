@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from experience_db import Edit, Op
 from tfgrpo.errors import MalformedReply
-from tfgrpo.prompting.json_repair import cut_short, recover_json, restore_latex
+from tfgrpo.prompting.json_repair import LONGEST, Found, cut_short, recover, recover_json, restore_latex
 from tfgrpo.types import Failure, FailureKind
 
 __all__ = ["EditsReply", "ParsedEdits", "edits_schema", "parse_edits", "parse_json", "parse_reply", "restore_latex"]
@@ -79,6 +80,7 @@ def parse_json(text: str) -> Any:
     value = recover_json(text)
     if value is None:
         what = "an empty reply" if not text.strip() else "no JSON in the reply"
+        what = what if len(text) <= LONGEST else f"a reply of more than {LONGEST:,} characters"
         raise MalformedReply(f"{what}; answer with one JSON value and nothing else", text)
     return value
 
@@ -107,7 +109,7 @@ def parse_edits(text: str, *, max_edits: int | None = None) -> ParsedEdits:
     """
     edits: list[tuple[Edit, tuple[int, ...], str]] = []
     malformed: list[Failure] = []
-    operations = _operations(parse_json(text), text)
+    operations, earlier = _all_operations(text)
     if cut_short(text):
         lost = operations.pop()
         malformed.append(Failure(FailureKind.MALFORMED, f"the reply ends in the middle of {str(lost)[:80]!r}"))
@@ -120,8 +122,56 @@ def parse_edits(text: str, *, max_edits: int | None = None) -> ParsedEdits:
             continue
         if read is not None:
             edits.append(read)
+    malformed += [
+        Failure(
+            FailureKind.MALFORMED, f"{str(one)[:80]!r} stands in an earlier JSON value of the reply; the last counts"
+        )
+        for one in earlier
+    ]
     columns = tuple(zip(*edits, strict=True)) or ((), (), ())
     return ParsedEdits(columns[0], tuple(malformed), columns[1], columns[2])
+
+
+def _all_operations(text: str) -> tuple[list[Any], list[Any]]:
+    """The operations of a reply, and those of its earlier JSON values that the last one does not repeat.
+
+    Values that follow each other with nothing between (an edit a line), and single operations wherever they stand, are
+    one list. Of whole lists with words between the last is meant, as after a draft.
+
+    Raises:
+        MalformedReply: there are none, or repairing the JSON would lose words.
+    """
+    found = recover(text)
+    if not found:
+        parse_json(text)
+    meant = found[-1]
+    if meant.lossy and not cut_short(text):
+        raise MalformedReply(
+            "the JSON is broken, and words of it would be lost; answer with valid JSON, quotes inside texts escaped",
+            text,
+        )
+    operations = _operations(meant.value, text)
+    others = [(one, listed) for one in found[:-1] if (listed := _listed(one.value))]
+    single = all(isinstance(one.value, Mapping) and _get(one.value, "op") is not None for one in found)
+    if single or _adjacent(found):
+        ordered = sorted([*others, (meant, operations)], key=lambda pair: pair[0].start)
+        return [each for _, listed in ordered for each in listed], []
+    repeated = set(map(repr, operations))
+    return operations, [each for _, listed in others for each in listed if repr(each) not in repeated]
+
+
+def _adjacent(found: Sequence[Found]) -> bool:
+    """Whether nothing but commas and white space stands between the values of a reply."""
+    spans = sorted((each.start, each.end) for each in found)
+    return all(each.text for each in found) and all(after[0] - before[1] <= 3 for before, after in pairwise(spans))
+
+
+def _listed(value: Any) -> list[Any]:
+    """The operations of one of several values; none where it is something else."""
+    try:
+        return _operations(value, "")
+    except MalformedReply:
+        return []
 
 
 def _operations(value: Any, text: str) -> list[Any]:

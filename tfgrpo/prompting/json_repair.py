@@ -8,26 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from json_repair import repair_json
 
+from tfgrpo.prompting.json_stretches import Stretch, closing, fences, mended, stretches
 from tfgrpo.prompting.thinking import after_thinking
 
-_FENCE = re.compile(r"```[\w-]*[ \t]*\n(.*?)\n?[ \t]*```", re.DOTALL)
 _BACKSLASH = re.compile(r"\\(?:[\"\\/bfnrt']|u[0-9a-fA-F]{4})|\\")
-_BRACKET = re.compile(r"[{\[]")
-_JSON_LIKE = re.compile(r"[{\[]\s*(?:[\"'{\[\]}]|//|/\*|[A-Za-z_]\w*\s*:)")
-_MARK = re.compile(r"\"(?:[^\"\\]|\\.)*\"|[{}\[\]]", re.DOTALL)
-_STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
-_CLOSER = {"{": "}", "[": "]"}
-_REPAIR_LIMIT = 50_000
+_WORD = re.compile(r"\w{2,}")
+_COMMENT = re.compile(r"(?<!:)//[^\n]*|/\*[^*]*\*/|^[ \t]*#[^\n]*", re.MULTILINE)
+_LITERALS = frozenset({"true", "false", "null", "True", "False", "None", "json"})
+_REPAIR_LIMIT = 20_000
 """Characters; repairing is quadratic at worst, and no reply that we ask for is longer."""
 _UNCLOSED_LIMIT = 60
 """Brackets left open; a reply cut short leaves a few, and each level multiplies the time."""
-_MISSES = 100
-"""How many brackets that never close are passed over before the search ends; each costs a pass over the text."""
+LONGEST = 200_000
+"""Characters of a reply in which JSON is looked for."""
 
 _CONTROL = re.compile(r"([\b\f\n\r\t])([A-Za-z]+)")
 _LETTER = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
@@ -46,12 +44,30 @@ _ONLY_IN_MATH = {"\n": re.compile(r"e|eg|exists|i|less|mid|orm|parallel|sim|u|um
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class Found:
     """A JSON value somewhere in a text."""
 
     value: Any
     sound: bool
     """It parsed as it stood, or looks like JSON that was meant to be."""
+    text: str = ""
+    """What it was read from."""
+    start: int = 0
+    end: int = 0
+    repaired: bool = False
+    """Whether its text had to be guessed at, so that words may be lost."""
+
+    @property
+    def lossy(self) -> bool:
+        """Whether words of its text are not in the value."""
+        if not self.repaired:
+            return False
+        kept = json.dumps(self.value, ensure_ascii=False)
+        return bool(_words(_COMMENT.sub(" ", self.text)) - _words(kept) - _LITERALS)
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.replace("\\n", " ").replace("\\t", " ")))
 
 
 def recover_json(text: str) -> Any:
@@ -60,33 +76,53 @@ def recover_json(text: str) -> Any:
     Tried in this order: the whole text; the last fenced block that parses; the last object or array in the text,
     objects before arrays of plain values, repaired where it must be; the whole text repaired.
     """
+    found = recover(text)
+    return found[-1].value if found else None
+
+
+def recover(text: str) -> list[Found]:
+    """All JSON values of a reply, in order, but for the last: that is the one which the reply means.
+
+    Objects and lists of objects alone count beside it; numbers in prose do not. Empty where there is none.
+    """
     whole = text.replace("\ufeff", "").strip()
-    value = _loads(whole)
-    if value is None:
-        value = _recovered(after_thinking(whole).strip())
-    return restore_latex(value)
+    if len(whole) > LONGEST:
+        return []
+    try:
+        value = _loads(whole)
+        if value is not None:
+            return [Found(restore_latex(value), sound=True)]
+        return [replace(one, value=restore_latex(one.value)) for one in _recovered(after_thinking(whole).strip())]
+    except RecursionError:
+        return []
 
 
 def cut_short(text: str) -> bool:
     """Whether the JSON of a reply ends inside a string, as one does that met a token limit: its last words are lost."""
     whole = text.replace("\ufeff", "").strip()
-    if _loads(whole) is not None:
+    if len(whole) > LONGEST or _loads(whole) is not None:
         return False
-    segments = _segments(after_thinking(whole).strip())
-    return bool(segments) and _closing(segments[-1], 0) is None and '"' in _STRING.sub("", segments[-1])
+    said = after_thinking(whole).strip()
+    last = next(reversed(list(stretches(said))), None)
+    if last is None or last.closed:
+        return False
+    return closing(said, last.start)[2] and _with_quotes_mended(said[last.start :]) is None
 
 
-def _recovered(text: str) -> Any:
-    for candidate in (text, *reversed(_FENCE.findall(text))):
+def _recovered(text: str) -> list[Found]:
+    stretched = [one for one in (_read(text, each) for each in stretches(text)) if one is not None]
+    beside = [one for one in stretched if _holds_object(one.value)]
+    for candidate in (text, *reversed(list(fences(text)))):
         value = _loads(candidate)
         if value is not None:
-            return value
-    found = [item for item in map(_read_segment, _segments(text)) if item is not None]
-    if found:
+            # The same value stands among the stretches, too.
+            return [*(one for one in beside if one.value != value), Found(value, sound=True)]
+    if stretched:
         # max() keeps the first of equals, and the last one in the text is wanted.
-        return max(reversed(found), key=lambda item: (_holds_object(item.value), item.sound)).value
+        meant = max(reversed(stretched), key=lambda item: (_holds_object(item.value), item.sound))
+        return [*(one for one in beside if one is not meant), meant]
     value = _repaired(text) if set("[{(") & set(text) and set("\"':,") & set(text) else None
-    return value if isinstance(value, dict | list) else None
+    return [Found(value, sound=False, text=text, repaired=True)] if isinstance(value, dict | list) else []
 
 
 def restore_latex(value: Any) -> Any:
@@ -97,7 +133,7 @@ def restore_latex(value: Any) -> Any:
     inside mathematics only.
     """
     if isinstance(value, str):
-        return _CONTROL.sub(_restored, value) if _CONTROL.search(value) else value
+        return _CONTROL.sub(_Restoring(value), value) if _CONTROL.search(value) else value
     if isinstance(value, list):
         return [restore_latex(item) for item in value]
     if isinstance(value, dict):
@@ -105,35 +141,82 @@ def restore_latex(value: Any) -> Any:
     return value
 
 
-def _restored(match: re.Match[str]) -> str:
-    """One control character and the letters after it, as text or as the command it was."""
-    control, letters = match.groups()
-    command = "\\" + _LETTER[control] + letters
-    if control in "\b\f\r":
-        return command
-    if _SURE[control].fullmatch(letters):
-        return command
-    likely = _ONLY_IN_MATH[control].fullmatch(letters) and _in_math(match.string[: match.start()])
-    return command if likely else match[0]
+class _Restoring:
+    r"""Restores one control character after the other, and knows whether it stands inside $...$, \(...\) or \[...\]."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._seen = 0
+        self._dollars = 0
+        self._open = {"\\(": False, "\\[": False}
 
-def _in_math(before: str) -> bool:
-    r"""Whether a text ends inside $...$, \(...\) or \[...\]."""
-    dollars = before.count("$") - before.count("\\$")
-    return dollars % 2 == 1 or before.rfind("\\(") > before.rfind("\\)") or before.rfind("\\[") > before.rfind("\\]")
+    def __call__(self, match: re.Match[str]) -> str:
+        """One control character and the letters after it, as text or as the command it was."""
+        control, letters = match.groups()
+        command = "\\" + _LETTER[control] + letters
+        if control in "\b\f\r":
+            return command
+        if _SURE[control].fullmatch(letters):
+            return command
+        likely = _ONLY_IN_MATH[control].fullmatch(letters) and self._in_math(match.start())
+        return command if likely else match[0]
+
+    def _in_math(self, position: int) -> bool:
+        new = self._text[max(0, self._seen - 1) : position]
+        part = self._text[self._seen : position]
+        self._dollars += part.count("$") - new.count("\\$")
+        for opener, closer in (("\\(", "\\)"), ("\\[", "\\]")):
+            last = max(new.rfind(opener), new.rfind(closer))
+            if last >= 0:
+                self._open[opener] = new.startswith(opener, last)
+        self._seen = position
+        return self._dollars % 2 == 1 or any(self._open.values())
 
 
 def _loads(text: str) -> Any:
     """The value of a text that is JSON, be it with raw newlines, stray backslashes or encoded twice; else None."""
     for variant in (text, _escape_stray_backslashes(text)):
         try:
-            value = json.loads(variant, strict=False)
+            value = json.loads(variant, strict=False, object_pairs_hook=_object)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
             inner = _loads(value)
             return inner if isinstance(inner, dict | list) else value
         return value
+    return None
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a key that is given twice nothing is dropped: lists are joined, other values become a list."""
+    value = dict(pairs)
+    if len(value) == len(pairs):
+        return value
+    every: dict[str, list[Any]] = {}
+    for key, item in pairs:
+        every.setdefault(key, []).append(item)
+    return {key: _together(items) for key, items in every.items()}
+
+
+def _together(items: list[Any]) -> Any:
+    if all(item == items[0] for item in items):
+        return items[0]
+    if all(isinstance(item, list) for item in items):
+        return [one for item in items for one in item]
+    return items
+
+
+def _with_quotes_mended(text: str) -> Any:
+    """The value of a stretch whose strings hold quotes; what follows its last bracket does not matter."""
+    mend = mended(text)
+    if mend is None:
+        return None
+    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_object)
+    for variant in (mend, _escape_stray_backslashes(mend)):
+        try:
+            return decoder.raw_decode(variant)[0]
+        except (ValueError, RecursionError):
+            continue
     return None
 
 
@@ -154,51 +237,23 @@ def _repaired(text: str) -> Any:
     return None if value == "" else value
 
 
-def _segments(text: str) -> list[str]:
-    """The bracketed stretches of a text, outermost only; one that is not closed well runs to the end.
-
-    A bracket that neither closes nor looks like JSON, such as the interval [0, 1), is passed over.
-    """
-    segments: list[str] = []
-    position = misses = 0
-    while misses < _MISSES and (match := _BRACKET.search(text, position)):
-        end = _closing(text, match.start())
-        if end is None and not _JSON_LIKE.match(text, match.start()):
-            position, misses = match.end(), misses + 1
-            continue
-        position = len(text) if end is None else end
-        segments.append(text[match.start() : position])
-    return segments
-
-
-def _closing(text: str, start: int) -> int | None:
-    """The position behind the bracket that closes the one at `start`; None if it is never closed, or by another kind.
-
-    Brackets inside strings do not count.
-    """
-    expected: list[str] = []
-    position = start
-    while match := _MARK.search(text, position):
-        mark, position = match[0], match.end()
-        if mark in _CLOSER:
-            expected.append(_CLOSER[mark])
-        elif mark in "}]":
-            if expected.pop() != mark:
-                return None
-            if not expected:
-                return position
-    return None
-
-
-def _read_segment(segment: str) -> _Found | None:
+def _read(text: str, stretch: Stretch) -> Found | None:
     """The value of a bracketed stretch; braces of plain prose give none."""
-    value = _loads(segment)
+    part = text[stretch.start : stretch.end]
+    where = (part, stretch.start, stretch.end)
+    value = _loads(part)
     if value is not None:
-        return _Found(value, sound=True)
-    if not re.search(r"[\"':]", segment):
+        return Found(value, True, *where)
+    if not re.search(r"[\"':]", part):
         return None
-    value = _repaired(segment)
-    return _Found(value, '"' in segment and ":" in segment) if isinstance(value, dict | list) and value else None
+    value, like = _repaired(part), '"' in part and ":" in part
+    found = Found(value, like, *where, repaired=True) if isinstance(value, dict | list) and value else None
+    if '"' in part and (found is None or found.lossy):
+        # A quote within a text ends it for the repair, and what comes after is gone.
+        mend = _with_quotes_mended(part)
+        if mend is not None:
+            return Found(mend, like, *where)
+    return found
 
 
 def _holds_object(value: Any) -> bool:
