@@ -9,10 +9,12 @@ from functools import partial
 
 from experience_db import Store
 from tfgrpo import config as configuration
-from tfgrpo import search
+from tfgrpo import datasets, search
 from tfgrpo.backends.base import close
 from tfgrpo.backends.endpoints import endpoints_of, refuses_setting, require_prices
 from tfgrpo.backends.factory import Models, make_models
+from tfgrpo.config import LearnConfig
+from tfgrpo.datasets import Pools
 from tfgrpo.edit_scores.factory import make_likelihood
 from tfgrpo.environments.factory import EnvironmentParts, configured_tools, make_environment
 from tfgrpo.executors import Local
@@ -26,6 +28,7 @@ from tfgrpo.learning.start import charge_earlier_calls, run_id, start_run
 from tfgrpo.lessons.review import review_rules
 from tfgrpo.lessons.rivals import topics_of
 from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.methods.reward import Reward
 from tfgrpo.prompting import templates
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.rollout import Actor
@@ -132,7 +135,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         config=config,
         store=store,
         library=begun.library,
-        actor=actor,
+        actor=replace(actor, reward=Reward(config)),
         teacher=parts.teacher(),
         gate=gate,
         learning=tuple(learning),
@@ -146,4 +149,14 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         progress=parts.progress,
         rules=rules,
         topics=topics_of((*learning, *heldout)),
+        pools=_pools(config, learning, heldout),
     )
+
+
+def _pools(config: LearnConfig, learning: Sequence[Problem], heldout: Sequence[Problem]) -> Pools:
+    """Say what each problem is for: an open gate looks at none, a search validates on all that are held out."""
+    if config.gate.kind == "open" and not config.search.kind:
+        return Pools((), untouched=tuple(heldout))
+    if config.search.kind or not heldout:
+        return Pools(tuple(heldout))
+    return datasets.pools_of(learning, heldout, config.seed)

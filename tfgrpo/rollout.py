@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,6 +13,7 @@ from tfgrpo.errors import BudgetReached
 from tfgrpo.executors import Executor
 from tfgrpo.graders import Grader, grade
 from tfgrpo.methods.method import EMPTY_MEMORY, Memory, form_group
+from tfgrpo.methods.reward import plain
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Rollout, Sampling, Score
 
 
@@ -29,6 +29,8 @@ class Actor:
     """Most rollouts at once per call of a function here; the limiter below bounds model calls over all roles."""
     on_group: Callable[[Group], None] | None = None
     """Told of every group as soon as it is graded."""
+    reward: Callable[[Rollout, Score], float] = plain
+    """What a measured rollout is worth: the method's reward in a run, the grader's score elsewhere."""
 
     def slot(self, role: str, index: int, sampling: Sampling) -> Slot:
         """Return the slot of one rollout under this run's seed."""
@@ -112,11 +114,13 @@ class Graded:
 
     rollout: Rollout
     score: Score
+    value: float | None = None
+    """The reward, where it is not the score itself."""
 
     @property
     def reward(self) -> float:
-        """The score's value; nan when the rollout failed or is unscored."""
-        return math.nan if self.score.value is None else self.score.value
+        """What it is worth; nan when the rollout failed or is unscored."""
+        return plain(self.rollout, self.score) if self.value is None else self.value
 
 
 async def measure(
@@ -132,7 +136,7 @@ async def measure(
     async def one(problem: Problem, index: int) -> Graded:
         rollout = await roll_out(actor, problem, library, actor.slot(role, index, sampling))
         (score,) = await grade(actor.grader, problem, (rollout,))
-        return Graded(rollout, score)
+        return Graded(rollout, score, actor.reward(rollout, score))
 
     graded = tuple(await actor.executor.run([partial(one, p, i) for p, i in cases], limit=actor.concurrency))
     for failure in (g.score.failure for g in graded):

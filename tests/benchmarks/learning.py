@@ -4,6 +4,11 @@
 
 Each world is learned from its own problems, gated on a pool of its own, and measured on a third set that neither saw.
 All variants share worlds, problems and seeds, so their paired differences are the ones to trust.
+
+With `--json` the last line is one object: `variants` holds by name `reward` (mean over worlds before learning and after
+each epoch), `right` and `wrong` (lessons a world at the end), `untested_right` (right lessons a world that were
+proposed, never met the gate, and are missing at the end), `proving_rollouts` and `learning_rollouts` (a world), and
+beside them the intervals and every single world.
 """
 
 import argparse
@@ -18,8 +23,9 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from experience_db import open_library
+from experience_db import Store, open_library
 from tfgrpo import api, datasets, stats
+from tfgrpo.types import Verdict
 
 WORLDS = Path(__file__).parents[2] / "examples" / "tiny_model" / "worlds.py"
 
@@ -36,6 +42,8 @@ VARIANTS = {
     "mean": {"gate": "variants:mean"},
 }
 """What is compared: options of `tfgrpo.learn`."""
+COUNTED = ("right", "of", "wrong", "untested_right", "proving_rollouts", "learning_rollouts")
+"""Counts of a world that are averaged."""
 POISON = {"model": "scripted/variants:Poisoned", "overrides": ["prompts=tiny"]}
 POISONED = ("default", "open", "single", "mean", "useful", "word", "e-lond")
 VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in POISONED}
@@ -51,16 +59,45 @@ async def _one_world(seed: int, variant: str, sizes: argparse.Namespace) -> dict
         learn, pool, test, truth = make_world(Path(folder), seed, sizes)
         options = {"model": "tiny", "grader": "exact", "seed": seed, "db": Path(folder) / "world.db"}
         chosen = {**options, "epochs": sizes.epochs, **VARIANTS[variant]}
-        versions = {}
+        versions, proposed, tested = {}, set(), set()
         async for step in api.learn(learn, heldout=pool, **chosen):
             versions[step.epoch] = step.version_after
+            proposed |= {p.edit.text for p in step.proposals}
+            tested |= {edit.text for v in step.verdicts if _met_the_gate(v) for edit in v.edits}
         curve = [
             (await api.evaluate(test, library=name, **options)).summary["mean"]
             for name in ("", *(f"default@{v}" for v in versions.values()))
         ]
         texts = {lesson.text for lesson in open_library("default", db=options["db"])}
+        spent = rollouts(options["db"])
     about = {text for text in texts if text.startswith(("Treat", "Start"))}
-    return {"seed": seed, "curve": curve, "right": len(about & truth), "wrong": len(about - truth), "of": len(truth)}
+    return {
+        "seed": seed,
+        "curve": curve,
+        "right": len(about & truth),
+        "wrong": len(about - truth),
+        "of": len(truth),
+        "proposed_right": len(proposed & truth),
+        "untested_right": len((proposed & truth) - tested - texts),
+        "wrong_lessons": sorted(about - truth),
+        "missing": sorted(truth - about),
+        **spent,
+    }
+
+
+def _met_the_gate(verdict: Verdict) -> bool:
+    """Whether rollouts spoke for or against an edit; refusals in code and `untested` are none."""
+    return verdict.decision != "untested" and bool(verdict.evidence)
+
+
+def rollouts(db: Path) -> dict[str, int]:
+    """Return how many rollouts taught and how many proved in the runs of a database, calls of the model alone."""
+    with Store.open(db, readonly=True) as store:
+        spent = [store.usage(run.id) for run in store.runs() if run.kind == "learn"]
+    return {
+        name: sum(usage[role].calls for usage in spent if role in usage)
+        for name, role in (("learning_rollouts", "rollout"), ("proving_rollouts", "gate"))
+    }
 
 
 def make_world(folder: Path, seed: int, sizes: argparse.Namespace) -> tuple:
@@ -95,22 +132,25 @@ def main() -> None:
             columns = list(zip(*(w["curve"] for w in worlds), strict=True))
             table[variant] = {
                 "n": len(worlds),
-                "mean": [fmean(column) for column in columns],
+                "reward": [fmean(column) for column in columns],
                 "ci": [stats.bootstrap_mean(column, seed=0) for column in columns],
+                **{key: fmean(w[key] for w in worlds) for key in COUNTED},
                 "worlds": worlds,
             }
-            lessons = [fmean(w[key] for w in worlds) for key in ("right", "of", "wrong")]
             told = "  ".join(
-                _cell(*column) for column in zip(table[variant]["mean"], table[variant]["ci"], strict=True)
+                _cell(*column) for column in zip(table[variant]["reward"], table[variant]["ci"], strict=True)
             )
-            kept = "lessons right {:.1f} of {:.1f}, wrong {:.1f}".format(*lessons)
+            kept = (
+                "right {right:.2f} of {of:.1f} ({untested_right:.2f} proposed and untested), wrong {wrong:.2f}; "
+                "{learning_rollouts:.0f} rollouts taught, {proving_rollouts:.0f} proved"
+            ).format_map(table[variant])
             print(f"{variant:20s}{told}  {kept}", file=sys.stderr, flush=True)
     first, *others = table
     for other in others:
         found = paired(table[other]["worlds"], table[first]["worlds"])
         print(f"{first} minus {other}, at the end, over worlds: {stats.describe(found)}", file=sys.stderr)
     if sizes.json:
-        print(json.dumps(table))
+        print(json.dumps({"variants": table}))
 
 
 def measured(pool: ProcessPoolExecutor, variant: str, seeds: Sequence[int], sizes: argparse.Namespace) -> list[dict]:

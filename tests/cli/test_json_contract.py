@@ -30,10 +30,10 @@ def test_learn_prints_one_object_with_the_fields_of_the_contract(learn, parsed):
     assert result.exit_code == 0
     assert {name: type(told[name]) for name in LEARN} == LEARN
     assert set(told["groups"]) == {"kept", "flat", "failed", "filtered"}
-    assert set(told["edits"]) == {"proposed", "accepted", "rejected", "undecided", "malformed"}
+    assert set(told["edits"]) == {"proposed", "accepted", "rejected", "undecided", "untested", "malformed"}
     assert set(told["usage"]) == USAGE
     assert set(told["reward"]) == {"first", "last"}
-    assert {"before", "after", "diff", "ci", "n", "p"} <= set(told["heldout"])
+    assert {"before", "after", "diff", "ci", "n", "p", "selected_on"} <= set(told["heldout"])
     assert all(set(entry) == {"new", "replayed"} for entry in told["calls"].values())
     assert (told["problems"], told["rollouts"], told["lessons"], told["version"]) == (4, 20, 4, 1)
     assert "step 1 (epoch 1)" in result.stderr
@@ -43,8 +43,9 @@ def test_learn_prints_one_object_with_the_fields_of_the_contract(learn, parsed):
 def test_fields_beyond_the_contract_are_known(learn, parsed):
     """A new field is added on purpose, never by accident."""
     told = parsed(learn(*PROVE))
-    assert set(told) - set(LEARN) <= {"stopped", "harm", "warnings"}
-    assert set(told["heldout"]) - {"before", "after", "diff", "ci", "n", "p"} <= {"before_ci", "after_ci"}
+    assert set(told) - set(LEARN) <= {"stopped", "harm", "warnings", "false_lessons", "outlook"}
+    more = set(told["heldout"]) - {"before", "after", "diff", "ci", "n", "p", "selected_on"}
+    assert more <= {"before_ci", "after_ci", "chosen_on", "objectives"}
 
 
 def test_a_second_run_replays_every_call(learn, parsed, model):

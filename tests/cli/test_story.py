@@ -45,7 +45,7 @@ def test_every_column_is_there(db):
     assert said.startswith("library 'default', version 2: 5 lessons\n")
     first = said.splitlines()[1:3]
     assert first[0] == f"  [1] {lesson(next(t for t in TOPICS if t in first[0]))}"
-    assert "(leave-one-out, n=10); from 2 problems; shown 32 times; born in version 1; 16 tokens" in first[1]
+    assert "(leave-one-out, n=12); from 2 problems; shown 32 times; born in version 1; 16 tokens" in first[1]
     row = listed(db)[0]
     assert (row["shown"], row["born"], row["tokens"], len(row["problems"])) == (32, 1, 16, 2)
     assert row["effect"]["low"] < row["effect"]["estimate"] <= row["effect"]["high"]

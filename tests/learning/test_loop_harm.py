@@ -38,17 +38,49 @@ def sly(*, seed=0):
     return Sly()
 
 
-def test_harm_outside_of_what_the_gates_saw_is_named_at_the_end_of_the_epoch(db):
-    """The verdict names the version to return to, no edit is counted, and the evidence is about the whole version."""
+def spoilt(db, **more):
+    """Learn the spoiler behind a gate that lets it in."""
     with Store.open(db) as store:
-        store.create_library("default")
-        store.import_texts([lesson(topic) for topic in TOPICS], "default")
+        if not store.libraries():
+            store.create_library("default")
+            store.import_texts([lesson(topic) for topic in TOPICS], "default")
     model = Model(
         rollout=lambda r: "Answer: 400" if r.attempt % 2 else "Answer: 1",
         gate=spoil,
         contrast=lambda _: edits({"op": "ADD", "text": SPOILER}),
     )
-    result = learn(model, rows(1), db, heldout=rows(40, 100), gate="tests.learning.test_loop_harm:sly")
+    return learn(model, rows(1), db, heldout=rows(40, 100), gate="tests.learning.test_loop_harm:sly", **more), model
+
+
+def test_an_epoch_that_did_harm_is_undone_and_said_so(db):
+    """The library is again what it was before, lesson for lesson, and the step leads to that version."""
+    result, _ = spoilt(db)
+    warning = result.steps[-1].verdicts[-1]
+    assert "worse as a whole: -0.75" in warning.reason
+    assert warning.reason.endswith("it was undone: version 3 is version 1 again")
+    assert SPOILER not in {x.text for x in result.library}
+    assert (result.library.version, result.steps[-1].version_after) == (3, 3)
+    assert result.summary["warnings"] == [warning.reason]
+    with Store.open(db, readonly=True) as store:
+        assert store.diff("default", 1, 3).added == store.diff("default", 1, 3).removed == ()
+
+
+def test_a_repeated_run_undoes_nothing_twice(db):
+    """The same command again asks nothing and ends in the same version, also where an epoch follows."""
+    first, model = spoilt(db, epochs=2)
+    asked = len(model.requests)
+    again, model = spoilt(db, epochs=2)
+    assert asked
+    assert model.requests == []
+    assert (again.library.version, again.steps[-1].version_after) == (first.library.version, 3)
+    assert [[v.reason for v in s.verdicts] for s in again.steps] == [
+        [v.reason for v in s.verdicts] for s in first.steps
+    ]
+
+
+def test_harm_outside_of_what_the_gates_saw_is_named_at_the_end_of_the_epoch(db):
+    """The verdict names the version to return to, no edit is counted, and the evidence is about the whole version."""
+    result, _ = spoilt(db, overrides=["gate.harm=warn"])
     warning = result.steps[-1].verdicts[-1]
     assert (warning.decision, warning.edits) == ("rejected", ())
     assert "worse as a whole: -0.75" in warning.reason

@@ -103,9 +103,27 @@ def test_lessons_stand_in_the_same_place_while_learning_and_in_use(db):
 
 
 def test_the_reward_before_learning_is_measured(db):
-    """Every run with held-out problems ends with before, after, their paired difference and its interval."""
-    held = learn(Model(), rows(4), db, heldout=rows(32, 100), gate="paired").summary["heldout"]
+    """Every run with held-out problems ends with before, after, their paired difference and its interval.
+
+    Where there are enough of them, a third never meets the gate and carries a p value.
+    """
+    held = learn(Model(), rows(4), db, heldout=rows(96, 100), gate="paired").summary["heldout"]
     assert (held["before"], held["after"], held["diff"], held["n"]) == (0.0, 1.0, 1.0, 32)
+    assert held["selected_on"] is False
+    assert held["p"] < 0.001
+    assert held["chosen_on"] == {"before": 0.0, "after": 1.0, "diff": 1.0, "n": 64}
+
+
+def test_a_figure_on_problems_that_chose_the_lessons_has_no_p(db):
+    """With few held-out problems all of them prove lessons; the figure says so."""
+    held = learn(Model(), rows(4), db, heldout=rows(32, 100), gate="paired").summary["heldout"]
+    assert (held["diff"], held["n"], held["p"], held["selected_on"]) == (1.0, 32, None, True)
+
+
+def test_an_open_gate_leaves_the_held_out_problems_untouched(db):
+    """It looks at none, so all of them carry the figure."""
+    held = learn(Model(), rows(4), db, heldout=rows(32, 100), gate="open").summary["heldout"]
+    assert (held["n"], held["selected_on"]) == (32, False)
     assert held["p"] < 0.001
     assert len(held["ci"]) == 2
 

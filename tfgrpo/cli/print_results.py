@@ -26,13 +26,14 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
     s = result.summary
     _heldout(s["heldout"])
     edits = s["edits"]
-    twins = edits["proposed"] - edits["accepted"] - edits["rejected"] - edits["undecided"]
+    twins = edits["proposed"] - sum(edits[name] for name in ("accepted", "rejected", "undecided", "untested"))
     typer.echo(
         f"edits: {edits['proposed']} proposed, {edits['accepted']} accepted, {edits['rejected']} rejected, "
-        f"{edits['undecided']} undecided, {edits['malformed']} malformed"
+        f"{edits['undecided']} undecided, {edits['untested']} untested, {edits['malformed']} malformed"
         + (f"; {twins} joined with the same edit of another group" if twins > 0 else "")
     )
     _reasons(result.steps)
+    _false_lessons(s["false_lessons"], edits["accepted"])
     for warning in s["warnings"]:
         typer.echo(f"warning: {warning}")
     with Store.open(setup.db, readonly=True) as store:
@@ -56,6 +57,8 @@ def lesson_line(lesson: Lesson, evidence: Sequence[Evidence]) -> str:
 
 def effect_in_words(evidence: Sequence[Evidence]) -> str:
     """Return the newest measured effect in words."""
+    from tfgrpo.report import numbers
+
     e = effect_of(evidence)
     if e is None or e.estimate is None:
         return "no effect measured yet"
@@ -63,7 +66,8 @@ def effect_in_words(evidence: Sequence[Evidence]) -> str:
     models = {m for item in evidence if (m := item.detail.get("model"))}
     by = f" with {e.detail['model']}" if len(models) > 1 and "model" in e.detail else ""
     with_others = f", together with {len(e.lesson_ids) - 1} others" if len(e.lesson_ids) > 1 else ""
-    return f"effect {e.estimate:+.2f}{interval} ({e.kind}{by}, n={e.n}{with_others})"
+    where = f" {told}" if (told := numbers.where(e)) else ""
+    return f"effect {e.estimate:+.2f}{interval}{where} ({e.kind}{by}, n={e.n}{with_others})"
 
 
 def _heldout(h: Mapping[str, Any] | None) -> None:
@@ -72,9 +76,27 @@ def _heldout(h: Mapping[str, Any] | None) -> None:
         return
     before = f"{number_text(h['before'])} {_span(h['before_ci'])} before"
     typer.echo(f"held-out reward: {before}, {number_text(h['after'])} {_span(h['after_ci'])} after")
-    typer.echo(f"difference:      {number_text(h['diff'], '+')} {_span(h['ci'], '+')}, n={h['n']}, p={_p(h['p'])}")
+    p = ", on the problems that chose the lessons" if h["selected_on"] else f", p={_p(h['p'])}"
+    typer.echo(f"difference:      {number_text(h['diff'], '+')} {_span(h['ci'], '+')}, n={h['n']}{p}")
+    if chosen := h.get("chosen_on"):
+        moved = f"{number_text(chosen['before'])} before, {number_text(chosen['after'])} after, n={chosen['n']}"
+        typer.echo(f"                 these never met the gate; on those that chose the lessons: {moved}")
+    for name, value in (h.get("objectives") or {}).items():
+        typer.echo(f"  {name}: {number_text(value['before'])} before, {number_text(value['after'])} after")
     if not _clear(h["ci"]):
         typer.echo(f"                 this is inside its noise; {stats.power_note(h['n'])}")
+
+
+def _false_lessons(rule: Mapping[str, Any] | None, accepted: int) -> None:
+    """Say how many false lessons to expect, from the gate's error rule."""
+    if rule is None or not rule["tests"]:
+        return
+    what = (
+        f"{rule['tests']} tests at level {rule['alpha']:g} each"
+        if rule["rule"] == "fixed"
+        else f"a false discovery rate of {rule['alpha']:g}"
+    )
+    typer.echo(f"  expect at most {rule['at_most']:.2g} false lessons among the {accepted} accepted: {what}")
 
 
 def _p(p: float | None) -> str:
@@ -94,7 +116,8 @@ def _clear(ends: Sequence[float | None]) -> bool:
 def _reasons(steps: Sequence[Step]) -> None:
     """Print what the gate decided, edit by edit, and what the checks in code refused in one line."""
     decided = [v for step in steps for v in step.verdicts if v.evidence and v.edits]
-    for decision in ("accepted", "rejected", "undecided"):
+    decided += [v for step in steps for v in step.verdicts if v.decision == "untested" and not v.evidence]
+    for decision in ("accepted", "rejected", "undecided", "untested"):
         those = [v for v in decided if v.decision == decision]
         for verdict in those[-MOST_REASONS:]:
             for edit in verdict.edits:
@@ -102,7 +125,8 @@ def _reasons(steps: Sequence[Step]) -> None:
                 typer.echo(f"  {decision}: {edit.op.value} {what!r}: {verdict.reason}")
         if len(those) > MOST_REASONS:
             typer.echo(f"  ... and {len(those) - MOST_REASONS} more {decision}")
-    refused = [v for step in steps for v in step.verdicts if v.decision != "accepted" and not v.evidence]
+    told = ("accepted", "untested")
+    refused = [v for step in steps for v in step.verdicts if v.decision not in told and not v.evidence]
     unseen = count_each(re.sub(r"\d+", "N", v.reason) for v in refused)
     if unseen:
         typer.echo("  without a trial: " + "; ".join(f"{n} x {why}" for why, n in unseen.items()))

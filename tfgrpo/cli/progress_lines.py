@@ -11,7 +11,7 @@ import typer
 from tfgrpo import search
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.run import Run
-from tfgrpo.learning.summary import harm_warnings
+from tfgrpo.learning.summary import harm_warnings, outlook
 from tfgrpo.types import Step, Usage
 
 FEW = 5
@@ -48,6 +48,8 @@ class ProgressLines:
         )
         if run.continuation:
             self.say(run.continuation)
+        if can := outlook(run):
+            self.say(can)
         if run.rules.review:
             self.say("lessons that rest on tool output will wait for `tfgrpo lessons review`; --no-review lets them in")
 

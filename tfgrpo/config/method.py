@@ -83,6 +83,18 @@ class ShapingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RewardConfig:
+    """What the graders' values are worth, beyond their shaping."""
+
+    low: float | None = None
+    """The least that the grader can give, with `high`; None reads it off a measurement, where that shows it."""
+    high: float | None = None
+    """The most that it can give."""
+    token_cost: float = 0.0
+    """What a reply of the length limit costs, in reward; a shorter one costs its share. Needs `rollout.max_tokens`."""
+
+
+@dataclass(frozen=True, slots=True)
 class EditScoreConfig:
     """Which likelihood score ranks, prunes and vetoes edits, where the gate asks for one."""
 

@@ -21,7 +21,7 @@ from tfgrpo.config import search as search_config
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.config.grader import GraderConfig
 from tfgrpo.config.lessons import LessonsConfig
-from tfgrpo.config.method import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
+from tfgrpo.config.method import AdvantageConfig, EditScoreConfig, RewardConfig, SelectionConfig, ShapingConfig
 from tfgrpo.config.rollout_environment import CHOICES as ENVIRONMENT_CHOICES
 from tfgrpo.config.rollout_environment import LEAST as ENVIRONMENT_LEAST
 from tfgrpo.config.rollout_environment import EnvironmentConfig
@@ -65,6 +65,8 @@ class GateConfig:
     """`paired`, `open`, `likelihood`, or `package.module:attr`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Passed to the gate: delta, nmax, look, ..."""
+    harm: str = "rollback"
+    """What happens to an epoch that made the library worse as a whole: `rollback` undoes it, `warn` only says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ class LearnConfig:
     seed: int = 0
     limit: int | None = None
     """Use only so many problems, drawn by the seed."""
-    heldout: str = "0.3"
-    """A file, or the fraction of the dataset kept back for gating and measuring."""
+    heldout: str = "auto"
+    """A file, or the fraction of the dataset kept back for gating and measuring; `auto` follows the size of the set."""
     instructions: str = ""
     """What the agent is told besides the problem."""
     prompts: str = ""
@@ -102,6 +104,7 @@ class LearnConfig:
     shaping: ShapingConfig = ShapingConfig()
     edit_score: EditScoreConfig = EditScoreConfig()
     grader: GraderConfig = GraderConfig()
+    reward: RewardConfig = RewardConfig()
     environment: EnvironmentConfig = EnvironmentConfig()
     tools: Mapping[str, Any] = field(default_factory=dict)
     """Options of each tool by its name: `tools.python.isolation = "limits"`."""
@@ -143,6 +146,7 @@ LEAST: Mapping[str, float] = {
     "selection.wanted": 1,
     "selection.retries": 0,
     "selection.groups": 1,
+    "reward.token_cost": 0,
     "shaping.overlong": 0,
     "shaping.max_length": 1,
     "rollout.max_tokens": 1,
@@ -186,6 +190,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     "selection.weighting": ("equal", "grpo", "dr_grpo"),
     "engine.transport": ("aiohttp", "sdk"),
     "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
+    "gate.harm": ("rollback", "warn"),
     "grader.mode": ("answer", "pairs", "rank", "grades"),
     "lessons.focus": ("", "planning"),
     "lessons.clusters": ("exact", "jaccard"),
@@ -229,6 +234,11 @@ def _together(config: LearnConfig) -> LearnConfig:
         raise UsageError(f"rollout.group_size is {size}; give at least 2, or --method ppo, whose critic needs no group")
     if not (0 <= config.advantage.gamma <= 1 and 0 <= config.advantage.lam <= 1):
         raise UsageError("advantage.gamma and advantage.lam are discounts; give numbers from 0 to 1")
+    low, high = config.reward.low, config.reward.high
+    if (low is None) != (high is None) or (low is not None and high is not None and not low < high):
+        raise UsageError(f"reward.low and reward.high go together, low below high; they are {low} and {high}")
+    if config.reward.token_cost and not (config.shaping.max_length or config.rollout.max_tokens):
+        raise UsageError("reward.token_cost is a price of the length limit; give rollout.max_tokens")
     if share is not None and share > 1:
         raise UsageError(f"shaping.overlong is {share:g}; it is a share of the length limit, at most 1")
     if config.engine.overlap > 1:

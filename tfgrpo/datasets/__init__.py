@@ -6,6 +6,7 @@ problems that look alike, `exposure.py` those that a library has met.
 """
 
 from tfgrpo.datasets.overlap import Overlap, overlap, words_of
+from tfgrpo.datasets.pools import Pools, outlook, pools_of, share_of, without
 from tfgrpo.datasets.problems import (
     Copy,
     content_hash,
@@ -22,6 +23,7 @@ from tfgrpo.datasets.split import batches, learning_and_heldout, limited, split
 __all__ = [
     "Copy",
     "Overlap",
+    "Pools",
     "batches",
     "content_hash",
     "from_rows",
@@ -32,8 +34,12 @@ __all__ = [
     "load_named",
     "local_copy",
     "marks",
+    "outlook",
     "overlap",
+    "pools_of",
     "problems_from",
+    "share_of",
     "split",
+    "without",
     "words_of",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tfgrpo.datasets.overlap import overlap
+from tfgrpo.datasets.pools import share_of
 from tfgrpo.datasets.problems import digest, problems_from
 from tfgrpo.errors import UsageError
 from tfgrpo.types import Problem
@@ -26,7 +27,7 @@ def learning_and_heldout(
 
     Args:
         given: the whole dataset, as in `problems_from`.
-        heldout: a fraction in [0, 1), or a dataset of its own.
+        heldout: a fraction in [0, 1), `auto` for one that follows the size of the set, or a dataset of its own.
         seed: of both draws.
         limit: how many problems to learn from, at most.
         fields: which columns hold what, where they are called otherwise.
@@ -36,7 +37,7 @@ def learning_and_heldout(
         UsageError: an empty side, or problems that occur on both.
     """
     problems = problems_from(given, fields, folder)
-    fraction = _fraction(heldout)
+    fraction = _fraction(heldout, len(problems))
     if fraction is not None:
         learning, kept = split(problems, fraction, seed, apart=True)
     else:
@@ -60,10 +61,11 @@ def limited(problems: tuple[Problem, ...], limit: int | None, seed: int) -> tupl
     return tuple(problems[i] for i in drawn)
 
 
-def _fraction(wanted: Any) -> float | None:
-    try:
-        value = float(wanted)
-    except (TypeError, ValueError):
+def _fraction(wanted: Any, count: int) -> float | None:
+    if not isinstance(wanted, str | int | float):
+        return None
+    value = share_of(str(wanted), count)
+    if value is None:
         return None
     if not 0 <= value < 1:
         raise UsageError(f"--heldout is a file or a fraction from 0 to below 1, not {wanted}")

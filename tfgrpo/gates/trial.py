@@ -58,10 +58,18 @@ class HeldoutTrial:
     """Whether learning rollouts were drawn as the scorer measures: temperature 1, no top-p."""
     observe: Callable[[Graded], Observation] = observed
     """What a graded rollout counts as: the run's reward, in [0, 1], and its objectives."""
+    prove_on: Callable[[Proposal], tuple[Problem, ...]] | None = None
+    """Which problems may prove a proposal; None is the whole pool."""
+    known: Mapping[str, tuple[float, ...]] | None = None
+    """Rewards of earlier rollouts, which no gate will use, by problem id."""
 
     def problems_for(self, proposal: Proposal) -> tuple[Problem, ...]:
-        """Return the problems that may prove a proposal: the whole pool."""
-        return self.problems
+        """Return the problems that may prove a proposal: the whole pool, or those that did not suggest it."""
+        return self.problems if self.prove_on is None else self.prove_on(proposal)
+
+    def earlier(self, problem: Problem) -> tuple[float, ...]:
+        """Return rewards of earlier rollouts of a problem, under whichever version."""
+        return (self.known or {}).get(problem.id, ())
 
     @property
     def can_score(self) -> bool:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
-from experience_db import Edit, Evidence, Library, effect_of, own_words
+from experience_db import Edit, Evidence, Library, Op, effect_of, own_words
+from tfgrpo import datasets
 from tfgrpo.backends.metered import total_usage
 from tfgrpo.errors import BudgetReached
-from tfgrpo.gates.trial import HeldoutTrial
+from tfgrpo.gates.base import TOKENS, Missing, Observation
+from tfgrpo.gates.trial import HeldoutTrial, observed
 from tfgrpo.learning.batch import BatchConditions, BatchResult
 from tfgrpo.learning.overlap import drop_stale
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.lessons.consolidate import Consolidated, consolidate
+from tfgrpo.lessons.edits import join_duplicates, normalise
 from tfgrpo.lessons.review import decided_before, edit_key, hold_for_review, screen
-from tfgrpo.lessons.rivals import apart
+from tfgrpo.lessons.rivals import apart, with_subjects
 from tfgrpo.lessons.summarize import Contrast
-from tfgrpo.types import Failure, Group, Proposal, Step, Usage, Verdict
+from tfgrpo.methods.reward import UNIT
+from tfgrpo.rollout import Graded
+from tfgrpo.types import Failure, Group, Problem, Proposal, Step, Usage, Verdict
 
 MOST_GROUPS = 512
 """Groups whose rollouts are kept for edit scores."""
@@ -41,6 +48,13 @@ async def put_before_gate(
     again = [p for p in run.untested if edit_key(p.edit) in asked]
     effects = known_effects(run, library, given.step)
     merged = await consolidate(run.teacher, library, [*sound, *again], effects, run.topics)
+    if run.challengers:
+        both = join_duplicates((*merged.proposals, *challenging(run.challengers, library)))
+        merged = replace(merged, proposals=with_subjects(library, both, run.topics))
+        run.challengers = ()
+    for p in proposals:
+        if p.edit.text is not None:
+            run.proposers.setdefault(normalise(p.edit.text), set()).update(s.problem_id for s in p.edit.sources)
     left = {edit_key(v.edits[0]) for v in merged.dropped if v.decision == "untested"}
     run.untested = (*(p for p in run.untested if p not in again), *(p for p in sound if edit_key(p.edit) in left))
     verdicts = [v for _, c in pairs for v in c.dropped] + [*stale, *merged.dropped]
@@ -101,32 +115,42 @@ async def _verdicts(
 async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> list[Verdict]:
     """Let the gate decide, in rounds: where no rival of a subject entered, those that were not tested get their turn.
 
-    What lost to a rival that entered stays untested and may be proposed again; then it has to beat that one.
+    What lost to a rival that entered is untested in this step; it meets that rival at the next gate.
     """
     verdicts: list[Verdict] = []
     waiting, accepted = tuple(proposals), tuple[Edit, ...]()
     while waiting:
         now = apart(waiting)
         over = [p for p in waiting if all(p is not q for q in now)]
-        found = await run.gate(library.with_edits(accepted), now, trial_of(run))
+        found = await run.gate(library.with_edits(accepted), now, trial_of(run, library))
         pairs = list(zip(now, found, strict=True))
-        entered = {p.subject for p, v in pairs if v.decision == "accepted"}
+        entered = {p.subject for p, v in pairs if v.decision == "accepted"} - {""}
         accepted += tuple(p.edit for p, v in pairs if v.decision == "accepted")
-        idle = [(p, v) for p, v in pairs if v.decision == "untested"]
         verdicts += [v for _, v in pairs if v.decision != "untested"]
-        idle += [(p, Verdict("untested", (p.edit,), f"other lessons on {p.subject} came first")) for p in over]
-        again = [p for p, _ in idle if p.subject not in entered and len(idle) < len(waiting)]
-        verdicts += [v for p, v in idle if p not in again]
-        waiting = tuple(again)
+        idle = [(p, v) for p, v in pairs if v.decision == "untested"]
+        idle += [(p, Verdict("untested", (p.edit,), f"another lesson on {p.subject} came first")) for p in over]
+        lost = [(p, v) for p, v in idle if p.subject in entered or len(idle) == len(waiting)]
+        run.challengers += tuple(p for p, _ in lost if p.subject in entered)
+        verdicts += [v for _, v in lost]
+        waiting = tuple(p for p, _ in idle if all(p is not q for q, _ in lost))
     return verdicts
 
 
-def trial_of(run: Run) -> HeldoutTrial:
-    """Return the gate's laboratory: real rollouts on held-out problems, and the rollouts of the run so far."""
+def challenging(challengers: Sequence[Proposal], library: Library) -> tuple[Proposal, ...]:
+    """Return what lost a race as it stands against `library`: what replaced a lesson that has changed since is new."""
+    return tuple(
+        Proposal(replace(p.edit, op=Op.ADD, ids=()) if p.edit.text is not None else p.edit, p.support, p.weight)
+        for p in challengers
+        if p.edit.text is not None or all(any(x.id == i for x in library) for i in p.edit.ids)
+    )
+
+
+def trial_of(run: Run, library: Library) -> HeldoutTrial:
+    """Return the gate's laboratory: real rollouts on its problems, and the rollouts of the run so far."""
     drawn = run.config.rollout
     return HeldoutTrial(
         run.actor,
-        run.heldout,
+        run.pools.proving,
         evaluation_sampling(run.config),
         run.config.seed,
         tuple(reversed(run.groups)),
@@ -134,7 +158,35 @@ def trial_of(run: Run) -> HeldoutTrial:
         run.likelihood,
         run.teacher if run.paraphrases else None,
         on_policy=drawn.temperature in (None, 1.0) and drawn.top_p in (None, 1.0),
+        observe=partial(observe, run),
+        prove_on=partial(_prove_on, run, library) if run.pools.cross_fitted else None,
+        known={g.rollout.problem_id: (g.reward,) for g in run.measured.get("before", ())},
     )
+
+
+def observe(run: Run, graded: Graded) -> Observation:
+    """Return what a graded rollout shows a gate: reward and named values, each in [0, 1] by its range."""
+    plain = observed(graded)
+    values = {name: run.part_ranges.get(name, UNIT).unit(v) for name, v in plain.objectives.items() if name != TOKENS}
+    objectives = {**plain.objectives, **values}
+    reward = run.range.unit(graded.reward)
+    if math.isnan(reward):
+        return Observation(math.nan, plain.missing or Missing.OWN_FAULT, objectives)
+    return Observation(reward, None, objectives)
+
+
+def _prove_on(run: Run, library: Library, proposal: Proposal) -> tuple[Problem, ...]:
+    """Return the problems that may prove a proposal: all but those that its words came from.
+
+    Words that two problems suggested, each on its own, came from neither: without the one, the other would have led to
+    the same test. Words that a model made out of several proposals came from all of these.
+    """
+    edit = proposal.edit
+    if edit.text is not None and len(run.proposers.get(normalise(edit.text), ())) > 1:
+        return run.pools.proving
+    sources = {s.problem_id for s in edit.sources}
+    sources |= {s.problem_id for lesson in library if lesson.id in edit.ids for s in lesson.sources}
+    return datasets.without(run.pools.proving, sources)
 
 
 def _all_failures(pairs: Sequence[tuple[Group, Contrast]], merged: Consolidated) -> list[Failure]:

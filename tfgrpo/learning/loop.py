@@ -8,6 +8,7 @@ running the same command again continues an interrupted run and repeats a finish
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from experience_db import Library
@@ -37,39 +38,74 @@ async def learn(run: Run) -> AsyncIterator[Step]:
         NothingLearned: not one held-out problem can be measured.
         StaleVersion: somebody else moved the library while this run was going.
     """
-    library, run.memory = run.library, initial_memory(run.config)
+    run.memory = initial_memory(run.config)
     if run.likelihood is not None:
         await run.likelihood.probe(run.learning[0])
-    run.before = await measure_heldout(run, library)
+    run.before = await measure_heldout(run, run.library, "before")
+    state = _State(run.library, done=frozenset(row.step for row in run.store.steps(run.id)))
+    for epoch in range(run.config.epochs):
+        if run.stopped:
+            return
+        start, taken = state.library, list[Step]()
+        async for step, last in _epoch(run, state, epoch):
+            taken.append(step)
+            told = step
+            if last and not run.stopped:
+                state.library, told = await check_whole_epoch(run, start, state.library, step)
+                if "rolled_back" in told.monitor:
+                    refuse_again(state, taken, epoch)
+            yield told
     if run.stopped:
         return
-    refused: list[Refusal] = []
-    done = {row.step for row in run.store.steps(run.id)}
-    index = 0
-    for epoch in range(run.config.epochs):
-        start, parts = library, batches(run.learning, run.config.batch_size, run.config.seed, epoch)
-        ahead: Batch | None = None
-        for place, problems in enumerate(parts, 1):
-            run.ledger.closed = index in done
-            rejected = refusals_in_force(refused, library, epoch)
-            batch = ahead or Batch(problems, _conditions(run, library, epoch, index, rejected))
-            step, ahead = await _run_step(run, library, batch, parts[place : place + 1], rejected)
-            run.ledger.closed = False
-            if run.stopped:
-                yield step
-                return
-            library, step = await patiently(run.store, partial(commit_step, run, library, step))
-            if run.progress is not None:
-                run.progress.steps += 1
-            refused += [Refusal(v, library.version, epoch) for v in step.verdicts if final(v)]
-            if place == len(parts):
-                step = await check_whole_epoch(run, start, library, step)
-            yield step
-            if run.stopped:
-                return
-            index += 1
-    run.library = library
-    run.after = await measure_heldout(run, library)
+    run.library = state.library
+    run.after = await measure_heldout(run, state.library, "after")
+
+
+@dataclass(slots=True)
+class _State:
+    """Where the loop stands."""
+
+    library: Library
+    done: frozenset[int]
+    """Steps that are stored already."""
+    index: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+
+async def _epoch(run: Run, state: _State, epoch: int) -> AsyncIterator[tuple[Step, bool]]:
+    """Run the batches of an epoch; yields each step once it is committed, and whether it is the last one.
+
+    The last epoch goes on, without problems, until nothing is left that lost a race and never met the winner.
+    """
+    parts: list[Sequence[Problem]] = list(batches(run.learning, run.config.batch_size, run.config.seed, epoch))
+    final_epoch, ahead, place = epoch == run.config.epochs - 1, None, 0
+    while place < len(parts):
+        index = state.index
+        run.ledger.closed = index in state.done
+        rejected = refusals_in_force(state.refused, state.library, epoch)
+        batch = ahead or Batch(parts[place], _conditions(run, state.library, epoch, index, rejected))
+        step, ahead = await _run_step(run, state.library, batch, parts[place + 1 : place + 2], rejected)
+        run.ledger.closed = False
+        if run.stopped:
+            yield step, True
+            return
+        state.library, step = await patiently(run.store, partial(commit_step, run, state.library, step))
+        if run.progress is not None:
+            run.progress.steps += 1
+        state.refused += [Refusal(v, state.library.version, epoch) for v in step.verdicts if final(v)]
+        state.index, place = index + 1, place + 1
+        if place == len(parts) and final_epoch and run.challengers:
+            parts.append(())
+        yield step, place == len(parts)
+
+
+def refuse_again(state: _State, steps: Sequence[Step], epoch: int) -> None:
+    """Refuse what an undone epoch had let in, until the library is another one."""
+    back = [v for step in steps for v in step.verdicts if v.decision == "accepted" and v.edits]
+    state.refused += [
+        Refusal(replace(v, decision="rejected", reason="harmful: undone with its epoch"), state.library.version, epoch)
+        for v in back
+    ]
 
 
 async def _run_step(

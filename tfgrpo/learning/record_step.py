@@ -20,7 +20,9 @@ def commit_step(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
     """
     store = run.store
     for row in store.steps(run.id, step.index):
-        return store.library(library.name, row.version_after), replace(step, version_after=row.version_after)
+        # A rollback at the end of its epoch comes after the step; a repeated run meets both again.
+        version = row.summary.get("rolled_back", row.version_after)
+        return store.library(library.name, version), replace(step, version_after=version)
     edits = [edit for verdict in step.verdicts if verdict.decision == "accepted" for edit in verdict.edits]
     with store.atomic():
         for group in step.groups_P:
@@ -40,7 +42,8 @@ def _record_evidence(run: Run, step: Step, after: Library, ids: Mapping[int, int
             bundle = found.detail.get("role") == "bundle"
             about = ids.values() if bundle else (ids[id(edit)] for edit in verdict.edits if id(edit) in ids)
             edits = [] if bundle else [[e.op.value, list(e.ids), e.text] for e in verdict.edits]
-            named = replace(found, lesson_ids=tuple(about) or found.lesson_ids, detail={**found.detail, "edit": edits})
+            more = {"edit": edits, "pool": len(run.pools.proving)}
+            named = replace(found, lesson_ids=tuple(about) or found.lesson_ids, detail={**found.detail, **more})
             run.store.add_evidence(after.name, [named], version=after.version, run=run.id, step=step.index)
 
 

@@ -9,6 +9,7 @@ from experience_db import Library, Store
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally
 from tfgrpo.config import LearnConfig
+from tfgrpo.datasets import Pools
 from tfgrpo.edit_scores.teacher_forced import Likelihood
 from tfgrpo.gates import Gate
 from tfgrpo.learning.progress import Progress
@@ -16,7 +17,8 @@ from tfgrpo.lessons.review import ReviewRules
 from tfgrpo.lessons.rivals import NOTHING, Topics
 from tfgrpo.lessons.summarize import Teacher
 from tfgrpo.methods.method import EMPTY_MEMORY, Memory
-from tfgrpo.rollout import Actor
+from tfgrpo.methods.reward import UNIT, Range
+from tfgrpo.rollout import Actor, Graded
 from tfgrpo.types import Group, Problem, Proposal, Rollout, Sampling
 
 
@@ -35,6 +37,7 @@ class Run:
     gate: Gate
     learning: tuple[Problem, ...]
     heldout: tuple[Problem, ...]
+    """Measured before and after the run."""
     tally: dict[str, Tally] = field(default_factory=dict)
     ledger: Ledger = field(default_factory=Ledger)
     """What admits calls; closed while a stored step is repeated."""
@@ -66,6 +69,18 @@ class Run:
     """What the problems are about: tells which lessons speak of the same thing."""
     untested: tuple[Proposal, ...] = ()
     """Proposals of earlier steps that consolidation left out; they count as support when proposed again."""
+    challengers: tuple[Proposal, ...] = ()
+    """What lost a race to a lesson that entered; it meets that lesson at the next gate."""
+    pools: Pools = Pools(())
+    """Which problems prove lessons, and which no verdict looks at."""
+    proposers: dict[str, set[str]] = field(default_factory=dict)
+    """The problems that suggested a lesson in these very words, by its words."""
+    range: Range = UNIT
+    """Where rewards lie; maps them to [0, 1] for the gate."""
+    part_ranges: dict[str, Range] = field(default_factory=dict)
+    """Where the named values of the grader lie."""
+    measured: dict[str, tuple[Graded, ...]] = field(default_factory=dict)
+    """Held-out rollouts `before` and `after`, for the figures of single objectives."""
 
 
 def learning_sampling(config: LearnConfig) -> Sampling:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experience_db.codec import nan_to_none
-from tfgrpo import stats
+from tfgrpo import datasets
 from tfgrpo.backends.metered import told, total_usage
 from tfgrpo.gates import OpenGate
+from tfgrpo.gates.alpha import Alpha
+from tfgrpo.learning.figures import heldout
 from tfgrpo.learning.record_step import count_each, step_failures, step_summary
 from tfgrpo.learning.run import Run
 from tfgrpo.lessons.review import notices
@@ -49,7 +49,9 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "calls": {role: {"new": t.new, "replayed": t.replayed} for role, t in sorted(run.tally.items())},
         "usage": told(usage),
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
-        "heldout": heldout_comparison(run),
+        "heldout": heldout(run),
+        "false_lessons": false_lessons(run),
+        "outlook": outlook(run),
         "failures": count_each(f.kind.value for f in every),
         "warnings": [
             *harm_warnings(steps),
@@ -116,30 +118,21 @@ def for_record(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**summary, "calls": calls}
 
 
-def heldout_comparison(run: Run) -> dict[str, Any] | None:
-    """Return the paired comparison of before and after, None where there is no number; None if a side is missing."""
-    if not run.before or not run.after:
+def outlook(run: Run) -> str:
+    """Return one sentence on what effects this run's problems can show; '' where no gate measures."""
+    if isinstance(run.gate, OpenGate) or not run.pools.proving or run.config.search.kind:
+        return ""
+    return datasets.outlook(run.pools)
+
+
+def false_lessons(run: Run) -> dict[str, Any] | None:
+    """Return how many false lessons the gate's error rule lets one expect; None where the gate has no such rule.
+
+    With a fixed level per test that is the level times the tests: the bound if every edit tested were useless. Where
+    the rule bounds the false discovery rate, it is that rate times the lessons accepted.
+    """
+    spent = getattr(run.gate, "alpha", None)
+    if not isinstance(spent, Alpha):
         return None
-    diff = stats.paired_difference(run.before, run.after, seed=run.config.seed)
-    told: dict[str, Any] = nan_to_none(
-        {
-            "before": _mean(run.before),
-            "after": _mean(run.after),
-            "diff": diff.diff,
-            "ci": [diff.low, diff.high],
-            "n": diff.n,
-            "p": diff.p,
-            "before_ci": list(_interval(run.before, run.config.seed)),
-            "after_ci": list(_interval(run.after, run.config.seed)),
-        }
-    )
-    return told
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    scored = [v for v in values if not math.isnan(v)]
-    return sum(scored) / len(scored) if scored else None
-
-
-def _interval(values: Sequence[float], seed: int) -> tuple[float, float]:
-    return stats.bootstrap_mean([v for v in values if not math.isnan(v)], seed=seed)
+    of = spent.accepted if spent.rule == "e-lond" else spent.tests
+    return {"rule": spent.rule, "alpha": spent.alpha, "tests": spent.tests, "at_most": round(spent.alpha * of, 3)}

@@ -20,11 +20,9 @@ from tfgrpo.advantages import (
     dr_grpo,
     gdpo,
     grpo,
-    mask_truncated,
     observe,
     rloo,
     scale_batch,
-    soft_overlong,
     value_loss,
 )
 from tfgrpo.advantages import condition as conditioned
@@ -33,6 +31,7 @@ from tfgrpo.advantages.moments import is_flat, mean, present
 from tfgrpo.config import LearnConfig
 from tfgrpo.edit_scores.strategic_grams import StrategicGrams, mine, semantic_entropy, words
 from tfgrpo.errors import UsageError
+from tfgrpo.methods.reward import Reward, generated_length
 from tfgrpo.methods.step_credit import STEPWISE, StepwiseAdvantages, observe_steps, stepwise, whiten_steps
 from tfgrpo.methods.step_credit import step_counts as watched_steps
 from tfgrpo.selection import AdaptiveK, adaptive_k, gfpo, group_weights, keep_informative
@@ -44,7 +43,6 @@ FIRST_RETRY_INDEX = 500_000
 """Seed indices of dynamic sampling's further rollouts start here, so that they never meet those of an epoch."""
 MOST_TEXTS = 1000
 """Correct rollouts that strategic grams are mined from, the newest."""
-CHARS_PER_TOKEN = 4
 CRITICS = ("critic", "gae")
 """Kinds of advantage that compare with earlier rollouts of the problem, so that one rollout is a group."""
 
@@ -108,22 +106,9 @@ def form_group(
 
 
 def shaped_rewards(rollouts_G: Sequence[Rollout], scores_G: Sequence[Score], config: LearnConfig) -> tuple[float, ...]:
-    """Return one reward per rollout, nan where it is missing: the score, masked or punished for its length."""
-    rewards_G = tuple(math.nan if s.value is None else s.value for s in scores_G)
-    shaping = config.shaping
-    if shaping.mask_truncated:
-        rewards_G = mask_truncated(rewards_G, [r.finish_reason == "length" for r in rollouts_G])
-    limit = shaping.max_length or config.rollout.max_tokens
-    if shaping.overlong is None or limit is None:
-        return rewards_G
-    lengths, cache = [generated_length(r) for r in rollouts_G], round(shaping.overlong * limit)
-    penalties = soft_overlong(lengths, max_length=limit, cache=cache, factor=shaping.factor)
-    return tuple(reward + penalty for reward, penalty in zip(rewards_G, penalties, strict=True))
-
-
-def generated_length(rollout: Rollout) -> float:
-    """Generated tokens of a rollout; a quarter of the characters of its answer where nobody counted."""
-    return float(rollout.usage.completion_tokens or math.ceil(len(rollout.answer) / CHARS_PER_TOKEN))
+    """Return one reward per rollout, nan where it is missing: the run's reward function, see `methods.reward`."""
+    reward = Reward(config)
+    return tuple(reward(r, s) for r, s in zip(rollouts_G, scores_G, strict=True))
 
 
 def accuracy(group: Group) -> tuple[float, ...]:

@@ -51,21 +51,25 @@ def headline(heldout: Mapping[str, Any] | None, status: str, gate: str) -> Headl
         return Headline(f"{told}, so there is no held-out reward before and after to compare.")
     low, high = heldout["ci"]
     before, after, diff, p, n = (heldout[key] for key in ("before", "after", "diff", "p", "n"))
-    verdict = _verdict(diff, low, high, p)
-    moved = f"from {before:.3f} to {after:.3f}"
+    # Runs of before there was such a field measured on what their gates looked at.
+    selected = bool(heldout.get("selected_on", gate != "open"))
+    verdict = _verdict(diff, low, high, p, selected=selected)
+    moved = f"from {before:.3f} to {after:.3f}" + (" on the problems that chose the lessons" if selected else "")
     claim = {
         "better": f"Held-out reward rose {moved}.",
         "worse": f"Held-out reward fell {moved}.",
         "noise": f"Held-out reward went {moved}, which is inside its noise: no effect is shown.",
     }[verdict]
     notes = [f"What could be seen: {stats.power_note(n)}."]
-    if gate != "open" and verdict != "noise":
+    if selected and verdict != "noise":
         notes.append(
             "The gate chose the edits on these same problems, so the value after learning is somewhat optimistic; "
             "tfgrpo eval on problems that no part of this run has seen confirms it, or not."
         )
     intervals = (pair(heldout.get(key)) for key in ("before_ci", "after_ci", "ci"))
     before_ci, after_ci, ci = intervals
+    if heldout.get("selected_on") is False and gate != "open":
+        notes.append("No verdict of this run ever looked at these problems.")
     return Headline(claim, tuple(notes), before, before_ci, after, after_ci, diff, ci, n, p, verdict)
 
 
@@ -93,8 +97,9 @@ def confirmation(rows: Sequence[Measured], version: int | None, heldout: object)
     )
 
 
-def _verdict(diff: float, low: float | None, high: float | None, p: float | None) -> str:
-    if low is None or high is None or low <= 0 <= high or p is None or p > NOISE:
+def _verdict(diff: float, low: float | None, high: float | None, p: float | None, *, selected: bool) -> str:
+    unsure = p is None or p > NOISE
+    if low is None or high is None or low <= 0 <= high or (unsure and not (selected and p is None)):
         return "noise"
     return "better" if diff > 0 else "worse"
 
@@ -267,3 +272,19 @@ def effect_words(evidence: Evidence | None) -> str:
     if evidence.low > -WORTH and evidence.high < WORTH:
         return "hardly any effect"
     return "unclear alone" if len(evidence.lesson_ids) == 1 else "unclear"
+
+
+def where(evidence: Evidence) -> str:
+    """Return where an effect was measured and what it makes over all problems; '' for one measured on all of them.
+
+    The effect of a lesson that got in was measured by the test that let it in, so it is on average too large, and said
+    to be.
+    """
+    told = []
+    touched, pool = evidence.detail.get("touched"), evidence.detail.get("pool")
+    if touched and isinstance(touched, Sequence) and isinstance(pool, int) and evidence.estimate is not None:
+        over_all = evidence.estimate * len(touched) / pool
+        told.append(f"on the problems it touches ({len(touched)} of {pool}), {over_all:+.2f} over all")
+    if evidence.kind in ("gate", "leave-one-out") and evidence.verdict == "accepted":
+        told.append("selected, so rather too large")
+    return "; ".join(told)

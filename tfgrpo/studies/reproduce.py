@@ -122,7 +122,8 @@ def plan_recipe(
     changed = bool(few or model or judge or more.get("overrides"))
     if changed and not rehearse:
         notes.append("problems, model or settings were changed: the figures are not those of the recipe")
-    kept = len(datasets.split(drawn, float(config.heldout), config.seed)[1]) if _is_share(config.heldout) else 0
+    share = datasets.share_of(config.heldout, len(drawn))
+    kept = 0 if share is None else len(datasets.split(drawn, share, config.seed)[1])
     checked = setup(**asked).config
     price = estimate_cost(recipe, checked, len(drawn) - kept, tuple(map(len, tests)), asked["model"])
     return Plan(recipe, drawn, tests, price, asked, not changed, tuple(notes))
@@ -228,13 +229,7 @@ def _staged(asked: Mapping[str, Any], model: str, tools: tuple[str, ...]) -> dic
     return {**kept, **played, **(judge if asked.get("grader__model") else {}), "base_url": None}
 
 
-def _is_share(heldout: str) -> bool:
-    try:
-        return 0 <= float(heldout) < 1
-    except ValueError:
-        return False
-
-
 def _with_heldout(few: int, heldout: str) -> int:
     """So many problems that `few` are left to learn from."""
-    return -(-few * 100 // round(100 * (1 - float(heldout)))) if _is_share(heldout) else few
+    share = datasets.share_of(heldout, few)
+    return few if share is None else -(-few * 100 // round(100 * (1 - share)))
