@@ -1,4 +1,9 @@
-"""The experience library: lessons, their versions, their edits and the evidence for each, in one SQLite file."""
+"""The experience library: lessons, their versions, their edits and the evidence for each, in one SQLite file.
+
+In: edits with reasons and sources, evidence, rollouts, calls. Out: `Library` versions, and the history of each
+lesson. Imports nothing from `tfgrpo`, so that an app can read lessons without a model client. Read `library.py`
+first, then `libraries.py`; `store.py` puts the parts together, `schema.py` and `migrations.py` hold the tables.
+"""
 
 from experience_db.apply import Applied, apply_edits
 from experience_db.errors import (

@@ -1,4 +1,8 @@
-"""Rewards to advantages: pure numbers, no model. Missing is nan; a group without contrast is exactly 0 and says so."""
+"""Rewards to advantages: pure numbers, no model. Missing is nan; a group without contrast is exactly 0 and says so.
+
+In: the rewards of a group, or of all graders of a group. Out: one number per rollout (or per token), and
+`degenerate`. Read `grpo.py` first; `moments.py` holds what all of them divide by.
+"""
 
 from tfgrpo.advantages.critic import (
     Critic,

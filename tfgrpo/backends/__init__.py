@@ -1,4 +1,9 @@
-"""Where model calls go: backends that answer them, and wrappers that journal, retry and limit them."""
+"""Where model calls go: backends that answer them, and wrappers that journal, retry and limit them.
+
+In: a model's name, then one `Request` per call. Out: one `Reply` or a typed error. Read `base.py` first, then
+`stack.py` for the order of the wrappers; `endpoints.py` turns names into backends, `factory.py` gives them to a
+command.
+"""
 
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend, Closeable, close

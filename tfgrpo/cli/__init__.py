@@ -1,4 +1,8 @@
-"""The command line: parse, build, call one library function, print."""
+"""The command line: parse, build, call one library function, print.
+
+In: words. Out: text or one JSON object on stdout, progress on stderr, an exit code. Nothing here is needed to use the
+package from Python. Read `app.py` first, the tree of commands; each command has a file of its name.
+"""
 
 from __future__ import annotations
 

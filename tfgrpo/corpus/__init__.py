@@ -1,4 +1,8 @@
-"""A file of pages served as if it were the whole web: search and pages over real HTTP, the same on every machine."""
+"""A file of pages served as if it were the whole web: search and pages over real HTTP, the same on every machine.
+
+In: JSONL files of pages. Out: an HTTP server with `/search` and the pages, for `web_search` and `fetch_page`. Read
+`pages.py` first, then `index.py`; `server.py` is the HTTP side.
+"""
 
 from tfgrpo.corpus.index import Hit, Index
 from tfgrpo.corpus.pages import Page, load

@@ -1,7 +1,9 @@
 """Log-probs to scores of an edit: pure numbers, no model.
 
-These rank, prune and veto; a likelihood of old rollouts is not accuracy, so none of them is called improvement. Never
-score an edit on the rollouts it was distilled from, and score both sides by the same teacher-forced route.
+In: log-probs of stored tokens under two libraries. Out: a gain per edit with its coverage. These rank, prune and
+veto; a likelihood of old rollouts is not accuracy, so none of them is called improvement. Never score an edit on the
+rollouts it was distilled from, and score both sides by the same teacher-forced route. Read `tokens.py` first, then
+`surrogate.py`; `teacher_forced.py` and `factory.py` get the log-probs from a model.
 """
 
 from tfgrpo.edit_scores.calibration import (

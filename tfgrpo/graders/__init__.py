@@ -1,4 +1,8 @@
-"""Graders: how good a rollout is, as one score per rollout of a group."""
+"""Graders: how good a rollout is, as one score per rollout of a group.
+
+In: a problem and the rollouts of its group. Out: one `Score` each, unscored where nothing can be said. Read `base.py`
+first; `exact.py` is the simplest grader, `factory.py` makes one from a name and a table.
+"""
 
 from __future__ import annotations
 

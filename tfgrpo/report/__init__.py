@@ -1,4 +1,8 @@
-"""One run as a page to read: what was measured, which lessons came of it, and every rollout behind them."""
+"""One run as a page to read: what was measured, which lessons came of it, and every rollout behind them.
+
+In: the store and the name of a run. Out: one HTML file, Markdown, or JSON. Read `data.py` first: all that a report
+says; `gather.py` reads the store, `page.py` and `text.py` write, `comparison.py` shows methods side by side.
+"""
 
 from tfgrpo.report.data import Report
 from tfgrpo.report.gather import gather

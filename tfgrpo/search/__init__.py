@@ -1,4 +1,9 @@
-"""Search over library versions: Pareto selection, reflective mutation, merging, and subsets by TPE."""
+"""Search over library versions: Pareto selection, reflective mutation, merging, and subsets by TPE.
+
+In: the same `Run` as the loop. Out: the same `Step`s, whose candidates form a pool; the best one is the library's
+head. Read `gepa.py` first; `mutate.py` makes a child, `validate.py` scores it, `store_step.py` keeps it, `merge.py`
+joins two; `mipro.py` is the search over subsets.
+"""
 
 from __future__ import annotations
 

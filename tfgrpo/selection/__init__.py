@@ -1,4 +1,8 @@
-"""Which groups and rollouts teach: pure numbers, no model. Nothing is dropped without being counted."""
+"""Which groups and rollouts teach: pure numbers, no model. Nothing is dropped without being counted.
+
+In: rewards by group, lengths, success rates. Out: which to keep, and why the others left.
+Read `dynamic.py` first; `filtered.py` keeps rollouts within a group, `early_stop.py` ends a group that has a contrast.
+"""
 
 from tfgrpo.selection.dynamic import Action, Informative, keep_informative, sampling_action
 from tfgrpo.selection.early_stop import Wave, WaveReason, has_contrast, next_wave

@@ -1,4 +1,8 @@
-"""Where search results come from, by name."""
+"""Where search results come from, by name.
+
+In: words, an address, perhaps a key. Out: titles, addresses and snippets as plain text. Read `base.py` first;
+`hosted.py` want a key, those of `own.py` do not.
+"""
 
 from __future__ import annotations
 
