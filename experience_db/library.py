@@ -5,12 +5,14 @@ The template is stored with the version, so an app puts into its prompts exactly
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from experience_db.apply import apply_edits
-from experience_db.errors import UnknownLesson
+from experience_db.errors import BadTemplate, UnknownLesson
 from experience_db.records import Edit, Lesson
 from experience_db.template_rules import rendered
 
@@ -20,7 +22,11 @@ DEFAULT_TEMPLATE = (
 )
 """Used when a library is created without a template of its own."""
 
+PLACES = ("system", "user_end")
+"""Where a block can stand: at the end of the system message, or at the end of the user's last message."""
+
 _SYSTEM_ROLES = ("system", "developer")
+_PLACE = re.compile(r"\{#(?:(?!#\}).)*?\bplace: *(\w+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +67,26 @@ class Library:
             return ""
         return rendered(self.template, self.lessons)
 
+    @property
+    def place(self) -> str:
+        """Where the block stands, one of PLACES; the template says it. Raises BadTemplate."""
+        return place_of(self.template)
+
     def inject(self, messages: Sequence[Mapping[str, Any]], problem: object = None) -> list[dict[str, Any]]:
         """Return new OpenAI-style messages that carry the lessons; the given ones are not changed.
 
-        The block ends the first system (or developer) message, after a blank line; without one it becomes a new
-        leading system message. `problem` is there for retrieval per problem; the whole library goes in without it.
+        Where the place is `system`, the block ends the first system (or developer) message, after a blank line;
+        without one it becomes a new leading system message. Where it is `user_end`, it ends the last message of the
+        user; without one it is placed as for `system`. `problem` is there for retrieval per problem; the whole library
+        goes in without it.
         """
         copies = [dict(message) for message in messages]
         block = self.block()
         if not block:
+            return copies
+        users = [message for message in copies if message.get("role") == "user"]
+        if self.place == "user_end" and users:
+            users[-1]["content"] = _extended(users[-1].get("content"), block)
             return copies
         for message in copies:
             if message.get("role") in _SYSTEM_ROLES:
@@ -86,8 +103,33 @@ class Library:
         return replace(self, lessons=applied.lessons, next_id=applied.next_id)
 
 
+@lru_cache(maxsize=64)
+def place_of(template: str) -> str:
+    """Return where a template wants its block: what a comment of it says as `place: user_end`, else `system`.
+
+    Raises:
+        BadTemplate: there is no such place.
+    """
+    said = _PLACE.search(template)
+    place = said.group(1) if said else PLACES[0]
+    if place not in PLACES:
+        raise BadTemplate(f"the lessons template asks for the place {place!r}; there are: {', '.join(PLACES)}")
+    return place
+
+
+def placed(template: str, place: str) -> str:
+    """Return a template that asks for `place`, whatever it asked for before. Raises BadTemplate."""
+    if place_of(template) == place:
+        return template
+    bare = re.sub(r"\{# place: \w+ #\}\n?", "", template)
+    made = f"{{# place: {place} #}}\n{bare}"
+    place_of(made)
+    return made
+
+
 def check_template(template: str) -> None:
     """Render a template once with a made-up lesson; raises BadTemplate."""
+    place_of(template)
     rendered(template, (Lesson(1, "text", 1, 1),))
 
 
