@@ -27,7 +27,7 @@ from tfgrpo.learning.setup import Setup, fingerprint, secrets_of
 from tfgrpo.learning.start import charge_earlier_calls, run_id, start_run
 from tfgrpo.lessons.review import review_rules
 from tfgrpo.lessons.rivals import topics_of
-from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.methods.reward import Reward
 from tfgrpo.prompting import templates
 from tfgrpo.prompting.templates import Prompts
@@ -44,6 +44,9 @@ class Components:
     store: Store
     models: Models
     prompts: Prompts
+    """What the model that attempts is told."""
+    writing: Prompts
+    """What the model that writes lessons is told."""
     grader: Grader
     judging: Judging | None = None
     """The way to the judge's model, where the grader asks one."""
@@ -74,7 +77,8 @@ class Components:
         """Return the model that writes lessons."""
         models, line = self.models, self.models.writing
         way, config = models.backend(line), self.setup.config.lessons
-        return Teacher(way, line.model, self.prompts, Local(), config, models.run or "")
+        prefill = all(getattr(backend, "prefill", False) for backend in line.backends)
+        return Teacher(way, line.model, self.writing, Local(), config, models.run or "", prefill)
 
 
 def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, run: str | None = None) -> Components:
@@ -95,7 +99,9 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
     for backend in dict.fromkeys(backend for way in (line, writer, *others) for backend in way.backends):
         stack.push_async_callback(close, backend)
     require_prices(config.budget, (line, writer, *others))
-    texts = templates.load_for_model(setup.model, config.prompts, setup.prompts_dir)
+    texts = writing = templates.load_for_model(setup.model, config.prompts, setup.prompts_dir)
+    if setup.summarizer_model:
+        writing = templates.load_for_model(setup.summarizer_model, config.prompts, setup.prompts_dir)
     setup = replace(setup, tools=setup.tools or configured_tools(config))
     for tool in setup.tools:
         stack.push_async_callback(close, tool)
@@ -104,7 +110,7 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
     store.hide = secret_hider(secrets_of(setup))
     models = make_models(line, writer, store, config.engine, config.budget, run)
     stack.callback(models.lost_calls.flush)
-    return Components(setup, store, models, texts, grader, judge)
+    return Components(setup, store, models, texts, writing, grader, judge)
 
 
 def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Problem], stack: AsyncExitStack) -> Run:
@@ -121,7 +127,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     parts = open_components(setup, None, stack)
     parts.store.require_sound()
     store, models, prompts = parts.store, parts.models, parts.prompts
-    mark = fingerprint(setup, learning, heldout, prompts)
+    mark = fingerprint(setup, learning, heldout, prompts, parts.writing)
     models.run = run = run_id(setup, mark)
     parts.progress = Progress(models.ledger, models.paces, models.tally)
     actor = parts.actor()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
@@ -52,10 +52,36 @@ class EditsReply(BaseModel):
     edits: list[EditReply] = Field(description="Empty when there is nothing to learn.")
 
 
-@cache
-def edits_schema() -> dict[str, Any]:
-    """The JSON schema of EditsReply; making it takes a millisecond, which is much for every call."""
-    return EditsReply.model_json_schema()
+MOST_NAMED = 64
+"""Attempts or lessons that one edit may name."""
+
+
+@lru_cache(maxsize=64)
+def edits_schema(
+    max_edits: int | None = None, max_chars: int | None = None, ids: tuple[int, ...] | None = None
+) -> dict[str, Any]:
+    """The JSON schema of EditsReply, bounded, so that a model which goes on for ever is stopped by the grammar.
+
+    Args:
+        max_edits: most edits; None has no limit.
+        max_chars: most characters of a lesson, twice as many for its reason; None has no limit.
+        ids: the lessons that there are; None leaves ids open.
+    """
+    schema = EditsReply.model_json_schema()
+    edit = schema["$defs"]["EditReply"]["properties"]
+    if max_edits is not None:
+        schema["properties"]["edits"]["maxItems"] = max_edits
+    if max_chars is not None:
+        for name, most in (("text", max_chars), ("when", max_chars), ("reason", 2 * max_chars)):
+            # What may be null is a list of alternatives, the first of which is the text.
+            edit[name].get("anyOf", [edit[name]])[0]["maxLength"] = most
+        edit["attempts"]["maxItems"] = edit["ids"]["maxItems"] = MOST_NAMED
+    if ids:
+        edit["ids"]["items"]["enum"] = list(ids)
+    elif ids is not None:
+        edit["ids"]["maxItems"] = 0
+        edit["op"]["enum"] = ["ADD"]
+    return schema
 
 
 @dataclass(frozen=True, slots=True)

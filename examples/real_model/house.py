@@ -19,10 +19,10 @@ from pathlib import Path
 
 from tfgrpo.types import Problem, Rollout, Score
 
-ANIMALS = "cats dogs horses birds bees cows mice frogs lions fish".split()
-FOODS = "tea coffee bread soup rice cake salad cheese jam pasta".split()
-THINGS = "bicycle window mirror bridge garden clock train lamp river mountain".split()
-PASTIMES = "sleep sport music reading travel walking singing dancing rest water".split()
+ANIMALS = ["cats", "dogs", "horses", "birds", "bees", "cows", "mice", "frogs", "lions", "fish"]
+FOODS = ["tea", "coffee", "bread", "soup", "rice", "cake", "salad", "cheese", "jam", "pasta"]
+THINGS = ["bicycle", "window", "mirror", "bridge", "garden", "clock", "train", "lamp", "river", "mountain"]
+PASTIMES = ["sleep", "sport", "music", "reading", "travel", "walking", "singing", "dancing", "rest", "water"]
 FORMS = [
     ("What do {} eat?", ANIMALS),
     ("Where do {} live?", ANIMALS),
@@ -41,10 +41,93 @@ FORMS = [
     ("Name a famous {}.", THINGS),
 ]
 WORDS = {
-    "Spanish": set("el los las y por una con como más su está este hay del al muy puede son para lo qué sus".split()),
-    "German": set("der das und ist ein eine zu den mit für von sie ich es nicht auf dem des sind".split()),
-    "Italian": set("il gli di che è e della delle sono una per non con nel alla si questo come più".split()),
-    "English": set("the of and to is it that for you are with can be this as or on by from".split()),
+    "Spanish": {
+        "el",
+        "los",
+        "las",
+        "y",
+        "por",
+        "una",
+        "con",
+        "como",
+        "más",
+        "su",
+        "está",
+        "este",
+        "hay",
+        "del",
+        "al",
+        "muy",
+        "puede",
+        "son",
+        "para",
+        "lo",
+        "qué",
+        "sus",
+    },
+    "German": {
+        "der",
+        "das",
+        "und",
+        "ist",
+        "ein",
+        "eine",
+        "zu",
+        "den",
+        "mit",
+        "für",
+        "von",
+        "sie",
+        "ich",
+        "es",
+        "nicht",
+        "auf",
+        "dem",
+        "des",
+        "sind",
+    },
+    "Italian": {
+        "il",
+        "gli",
+        "di",
+        "che",
+        "è",
+        "e",
+        "della",
+        "delle",
+        "sono",
+        "una",
+        "per",
+        "non",
+        "con",
+        "nel",
+        "alla",
+        "si",
+        "questo",
+        "come",
+        "più",
+    },
+    "English": {
+        "the",
+        "of",
+        "and",
+        "to",
+        "is",
+        "it",
+        "that",
+        "for",
+        "you",
+        "are",
+        "with",
+        "can",
+        "be",
+        "this",
+        "as",
+        "or",
+        "on",
+        "by",
+        "from",
+    },
 }
 """Words that tell these languages apart."""
 

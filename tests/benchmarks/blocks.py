@@ -135,7 +135,7 @@ async def study(options: argparse.Namespace) -> None:
         (name, template, case)
         for case in cases(options.model)
         for name, template in (("no lesson", None), *BLOCKS.items())
-        if case[0] in options.tasks + ["operators"] and case[1] in options.variants
+        if case[0] in [*options.tasks, "operators"] and case[1] in options.variants
         if template or case[1] == "right"
     ]
     with options.out.open("a", encoding="utf-8") as file:

@@ -13,7 +13,7 @@ from tfgrpo.config import LessonsConfig
 from tfgrpo.errors import BudgetReached, EndpointError, ProviderError
 from tfgrpo.executors import Local
 from tfgrpo.lessons.consolidate import consolidate, within_budget
-from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting import templates
 from tfgrpo.types import FailureKind, Proposal
 

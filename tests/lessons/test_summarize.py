@@ -14,7 +14,9 @@ from tfgrpo.backends import Scripted
 from tfgrpo.config import LessonsConfig
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Local
-from tfgrpo.lessons.summarize import Teacher, ask_edits, contrast, effect_in_words
+from tfgrpo.lessons.asking import ask_edits
+from tfgrpo.lessons.summarize import contrast, effect_in_words
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting import templates
 from tfgrpo.prompting.transcript import cut_to_tokens, transcript
 from tfgrpo.rollout import make_group

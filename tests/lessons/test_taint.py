@@ -15,7 +15,8 @@ from tfgrpo.cli.app import app
 from tfgrpo.config import LessonsConfig
 from tfgrpo.executors import Local
 from tfgrpo.lessons.consolidate import consolidate, within_budget
-from tfgrpo.lessons.summarize import Teacher, contrast
+from tfgrpo.lessons.summarize import contrast
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting.templates import load
 from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Rollout, Score, Verdict
 

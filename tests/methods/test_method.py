@@ -17,7 +17,8 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.datasets import batches, from_rows
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.base import as_score
-from tfgrpo.lessons.summarize import Teacher, numbered_attempts, planning_first, template_for
+from tfgrpo.lessons.summarize import numbered_attempts, planning_first, template_for
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.methods.method import (
     FIRST_RETRY_INDEX,
     choose_groups,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -43,6 +43,8 @@ NAMES: Mapping[str, re.Pattern[str]] = {
 }
 """Settings without which a call still asks the same question (`max_tokens` has another name), and what vendors call
 them. Where two are named, the first one here goes."""
+BOUNDS = ("maxLength", "maxItems")
+"""Keywords of a schema without which it still says the form; some strict dialects do not know them."""
 SYSTEM = re.compile(
     r"\b(system|developer)\b.{0,20}\b(role|messages?|prompts?|instructions?)\b"
     r"|\b(role|message|instruction)s?\b.{0,20}\b(system|developer)\b|roles must alternate",
@@ -101,6 +103,9 @@ class Dialect:
             said: what the endpoint said.
         """
         detail, param = said.said, said.param.rpartition("body.")[2]
+        if "response_format" in sent and (bound := self._bound_in(detail)):
+            self.dropped.add(bound)
+            return f"{bound} is left out of schemas"
         if "response_format" in sent and (ABOUT_SCHEMA.search(detail) or param.startswith("response_format")):
             return self._step_down(SchemaMode(sent["response_format"]["type"]))
         if ABOUT_LENGTH.search(detail) or not (REFUSAL.search(detail) or CODES.search(said.code)):
@@ -142,6 +147,11 @@ class Dialect:
         self.dropped.add(name)
         return f"{name} is not sent"
 
+    def _bound_in(self, detail: str) -> str:
+        """Return the keyword of a schema that a refusal names; empty when it names none that could go."""
+        named = (bound for bound in BOUNDS if bound not in self.dropped and re.search(rf"\b{bound}\b", detail))
+        return next(named, "")
+
     def _step_down(self, refused: SchemaMode) -> str:
         if refused is self.schema_mode:
             self.schema_mode, self.schema_faults = LADDER[LADDER.index(refused) + 1], 0
@@ -156,6 +166,13 @@ def response_format(schema: Mapping[str, Any], mode: SchemaMode) -> dict[str, An
         return {"type": "json_object"}
     name = re.sub(r"[^\w-]", "_", str(schema.get("title", "reply")))[:64]
     return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": is_strict(schema)}}
+
+
+def without(schema: Any, keywords: Collection[str]) -> Any:
+    """Return a schema without some of its keywords, at any depth."""
+    if isinstance(schema, Mapping):
+        return {key: without(part, keywords) for key, part in schema.items() if key not in keywords}
+    return [without(part, keywords) for part in schema] if isinstance(schema, list) else schema
 
 
 def is_strict(schema: Any) -> bool:

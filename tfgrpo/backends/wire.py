@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tfgrpo.backends.capabilities import Dialect, response_format
+from tfgrpo.backends.capabilities import Dialect, response_format, without
 from tfgrpo.backends.counting import usage_of
 from tfgrpo.backends.faults import Where, from_error_in_body
 from tfgrpo.backends.joined import Joined, Outcome, gathered
@@ -57,7 +57,9 @@ def body_of(request: Request, dialect: Dialect) -> dict[str, Any]:
         "stop": list(sampling.stop) or None,
         "tools": list(request.tools) or None,
         "n": request.n if isinstance(request, Joined) else None,
-        "response_format": None if schema is None else response_format(schema, dialect.schema_mode),
+        "response_format": None
+        if schema is None
+        else response_format(without(schema, dialect.dropped), dialect.schema_mode),
     }
     return {name: value for name, value in body.items() if value is not None and name not in dialect.dropped}
 

@@ -14,7 +14,13 @@ class LessonsConfig:
     summaries: str = ""
     """`never`, `when-long` or `always`; empty leaves it to the prompt set."""
     consolidate: str = ""
-    """`batch` (one call for all proposals) or `each`; empty leaves it to the prompt set."""
+    """What comes between proposals and gate. `none`: nothing. `join`: equal ones become one, the best supported first.
+    `model`: a model reconciles them in the way of the prompt set, which is `batch` (one call for all) or `each` (one
+    call for each) and can be named too. Empty leaves it to the prompt set."""
+    draws: int = 0
+    """Candidate lessons drawn of a group, at temperature 0.8 unless one is given; 0 leaves it to the prompt set."""
+    candidates: int = 6
+    """Where no model consolidates: most proposals of a step that meet the gate, the best supported first; 0 is all."""
     per_group: int = 2
     """Edits asked for per group, at most."""
     max_words: int = 32
@@ -24,6 +30,7 @@ class LessonsConfig:
     temperature: float | None = 0.0
     """Of summaries, contrasts and consolidation."""
     max_tokens: int | None = None
+    """Limit of one reply; None leaves it to the prompt set (2048). A reply that is cut is asked for again with room."""
     all_wrong: bool = False
     """Also ask groups without a winner, for a hypothesis."""
     all_right: bool = False

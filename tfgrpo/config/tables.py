@@ -155,6 +155,8 @@ LEAST: Mapping[str, float] = {
     "lessons.rivals": 2,
     "lessons.max_words": 1,
     "lessons.max_tokens": 1,
+    "lessons.draws": 0,
+    "lessons.candidates": 0,
     "lessons.budget_tokens": 1,
     "lessons.attempt_tokens": 1,
     "engine.concurrency": 1,
@@ -197,7 +199,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     **ENVIRONMENT_CHOICES,
     "lessons.stages": ("contrast", "four"),
     "lessons.summaries": ("", "never", "when-long", "always"),
-    "lessons.consolidate": ("", "batch", "each"),
+    "lessons.consolidate": ("", "none", "join", "model", "batch", "each"),
     **search_config.CHOICES,
 }
 """All values of the keys that take a word."""

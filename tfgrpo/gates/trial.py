@@ -11,7 +11,8 @@ from tfgrpo.edit_scores.teacher_forced import Likelihood
 from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import TOKENS, Missing, Observation
-from tfgrpo.lessons.summarize import Teacher, paraphrase
+from tfgrpo.lessons.summarize import paraphrase
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.rollout import Actor, Graded, measure
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Proposal, Rollout, Sampling, Score
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from experience_db import Library
 from tfgrpo.config import LearnConfig
-from tfgrpo.lessons.summarize import Contrast, Effects, Teacher, contrast
+from tfgrpo.lessons.summarize import Contrast, Effects, contrast
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.methods.method import (
     FIRST_RETRY_INDEX,
     Memory,

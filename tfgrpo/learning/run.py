@@ -15,7 +15,7 @@ from tfgrpo.gates import Gate
 from tfgrpo.learning.progress import Progress
 from tfgrpo.lessons.review import ReviewRules
 from tfgrpo.lessons.rivals import NOTHING, Topics
-from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.methods.method import EMPTY_MEMORY, Memory
 from tfgrpo.methods.reward import UNIT, Range
 from tfgrpo.rollout import Actor, Graded

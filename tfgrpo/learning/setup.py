@@ -57,11 +57,19 @@ def describe(setup: Setup) -> dict[str, Any]:
     }
 
 
-def fingerprint(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Problem], texts: Prompts) -> str:
+def fingerprint(
+    setup: Setup,
+    learning: Sequence[Problem],
+    heldout: Sequence[Problem],
+    texts: Prompts,
+    writing: Prompts | None = None,
+) -> str:
     """Return the identity of a run: everything that decides what is asked, nothing that only decides how fast."""
     engine = EngineConfig(overlap=setup.config.engine.overlap)
     told = describe(replace(setup, config=replace(setup.config, engine=engine, budget=BudgetConfig())))
     told["templates"] = {name: texts.hash(name) for name in texts.names}
+    if writing is not None and (own := {name: writing.hash(name) for name in writing.names}) != told["templates"]:
+        told["writing"] = own
     told["datasets"] = [datasets.content_hash(learning), datasets.content_hash(heldout)]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 

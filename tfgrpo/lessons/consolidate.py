@@ -1,5 +1,6 @@
 """From the proposals of a batch to one consistent list of edits.
 
+`join` puts equal proposals together and leaves the rest to the gate, the best supported first; `none` not even that.
 `batch` asks one model call to reconcile all proposals with the library; `each` asks one call per proposal, weakest
 support first. The model may merge wordings. It may not choose between claims that differ: those go on as rivals, which
 share a subject, and the gate decides. Whatever the model says, the same checks in code follow.
@@ -13,9 +14,11 @@ from dataclasses import dataclass, field, replace
 from experience_db import Edit, Library, Op
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
+from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates, net_edits, normalise
 from tfgrpo.lessons.rivals import NOTHING, Topics, apart, contradict, rivals, says_all, with_subjects
-from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, Teacher, ask_edits, lesson_variables, numbered_proposals
+from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, lesson_variables, numbered_proposals
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.types import Failure, Proposal, Verdict
 
@@ -41,14 +44,27 @@ async def consolidate(
 
     A model that fails here costs its own judgement only: the proposals then pass the checks in code as they are.
     """
-    joined = join_duplicates(proposals)
+    mode = teacher.consolidate
+    joined = tuple(proposals) if mode == "none" else join_duplicates(proposals)
     if not joined:
         return Consolidated()
-    mode = teacher.config.consolidate or teacher.prompts.settings.consolidate
-    found = await (_each if mode == "each" else _batch)(teacher, library, joined, effects, topics)
+    if mode in ("none", "join"):
+        found = _best(teacher, library, joined)
+    else:
+        found = await (_each if mode == "each" else _batch)(teacher, library, joined, effects, topics)
     named = with_subjects(library, found.proposals, topics)
     kept, refused = within_budget(library, named, teacher.config.budget_tokens, effects)
     return replace(found, proposals=kept, dropped=(*found.dropped, *refused))
+
+
+def _best(teacher: Teacher, library: Library, joined: Sequence[Proposal]) -> Consolidated:
+    """Order proposals by support and score; those beyond `lessons.candidates` wait for another step."""
+    ordered = sorted(joined, key=lambda p: -p.support * p.weight)
+    most = teacher.config.candidates or len(ordered)
+    found = _checked(teacher, library, ordered)
+    kept, later = found.proposals[:most], found.proposals[most:]
+    untested = [Verdict("untested", (p.edit,), f"{most} proposals of the batch have more support") for p in later]
+    return Consolidated(kept, (*found.dropped, *untested))
 
 
 async def _batch(
@@ -64,7 +80,7 @@ async def _batch(
         max_words=teacher.config.max_words,
     )
     try:
-        parsed = await ask_edits(teacher, "consolidate", prompt, max_edits=None)
+        parsed = await ask_edits(teacher, "consolidate", prompt, max_edits=None, ids=[x.id for x in library])
     except EndpointError:
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:
@@ -133,7 +149,7 @@ async def _asked(teacher: Teacher, working: Library, proposal: Proposal, effects
         max_words=teacher.config.max_words,
     )
     try:
-        return await ask_edits(teacher, "consolidate", prompt, max_edits=1)
+        return await ask_edits(teacher, "consolidate", prompt, max_edits=1, ids=[x.id for x in working])
     except EndpointError:
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:

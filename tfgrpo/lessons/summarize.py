@@ -13,47 +13,21 @@ from functools import partial
 from typing import Any
 
 from experience_db import Evidence, Library, Source
-from tfgrpo.backends.base import Backend
 from tfgrpo.boundary import failure_of
 from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
-from tfgrpo.executors import Executor
+from tfgrpo.lessons.asking import ask_edits, ask_proposals
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.lessons.leakage import leak_reason
-from tfgrpo.prompting.json_repair import cut_short
-from tfgrpo.prompting.templates import Prompts
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting.transcript import CHARS_PER_TOKEN, cut_to_tokens, transcript
-from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
-from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Sampling, Verdict
+from tfgrpo.replies import ParsedEdits
+from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Verdict
 
 Effects = Mapping[int, Evidence]
 """Newest measured effect by lesson id."""
 NO_EFFECTS: Effects = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Teacher:
-    """The model that writes lessons, and how it is asked."""
-
-    backend: Backend
-    model: str
-    prompts: Prompts
-    executor: Executor
-    config: LessonsConfig = LessonsConfig()
-    run: str = ""
-
-    @property
-    def summaries(self) -> str:
-        """`never`, `when-long` or `always`."""
-        if self.config.stages == "four":
-            return "always"
-        return self.config.summaries or self.prompts.settings.summaries
-
-    @property
-    def sampling(self) -> Sampling:
-        """How summaries, contrasts and operations are drawn."""
-        return Sampling(temperature=self.config.temperature, max_tokens=self.config.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +80,7 @@ async def contrast(
         prompt = teacher.prompts.render(
             template, **contrast_variables(teacher.config, group, attempts, library, rejected, effects)
         )
-        parsed = await ask_edits(teacher, "contrast", prompt, max_edits=teacher.config.per_group)
+        parsed = await ask_proposals(teacher, prompt, ids=[lesson.id for lesson in library])
         if parsed.edits and asks_operations(teacher):
             parsed = await _operations(teacher, group, library, parsed, effects)
     except EndpointError:
@@ -273,39 +247,6 @@ def effect_in_words(evidence: Evidence | None) -> str:
     return f"{evidence.estimate:+.2f}{interval}"
 
 
-async def ask_edits(
-    teacher: Teacher, role: str, prompt: str, *, max_edits: int | None, attempt: int = 0
-) -> ParsedEdits:
-    """Ask for edits; a reply that cannot be read, or ends too soon, is asked for once more with the fault quoted.
-
-    Raises:
-        MalformedReply: the second reply cannot be read either.
-    """
-    messages: tuple[Message, ...] = (_user(prompt),)
-    schema = edits_schema() if teacher.prompts.settings.schema == "json" else None
-    request = Request(role, teacher.model, messages, teacher.sampling, response_schema=schema, attempt=attempt)
-    reply = await teacher.backend.complete(request)
-    try:
-        parsed = parse_edits(reply.text, max_edits=max_edits)
-        if cut_short(reply.text):
-            raise MalformedReply("the reply ends in the middle of an edit; write it again, and shorter", reply.text)  # noqa: TRY301
-        return with_condition(parsed)
-    except MalformedReply as error:
-        again = teacher.prompts.render("repair", error=str(error), reply=reply.text)
-        spoken: Message = {"role": "assistant", "content": reply.text}
-        second = await teacher.backend.complete(replace(request, messages=(*messages, spoken, _user(again))))
-        return with_condition(parse_edits(second.text, max_edits=max_edits))
-
-
-def with_condition(parsed: ParsedEdits) -> ParsedEdits:
-    """Put a condition that a model gave beside the text in front of it: what is stored must say when it applies."""
-    edits = [
-        replace(edit, text=f"{when.rstrip(' .,:;')}: {edit.text}") if edit.text and when not in edit.text else edit
-        for edit, when in zip(parsed.edits, parsed.conditions, strict=True)
-    ]
-    return replace(parsed, edits=tuple(edits))
-
-
 async def _operations(
     teacher: Teacher, group: Group, library: Library, found: ParsedEdits, effects: Effects
 ) -> ParsedEdits:
@@ -316,7 +257,7 @@ async def _operations(
         proposals=numbered_proposals([Proposal(edit) for edit in found.edits]),
         max_words=teacher.config.max_words,
     )
-    operations = await ask_edits(teacher, "operations", prompt, max_edits=None)
+    operations = await ask_edits(teacher, "operations", prompt, max_edits=None, ids=[x.id for x in library])
     # Its numbers name the new lessons, not the attempts: those stay what the contrast said.
     attempts = tuple(
         tuple(dict.fromkeys(a for n in named if 0 < n <= len(found.attempts) for a in found.attempts[n - 1]))

@@ -27,7 +27,8 @@ SUFFIX = ".md.jinja"
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "summaries": ("never", "when-long", "always"),
-        "consolidate": ("batch", "each"),
+        "consolidate": ("batch", "each", "join"),
+        "reply": ("edits", "line"),
         "schema": ("json", "none"),
         "reflect": ("reflect", "groups"),
     }
@@ -41,9 +42,19 @@ class PromptSettings:
     summaries: str = "when-long"
     """Whether rollouts are summarised before the contrast: `never`, `when-long` (over the token share) or `always`."""
     consolidate: str = "batch"
-    """`batch`: one call sees all proposals of the step. `each`: one call per proposal, in order."""
+    """`batch`: one call sees all proposals of the step. `each`: one call per proposal, in order. `join`: no call."""
     schema: str = "json"
     """`json`: ask endpoints to enforce the reply's schema. `none`: the model writes other lines before its JSON."""
+    reply: str = "edits"
+    """What a contrast is answered with: `edits` in JSON, or one plain `line`, which is a new lesson."""
+    openings: str = ""
+    """First words of a line, between `|`; the draws of a group take them in turn."""
+    draws: int = 1
+    """Candidate lessons drawn of a group."""
+    temperature: float = 0.0
+    """Of those draws, where the configuration says 0."""
+    max_tokens: int = 2048
+    """Limit of one reply."""
     reflect: str = "reflect"
     """How a search mutates: `reflect` on one rollout of each problem of a minibatch, or contrast `groups`."""
 
@@ -259,6 +270,9 @@ def _settings(places: tuple[Path, ...]) -> PromptSettings:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {_list(known)}"
             raise UnknownKey(f"{path}: no key {key!r}; {hint}")
-        if value not in CHOICES[key]:
+        if key in CHOICES and value not in CHOICES[key]:
             raise TemplateError(f"{path}: {key} = {value!r} is not one of {_list(CHOICES[key])}")
+        default = getattr(PromptSettings(), key)
+        if key not in CHOICES and (type(value) is not type(default) or (value != "" and not value >= type(default)(0))):
+            raise TemplateError(f"{path}: {key} = {value!r} must be such as {default!r}")
     return PromptSettings(**values)

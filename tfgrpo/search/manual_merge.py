@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from experience_db import Library, Store
 from tfgrpo.errors import UsageError
-from tfgrpo.lessons.summarize import Teacher
+from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.search.merge_ancestors import ancestors
 from tfgrpo.search.merge_conflicts import FinishedMerge, merge_libraries
 

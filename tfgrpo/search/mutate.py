@@ -16,11 +16,12 @@ from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, Provider
 from tfgrpo.learning.batch import BatchConditions, run_batch
 from tfgrpo.learning.gate_step import known_effects
 from tfgrpo.learning.run import Run, learning_sampling
+from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.consolidate import consolidate, within_budget
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.lessons.leakage import leak_reason
 from tfgrpo.lessons.review import decided_before, hold_for_review, screen
-from tfgrpo.lessons.summarize import Effects, ask_edits, lesson_variables
+from tfgrpo.lessons.summarize import Effects, lesson_variables
 from tfgrpo.methods.method import EMPTY_MEMORY, accuracy
 from tfgrpo.prompting.transcript import cut_to_tokens, transcript
 from tfgrpo.replies import ParsedEdits

@@ -18,6 +18,9 @@ from tfgrpo.types import Reply, Request
 class Local:
     """Asks a model by `local/NAME` or `local/PATH.gguf`."""
 
+    prefill = True
+    """The engine goes on with the words that a last message of the assistant begins."""
+
     def __init__(self, model: str, config: LocalConfig = LocalConfig(), **options: Any) -> None:
         """Find the weights; nothing is started before the first call, so a replayed run starts nothing.
 
