@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 
 from experience_db import BadTemplate, Edit, Lesson, Library, Op, UnknownLesson
+from experience_db.library import check_template
 
 LIBRARY = Library("web", 3, (Lesson(1, "Convert units {{ first }}.", 1, 1), Lesson(4, "Zähle 点 ☃.", 2, 3)))
 BLOCK = (
@@ -109,3 +111,28 @@ def test_library_is_a_collection_of_lessons():
     assert LIBRARY.lesson(4).text == "Zähle 点 ☃."
     with pytest.raises(UnknownLesson, match="no lesson 2"):
         LIBRARY.lesson(2)
+
+
+def test_a_template_can_place_its_block_at_the_end_of_the_users_turn():
+    """`place: user_end` in a comment of the template ends the last user message with the block, whatever else is there."""
+    from experience_db.library import place_of, placed
+
+    library = replace(LIBRARY, template=placed(LIBRARY.template, "user_end"))
+    turns = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "hello"},
+        {"role": "user", "content": "why?"},
+    ]
+    injected = library.inject(turns)
+    assert injected[:3] == turns[:3]
+    assert injected[3]["content"] == f"why?\n\n{library.block()}"
+    assert library.block() == LIBRARY.block()
+    assert place_of(placed(library.template, "system")) == "system"
+    assert library.inject(turns[:1])[0]["content"].endswith(library.block())
+
+
+def test_a_place_that_does_not_exist_is_an_error():
+    """A template that asks for another place is refused when it is set."""
+    with pytest.raises(BadTemplate, match="asks for the place 'margin'"):
+        check_template("{# place: margin #}{% for lesson in lessons %}{{ lesson.text }}{% endfor %}")

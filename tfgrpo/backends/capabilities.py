@@ -103,11 +103,9 @@ class Dialect:
             said: what the endpoint said.
         """
         detail, param = said.said, said.param.rpartition("body.")[2]
-        if "response_format" in sent and (bound := self._bound_in(detail)):
-            self.dropped.add(bound)
-            return f"{bound} is left out of schemas"
-        if "response_format" in sent and (ABOUT_SCHEMA.search(detail) or param.startswith("response_format")):
-            return self._step_down(SchemaMode(sent["response_format"]["type"]))
+        bound = self._bound_in(detail)
+        if "response_format" in sent and (bound or ABOUT_SCHEMA.search(detail) or param.startswith("response_format")):
+            return self._unbounded(bound) if bound else self._step_down(SchemaMode(sent["response_format"]["type"]))
         if ABOUT_LENGTH.search(detail) or not (REFUSAL.search(detail) or CODES.search(said.code)):
             return ""
         if param in NAMES and param in sent:
@@ -151,6 +149,10 @@ class Dialect:
         """Return the keyword of a schema that a refusal names; empty when it names none that could go."""
         named = (bound for bound in BOUNDS if bound not in self.dropped and re.search(rf"\b{bound}\b", detail))
         return next(named, "")
+
+    def _unbounded(self, bound: str) -> str:
+        self.dropped.add(bound)
+        return f"{bound} is left out of schemas"
 
     def _step_down(self, refused: SchemaMode) -> str:
         if refused is self.schema_mode:
