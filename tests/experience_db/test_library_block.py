@@ -114,7 +114,7 @@ def test_library_is_a_collection_of_lessons():
 
 
 def test_a_template_can_place_its_block_at_the_end_of_the_users_turn():
-    """`place: user_end` in a comment of the template ends the last user message with the block, whatever else is there."""
+    """`place: user_end` in a comment of the template ends the user's last message with the block."""
     from experience_db.library import place_of, placed
 
     library = replace(LIBRARY, template=placed(LIBRARY.template, "user_end"))

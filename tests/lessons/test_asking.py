@@ -67,7 +67,7 @@ async def test_lines_take_the_openings_in_turn_and_go_on_with_them():
 
     teacher, script = teacher_of(say, "small", prefill=True, draws=5)
     parsed = await ask_proposals(teacher, PROMPT, ids=())
-    assert [edit.text for edit in parsed.edits][0] == "Answer in Spanish."
+    assert parsed.edits[0].text == "Answer in Spanish."
     assert parsed.edits[0].reason == "2 of 5 draws say so"
     assert {request.messages[-1]["role"] for request in script.requests} == {"assistant"}
     assert all(request.response_schema is None for request in script.requests)
