@@ -15,6 +15,10 @@ import tfgrpo.types
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "tfgrpo").rglob("*.py"), *(ROOT / "experience_db").rglob("*.py")])
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.md"),
+     *(ROOT / "prompts").rglob("*.jinja")]
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -51,9 +55,9 @@ def test_nothing_is_patched():
 
 
 def test_one_word_per_concept():
-    """Synonyms that the glossary replaced do not creep back into the code."""
+    """Synonyms that the glossary replaced do not creep back into code, prompts and docs."""
     banned = re.compile(r"\b(trajector(y|ies)|episodes?|insights?)\b", re.IGNORECASE)
-    assert not [p for p in SOURCES if banned.search(p.read_text(encoding="utf-8"))]
+    assert not [p for p in (*SOURCES, *PAGES) if banned.search(p.read_text(encoding="utf-8"))]
 
 
 def test_concurrency_lives_in_one_place():
