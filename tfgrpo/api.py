@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from tfgrpo.evaluation import measure
 from tfgrpo.evaluation.measure import Evaluation
 from tfgrpo.evaluation.record import reader_notes, record_evaluation
 from tfgrpo.graders import factory
+from tfgrpo.graders.fit import require_fit, with_labels
 from tfgrpo.learning.outcome import require_grades, require_learning
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.learning.setup import Setup
@@ -134,6 +135,9 @@ async def execute(
         problems, config.heldout if heldout is None else heldout, seed=config.seed, limit=config.limit,
         fields=fields, folder=configuration.data_folder(),
     )  # fmt: skip
+    every = (*learning, *kept)
+    await require_fit(every, wanted.grader, _named(problems, len(every)))
+    wanted = replace(wanted, config=replace(config, grader=with_labels(config.grader, every, wanted.grader)))
     began, steps, rollouts = time.monotonic(), [], 0
     async with AsyncExitStack() as stack:
         run = build.open_run(wanted, learning, kept, stack)
@@ -204,6 +208,8 @@ async def evaluate(
     wanted = setup(**asked)
     config = wanted.config
     found = limited(problems_from(problems, fields, configuration.data_folder()), config.limit, config.seed)
+    await require_fit(found, wanted.grader, _named(problems, len(found)))
+    wanted = replace(wanted, config=replace(config, grader=with_labels(config.grader, found, wanted.grader)))
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         parts = build.open_components(wanted, None, stack)
@@ -218,7 +224,7 @@ async def evaluate(
         table = {name: await controlling.measure_control(name, given, main) for name in controls}
         summary = nan_to_none(
             {
-                "dataset": str(problems) if isinstance(problems, str | Path) else f"{len(found)} problems",
+                "dataset": _named(problems, len(found)),
                 "library": shown.name,
                 "version": shown.version,
                 "model": wanted.model,
@@ -233,6 +239,11 @@ async def evaluate(
             counts = {"taught": len(known.taught), "gated": len(known.gated)}
             record_evaluation(parts.store, wanted, summary | {"seen": counts}, shown if library else None)
     return EvalResult(summary, main, notes)
+
+
+def _named(problems: Any, count: int) -> str:
+    """Return what a dataset is called in records and messages."""
+    return str(problems) if isinstance(problems, str | Path) else f"{count} problems"
 
 
 def _control_conditions(

@@ -46,7 +46,8 @@ def test_a_dataset_can_be_looked_at(cli):
     shown = cli("datasets", "show", "learn.jsonl", "--rows", 1).stdout.splitlines()
     assert shown[0] == "learn.jsonl: 4 problems, 4 with a reference answer"
     assert shown[1] == "  maple-200: In topic maple: what comes of 200? -> 400"
-    assert len(shown) == 2
+    assert sum(line.startswith("  maple-") for line in shown) == 1
+    assert shown[-1].startswith("  tfgrpo learn learn.jsonl --grader numeric --instructions ")
     assert cli("datasets", "show", "nofile").exit_code == 2
 
 

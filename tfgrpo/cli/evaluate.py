@@ -15,7 +15,12 @@ from tfgrpo.studies import transfer
 
 
 def evaluate(
-    dataset: Annotated[str, typer.Argument(help="JSONL or CSV file, hf:owner/name[:split], or a named set.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="File or folder (JSONL, JSON, CSV, TSV, XLSX, Parquet), -, hf:owner/name[:split], or a named set."
+        ),
+    ],
     grader: o.Grader,
     model: Annotated[list[str], typer.Option("--model", help="As in learn; several are measured side by side.")],
     base_url: o.BaseUrl = None,
@@ -34,6 +39,7 @@ def evaluate(
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems only, drawn by the seed.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Model calls in flight, at most; default 64.")] = None,
+    instructions: o.Instructions = None,
     tools: o.Tools = None,
     set_: o.Set = None,
     field: o.Field = None,
@@ -56,6 +62,7 @@ def evaluate(
         "seed": seed,
         "limit": limit,
         "concurrency": concurrency,
+        "instructions": o.instructions(instructions),
     }
     controls = [name.strip() for name in control.split(",")] if control else []
     if len(model) > 1 or len(library or ()) > 1:

@@ -39,7 +39,12 @@ Events = Annotated[
 
 
 def learn(
-    dataset: Annotated[str, typer.Argument(help="JSONL or CSV file, hf:owner/name[:split], or a named set.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="File or folder (JSONL, JSON, CSV, TSV, XLSX, Parquet), -, hf:owner/name[:split], or a named set."
+        ),
+    ],
     grader: o.Grader,
     model: o.Model,
     base_url: o.BaseUrl = None,
@@ -64,6 +69,7 @@ def learn(
     budget_tokens: Annotated[int | None, typer.Option(help="Stop before using more tokens.")] = None,
     budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="Start no call later than this.")] = None,
+    instructions: o.Instructions = None,
     field: o.Field = None,
     events: Events = None,
     prompts: o.Prompts = None,
@@ -77,6 +83,7 @@ def learn(
     settings = o.load_config(
         method, config, o.with_tools(tools, set_), epochs=epochs, group_size=group_size, batch_size=batch_size,
         concurrency=concurrency, seed=seed, limit=limit, heldout=heldout, gate=gate, review=review,
+        instructions=o.instructions(instructions),
         budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls, budget_seconds=budget_seconds,
     )  # fmt: skip
     wanted = Setup(

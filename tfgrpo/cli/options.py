@@ -35,6 +35,13 @@ BaseUrl = Annotated[
 Field = Annotated[
     list[str] | None, typer.Option("--field", help="Where a column is called otherwise: question=prompt_text.")
 ]
+Instructions = Annotated[
+    str | None,
+    typer.Option(
+        "--instructions",
+        help="What the model is told besides the problem, or a file with it; default: reason, then \\boxed{...}.",
+    ),
+]
 Prompts = Annotated[
     Path | None,
     typer.Option("--prompts", help="Folder whose templates replace single ones, or the name of a prompt set."),
@@ -46,9 +53,30 @@ Tools = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress on stderr.")]
 
 
+LONGEST_NAME = 250
+"""Characters of a file's name; a longer text is no name."""
+
+
 def db_path(given: Path | None) -> Path:
     """Return the database to use."""
     return given or configuration.default_db()
+
+
+def instructions(given: str | None) -> str | None:
+    """Return the instructions: the text itself, or what the file of that name holds; raises UsageError."""
+    if given is None or "\n" in given or len(given) > LONGEST_NAME:
+        return given
+    file = Path(given)
+    if not file.is_file():
+        if file.suffix in {".txt", ".md"} and " " not in given:
+            raise UsageError(
+                f"--instructions {given}: there is no such file; give the text itself, or a file that is there"
+            )
+        return given
+    try:
+        return file.read_text(encoding="utf-8-sig").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--instructions {given} cannot be read ({error}); give a UTF-8 text file") from error
 
 
 def field_mapping(pairs: list[str] | None) -> dict[str, str]:

@@ -125,6 +125,7 @@ PLACES: Mapping[str, str] = {
     "seed": "seed",
     "limit": "limit",
     "heldout": "heldout",
+    "instructions": "instructions",
     "gate": "gate.kind",
     "review": "lessons.review",
     "budget_usd": "budget.usd",

@@ -37,8 +37,8 @@ def file_rows(path: Path, also: str = "a named set") -> Iterator[Row]:
         return _folder_rows(path)
     if not path.is_file():
         raise UsageError(
-            f"no dataset {str(path)!r}; give a .jsonl, .json, .csv, .tsv, .xlsx or .parquet file, a folder of them, - "
-            f"for standard input, hf:owner/name[:split] or {also}"
+            f"no dataset {str(path)!r}; give a .jsonl or .csv file (.json, .tsv, .xlsx and .parquet are read too), a "
+            f"folder of them, - for standard input, hf:owner/name[:split] or {also}"
         )
     ending = path.suffix.lower()
     if ending in _BINARY:
