@@ -14,6 +14,10 @@ from tfgrpo.errors import UsageError
 from tfgrpo.studies import transfer
 
 
+Control = Annotated[str | None, typer.Option("--control", help="Any of same,empty,filler,shuffled,tips,best-of-n.")]
+Test = Annotated[bool, typer.Option("--test", help="A test set: refuse problems that the library's runs have seen.")]
+
+
 def evaluate(
     dataset: Annotated[
         str,
@@ -30,12 +34,8 @@ def evaluate(
     ] = None,
     db: o.Db = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Rollouts per problem.")] = 1,
-    control: Annotated[
-        str | None, typer.Option("--control", help="Any of same,empty,filler,shuffled,tips,best-of-n.")
-    ] = None,
-    test: Annotated[
-        bool, typer.Option("--test", help="A test set: refuse problems that the library's runs have seen.")
-    ] = False,
+    control: Control = None,
+    test: Test = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems only, drawn by the seed.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Model calls in flight, at most; default 64.")] = None,
