@@ -13,7 +13,6 @@ from tfgrpo.cli.print_results import print_evaluation, print_matrix
 from tfgrpo.errors import UsageError
 from tfgrpo.studies import transfer
 
-
 Control = Annotated[str | None, typer.Option("--control", help="Any of same,empty,filler,shuffled,tips,best-of-n.")]
 Test = Annotated[bool, typer.Option("--test", help="A test set: refuse problems that the library's runs have seen.")]
 
