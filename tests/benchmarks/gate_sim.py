@@ -47,32 +47,32 @@ DESIGNS = {
     "mean 10": lambda seed: MeanGate(10, seed),
     "mean 30": lambda seed: MeanGate(30, seed),
     "mean 100": lambda seed: MeanGate(100, seed),
-    "paired 64": lambda seed: PairedGate(seed, Design(nmax_all=64)),
-    "paired 256/1": lambda seed: PairedGate(seed, Design(nmax_all=256, look=1)),
-    "paired lite": lambda seed: PairedGate(seed, Design(delta=LITE.delta, look=LITE.look, nmax_all=LITE.nmax)),
+    "paired 128": PairedGate,
+    "paired 256": lambda seed: PairedGate(seed, Design(nmax_all=256)),
+    "paired lite": lambda seed: PairedGate(seed, LITE),
 }
 REPORTED = {
     ("A/A, 17% discordant", "mean 10"): 0.37,
     ("A/A, 17% discordant", "mean 30"): 0.42,
     ("A/A, 17% discordant", "mean 100"): 0.47,
-    ("A/A, 17% discordant", "paired 256/1"): 0.042,
+    ("A/A, 17% discordant", "paired 256"): 0.042,
     ("swapped, 51% discordant", "mean 10"): 0.42,
     ("swapped, 51% discordant", "mean 30"): 0.43,
     ("swapped, 51% discordant", "mean 100"): 0.47,
-    ("swapped, 51% discordant", "paired 256/1"): 0.032,
+    ("swapped, 51% discordant", "paired 256"): 0.032,
     ("swapped, 12% discordant", "mean 10"): 0.28,
     ("swapped, 12% discordant", "mean 30"): 0.38,
     ("swapped, 12% discordant", "mean 100"): 0.42,
-    ("swapped, 12% discordant", "paired 256/1"): 0.027,
-    ("filler, same seeds", "paired 64"): 0.0,
+    ("swapped, 12% discordant", "paired 256"): 0.027,
+    ("filler, same seeds", "paired 128"): 0.0,
     ("right, +.5", "mean 10"): 1.0,
     ("right, +.5", "mean 30"): 1.0,
     ("right, +.5", "mean 100"): 1.0,
-    ("right, +.5", "paired 64"): 1.0,
-    ("harmful, -.35", "paired 64"): 0.0,
+    ("right, +.5", "paired 128"): 1.0,
+    ("harmful, -.35", "paired 128"): 0.0,
 }
 """Share of accepted edits on rollouts of the embedded model."""
-BUNDLE_REPORTED = {"whole": 0.87, "right": 1.0, "weak": 0.93, "wrong": 0.0, "candidate_rollouts": 116.0}
+BUNDLE_REPORTED = {"right": 1.0, "weak": 0.93, "wrong": 0.0, "candidate_rollouts": 116.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def draw(world: World, chance: random.Random) -> tuple[float, float]:
 async def simulate(name: str, design: str, runs: int, seed: int) -> Row:
     """Let fresh gates decide about fresh edits of one kind."""
     world, count, rollouts = WORLDS[name], {"accepted": 0, "rejected": 0, "undecided": 0}, 0
-    pool = tuple(Problem(str(i), "") for i in range(256))
+    pool = tuple(Problem(str(i), f"lesson {i}") for i in range(256))
     proposals = [Proposal(Edit(Op.ADD, "lesson"))]
     for run in range(runs):
         trial = Simulated({"lesson": world}, random.Random(f"{seed}/{run}/{name}"), pool)
@@ -155,15 +155,13 @@ async def simulate_bundles(runs: int, seed: int) -> dict[str, float]:
         "blick is gap": WORLDS["harmful, -.35"],
     }
     names = [text.split()[0] for text in members]
-    pool = tuple(Problem(str(i), f"Compute 3 {names[i % 5]} 4.") for i in range(80))
+    pool = tuple(Problem(str(i), f"Compute {i} {names[i % 5]} 4.") for i in range(80))
     proposals = [Proposal(Edit(Op.ADD, text)) for text in members]
-    count = {"whole": 0, "right": 0, "weak": 0, "wrong": 0, "candidate_rollouts": 0}
+    count = {"right": 0, "weak": 0, "wrong": 0, "candidate_rollouts": 0}
     for run in range(runs):
         trial = Simulated(members, random.Random(f"{seed}/{run}/bundle"), pool)
         verdicts = await PairedGate(seed * 1_000_003 + run)(Library("sim"), proposals, trial)
-        whole = verdicts[0].evidence[-1]
-        count["whole"] += whole.verdict == "accepted"
-        count["candidate_rollouts"] += whole.detail["pairs"] + sum(v.evidence[0].detail["pairs"] for v in verdicts)
+        count["candidate_rollouts"] += sum(e.detail["pairs"] for v in verdicts for e in v.evidence)
         for verdict in verdicts:
             count[members[verdict.edits[0].text].kind] += verdict.decision == "accepted"
     return {name: n / runs / (3 if name == "right" else 1) for name, n in count.items()}

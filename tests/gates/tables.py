@@ -11,7 +11,7 @@ OPERATORS = ("glorp", "dax", "wug", "blick")
 
 def worded_pool(n: int = 64) -> tuple[Problem, ...]:
     """Problems of which each operator names a quarter."""
-    return tuple(Problem(f"p{i}", f"Compute {i % 9} {OPERATORS[i % 4]} 3.") for i in range(n))
+    return tuple(Problem(f"p{i}", f"Compute {i} {OPERATORS[i % 4]} 3.") for i in range(n))
 
 
 def library_of(*texts: str) -> Library:

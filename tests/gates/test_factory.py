@@ -8,10 +8,11 @@ from tfgrpo.gates.factory import open_gate, paired
 
 
 def test_no_options_give_the_measured_defaults():
-    """The defaults are delta .05, looks of 16, 64 or 128 pairs, four passes, alpha .05 per edit."""
+    """The defaults are delta .05, looks of 16, 64 or 128 pairs, four passes, level .05 for helping and for harming."""
     gate = paired(seed=7)
     assert isinstance(gate, PairedGate)
-    assert (gate.seed, gate.design, gate.alpha) == (7, Design(0.05, 16, 64, 128, 4, 10, 10), Alpha(0.05, "fixed"))
+    assert (gate.seed, gate.alpha) == (7, Alpha(0.05, "fixed"))
+    assert gate.design == Design(0.05, 16, 64, 128, 4, 0.05, 0.5, 16, 32)
 
 
 def test_options_change_single_fields():

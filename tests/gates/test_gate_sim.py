@@ -24,7 +24,7 @@ def test_simulation_tells_designs_apart(simulation, capsys):
     """The larger mean accepts a third or more of useless edits, the paired gate hardly any, and both see right ones."""
     simulation.main(["--runs", "30", "--seed", "3", "--json"])
     found = json.loads(capsys.readouterr().out)
-    naive, paired = found["designs"]["mean 30"], found["designs"]["paired 64"]
+    naive, paired = found["designs"]["mean 30"], found["designs"]["paired 128"]
     assert naive["false_accept"] > 0.3
     assert paired["false_accept"] < 0.15
     assert naive["accept_right"] == paired["accept_right"] == 1
@@ -39,4 +39,4 @@ def test_simulation_prints_a_row_per_design_and_world(simulation, capsys):
     first = capsys.readouterr().out
     simulation.main(["--runs", "1"])
     assert capsys.readouterr().out == first
-    assert len(first.splitlines()) == 1 + len(simulation.WORLDS) * len(simulation.DESIGNS) + 2 + 5
+    assert len(first.splitlines()) == 1 + len(simulation.WORLDS) * len(simulation.DESIGNS) + 2 + 4

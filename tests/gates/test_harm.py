@@ -46,7 +46,7 @@ async def test_check_reuses_known_rewards():
 async def test_failed_rollouts_are_left_out():
     """A pair with a failure on either side does not count."""
     found, _ = await check(lambda texts, problem, index: math.nan if problem.id == "p3" else 0.5)
-    assert (found.n, found.detail["missing"]) == (63, {"current": 1, "candidate": 1})
+    assert (found.n, found.detail["missing"]) == (63, {"current": 0, "candidate": 0, "both": 1, "p": 1.0})
 
 
 async def test_empty_pool_says_what_to_do():

@@ -254,7 +254,7 @@ async def test_the_prefilter_spends_no_rollout_on_what_it_prunes():
     refused, accepted = await gate(library_of(), [proposal(bad), proposal()], trial)
     assert (refused.decision, accepted.decision) == ("rejected", "accepted")
     assert not [texts for texts, _ in trial.asked if bad in texts]
-    assert [e.kind for e in accepted.evidence] == ["gate", "edit-score"]
+    assert [e.kind for e in accepted.evidence] == ["gate", "elsewhere", "edit-score"]
     assert [e.kind for e in refused.evidence] == ["edit-score"]
 
 
@@ -278,8 +278,9 @@ async def test_likelihood_finds_the_problems_that_share_no_word_with_the_lesson(
     trial = Laboratory(solves("wug", text), worded_pool(), shift=moves)
     gate = paired(seed=1, prefilter=True)
     (verdict,) = await gate(library_of(), [add(text)], trial)
-    tested = {case[0] for _, cases in trial.asked for case in cases}
-    assert tested <= {p.id for p in worded_pool() if "wug" in p.question}
+    named = {p.id for p in worded_pool() if "wug" in p.question}
+    assert set(verdict.evidence[0].detail["touched"]) == named
+    assert {problem for _, problem, _ in trial.rollouts[:32]} == named
     assert verdict.evidence[0].detail["touch"] == "likelihood"
 
 

@@ -1,15 +1,14 @@
-"""The default gate: singles, bundles, baselines, evidence."""
+"""The default gate: own tests, rivals, harm elsewhere, what is tried together, what is carried on."""
 
 import json
 import math
-import re
 from dataclasses import replace
 
 import pytest
 
 from experience_db import Edit, Op
 from tfgrpo.errors import UsageError
-from tfgrpo.gates import LITE, Alpha, Design, PairedGate, Rewards
+from tfgrpo.gates import LITE, Alpha, Missing, Observation, PairedGate, Rewards
 from tfgrpo.types import Problem, Proposal, Rollout
 
 from .tables import Table, add, library_of, solves, worded_pool
@@ -34,17 +33,19 @@ async def ask(*proposals, reward=world, gate=None, pool=64):
 
 
 async def test_right_edit_is_accepted_on_the_problems_it_touches():
-    """A right lesson costs one look on its own problems and carries every number behind it."""
+    """A right lesson costs one look on its own problems, one elsewhere, and carries every number behind it."""
     (verdict,), trial = await ask(add(RIGHT))
-    (evidence,) = verdict.evidence
+    own, away = verdict.evidence
     assert verdict.decision == "accepted"
-    assert verdict.reason.startswith("better: +1.000 over 16 pairs on 16 touched problems")
-    assert (evidence.kind, evidence.estimate, evidence.n, evidence.lesson_ids) == ("gate", 1.0, 16, ())
-    assert 0 < evidence.low < evidence.estimate <= evidence.high
-    assert evidence.detail["touched"] == [f"p{i}" for i in range(0, 64, 4)]
-    assert evidence.detail["rollouts"] == {"new": 32, "cached": 0}
-    assert evidence.detail["e_better"] >= evidence.detail["accept"] == pytest.approx(20)
-    assert {problem for _, problem, _ in trial.rollouts} == set(evidence.detail["touched"])
+    assert verdict.reason.startswith("better: +1.000 on 16 of the 16 problems it touches, 16 won, 0 lost (p = ")
+    assert (own.kind, own.estimate, own.n, own.lesson_ids) == ("gate", 1.0, 16, ())
+    assert 0 < own.low < own.estimate <= own.high
+    assert own.detail["touched"] == [f"p{i}" for i in range(0, 64, 4)]
+    assert own.detail["rollouts"] == {"new": 32, "cached": 0}
+    assert own.detail["p_better"] <= own.detail["level"] == 0.05
+    assert (away.kind, away.verdict, away.estimate, away.n) == ("elsewhere", "undecided", 0.0, 16)
+    met = {problem for _, problem, _ in trial.rollouts}
+    assert met > set(own.detail["touched"])
 
 
 async def test_harmful_edit_is_rejected_with_its_reason():
@@ -56,21 +57,23 @@ async def test_harmful_edit_is_rejected_with_its_reason():
     assert verdict.evidence[0].high < 0
 
 
-async def test_filler_is_undecided_after_64_pairs():
-    """A lesson without effect on its problems is not shown to be useless in 64 pairs, and is not accepted."""
-    (verdict,), trial = await ask(add(FILLER))
-    assert verdict.decision == "undecided"
-    assert verdict.evidence[0].detail["pairs"] == 64
-    assert {index for _, _, index in trial.rollouts} == {0, 1, 2, 3}
+async def test_filler_is_refused_after_sixteen_pairs():
+    """A lesson that changes nothing on its problems is not worth it, and that costs one look."""
+    (verdict,), _ = await ask(add(FILLER))
+    assert verdict.decision == "rejected"
+    assert verdict.reason == (
+        "not worth it: +0.000 on 16 of the 16 problems it touches, 0 won, 0 lost (no difference in 16 pairs)"
+    )
+    assert verdict.evidence[0].detail["pairs"] == 16
 
 
 async def test_edit_without_known_touch_is_tested_everywhere():
-    """A lesson that names no problem gets up to 128 pairs of the whole pool, and here is not worth it."""
+    """A lesson about everything is tested on a sample of the whole pool."""
     (verdict,), trial = await ask(add("Check twice."))
     assert verdict.decision == "rejected"
-    assert verdict.reason.startswith("not worth it: +0.000")
+    assert verdict.reason.startswith("not worth it: +0.000 on 32 problems")
     assert verdict.evidence[0].detail["touch"] == "all"
-    assert {problem for _, problem, _ in trial.rollouts} == {problem.id for problem in trial.problems}
+    assert len({problem for _, problem, _ in trial.rollouts}) == 32
 
 
 async def test_lite_design_gives_up_earlier():
@@ -81,23 +84,27 @@ async def test_lite_design_gives_up_earlier():
 
 
 async def test_edit_that_changes_nothing_costs_nothing():
-    """An update to the words that are there already is rejected without a rollout."""
-    (verdict,), trial = await ask(Proposal(Edit(Op.UPDATE, "Treat dax as sum.", (1,))))
+    """An update to the words that are there already is rejected without a rollout, and keeps its place."""
+    idle = Proposal(Edit(Op.UPDATE, "Treat dax as sum.", (1,)))
+    (verdict,), trial = await ask(idle)
     assert (verdict.decision, verdict.reason) == ("rejected", "not worth it: the library stays as it is")
+    assert trial.asked == []
+    verdicts, _ = await ask(idle, add(RIGHT))
+    assert [verdict.decision for verdict in verdicts] == ["rejected", "accepted"]
+
+
+async def test_too_few_problems_leave_an_edit_undecided_without_a_rollout():
+    """Four problems cannot reach level .05 even with four wins, so none is rolled out."""
+    (verdict,), trial = await ask(add(RIGHT), pool=16)
+    assert verdict.decision == "undecided"
+    assert verdict.reason == "undecided: it touches 4 held-out problems, too few for any verdict"
     assert trial.asked == []
 
 
-async def test_idle_edit_does_not_join_a_bundle():
-    """An edit that changes nothing is left out of the bundle test and keeps its place among the verdicts."""
-    idle = Proposal(Edit(Op.UPDATE, "Treat dax as sum.", (1,)))
-    verdicts, _ = await ask(idle, add(RIGHT))
-    assert [verdict.decision for verdict in verdicts] == ["rejected", "accepted"]
-    assert [evidence.detail["role"] for evidence in verdicts[1].evidence] == ["single"]
-
-
-async def test_failed_rollouts_leave_an_edit_undecided():
-    """An outage is not evidence: the verdict says how many pairs have no reward."""
-    (verdict,), _ = await ask(add(RIGHT), reward=lambda texts, problem, index: math.nan)
+@pytest.mark.parametrize("lost", [math.nan, Observation(missing=Missing.OUTAGE)])
+async def test_failed_rollouts_leave_an_edit_undecided(lost):
+    """Rollouts that fail on both sides are not evidence: the verdict says how many pairs have no reward."""
+    (verdict,), _ = await ask(add(RIGHT), reward=lambda texts, problem, index: lost)
     assert verdict.decision == "undecided"
     assert verdict.reason == "undecided: 64 of 64 pairs have no reward on at least one side"
     assert verdict.evidence[0].estimate is None
@@ -118,11 +125,11 @@ async def test_accepted_candidate_is_the_next_baseline_for_free():
 
 
 async def test_rewards_are_shared_between_gates_that_are_given_the_same_store():
-    """Two gates with one store of rewards pay for the baseline once."""
+    """Two gates with one store of rewards pay for nothing twice."""
     rewards = Rewards()
     _, first = await ask(add(RIGHT), gate=PairedGate(rewards=rewards))
     _, second = await ask(add(RIGHT), gate=PairedGate(rewards=rewards))
-    assert (len(first.rollouts), len(second.rollouts)) == (32, 0)
+    assert (len(first.rollouts), len(second.rollouts)) == (64, 0)
 
 
 def trace(trial):
@@ -145,104 +152,116 @@ async def test_order_is_reproducible_and_differs_by_edit_seed_and_version():
     assert len({tuple(trace(trial)) for trial in (first, edit, seed, version)}) == 4
 
 
-async def test_bundle_is_accepted_whole_and_each_member_must_not_be_missed():
-    """Members of an accepted bundle get their leave-one-out effect and the bundle's own evidence."""
-    trial = Table(world)
-    verdicts = await PairedGate(companions="harmless")(LIBRARY, [add(RIGHT), add(FILLER)], trial)
-    assert [verdict.decision for verdict in verdicts] == ["accepted", "accepted"]
-    own, bundle = verdicts[0].evidence
-    assert (own.kind, own.estimate, own.verdict) == ("leave-one-out", 1.0, "accepted")
-    assert own.low > 0
-    assert (bundle.detail["role"], bundle.detail["edits"], bundle.verdict) == ("bundle", 2, "accepted")
-    assert verdicts[1].evidence[0].estimate == 0.0
-    assert verdicts[1].evidence[1] == bundle
-    assert verdicts[0].reason.startswith("part of an accepted bundle")
-
-
-async def test_by_default_a_member_that_nobody_misses_leaves():
-    """Filler in an accepted bundle is refused with its effect of zero; a deletion may have none."""
-    verdicts, _ = await ask(add(RIGHT), add(FILLER))
-    assert [verdict.decision for verdict in verdicts] == ["accepted", "rejected"]
-    assert verdicts[1].reason.startswith("not missed: leaving it out changes the bundle by +0.000")
-    assert verdicts[1].evidence[0].verdict == "rejected"
-    cluttered = library_of("Treat dax as sum.", "Treat wug as min.", FILLER)
-    verdicts = await PairedGate()(cluttered, [add(RIGHT), Proposal(Edit(Op.DELETE, None, (3,)))], Table(world))
-    assert [verdict.decision for verdict in verdicts] == ["accepted", "accepted"]
-
-
-async def test_member_whose_check_fails_says_so():
-    """An outage during the leave-one-out of an accepted bundle leaves its mark in the reason, and no effect."""
-
-    def reward(texts, problem, index):
-        return math.nan if texts == {RIGHT, *start} else world(texts, problem, index)
-
-    start = {lesson.text for lesson in LIBRARY}
-    verdicts, _ = await ask(add(RIGHT), add(FILLER), reward=reward)
-    assert [verdict.decision for verdict in verdicts] == ["accepted", "accepted"]
-    assert verdicts[1].reason.startswith("part of an accepted bundle, not checked alone: 64 of 64 pairs")
-    assert verdicts[1].evidence[0].estimate is None
-
-
-async def test_bad_companion_does_not_ride_in():
-    """A member without which the rest is better leaves an accepted bundle as harmful."""
-
-    def reward(texts, problem, index):
-        if "glorp" in problem.question:
-            return float(RIGHT in texts)
-        return 0.0 if "Treat dax as gap." in texts and "dax" in problem.question and int(problem.id[1:]) % 3 else 0.5
-
-    bad = Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,)))
-    for proposals in ((add(RIGHT), bad), (bad, add(RIGHT))):
-        verdicts, _ = await ask(*proposals, reward=reward)
-        by_text = {verdict.edits[0].text: verdict for verdict in verdicts}
-        assert [verdict.edits[0] for verdict in verdicts] == [proposal.edit for proposal in proposals]
-        assert by_text[RIGHT].decision == "accepted"
-        dropped = by_text["Treat dax as gap."]
-        assert dropped.decision == "rejected"
-        assert dropped.reason.startswith("harmful companion: leaving it out changes the bundle by +0.")
-        assert dropped.evidence[0].estimate < 0
-        assert dropped.evidence[0].lesson_ids == (1,)
-
-
-async def test_of_two_rivals_only_one_leaves():
-    """Each check is made without the members that left already, so a conflict costs one of the two, not both."""
-    rivals = ("Treat dax as gap.", "Treat dax as max.")
-
-    def reward(texts, problem, index):
-        if "glorp" in problem.question:
-            return float(RIGHT in texts)
-        both = len(texts & set(rivals))
-        return (0.5, 1.0, 0.1)[both] if "dax" in problem.question else 0.5
-
-    verdicts, _ = await ask(add(RIGHT), *map(add, rivals), reward=reward)
-    assert [verdict.decision for verdict in verdicts] == ["accepted", "rejected", "accepted"]
-    assert verdicts[2].evidence[0].estimate == pytest.approx(0.5)
-
-
-async def test_refused_bundle_is_taken_apart():
-    """When the whole is not better, each edit is asked alone, and keeps the bundle's evidence beside its own."""
+async def test_each_edit_of_a_batch_passes_a_test_of_its_own():
+    """A companion that does nothing does not ride in with a right one, nor does one that harms."""
     spoil = Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,)))
-    drop = Proposal(Edit(Op.DELETE, None, (2,)))
-    verdicts, _ = await ask(spoil, add(RIGHT), drop)
-    assert [verdict.decision for verdict in verdicts] == ["rejected", "accepted", "rejected"]
-    assert [evidence.detail["role"] for evidence in verdicts[1].evidence] == ["single", "bundle"]
-    assert verdicts[1].evidence[1].verdict != "accepted"
+    for proposals in ((add(RIGHT), add(FILLER), spoil), (spoil, add(FILLER), add(RIGHT))):
+        verdicts, _ = await ask(*proposals)
+        decided = {verdict.edits[0].text: verdict.decision for verdict in verdicts}
+        assert [verdict.edits[0] for verdict in verdicts] == [proposal.edit for proposal in proposals]
+        assert decided == {RIGHT: "accepted", FILLER: "rejected", "Treat dax as gap.": "rejected"}
 
 
-async def test_accepted_single_is_part_of_the_baseline_of_the_next():
+async def test_accepted_edit_is_part_of_the_baseline_of_the_next():
     """Two edits that do the same are not both accepted: the second finds nothing left to gain."""
-    twin = "Take the larger for glorp."
-    reward = solves("glorp", RIGHT, twin, base=0.0)
-
-    def spoiled(texts, problem, index):
-        if "Treat dax as gap." in texts and "glorp" not in problem.question:
-            return 0.0
-        return reward(texts, problem, index) if "glorp" in problem.question else 1.0
-
-    spoil = [Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,))), Proposal(Edit(Op.DELETE, None, (2,)))]
-    verdicts, trial = await ask(*spoil, add(RIGHT), add(twin), reward=spoiled)
-    assert [verdict.decision for verdict in verdicts] == ["rejected", "undecided", "accepted", "undecided"]
+    twin = "Treat glorp as the larger."
+    verdicts, trial = await ask(add(RIGHT), add(twin), reward=solves("glorp", RIGHT, twin))
+    assert [verdict.decision for verdict in verdicts] == ["accepted", "rejected"]
     assert any({RIGHT, twin} <= set(texts) for texts, _ in trial.asked)
+
+
+def rival(text, support=1):
+    """A proposal about glorp that excludes others about it."""
+    return replace(add(text), subject="glorp", support=support)
+
+
+async def test_of_rivals_the_best_is_tested_and_the_others_stay_untested():
+    """The race finds the right one whatever the order and support; its pairs are no evidence."""
+    wrong = ("Treat glorp as gap.", "Treat glorp as sum.")
+    proposals = (rival(wrong[0], support=9), rival(RIGHT), rival(wrong[1]))
+    verdicts, trial = await ask(*proposals)
+    assert [verdict.decision for verdict in verdicts] == ["untested", "accepted", "untested"]
+    assert verdicts[0].reason == "untested: came 2 of 3 in a race that is no evidence; it may come again"
+    own = verdicts[1].evidence[0]
+    assert own.detail["rollouts"]["new"] == 32
+    raced = {(problem, index) for texts, problem, index in trial.rollouts if index >= 10_000}
+    tested = {(problem, index) for texts, problem, index in trial.rollouts if index < 10_000}
+    assert len(raced) == 16
+    assert not raced & tested
+    assert [e.kind for e in verdicts[1].evidence] == ["gate", "elsewhere", "race"]
+    assert [e.verdict for e in verdicts[0].evidence] == ["undecided"]
+
+
+async def test_where_problems_suffice_a_race_has_its_own():
+    """With forty-eight touched problems the winner is tested on those that the race did not use."""
+    verdicts, trial = await ask(rival(RIGHT), rival("Treat glorp as gap."), pool=192)
+    assert verdicts[0].decision == "accepted"
+    raced = {problem for texts, problem, index in trial.rollouts if index >= 10_000}
+    tested = set(verdicts[0].evidence[0].detail["touched"])
+    assert len(raced) == 16
+    assert not raced & tested
+
+
+async def test_edits_of_one_lesson_are_rivals():
+    """Two edits that touch the same lesson cannot both enter, with a subject or without."""
+    twice = (Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,))), Proposal(Edit(Op.DELETE, None, (1,))))
+    verdicts, _ = await ask(*twice)
+    assert sorted(verdict.decision for verdict in verdicts) == ["rejected", "untested"]
+
+
+async def test_harm_elsewhere_keeps_an_edit_out():
+    """A lesson that helps where it acts and harms everywhere else is refused, and says so."""
+
+    def reward(texts, problem, index):
+        return float(("glorp" in problem.question) == (RIGHT in texts))
+
+    (verdict,), _ = await ask(add(RIGHT), reward=reward)
+    assert verdict.decision == "rejected"
+    assert verdict.reason.startswith("harmful elsewhere: -1.000 on 16 problems that its test had not met (p = ")
+    assert verdict.evidence[0].verdict == "rejected"
+
+
+async def test_edits_that_help_only_together_enter_together():
+    """Two lessons of which either alone does nothing are tried together, and each must be missed."""
+    both = ("Treat glorp as max.", "Treat glorp as whole numbers.")
+
+    def reward(texts, problem, index):
+        return float(set(both) <= texts) if "glorp" in problem.question else 0.5
+
+    verdicts, _ = await ask(*map(add, both), reward=reward)
+    assert [verdict.decision for verdict in verdicts] == ["accepted", "accepted"]
+    own, together = verdicts[0].evidence
+    assert (own.detail["role"], together.detail["role"], together.verdict) == ("together", "together", "undecided")
+    verdicts, _ = await ask(add(both[0]), add(FILLER), reward=reward)
+    assert [verdict.decision for verdict in verdicts] == ["rejected", "rejected"]
+
+
+async def test_an_undecided_edit_is_carried_on():
+    """Its second test draws new seeds, and what the first one saw counts."""
+    gate, trial = PairedGate(), Table(lambda texts, p, i: float(RIGHT in texts and int(p.id[1:]) % 16 == 0))
+    (first,) = await gate(LIBRARY, [add(RIGHT)], trial)
+    assert first.decision == "undecided"
+    capital = first.evidence[0].detail["capital"]
+    assert sum(n for _, n in capital.values()) == first.evidence[0].detail["pairs"]
+    trial.asked.clear()
+    later = Table(lambda texts, p, i: float(RIGHT in texts))
+    (second,) = await gate(replace(LIBRARY, version=4), [add(RIGHT)], later)
+    assert second.decision == "accepted"
+    assert min(index for _, problem, index in later.rollouts if int(problem[1:]) % 4 == 0) == 4
+    assert second.evidence[0].detail["passes"] > 4
+
+
+async def test_a_right_lesson_is_not_helped_by_rollouts_that_fail():
+    """A candidate that answers only when it is right, and else is cut, gains what it gains in all."""
+
+    def reward(texts, problem, index):
+        right = (int(problem.id[1:]) // 4 + index) % 2
+        return 1.0 if right else math.nan if RIGHT in texts else 0.0
+
+    (verdict,), _ = await ask(add(RIGHT), reward=reward)
+    assert verdict.decision == "rejected"
+    assert verdict.evidence[0].estimate == 0.0
+    assert "it fails more often with the edit" in verdict.reason
 
 
 async def test_empty_batch_is_no_question():
@@ -266,7 +285,8 @@ async def test_score_changes_find_problems_that_no_word_names():
     gate = PairedGate(score_changes=score_changes)
     (verdict,), trial = await ask(add("Start left."), gate=gate, reward=solves("wug", "Start left."))
     assert (verdict.decision, verdict.evidence[0].detail["touch"]) == ("accepted", "likelihood")
-    assert {int(problem[1:]) % 4 for _, problem, _ in trial.rollouts} == {2}
+    assert {int(problem[1:]) % 4 for problem in verdict.evidence[0].detail["touched"]} == {2}
+    assert {int(problem[1:]) % 4 for _, problem, _ in trial.rollouts[:32]} == {2}
 
 
 class Scored(Table):
@@ -293,16 +313,6 @@ async def test_a_trial_that_scores_finds_the_problems_that_no_word_names():
     assert {int(problem[1:]) % 4 for problem in moved.evidence[0].detail["touched"]} == {2}
 
 
-async def test_a_kept_member_is_told_with_the_evidence_that_it_is_missed():
-    """The E value beside it is the one that speaks for it, and grows with what leaving it out costs."""
-    verdicts, _ = await ask(add(RIGHT), add("Treat blick as gap."), reward=lambda t, p, i: float(RIGHT in t))
-    kept = verdicts[0]
-    assert kept.decision == "accepted"
-    told = re.search(r"leaving it out changes the bundle by -1\.000 \(E that this harms = ([\d.e+]+)\)", kept.reason)
-    assert float(told[1]) == pytest.approx(kept.evidence[0].detail["e_worse"], rel=0.01)
-    assert float(told[1]) >= 10
-
-
 async def test_e_lond_asks_for_more_evidence_as_tests_go_by_in_vain():
     """Under e-LOND the threshold of a test follows from the tests before it."""
     gate = PairedGate(alpha=Alpha(0.05, "e-lond"))
@@ -310,7 +320,7 @@ async def test_e_lond_asks_for_more_evidence_as_tests_go_by_in_vain():
     wanted = []
     for proposal in (add("Check twice."), add("Look twice."), add(RIGHT), add("Treat blick as max.")):
         (verdict,) = await gate(LIBRARY, [proposal], trial)
-        wanted.append(verdict.evidence[0].detail["accept"])
+        wanted.append(1 / verdict.evidence[0].detail["level"])
     assert wanted == pytest.approx([40, 120, 240, 200])
     assert (gate.alpha.tests, gate.alpha.accepted) == (4, 1)
 
@@ -326,9 +336,3 @@ async def test_same_run_gives_equal_verdicts():
     """The gate is a function of its arguments: run again, everything is equal."""
     proposals = (add(RIGHT), add(FILLER), Proposal(Edit(Op.UPDATE, "Treat wug as gap.", (2,))))
     assert (await ask(*proposals))[0] == (await ask(*proposals))[0]
-
-
-async def test_small_looks_cost_no_more_than_needed():
-    """Looking after each pair stops at the seventh win."""
-    (verdict,), _ = await ask(add(RIGHT), gate=PairedGate(design=Design(look=1)))
-    assert verdict.evidence[0].detail["pairs"] == 7

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from experience_db import Edit, Op
 from tfgrpo.datasets.content_words import STOP_WORDS, words
-from tfgrpo.gates.touch import Touched, touched, union
+from tfgrpo.gates.touch import Touched, strata, touched, union
 from tfgrpo.types import Problem
 
 from .tables import library_of, worded_pool
@@ -66,11 +66,54 @@ def test_stop_words_do_not_touch_however_rare():
     assert touched(Edit(Op.ADD, "Find each possible value."), LIBRARY, pool).how == "all"
 
 
-def test_too_few_named_problems_cannot_carry_a_verdict():
-    """A word of seven problems falls back to all of them; a word of eight does not."""
-    for n, how in ((7, "all"), (8, "word")):
-        pool = tuple(Problem(str(i), "a triangle" if i < n else "a circle") for i in range(64))
-        assert touched(Edit(Op.ADD, "Triangles have three sides."), LIBRARY, pool).how == how
+def test_a_condition_that_names_few_problems_is_not_diluted():
+    """A word of three problems is tested on those three, not on the whole pool."""
+    pool = tuple(Problem(str(i), "a triangle" if i < 3 else "a circle") for i in range(64))
+    found = touched(Edit(Op.ADD, "Triangles have three sides."), LIBRARY, pool)
+    assert (found.how, len(found.problems)) == ("word", 3)
+
+
+SHOP = tuple(
+    Problem(str(i), text)
+    for i, text in enumerate(
+        [f"My refund for the red shirt {i} is late" for i in range(6)]
+        + [f"What name is on charge {i}?" for i in range(6)]
+        + [f"I cannot log in, my name is Red {i}" for i in range(6)]
+        + [f"The parcel {i} is lost" for i in range(12)]
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("lesson", "problems"),
+    [
+        ("When a refund is late, answer with the red name of the team.", range(6)),
+        ("Answer billing if a refund or a charge is mentioned.", range(12)),
+        ("For a parcel, name the carrier.", range(18, 30)),
+        ("A charge belongs to billing, whatever the name.", range(6, 12)),
+        ("Treat a refund as billing.", range(6)),
+        ("Label parcel questions as shipping.", range(18, 30)),
+        ("Refund cases go to billing.", range(6)),
+    ],
+)
+def test_condition_and_subject_choose_the_problems(lesson, problems):
+    """Words of the condition, else of the subject, name the problems; the rest of the sentence names none."""
+    found = touched(Edit(Op.ADD, lesson), LIBRARY, SHOP)
+    assert (found.how, [int(p.id) for p in found.problems]) == ("word", list(problems))
+
+
+@pytest.mark.parametrize("lesson", ["Give the name first.", "Write the answer in red.", "Keep the name short.", ""])
+def test_lessons_about_everything_are_tested_everywhere(lesson):
+    """Without condition and subject no word that stands in some problems by accident chooses them."""
+    assert touched(Edit(Op.ADD, lesson), LIBRARY, SHOP).how == "all"
+
+
+def test_strata_are_answers_or_thirds_by_length():
+    """A few answers are labels; otherwise problems are told apart by their length."""
+    labelled = [Problem(str(i), "x", "ab"[i % 2]) for i in range(12)]
+    assert sorted(strata(labelled).values()) == [0] * 6 + [1] * 6
+    lengths = [Problem(str(i), "x" * i) for i in range(12)]
+    assert [strata(lengths)[str(i)] for i in range(12)] == [0] * 4 + [1] * 4 + [2] * 4
 
 
 @pytest.mark.parametrize(("share", "how"), [(0.25, "word"), (0.5, "all")])

@@ -132,7 +132,7 @@ def test_tainted_lessons_wait_with_their_evidence(waits):
             "1 edit waits for review: `tfgrpo lessons review --library default` shows what and why"
         ]
         gate = [e for e in store.evidence("default") if review.measured_alone(e, item)]
-        assert [e.verdict for e in gate] == ["undecided"]
+        assert [(e.kind, e.verdict) for e in gate] == [("gate", "undecided"), ("elsewhere", "undecided")]
         assert store.evidence("default", 1) == ()
 
 
@@ -140,11 +140,12 @@ def test_an_accepted_lesson_keeps_mark_sources_and_evidence(waits):
     """One new version; the lesson is tainted, and what the gate measured now speaks for it."""
     with Store.open(waits) as store:
         (item,) = store.pending("default")
-        (measured,) = [e for e in store.evidence("default") if review.measured_alone(e, item)]
+        measured, away = [e for e in store.evidence("default") if review.measured_alone(e, item)]
         made = review.accept_waiting(store, "default", [item.id])
         (entered,) = made.lessons
         assert (entered.text, entered.tainted, entered.sources) == (item.edit.text, True, item.edit.sources)
-        (kept,) = store.evidence("default", entered.id)
+        kept, kept_away = store.evidence("default", entered.id)
+        assert (kept_away.kind, kept_away.verdict) == (away.kind, "undecided")
         assert (kept.estimate, kept.n, kept.verdict) == (measured.estimate, measured.n, "accepted")
         assert kept.detail["review"] == item.id
         assert store.pending("default") == ()

@@ -117,7 +117,7 @@ def test_the_gate_confirms_a_deletion(place):
     assert "now at version 2" in said
     with Store.open(place / "x.db", readonly=True) as store:
         assert [lesson.text for lesson in store.library("w")] == [RIGHT, IDLE]
-        assert [e.kind for e in store.evidence("w", 2)] == ["leave-one-out", "gate"]
+        assert [e.kind for e in store.evidence("w", 2)] == ["leave-one-out", "gate", "elsewhere"]
 
 
 def test_a_nomination_that_fresh_rollouts_do_not_confirm_deletes_nothing(place):

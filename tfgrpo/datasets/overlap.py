@@ -90,3 +90,32 @@ def _grams(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
     if len(words) < LONG:
         return frozenset()
     return frozenset(tuple(words[i : i + 8]) for i in range(len(words) - 7))
+
+
+def clusters(problems: Sequence[Problem], *, threshold: float = 0.7) -> dict[str, str]:
+    """Return for each problem id the id of the first problem that says the same, by the tests of `overlap`.
+
+    Problems with the same text but other answers or metadata are different problems, and so are empty texts.
+    """
+    first: dict[str, str] = {}
+    texts: dict[tuple[str, str | None, str], str] = {}
+    grams_seen: dict[str, frozenset[tuple[str, ...]]] = {}
+    words_seen: dict[str, list[str]] = {}
+    answers: dict[str, tuple[str | None, str]] = {}
+    holders: dict[tuple[str, ...], list[str]] = {}
+    for problem in problems:
+        words = words_of(problem.question)
+        about = (problem.answer, repr(sorted(problem.metadata.items(), key=str)))
+        key = (" ".join(words), *about)
+        twin = texts.get(key) if words else None
+        grams = _grams(words)
+        if twin is None:
+            near = [o.a for o in _nearest(problem.id, grams, grams_seen, holders, threshold)]
+            twin = next((a for a in near if _same_numbers(words, words_seen[a]) and answers[a] == about), None)
+        if twin is None:
+            grams_seen[problem.id], words_seen[problem.id], answers[problem.id] = grams, words, about
+            texts[key] = problem.id
+            for gram in grams:
+                holders.setdefault(gram, []).append(problem.id)
+        first[problem.id] = first[twin] if twin is not None else problem.id
+    return first

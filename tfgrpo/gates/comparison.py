@@ -1,19 +1,30 @@
-"""One sequential paired comparison of two libraries: roll out a look, bet on the differences, stop when clear."""
+"""One paired comparison of two libraries: roll out a look, count what is missing, ask the test, stop when it is clear.
+
+A pair is one problem and one seed index, met by both libraries. The problem is the unit of the test: its difference is
+the mean over its passes, and problems that say the same count as one. What a side lost by its own fault (cut, empty,
+too slow) is a 0 where the other side was scored; what an outage took is no pair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from math import isnan, nan
 from statistics import fmean
 
 from experience_db import Library
 from tfgrpo.errors import UsageError
-from tfgrpo.gates.base import Case, Rewards, Trial
-from tfgrpo.gates.eprocess import Capitals, Outcome, decide, interval, update
-from tfgrpo.gates.touch import Touched
+from tfgrpo.gates.base import Case, Rewards, Trial, earlier_rewards
+from tfgrpo.gates.eprocess import fold
+from tfgrpo.gates.missing import Lost, difference
+from tfgrpo.gates.sequential import Answer, Plan, State
+from tfgrpo.gates.touch import Touched, strata
 from tfgrpo.types import Problem
+
+Sums = Mapping[str, tuple[float, int]]
+"""Per unit, a problem or several that say the same, the sum of its differences and their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +32,7 @@ class Design:
     """How long to look and when to stop."""
 
     delta: float = 0.05
-    """Smallest mean effect on the tested problems that is worth a lesson."""
+    """Smallest mean effect worth a lesson; an objective that seems worse by more than this keeps an edit out."""
     look: int = 16
     """Pairs per look; the rollouts of a look run together."""
     nmax: int = 64
@@ -30,26 +41,46 @@ class Design:
     """Pairs at most when they are not."""
     passes: int = 4
     """Visits per problem at most, each with a new seed index on both sides."""
-    worse: float = 10.0
-    """E value that refutes "not harmful"."""
-    futile: float = 10.0
-    """E value that refutes "the effect is delta or more"."""
+    harm: float = 0.05
+    """Chance that an edit which harms nothing is called harmful."""
     usable: float = 0.5
-    """Share of the pairs that must have both rewards; below it nothing is decided."""
+    """Share of the pairs that must have a difference; below it nothing is decided."""
+    race: int = 16
+    """Pairs of each rival in the race for the one test; they are not evidence."""
+    elsewhere: int = 32
+    """Problems at most, not touched, that an edit must also meet before it enters; 0 leaves that out."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.delta <= 1.0:
             raise UsageError(f"the gate's delta is an effect on reward and must lie in [0, 1], got {self.delta}")
-        if min(self.look, self.nmax, self.nmax_all, self.passes) < 1:
-            raise UsageError("the gate's look, nmax, nmax_all and passes must be at least 1")
+        if min(self.look, self.nmax, self.nmax_all, self.passes, self.race) < 1 or self.elsewhere < 0:
+            raise UsageError("the gate's look, nmax, nmax_all, passes and race must be at least 1, elsewhere 0 or more")
 
     def limit(self, touched: Touched) -> int:
         """Return the number of pairs at which the gate gives up."""
         return self.nmax_all if touched.how == "all" else self.nmax
 
+    def plan(self, touched: Touched, problems: int, alpha: float) -> Plan:
+        """Return the test of a question on so many different problems.
 
-LITE = Design(delta=0.1, look=8, nmax=32, nmax_all=64)
-"""About a third cheaper; blind to effects below .1."""
+        Where the problems are known, effects are large and few looks decide, so alpha is spent evenly; else late, for
+        small effects.
+        """
+        horizon = max(1, min(self.limit(touched), problems * self.passes))
+        known = touched.how != "all"
+        return Plan(
+            alpha=alpha,
+            harm=self.harm,
+            horizon=horizon,
+            harm_horizon=min(64, horizon),
+            rho=1.0 if known else 2.5,
+            idle=self.look if known else 2 * self.look,
+            hopeful=min(2 * self.look, horizon),
+        )
+
+
+LITE = Design(look=8, nmax=32, nmax_all=64)
+"""About a third cheaper; blind to small effects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +94,57 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """Is `candidate` better than `current` on the problems that are touched?"""
+
+    current: Library
+    candidate: Library
+    touched: Touched
+    key: str
+    """Names the order of the problems."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """For each problem id the id of the first problem that says the same; itself where it is not listed."""
+    earlier: Comparison | None = None
+    """An earlier test of the same edit that came to no answer; its passes are not drawn again."""
+
+    @property
+    def members(self) -> dict[str, list[Problem]]:
+        """The touched problems by unit."""
+        found: dict[str, list[Problem]] = {}
+        for problem in self.touched.problems:
+            found.setdefault(self.units.get(problem.id, problem.id), []).append(problem)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """What a comparison found and what it spent."""
 
-    outcome: Outcome
-    capitals: Capitals
-    pairs: tuple[Pair, ...]
+    state: State
     touched: Touched
-    accept: float
-    """E value that was asked for."""
+    pairs: tuple[Pair, ...] = ()
+    sums: Sums = field(default_factory=dict)
+    earlier: Sums = field(default_factory=dict)
+    """The same of earlier tests of this very edit, whose E value this one carries on."""
+    passes: int = 0
+    """Passes begun, those of earlier tests included."""
     looks: int = 0
     asked: int = 0
-    """Pairs asked for, those without both rewards included."""
+    """Pairs asked for, those without a difference included."""
     enough: bool = True
-    """Whether the share `Design.usable` of them has both rewards; without it nothing is decided."""
-    missing_current: int = 0
-    """Pairs whose current side has no reward."""
-    missing_candidate: int = 0
+    """Whether the share `Design.usable` of them has a difference; without it nothing is decided."""
+    lost: Lost = field(default_factory=Lost)
     new: int = 0
     """Rollouts made, both sides."""
     cached: int = 0
     """Rewards that were known already, both sides."""
+
+    @property
+    def answer(self) -> Answer:
+        """What the test says; open where too little came back, or where outages struck the candidate alone."""
+        if not self.enough or (self.state.answer is Answer.HELPS and self.lost.one_sided):
+            return Answer.OPEN
+        return self.state.answer
 
     @property
     def differences(self) -> tuple[float, ...]:
@@ -93,46 +154,127 @@ class Comparison:
     @property
     def problems(self) -> int:
         """Number of different problems behind the pairs."""
-        return len({pair.problem_id for pair in self.pairs})
+        return len(self.sums)
 
     @property
     def estimate(self) -> float:
-        """Mean difference; nan without a pair.
+        """Mean difference over problems; nan without a pair.
 
         A comparison stops when it looks clear, so the estimate of an accepted edit is on average somewhat too large.
         """
-        return fmean(self.differences) if self.pairs else nan
+        return fmean(_means(self.sums)) if self.sums else nan
+
+    @property
+    def pooled(self) -> Sums:
+        """Sums per unit over all tests of this edit."""
+        table = dict(self.earlier)
+        for unit, (total, n) in self.sums.items():
+            before, many = table.get(unit, (0.0, 0))
+            table[unit] = (before + total, many + n)
+        return table
+
+    @property
+    def e_helps(self) -> float:
+        """E value against "does not help" over all tests of this edit, one bet per problem."""
+        return fold(_means(self.pooled)).e_better
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95% betting confidence sequence for the mean difference, valid at the stopping time."""
-        return interval(self.differences)
+        """95% betting confidence sequence for the mean difference over problems, valid at the stopping time."""
+        return self.state.interval
+
+
+def _means(sums: Sums) -> list[float]:
+    return [total / n for total, n in sums.values()]
 
 
 async def compare(
-    trial: Trial,
-    rewards: Rewards,
-    current: Library,
-    candidate: Library,
-    touched: Touched,
-    *,
-    key: str,
-    design: Design,
-    accept: float,
+    trial: Trial, rewards: Rewards, question: Question, design: Design, plan: Plan | None = None
 ) -> Comparison:
-    """Test whether `candidate` is better than `current` on the touched problems.
+    """Ask a question until there is an answer, or the plan's pairs or the design's passes are used up.
 
-    The order of the problems depends on `key` alone. Stops at the first look at which better, worse or futile is
-    clear, after `nmax` or `nmax_all` pairs, or when every problem was visited `passes` times.
+    Without a `plan` the design's own is taken, at level .05.
     """
-    state = Comparison(Outcome.OPEN, Capitals(design.delta), (), touched, accept)
-    cases = schedule(touched.problems, key, design.passes)[: design.limit(touched)]
-    for start in range(0, len(cases), design.look):
-        look = cases[start : start + design.look]
-        state = await _one_look(state, look, trial, rewards, (current, candidate), design)
-        if state.outcome is not Outcome.OPEN:
-            break
-    return state
+    earlier = question.earlier
+    plan = plan or design.plan(question.touched, len(question.members), 0.05)
+    begun = earlier.passes if earlier else 0
+    found = Comparison(plan.start(), question.touched, earlier=earlier.pooled if earlier else {}, passes=begun)
+    for number in range(design.passes):
+        cases = _wave(question, trial, begun + number)[: plan.horizon - found.asked]
+        found = replace(found, passes=found.passes + bool(cases))
+        # A later pass is one question: its pairs are no new problems.
+        size = design.look if number == 0 else max(1, len(cases))
+        for start in range(0, len(cases), size):
+            found = await _one_look(found, cases[start : start + size], trial, rewards, question)
+            found = _tested(found, design, first=number == 0)
+            if found.answer is not Answer.OPEN:
+                return found
+    return found
+
+
+async def _one_look(
+    found: Comparison, look: Sequence[Case], trial: Trial, rewards: Rewards, question: Question
+) -> Comparison:
+    """Roll out both sides of a look and add its pairs; the test is not asked yet."""
+    before = await rewards.measure(trial, question.current, look)
+    after = await rewards.measure(trial, question.candidate, look)
+    pairs, lost, sums = list(found.pairs), found.lost, dict(found.sums)
+    for (problem, index), old, new in zip(look, before.observations, after.observations, strict=True):
+        lost = lost.after(old, new)
+        if not isnan(d := difference(old, new)):
+            pairs.append(Pair(problem.id, index, d))
+            unit = question.units.get(problem.id, problem.id)
+            total, n = sums.get(unit, (0.0, 0))
+            sums[unit] = (total + d, n + 1)
+    return replace(
+        found,
+        pairs=tuple(pairs),
+        sums=sums,
+        looks=found.looks + 1,
+        asked=found.asked + len(look),
+        lost=lost,
+        new=found.new + before.new + after.new,
+        cached=found.cached + 2 * len(look) - before.new - after.new,
+    )
+
+
+def _tested(found: Comparison, design: Design, *, first: bool) -> Comparison:
+    """Put what a look brought to the test."""
+    means, new = _means(found.sums), found.asked - found.state.visits
+    state = found.state.add(means[found.state.problems :], new) if first else found.state.again(means, new)
+    found = replace(found, state=state, enough=len(found.pairs) >= design.usable * found.asked)
+    if found.earlier and state.answer is Answer.OPEN and found.e_helps >= 1 / state.plan.alpha:
+        why = f"E = {found.e_helps:.3g}, an earlier test included"
+        return replace(found, state=replace(state, answer=Answer.HELPS, why=why))
+    return found
+
+
+def _wave(question: Question, trial: Trial, index: int) -> tuple[Case, ...]:
+    """Return a pass: each unit once, by another of its problems where it has several.
+
+    Problems of which earlier rollouts were sometimes right and sometimes wrong come first: there a lesson can show.
+    Where all problems are tested, every look has its share of each stratum.
+    """
+    order = shuffled([own[index % len(own)] for own in question.members.values()], f"{question.key}/{index}")
+    if question.touched.how == "all":
+        order = spread(order)
+    order.sort(key=lambda problem: not _mixed(earlier_rewards(trial, problem)))
+    return tuple((problem, index) for problem in order)
+
+
+def spread(order: Sequence[Problem]) -> list[Problem]:
+    """Return problems in an order whose every stretch has its share of each stratum, by their order within it."""
+    stratum = strata(order)
+    sizes, seen, rank = Counter(stratum.values()), Counter[int](), dict[str, float]()
+    for problem in order:
+        seen[stratum[problem.id]] += 1
+        rank[problem.id] = (seen[stratum[problem.id]] - 0.5) / sizes[stratum[problem.id]]
+    return sorted(order, key=lambda problem: rank[problem.id])
+
+
+def _mixed(rewards: Sequence[float]) -> bool:
+    known = [r for r in rewards if not isnan(r)]
+    return bool(known) and min(known) < max(known)
 
 
 def schedule(problems: Sequence[Problem], key: str, passes: int) -> tuple[Case, ...]:
@@ -147,39 +289,3 @@ def shuffled(problems: Sequence[Problem], key: str) -> list[Problem]:
         return blake2b(f"{key}/{problem.id}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
     return sorted(problems, key=place)
-
-
-async def _one_look(
-    state: Comparison,
-    look: Sequence[Case],
-    trial: Trial,
-    rewards: Rewards,
-    sides: tuple[Library, Library],
-    design: Design,
-) -> Comparison:
-    before = await rewards.measure(trial, sides[0], look)
-    after = await rewards.measure(trial, sides[1], look)
-    pairs = tuple(
-        Pair(problem.id, index, new - old)
-        for (problem, index), old, new in zip(look, before.rewards, after.rewards, strict=True)
-        if not isnan(new - old)
-    )
-    capitals = state.capitals
-    for pair in pairs:
-        capitals = update(capitals, pair.difference)
-    asked = state.asked + len(look)
-    enough = capitals.n >= design.usable * asked
-    return Comparison(
-        decide(capitals, accept=state.accept, worse=design.worse, futile=design.futile) if enough else Outcome.OPEN,
-        capitals,
-        state.pairs + pairs,
-        state.touched,
-        state.accept,
-        looks=state.looks + 1,
-        asked=asked,
-        enough=enough,
-        missing_current=state.missing_current + sum(map(isnan, before.rewards)),
-        missing_candidate=state.missing_candidate + sum(map(isnan, after.rewards)),
-        new=state.new + before.new + after.new,
-        cached=state.cached + 2 * len(look) - before.new - after.new,
-    )

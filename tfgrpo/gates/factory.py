@@ -16,20 +16,19 @@ from tfgrpo.gates.comparison import LITE, Design
 from tfgrpo.gates.edit_score import check
 from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.open import OpenGate
-from tfgrpo.gates.paired import Companions, PairedGate
+from tfgrpo.gates.paired import PairedGate
 from tfgrpo.gates.prefiltered import PrefilteredGate
 from tfgrpo.types import Problem
 
 TouchBy = Literal["auto", "word", "likelihood"]
 
 
-def paired(  # noqa: PLR0913 - options by name, each with a default
+def paired(
     *,
     seed: int = 0,
     lite: bool = False,
     alpha: float = 0.05,
     spending: Rule = "fixed",
-    companions: Companions = "useful",
     prefilter: bool = False,
     keep: int | None = None,
     score: EditScoreConfig | None = None,
@@ -43,7 +42,6 @@ def paired(  # noqa: PLR0913 - options by name, each with a default
         lite: Start from the cheaper design (delta .1, looks of 8, at most 32 pairs).
         alpha: Chance of a false accept per edit, or false discovery rate of the run.
         spending: `fixed` for alpha per edit, `e-lond` for the whole run.
-        companions: Which members of an accepted bundle stay, `harmless` or `useful` ones.
         prefilter: Prune by edit scores before any rollout is spent; needs a model that scores given tokens.
         keep: With `prefilter`, how many of the best ranked edits go on; None lets all that are not pruned.
         score: Which edit score.
@@ -58,7 +56,7 @@ def paired(  # noqa: PLR0913 - options by name, each with a default
     if touch not in get_args(TouchBy):
         raise UsageError(f"gate.options.touch is {touch!r}; there are: {', '.join(get_args(TouchBy))}")
     design = replace(LITE if lite else Design(), **changes)  # type: ignore[arg-type]
-    gate = PairedGate(seed, design, Alpha(alpha, spending), companions)
+    gate = PairedGate(seed, design, Alpha(alpha, spending))
     if not prefilter:
         return gate
     # A better strategy makes old right rollouts less likely too: where rollouts decide, that is no veto.

@@ -1,15 +1,74 @@
-"""A gate looks where its edit acts; this check looks everywhere, once per epoch, for harm done elsewhere."""
+"""A gate looks where its edit acts; these checks look elsewhere: for each accepted edit, and over all once an epoch."""
 
 from __future__ import annotations
 
-from math import inf, isnan
+from dataclasses import dataclass, replace
+from math import isnan
 
 from experience_db import Evidence, Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Rewards, Trial
-from tfgrpo.gates.comparison import Design, compare
+from tfgrpo.gates.comparison import Comparison, Design, Question, compare, shuffled
+from tfgrpo.gates.sequential import Answer, Plan
 from tfgrpo.gates.touch import Touched
 from tfgrpo.gates.verdicts import decision, detail
+from tfgrpo.types import Problem
+
+FEWEST = 8
+"""Fewer problems than this, that a test has not met, are not asked for harm."""
+LIKELY_HARM = 0.2
+"""P of harm elsewhere from which on an edit that seems to cost more than it brings does not enter."""
+NEVER = {"futility": 0.0, "idle": 1_000_000, "hopeful": 1_000_000}
+"""Stops of a plan that shall run to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What an edit did to problems that its own test had not met."""
+
+    comparison: Comparison
+    net: float
+    """Mean effect over the whole pool, its problems taken for those that were not rolled out."""
+
+    @property
+    def harmful(self) -> bool:
+        """Whether harm was shown."""
+        return self.comparison.answer is Answer.HARMS
+
+    @property
+    def words(self) -> str:
+        """What it did there, in words."""
+        found = self.comparison
+        what = f"{found.estimate:+.3f} on {found.problems} problems that its test had not met"
+        return f"{what} (p = {found.state.p_harms:.2g})"
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether harm is likely, and as large as what the edit brings where it acts."""
+        return self.comparison.state.p_harms <= LIKELY_HARM and self.net <= 0.0
+
+
+async def elsewhere(
+    own: Comparison, question: Question, pool: tuple[Problem, ...], trial: Trial, rewards: Rewards, design: Design
+) -> Elsewhere | None:
+    """Let an edit that helped meet up to `design.elsewhere` random problems that its test has not met.
+
+    Half of them first; the others only if those leave harm in sight. None where fewer than FEWEST problems are left.
+    """
+    met = {question.units.get(pair.problem_id, pair.problem_id) for pair in own.pairs}
+    rest = [problem for problem in pool if question.units.get(problem.id, problem.id) not in met]
+    chosen = shuffled(rest, f"{question.key}/elsewhere")[: design.elsewhere]
+    if len(chosen) < FEWEST:
+        return None
+    half = max(1, (len(chosen) + 1) // 2)
+    plan = Plan(
+        harm=design.harm, horizon=len(chosen), harm_horizon=len(chosen), rho=1.0, idle=half, hopeful=half,
+        futility=1.0, pursuit=0.1,
+    )  # fmt: skip
+    asked = replace(question, touched=Touched(tuple(chosen), "all"), earlier=None)
+    found = await compare(trial, rewards, asked, replace(design, look=half, passes=1), plan)
+    share = len(question.touched.problems) / max(1, len(pool))
+    return Elsewhere(found, share * own.estimate + (1 - share) * (0.0 if isnan(found.estimate) else found.estimate))
 
 
 async def harm_check(
@@ -17,23 +76,17 @@ async def harm_check(
 ) -> Evidence:
     """Compare two versions on every gate problem, one rollout each, and say whether the later one is worse.
 
-    The verdict is `rejected` when E against "not worse" reaches 10, `accepted` when E against "not better" reaches 20,
-    else `undecided`: no harm was shown, which is not a proof that there is none. The same problems admitted the edits,
-    so the check is lenient about what those gates looked at. Raises UsageError when the trial has no problems.
+    The exact sign test decides at level .05 on either side: `rejected` when the later version is worse, `accepted` when
+    it is better, else `undecided`: no harm was shown, which is not a proof that there is none. The same problems
+    admitted the edits, so the check is lenient about what those gates looked at. Raises UsageError when the trial has
+    no problems.
     """
     n = len(trial.problems)
     if n == 0:
         raise UsageError("the harm check has no held-out problems; give --heldout, or leave the check out")
-    found = await compare(
-        trial,
-        Rewards() if rewards is None else rewards,
-        before,
-        after,
-        Touched(trial.problems, "all"),
-        key=f"{seed}/harm",
-        design=Design(look=n, nmax_all=n, passes=1, futile=inf),
-        accept=20.0,
-    )
+    question = Question(before, after, Touched(trial.problems, "all"), f"{seed}/harm")
+    plan = Plan(horizon=n, harm_horizon=n, **NEVER)  # type: ignore[arg-type]
+    found = await compare(trial, Rewards() if rewards is None else rewards, question, Design(look=n, passes=1), plan)
     low, high = found.interval
     verdict = decision(found)
     return Evidence(

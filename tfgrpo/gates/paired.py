@@ -1,33 +1,47 @@
-"""The default gate: an edit enters when paired held-out rollouts show that the library is better with it.
+"""The default gate: an edit enters when paired held-out rollouts show, at its own level, that it helps.
 
-A batch of edits is tested as a whole first, on the problems that any of them touches. If the whole is accepted, each
-member must be missed: it stays when the rest is worse without it, so that weak right lessons need not prove themselves
-alone and no companion rides in. If the whole is not accepted, the edits are tested one at a time, each accepted one
-becoming part of the baseline of the next.
+How a verdict comes about, in the order of this file:
+
+1. Rivals (`rivals.py`): of edits that exclude each other one gets a test, the others stay `untested`.
+2. The edit's own test (`comparison.py`, which feeds `sequential.py`) on the problems that it touches (`touch.py`),
+   against the library with everything accepted so far. Each accepted edit has passed a test of its own; none rides in
+   with others.
+3. An edit that helped also meets problems it does not touch (`harm.py`); if it harms there, it does not enter.
+4. Edits that failed alone and touch the same problems are tried together; if that helps, each must be missed by the
+   others, again in a test of its own.
+
+`undecided` is kept: its problems' differences are its capital, and the next test of the same edit carries them on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
-from experience_db import Edit, Evidence, Library, Op
+from experience_db import Edit, Evidence, Library
+from tfgrpo.datasets.overlap import clusters
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
-from tfgrpo.gates.base import Rewards, Trial, fingerprint
-from tfgrpo.gates.comparison import Comparison, Design, compare
-from tfgrpo.gates.eprocess import Outcome
+from tfgrpo.gates.base import Rewards, Trial, fingerprint, pool_for
+from tfgrpo.gates.comparison import Comparison, Design, Question, compare
+from tfgrpo.gates.harm import Elsewhere, elsewhere
 from tfgrpo.gates.log_prob_changes import changes_of
+from tfgrpo.gates.rivals import race, rival_groups
+from tfgrpo.gates.sequential import Answer, Plan
 from tfgrpo.gates.touch import Touched, touched, union
-from tfgrpo.gates.verdicts import companion_reason, decision, gate_evidence, leave_one_out_evidence, reason
+from tfgrpo.gates.verdicts import Role, decision, gate_evidence, reason
 from tfgrpo.types import Problem, Proposal, Verdict
 
-Companions = Literal["harmless", "useful"]
+IDLE = "not worth it: the library stays as it is"
+SHARED = 0.5
+"""Share of their touched problems that edits must have in common to be tried together."""
+MEMBERS = 1_000
+"""Seed indices from here on belong to members of what helped together."""
 
 
 class ScoreChanges(Protocol):
-    """Finds the touched problems of edits that share no word with any problem."""
+    """Finds the touched problems of edits that name none."""
 
     async def __call__(self, current: Library, candidate: Library, problems: Sequence[Problem]) -> tuple[float, ...]:
         """Return per problem |change of log p| of one stored rollout; nan where there is none."""
@@ -35,125 +49,157 @@ class ScoreChanges(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Call:
     """What all tests of one call share."""
 
-    library: Library
-    edits: tuple[Edit, ...]
-    touched: tuple[Touched, ...]
+    proposals: Sequence[Proposal]
     trial: Trial
+    touches: Mapping[int, Touched]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """One edit's own test, and what came of it."""
+
+    found: Comparison
+    verdict: Verdict
 
 
 @dataclass(slots=True)
 class PairedGate:
-    """Sequential paired test on touched held-out problems; keeps rewards and spent alpha over the gates of a run."""
+    """Sequential paired test of each edit; keeps rewards, spent alpha and open questions over the gates of a run."""
 
     seed: int = 0
-    """The run's seed; with library, version and edits it fixes the order of the problems."""
+    """The run's seed; with library, version and edit it fixes the order of the problems."""
     design: Design = field(default_factory=Design)
     alpha: Alpha = field(default_factory=Alpha)
-    companions: Companions = "useful"
-    """Which members of an accepted bundle stay: those not shown to harm, or only those with a measured effect above 0.
-
-    A wrong lesson about something the model gets wrong anyway harms nothing that a test could see, but it keeps every
-    later rollout from trying anything else."""
     score_changes: ScoreChanges | None = None
     """Finds touched problems of edits that name none; without it the trial is asked, where that can score."""
     rewards: Rewards = field(default_factory=Rewards)
+    capital: dict[str, Comparison] = field(default_factory=dict)
+    """Tests that came to no answer, by their edit."""
+    races: bool = True
+    """That rivals may be put to this gate together."""
 
     async def __call__(self, library: Library, proposals: Sequence[Proposal], trial: Trial) -> tuple[Verdict, ...]:
-        """Return one verdict per proposal.
+        """Return one verdict per proposal; the edits of accepted ones fit together as one batch.
 
-        The first evidence of a verdict is about its edit (`gate` or `leave-one-out`); after a bundle test, the second
-        is that test, the same for each member. An ADD has no lesson id yet, its evidence leaves `lesson_ids` empty.
-        Edits of one call must fit together as one batch. Raises UsageError when the trial has no problems or its
-        rewards leave [0, 1], and whatever `Library.with_edits` and the trial raise.
+        The first evidence of a tested edit is its own test (kind `gate`). An ADD has no lesson id yet, its evidence
+        leaves `lesson_ids` empty. Raises UsageError when the trial has no problems or its rewards leave [0, 1], and
+        whatever `Library.with_edits` and the trial raise.
         """
         if not proposals:
             return ()
         if not trial.problems:
             raise UsageError("the paired gate has no held-out problems; give --heldout, or use --gate open")
-        edits = tuple(proposal.edit for proposal in proposals)
-        current = fingerprint(library)
-        live = [i for i, edit in enumerate(edits) if fingerprint(library.with_edits((edit,))) != current]
-        decided = dict(zip(live, await self._decide(library, tuple(edits[i] for i in live), trial), strict=True))
-        idle = "not worth it: the library stays as it is"
-        return tuple(decided.get(i) or Verdict("rejected", (edit,), idle) for i, edit in enumerate(edits))
+        unchanged = fingerprint(library)
+        live = [i for i, p in enumerate(proposals) if fingerprint(library.with_edits((p.edit,))) != unchanged]
+        touches = {i: await self._touched(proposals[i], library, trial) for i in live}
+        call, current = _Call(proposals, trial, touches), library
+        verdicts, failed = dict[int, Verdict](), dict[int, Comparison]()
+        for group in rival_groups([proposals[i] for i in live]):
+            first, left, race_evidence, reserved = await self._winner([live[i] for i in group], current, call)
+            verdicts |= left
+            tested = await self._test(first, current, call, reserved)
+            verdicts[first] = replace(tested.verdict, evidence=(*tested.verdict.evidence, *race_evidence))
+            if tested.verdict.decision == "accepted":
+                current = current.with_edits((proposals[first].edit,))
+            elif tested.found.answer in (Answer.OPEN, Answer.NO_WORTH) and tested.found.pairs:
+                failed[first] = tested.found
+        verdicts |= await self._together(failed, current, call)
+        idle = {i: Verdict("rejected", (p.edit,), IDLE) for i, p in enumerate(proposals) if i not in verdicts}
+        return tuple((verdicts | idle)[i] for i in range(len(proposals)))
 
-    async def _decide(self, library: Library, edits: tuple[Edit, ...], trial: Trial) -> tuple[Verdict, ...]:
-        touches = [await self._touched(edit, library, trial) for edit in edits]
-        question = _Question(library, edits, tuple(touches), trial)
-        if len(edits) < 2:
-            return await self._one_at_a_time(question, ())
-        whole = await self._accept_test(question, library, edits, union(touches, trial.problems))
-        bundle = gate_evidence(whole, edits, "bundle", reason(whole))
-        if whole.outcome is Outcome.BETTER:
-            return await self._leave_one_out(question, bundle)
-        return await self._one_at_a_time(question, (bundle,))
+    async def _winner(
+        self, rivals: Sequence[int], current: Library, call: _Call
+    ) -> tuple[int, dict[int, Verdict], tuple[Evidence, ...], frozenset[str]]:
+        """Return which of the rivals gets the test, verdicts for the others, and what the race cost and keeps."""
+        if len(rivals) == 1:
+            return rivals[0], {}, (), frozenset()
+        pool = union([call.touches[i] for i in rivals], call.trial.problems).problems
+        those = [call.proposals[i] for i in rivals]
+        found = await race(those, current, pool, clusters(pool), call.trial, self.rewards, self.design)
+        first, left = found.order[0], {}
+        for place, i in enumerate(rivals):
+            if place != first:
+                edit, said = call.proposals[i].edit, found.evidence(place, call.proposals[i].edit)
+                left[i] = Verdict("untested", (edit,), f"untested: {said.reason}; it may come again", (said,))
+        return rivals[first], left, (found.evidence(first, those[first].edit),), found.reserved
 
-    async def _one_at_a_time(self, question: _Question, bundle: tuple[Evidence, ...]) -> tuple[Verdict, ...]:
-        current = question.library
-        verdicts = []
-        for edit, touch in zip(question.edits, question.touched, strict=True):
-            found = await self._accept_test(question, current, (edit,), touch)
-            why = reason(found)
-            own = gate_evidence(found, (edit,), "single", why)
-            verdicts.append(Verdict(decision(found), (edit,), why, (own, *bundle)))
-            if found.outcome is Outcome.BETTER:
-                current = current.with_edits((edit,))
-        return tuple(verdicts)
+    async def _test(self, place: int, current: Library, call: _Call, reserved: frozenset[str]) -> _Tested:
+        """Put one edit to its own test, and if it helps to problems elsewhere; pays for it out of alpha."""
+        proposal, touch = call.proposals[place], call.touches[place]
+        edit, pool = proposal.edit, pool_for(call.trial, proposal)
+        units = clusters(pool)
+        kept = tuple(p for p in touch.problems if units.get(p.id, p.id) not in reserved)
+        question = Question(
+            current, current.with_edits((edit,)), replace(touch, problems=kept), self._key(current, edit), units,
+            self.capital.get(_name(edit)),
+        )  # fmt: skip
+        plan = self._plan(question)
+        if 0.5 ** len(question.members) > plan.alpha:
+            why = f"undecided: it touches {len(question.members)} held-out problems, too few for any verdict"
+            return _Tested(Comparison(plan.start(), touch), Verdict("undecided", (edit,), why))
+        found = await compare(call.trial, self.rewards, question, self.design, plan)
+        away = None
+        if found.answer is Answer.HELPS:
+            away = await elsewhere(found, question, pool, call.trial, self.rewards, self.design)
+        verdict = _verdict(edit, found, away)
+        self.alpha = self.alpha.after(verdict.decision == "accepted")
+        self.capital.pop(_name(edit), None)
+        if verdict.decision == "undecided":
+            self.capital[_name(edit)] = found
+        return _Tested(found, verdict)
 
-    async def _leave_one_out(self, question: _Question, bundle: Evidence) -> tuple[Verdict, ...]:
-        kept = list(range(len(question.edits)))
-        verdicts = []
-        for place, edit in enumerate(question.edits):
-            rest = [i for i in kept if i != place]
-            found = await self._compare(
-                question,
-                question.library.with_edits(tuple(question.edits[i] for i in kept)),
-                question.library.with_edits(tuple(question.edits[i] for i in rest)),
-                question.touched[place],
-                (edit,),
-                accept=1 / self.alpha.alpha,
+    async def _together(self, failed: Mapping[int, Comparison], current: Library, call: _Call) -> dict[int, Verdict]:
+        """Try edits that failed alone and touch the same problems together; if that helps, each must be missed.
+
+        The first test pays like any other; the members of what helped each pay for their own.
+        """
+        verdicts: dict[int, Verdict] = {}
+        for group in _overlapping(failed):
+            edits = tuple(call.proposals[i].edit for i in group)
+            pool = union([call.touches[i] for i in group], call.trial.problems)
+            question = Question(
+                current, current.with_edits(edits), pool, self._key(current, *edits), clusters(pool.problems)
             )
-            leaves = self._leaves(found, edit)
-            why = companion_reason(found, leaves=leaves)
-            own = leave_one_out_evidence(found, edit, why, leaves=leaves)
-            verdicts.append(Verdict("rejected" if leaves else "accepted", (edit,), why, (own, bundle)))
-            kept = rest if leaves else kept
-        return tuple(verdicts)
+            whole = await compare(call.trial, self.rewards, question, self.design, self._plan(question))
+            self.alpha = self.alpha.after(accepted=False)
+            if whole.answer is not Answer.HELPS:
+                continue
+            said = gate_evidence(whole, edits, "together", reason(whole), "undecided")
+            found = await self._missed(group, question, call)
+            for i, verdict in found.items():
+                verdicts[i] = replace(verdict, evidence=(*verdict.evidence, said))
+        return verdicts
 
-    def _leaves(self, found: Comparison, edit: Edit) -> bool:
-        """Say whether a member of an accepted bundle goes: the rest is better, or (if asked) no worse, without it."""
-        if found.outcome is Outcome.BETTER:
-            return True
-        return self.companions == "useful" and edit.op is not Op.DELETE and found.enough and found.estimate >= 0
+    async def _missed(self, group: Sequence[int], question: Question, call: _Call) -> dict[int, Verdict]:
+        """Test each member of what helped together against the rest without it, on rollouts of its own.
 
-    async def _accept_test(
-        self, question: _Question, current: Library, edits: tuple[Edit, ...], touch: Touched
-    ) -> Comparison:
-        candidate = current.with_edits(edits)
-        found = await self._compare(question, current, candidate, touch, edits, accept=1 / self.alpha.level)
-        self.alpha = self.alpha.after(found.outcome is Outcome.BETTER)
-        return found
+        Either all pass or none enters: what was shown is what they do for each other.
+        """
+        verdicts = {}
+        for i in group:
+            edit = call.proposals[i].edit
+            rest = question.current.with_edits(tuple(call.proposals[j].edit for j in group if j != i))
+            start = Comparison(self._plan(question).start(), call.touches[i], passes=MEMBERS)
+            own = Question(rest, question.candidate, call.touches[i], self._key(rest, edit), question.units, start)
+            found = await compare(call.trial, self.rewards, own, self.design, self._plan(own))
+            self.alpha = self.alpha.after(found.answer is Answer.HELPS)
+            verdicts[i] = _verdict(edit, found, None, "together")
+        if any(v.decision != "accepted" for v in verdicts.values()):
+            return {i: _stays_out(v) for i, v in verdicts.items()}
+        return verdicts
 
-    async def _compare(
-        self,
-        question: _Question,
-        current: Library,
-        candidate: Library,
-        touch: Touched,
-        edits: tuple[Edit, ...],
-        *,
-        accept: float,
-    ) -> Comparison:
-        words = [(edit.op.value, edit.ids, edit.text) for edit in edits]
-        key = repr((self.seed, question.library.name, question.library.version, words))
-        trial, design = question.trial, self.design
-        return await compare(trial, self.rewards, current, candidate, touch, key=key, design=design, accept=accept)
+    def _plan(self, question: Question) -> Plan:
+        plan = self.design.plan(question.touched, len(question.members), self.alpha.level)
+        return plan if self.alpha.rule == "fixed" else replace(plan, by="mean")
 
-    async def _touched(self, edit: Edit, library: Library, trial: Trial) -> Touched:
-        pool = trial.problems
+    def _key(self, current: Library, *edits: Edit) -> str:
+        return repr((self.seed, current.name, current.version, [_name(edit) for edit in edits]))
+
+    async def _touched(self, proposal: Proposal, library: Library, trial: Trial) -> Touched:
+        edit, pool = proposal.edit, pool_for(trial, proposal)
         found = touched(edit, library, pool)
         score_changes = self.score_changes or changes_of(trial)
         if found.how == "word" or score_changes is None:
@@ -161,3 +207,41 @@ class PairedGate:
         changes = await score_changes(library, library.with_edits((edit,)), pool)
         by_id = {problem.id: change for problem, change in zip(pool, changes, strict=True)}
         return touched(edit, library, pool, lambda problem: by_id[problem.id])
+
+
+def _name(edit: Edit) -> str:
+    return repr((edit.op.value, edit.ids, edit.text))
+
+
+def _verdict(edit: Edit, found: Comparison, away: Elsewhere | None, role: Role = "single") -> Verdict:
+    """Return the verdict on an edit from its own test and from what it did elsewhere."""
+    decided, why = decision(found), reason(found)
+    if away is None:
+        return Verdict(decided, (edit,), why, (gate_evidence(found, (edit,), role, why),))
+    if away.harmful or away.doubtful:
+        decided = "rejected" if away.harmful else "undecided"
+        why = f"{'harmful' if away.harmful else 'undecided: seems to harm'} elsewhere: {away.words}; {why}"
+    own = gate_evidence(found, (edit,), role, why, decided)
+    return Verdict(
+        decided, (edit,), why, (own, gate_evidence(away.comparison, (edit,), "elsewhere", away.words, "undecided"))
+    )
+
+
+def _stays_out(verdict: Verdict) -> Verdict:
+    if verdict.decision != "accepted":
+        return verdict
+    why = f"undecided: helps together with an edit that did not prove itself; {verdict.reason}"
+    return Verdict("undecided", verdict.edits, why, tuple(replace(e, verdict="undecided") for e in verdict.evidence))
+
+
+def _overlapping(failed: Mapping[int, Comparison]) -> list[list[int]]:
+    """Return pairs or larger groups of failed edits that are known to touch mostly the same problems."""
+    ids = {i: {p.id for p in f.touched.problems} for i, f in failed.items() if f.touched.how != "all"}
+    groups: list[list[int]] = []
+    for i, own in ids.items():
+        near = next((g for g in groups if len(own & ids[g[0]]) >= SHARED * max(len(own), len(ids[g[0]]))), None)
+        if near is None:
+            groups.append([i])
+        else:
+            near.append(i)
+    return [g for g in groups if len(g) > 1]

@@ -43,6 +43,7 @@ from enum import StrEnum
 from functools import reduce
 from math import comb, sqrt
 from statistics import NormalDist, fmean
+from typing import Literal
 
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.boundaries import Look, allowed, course, fair_signs, one_more, units
@@ -86,6 +87,8 @@ class Plan:
     """Pairs without a single difference that end the test."""
     hopeful: int = 32
     """Pairs before which nothing is called hopeless."""
+    by: Literal["sign", "mean"] = "sign"
+    """What must show that a text helps: the sign test, or the any-time test of the mean with E >= 1/alpha."""
 
     def __post_init__(self) -> None:
         if not (0.0 < self.alpha < 1.0 and 0.0 < self.harm < 1.0):
@@ -111,6 +114,8 @@ class State:
     """Sum of the differences at each look of the first pass, in units, newest first and 0 last."""
     visits: int = 0
     """Pairs of all passes."""
+    again_from: int = 0
+    """Pairs of the first pass, once there is a second one."""
     spent: float = 0.0
     """Alpha spent so far."""
     spent_harm: float = 0.0
@@ -118,21 +123,23 @@ class State:
     """Chance of a course at least as good under no effect, earlier stops counted as better (stage-wise ordering)."""
     p_harms: float = 1.0
     answer: Answer = Answer.OPEN
-    reason: str = ""
+    why: str = ""
+    """What the answer rests on; empty while there is none."""
     capitals: Capitals = field(default_factory=Capitals)
     """The any-time test of the mean, per problem."""
 
-    def add(self, differences: Sequence[float]) -> State:
+    def add(self, differences: Sequence[float], pairs: int | None = None) -> State:
         """Return the state after a look at new problems, one difference in [-1, 1] each; raises ValueError beyond.
 
-        After an answer nothing changes any more.
+        `pairs` counts those asked for, where some brought no difference. After an answer nothing changes any more.
         """
-        if self.answer is not Answer.OPEN or not differences:
+        asked = len(differences) if pairs is None else pairs
+        if self.answer is not Answer.OPEN or not asked:
             return self
-        if self.visits > len(self.differences):
+        if self.again_from:
             raise ValueError("new problems cannot join after a second pass; give all of them in the first one")
         sizes = Counter(abs(units(d)) for d in differences)
-        look = (self.visits + len(differences), tuple(sorted((s, n) for s, n in sizes.items() if s)))
+        look = (self.visits + asked, tuple(sorted((s, n) for s, n in sizes.items() if s)))
         grown = replace(
             self,
             differences=(*self.differences, *map(float, differences)),
@@ -159,11 +166,12 @@ class State:
     def again(self, means: Sequence[float], pairs: int) -> State:
         """Return the state after a further pass of `pairs` pairs: the mean difference per problem over all passes.
 
-        `means` are in the order of `differences`. Raises ValueError for another number of them.
+        `means` are in the order of `differences`; problems that brought none before may follow. Raises ValueError for
+        fewer of them.
         """
         if self.answer is not Answer.OPEN:
             return self
-        if len(means) != len(self.differences):
+        if len(means) < len(self.differences):
             raise ValueError(f"a further pass has the same problems: {len(self.differences)}, not {len(means)}")
         plan, visits = self.plan, self.visits + pairs
         whole = tuple(units(d) for d in means)
@@ -175,6 +183,7 @@ class State:
             replace(
                 self,
                 differences=tuple(map(float, means)),
+                again_from=self.again_from or self.visits,
                 visits=visits,
                 capitals=fold(means),
                 spent=up.spent,
@@ -185,6 +194,12 @@ class State:
             helps=up.crossed,
             harms=down.crossed,
         )
+
+    @property
+    def reason(self) -> str:
+        """The state in one sentence: effect, what was won and lost, and what the answer rests on."""
+        why = self.why or f"not clear yet, p = {self.p_helps:.2g}"
+        return f"{self.effect:+.3f} over {self.problems} problems, {self.won} won, {self.lost} lost ({why})"
 
     @property
     def pairs(self) -> int:
@@ -239,14 +254,22 @@ class State:
 
 def _answered(state: State, *, helps: bool, harms: bool) -> State:
     """Return the state with its answer."""
-    plan, what = state.plan, f"{state.effect:+.3f} over {state.problems} problems, {state.won} won, {state.lost} lost"
-    if helps and (not state.fractional or state.e_helps >= MEAN_GUARD / plan.alpha):
-        return replace(state, answer=Answer.HELPS, reason=f"{what} (p = {state.p_helps:.2g})")
+    plan = state.plan
+    if plan.by == "mean":
+        helps = state.e_helps >= 1 / plan.alpha
+    elif state.fractional:
+        helps = helps and state.e_helps >= MEAN_GUARD / plan.alpha
+    if helps:
+        return replace(state, answer=Answer.HELPS, why=_evidence(state))
     if harms and (not state.fractional or state.e_harms >= MEAN_GUARD / plan.harm):
-        return replace(state, answer=Answer.HARMS, reason=f"{what} (p = {state.p_harms:.2g})")
+        return replace(state, answer=Answer.HARMS, why=f"p = {state.p_harms:.2g}")
     if hopeless := _hopeless(state):
-        return replace(state, answer=Answer.NO_WORTH, reason=f"{what}: {hopeless}")
+        return replace(state, answer=Answer.NO_WORTH, why=hopeless)
     return state
+
+
+def _evidence(state: State) -> str:
+    return f"E = {state.e_helps:.3g}" if state.plan.by == "mean" else f"p = {state.p_helps:.2g}"
 
 
 def _hopeless(state: State) -> str:
@@ -257,7 +280,7 @@ def _hopeless(state: State) -> str:
         return f"no difference in {state.visits} pairs" if state.visits >= plan.idle else ""
     if left <= 0 or state.visits < plan.hopeful:
         return ""
-    if state.visits == state.problems and not state.fractional and _lost(changed, state.won, left, plan.alpha):
+    if not state.again_from and not state.fractional and _lost(changed, state.won, left, plan.alpha):
         return f"even {left} wins in the {left} pairs that are left would not do"
     hope = predictive(state, plan.horizon, plan.alpha, 1)
     if hope >= plan.futility * state.visits / plan.horizon:
@@ -265,7 +288,7 @@ def _hopeless(state: State) -> str:
     left_for_harm = plan.harm_horizon - state.visits
     if left_for_harm > 0 and predictive(state, plan.harm_horizon, plan.harm, -1) >= plan.pursuit:
         return ""
-    return f"accepting has become unlikely (chance {hope:.2g})"
+    return f"a chance of {hope:.2g} is left to show that it helps"
 
 
 def _lost(changed: int, won: int, left: int, alpha: float) -> bool:

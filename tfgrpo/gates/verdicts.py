@@ -8,115 +8,93 @@ from typing import Any, Literal
 
 from experience_db import Edit, Evidence
 from tfgrpo.gates.comparison import Comparison
-from tfgrpo.gates.eprocess import INTERVAL, Outcome
+from tfgrpo.gates.eprocess import INTERVAL
+from tfgrpo.gates.sequential import Answer
 
-Role = Literal["single", "bundle"]
+Role = Literal["single", "together", "elsewhere"]
 
 DECISIONS = {
-    Outcome.BETTER: "accepted",
-    Outcome.WORSE: "rejected",
-    Outcome.FUTILE: "rejected",
-    Outcome.OPEN: "undecided",
+    Answer.HELPS: "accepted",
+    Answer.HARMS: "rejected",
+    Answer.NO_WORTH: "rejected",
+    Answer.OPEN: "undecided",
 }
+WORDS = {Answer.HELPS: "better", Answer.HARMS: "harmful", Answer.NO_WORTH: "not worth it"}
 
 
 def decision(comparison: Comparison) -> str:
     """Return `accepted`, `rejected` or `undecided`."""
-    return DECISIONS[comparison.outcome]
+    return DECISIONS[comparison.answer]
 
 
 def reason(comparison: Comparison) -> str:
-    """Return the outcome as one sentence with its number."""
-    capitals = comparison.capitals
-    what = f"{comparison.estimate:+.3f} over {len(comparison.pairs)} pairs on {_where(comparison)}"
-    if comparison.outcome is Outcome.BETTER:
-        return f"better: {what} (E = {capitals.e_better:.3g})"
-    if comparison.outcome is Outcome.WORSE:
-        return f"harmful: {what} (E = {capitals.e_worse:.3g})"
-    if comparison.outcome is Outcome.FUTILE:
-        return f"not worth it: {what} refutes {capitals.delta:g} (E = {capitals.e_futile:.3g})"
+    """Return the outcome as one sentence with its number, and with a difference in failure rates where there is one."""
+    named = comparison.lost.named
+    return f"{_reason(comparison)}; {named}" if named else _reason(comparison)
+
+
+def _reason(comparison: Comparison) -> str:
+    state, what = comparison.state, f"{comparison.estimate:+.3f} on {where(comparison)}"
     if not comparison.enough:
-        return f"undecided: {_missing(comparison)}"
-    return f"undecided: {what} is not clear enough"
+        missing = comparison.asked - len(comparison.pairs)
+        return f"undecided: {missing} of {comparison.asked} pairs have no reward on at least one side"
+    if comparison.answer is Answer.OPEN and comparison.lost.one_sided:
+        return f"undecided: outages took {comparison.lost.candidate} rollouts with the edit, so the rest is no sample"
+    if comparison.answer is Answer.OPEN:
+        return f"undecided: {what} is not clear enough (p = {state.p_helps:.2g}, E = {comparison.e_helps:.3g})"
+    return f"{WORDS[comparison.answer]}: {what}, {state.won} won, {state.lost} lost ({state.why})"
 
 
-def companion_reason(comparison: Comparison, *, leaves: bool) -> str:
-    """Return the outcome of leaving one edit out of an accepted bundle as one sentence."""
-    if not comparison.enough:
-        return f"part of an accepted bundle, not checked alone: {_missing(comparison)}"
-    better, worse = comparison.capitals.e_better, comparison.capitals.e_worse
-    effect = f"leaving it out changes the bundle by {comparison.estimate:+.3f}"
-    if comparison.outcome is Outcome.BETTER:
-        return f"harmful companion: {effect} (E = {better:.3g})"
-    if leaves:
-        return f"not missed: {effect} (E = {better:.3g})"
-    return f"part of an accepted bundle: {effect} (E that this harms = {worse:.3g})"
+def where(comparison: Comparison) -> str:
+    """Return the problems of a comparison in words."""
+    n = len(comparison.touched.problems)
+    return f"{comparison.problems} {f'of the {n} problems it touches' if _known(comparison) else 'problems'}"
 
 
-def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why: str) -> Evidence:
-    """Return the effect of `edits`: candidate minus current."""
+def _known(comparison: Comparison) -> bool:
+    return comparison.touched.how != "all"
+
+
+def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why: str, verdict: str = "") -> Evidence:
+    """Return the effect of `edits`: candidate minus current, per problem."""
     low, high = comparison.interval
     return Evidence(
-        "gate",
+        "elsewhere" if role == "elsewhere" else "gate",
         None if isnan(comparison.estimate) else comparison.estimate,
         low,
         high,
         n=comparison.problems,
         lesson_ids=_ids(edits),
-        verdict=decision(comparison),
+        verdict=verdict or decision(comparison),
         reason=why,
         detail=detail(comparison) | {"role": role, "edits": len(edits)},
     )
 
 
-def leave_one_out_evidence(comparison: Comparison, edit: Edit, why: str, *, leaves: bool) -> Evidence:
-    """Return the effect of `edit` among its companions: all of them minus all but this one.
-
-    The comparison asked whether the rest is better, so its signs are turned, and `e_better` in the detail speaks for
-    the rest without the edit.
-    """
-    low, high = comparison.interval
-    return Evidence(
-        "leave-one-out",
-        None if isnan(comparison.estimate) else 0.0 - comparison.estimate,
-        0.0 - high,
-        0.0 - low,
-        n=comparison.problems,
-        lesson_ids=_ids((edit,)),
-        verdict="rejected" if leaves else "accepted",
-        reason=why,
-        detail=detail(comparison) | {"role": "rest without the edit", "edits": 1},
-    )
-
-
 def detail(comparison: Comparison) -> dict[str, Any]:
     """Return every number of a comparison in plain JSON types; `touched` holds ids, and none when all are tested."""
-    capitals, touched = comparison.capitals, comparison.touched
+    state, touched, lost = comparison.state, comparison.touched, comparison.lost
     return {
-        "test": "mixture betting e-process",
+        "test": "group-sequential sign test" if state.plan.by == "sign" else "mixture betting e-process",
         "interval": INTERVAL,
-        "e_better": capitals.e_better,
-        "e_worse": capitals.e_worse,
-        "e_futile": capitals.e_futile,
-        "accept": comparison.accept,
-        "delta": capitals.delta,
+        "p_better": state.p_helps,
+        "p_worse": state.p_harms,
+        "e_better": comparison.e_helps,
+        "e_worse": state.e_harms,
+        "level": state.plan.alpha,
+        "horizon": state.plan.horizon,
         "looks": comparison.looks,
         "pairs": len(comparison.pairs),
-        "missing": {"current": comparison.missing_current, "candidate": comparison.missing_candidate},
+        "won": state.won,
+        "lost": state.lost,
+        "missing": {"current": lost.current, "candidate": lost.candidate, "both": lost.both, "p": lost.p},
         "rollouts": {"new": comparison.new, "cached": comparison.cached},
         "touch": touched.how,
         "words": list(touched.words),
         "touched": [] if touched.how == "all" else [problem.id for problem in touched.problems],
+        "passes": comparison.passes,
+        "capital": {} if comparison.answer is not Answer.OPEN else {u: list(v) for u, v in comparison.pooled.items()},
     }
-
-
-def _where(comparison: Comparison) -> str:
-    return f"{comparison.problems} {'' if comparison.touched.how == 'all' else 'touched '}problems"
-
-
-def _missing(comparison: Comparison) -> str:
-    missing = comparison.asked - len(comparison.pairs)
-    return f"{missing} of {comparison.asked} pairs have no reward on at least one side"
 
 
 def _ids(edits: Sequence[Edit]) -> tuple[int, ...]:

@@ -1,0 +1,106 @@
+"""Rivals: edits of which one at most may enter. A short race on pairs of its own says which of them gets a test.
+
+The race decides nothing: its pairs are no evidence, so the winner's test starts from nothing and holds its level
+whatever the race favoured. Where enough problems are touched, the two do not even share a problem; else they share
+problems but no rollout. Who loses stays untested and may come again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isnan, nan
+from statistics import fmean
+
+from experience_db import Edit, Evidence, Library
+from tfgrpo.gates.base import Case, Rewards, Trial
+from tfgrpo.gates.comparison import Design, shuffled
+from tfgrpo.gates.missing import difference
+from tfgrpo.types import Problem, Proposal
+
+SEEDS = 10_000
+"""Seed indices from here on belong to races; no test uses them."""
+APART = 3
+"""A race has problems of its own where the rivals touch so many times the problems it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Where the rivals of a subject came in."""
+
+    order: tuple[int, ...]
+    """Places of the rivals, the best first."""
+    means: tuple[float, ...]
+    """Mean difference to the current library, by place; nan without a pair."""
+    rollouts: tuple[tuple[int, int], ...]
+    """New and cached rollouts, by place."""
+    reserved: frozenset[str] = field(default_factory=frozenset)
+    """Units that the race keeps for itself; the winner is not tested on them."""
+
+    def evidence(self, place: int, edit: Edit) -> Evidence:
+        """Return what a rival's race measured; it speaks for nothing and says so."""
+        new, cached = self.rollouts[place]
+        mean = self.means[place]
+        return Evidence(
+            "race",
+            None if isnan(mean) else mean,
+            lesson_ids=edit.ids,
+            verdict="undecided",
+            reason=f"came {self.order.index(place) + 1} of {len(self.order)} in a race that is no evidence",
+            detail={"role": "race", "pairs": (new + cached) // 2, "rollouts": {"new": new, "cached": cached}},
+        )
+
+
+def rival_groups(proposals: Sequence[Proposal]) -> list[list[int]]:
+    """Return the places of proposals that exclude each other: the same subject, or a lesson that both touch.
+
+    In order of first appearance; a proposal without rivals is a group of its own.
+    """
+    groups: list[list[int]] = []
+    for place, proposal in enumerate(proposals):
+        near = [g for g in groups if any(_exclude(proposal, proposals[other]) for other in g)]
+        joined = sorted([place, *(other for g in near for other in g)])
+        groups = [g for g in groups if g not in near] + [joined]
+    return sorted(groups)
+
+
+def _exclude(a: Proposal, b: Proposal) -> bool:
+    return (a.subject != "" and a.subject == b.subject) or bool(set(a.edit.ids) & set(b.edit.ids))
+
+
+async def race(
+    rivals: Sequence[Proposal],
+    library: Library,
+    problems: Sequence[Problem],
+    units: Mapping[str, str],
+    trial: Trial,
+    rewards: Rewards,
+    design: Design,
+) -> Race:
+    """Let rivals meet the same pairs, and order them by their mean difference, then by their support.
+
+    `problems` are those that any of them touches.
+    """
+    members: dict[str, Problem] = {}
+    for problem in shuffled(problems, f"{library.name}/{library.version}/race"):
+        members.setdefault(units.get(problem.id, problem.id), problem)
+    apart = len(members) >= APART * design.race
+    chosen = list(members.values())[: design.race]
+    cases: list[Case] = [(chosen[i % len(chosen)], SEEDS + i // len(chosen)) for i in range(design.race)]
+    before = await rewards.measure(trial, library, cases)
+    means: list[float] = []
+    rollouts: list[tuple[int, int]] = []
+    for rival in rivals:
+        after = await rewards.measure(trial, library.with_edits((rival.edit,)), cases)
+        pairs = zip(before.observations, after.observations, strict=True)
+        found = [d for old, new in pairs if not isnan(d := difference(old, new))]
+        means.append(fmean(found) if found else nan)
+        new = after.new + (before.new if not rollouts else 0)
+        rollouts.append((new, 2 * len(cases) - new))
+
+    def rank(place: int) -> tuple[float, float, int]:
+        mean = -2.0 if isnan(means[place]) else means[place]
+        return -mean, -rivals[place].support * rivals[place].weight, place
+
+    own = frozenset(units.get(p.id, p.id) for p in chosen) if apart else frozenset[str]()
+    return Race(tuple(sorted(range(len(rivals)), key=rank)), tuple(means), tuple(rollouts), own)
