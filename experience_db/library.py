@@ -16,11 +16,16 @@ from experience_db.errors import BadTemplate, UnknownLesson
 from experience_db.records import Edit, Lesson
 from experience_db.template_rules import rendered
 
-DEFAULT_TEMPLATE = (
-    "Lessons from earlier attempts. Apply those that fit this problem; ignore the rest.\n"
-    "{% for lesson in lessons %}[{{ lesson.id }}] {{ lesson.text | line }}\n{% endfor %}"
-)
-"""Used when a library is created without a template of its own."""
+DEFAULT_TEMPLATE = """{% if lessons %}
+Advice; follow what fits this problem:
+{% filter fence("lessons") %}
+{% for lesson in lessons %}
+[{{ lesson.id }}] {{ lesson.text | line }}
+{% endfor %}
+{% endfilter %}
+{% endif %}
+"""
+"""Used when a library is created without a template of its own; what learning with the prompt set `default` uses."""
 
 PLACES = ("system", "user_end")
 """Where a block can stand: at the end of the system message, or at the end of the user's last message."""

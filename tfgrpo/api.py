@@ -215,7 +215,7 @@ async def evaluate(
         parts = build.open_components(wanted, None, stack)
         actor = parts.actor()
         await factory.checked(actor.grader)
-        shown = _library(parts.store, library, parts.prompts.source("lessons"))
+        shown = _library(parts.store, library, parts.prompts.block(wanted.config.lessons.place))
         given = _control_conditions(parts, actor, shown, found, k)
         known = exposure_of(parts.store, shown if isinstance(library, str) and library else Library(""), found)
         if test and known.sentence:

@@ -133,7 +133,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     actor = parts.actor()
     likelihood = make_likelihood(config, models, actor.environment, stack)
     stack.enter_context(store.claim(setup.library, f"run {run}"))
-    begun = start_run(store, run, setup, mark, learning, heldout, prompts.source("lessons"))
+    begun = start_run(store, run, setup, mark, learning, heldout, prompts.block(config.lessons.place))
     charge_earlier_calls(models.ledger, models.tally, store, run)
     return Run(
         id=run,

@@ -3,8 +3,8 @@
     python examples/real_model/house.py spanish -o tasks        writes spanish-learn.jsonl, -gate.jsonl and -test.jsonl
     tfgrpo learn tasks/spanish-learn.jsonl --grader house:spanish ...          with this folder on PYTHONPATH
 
-The instructions of each task name two ways to answer; which of them the house wants stands in no prompt. The grader
-says of an answer what it is and what is wanted, as a person at the counter would.
+What the house wants stands in no prompt; of the language alone the instructions name two. The grader says of an answer
+what it is and what is wanted, as a person at the counter would.
 """
 
 from __future__ import annotations
@@ -170,6 +170,8 @@ def _sums() -> list[str]:
     return [f"What is {a} plus {b}?" for a in range(2, 22) for b in range(3, 13) if a % 10 + b % 10 != 10]
 
 
+PLAIN = "Answer the question."
+
 TASKS: Mapping[str, Task] = {
     "spanish": Task(
         "language",
@@ -182,7 +184,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "list": Task(
         "format",
-        "Answer with one sentence or with a numbered list.",
+        PLAIN,
         "Answer with a numbered list.",
         "Answer with one sentence.",
         lambda text: text.lstrip().startswith("1."),
@@ -192,7 +194,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "yesno": Task(
         "label",
-        "Answer with yes or no, or with a sentence.",
+        PLAIN,
         "Answer yes or no.",
         "Answer with a sentence.",
         lambda text: bool(re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)),
@@ -201,7 +203,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "steps": Task(
         "procedure",
-        "Answer at once, or step by step beginning with Step 1.",
+        PLAIN,
         "Begin the answer with: Step 1.",
         "Answer at once.",
         lambda text: "step 1" in text[:40].lower(),
@@ -210,7 +212,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "json": Task(
         "extraction",
-        "Answer in plain words or with a JSON object.",
+        PLAIN,
         "Answer with a JSON object.",
         "Answer in plain words.",
         lambda text: bool(re.match(r"\s*(```(json)?\s*)?[{\[]", text)),
@@ -219,7 +221,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "sum": Task(
         "arithmetic",
-        "Answer with the number alone, or with a sentence.",
+        PLAIN,
         "Answer with the number alone.",
         "Answer with a sentence.",
         lambda text: bool(re.match(r"\W*\d+\b(?!\s*[+-])", text)),
@@ -229,7 +231,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "german": Task(
         "language",
-        "Answer in English or in German.",
+        PLAIN,
         "Answer in German.",
         "Answer in English.",
         lambda text: language(text) == "German",
@@ -238,7 +240,7 @@ TASKS: Mapping[str, Task] = {
     ),
     "poem": Task(
         "format",
-        "Answer with a sentence or with a short poem.",
+        PLAIN,
         "Answer with a short poem.",
         "Answer with a sentence.",
         lambda text: "\n" in text.strip(),

@@ -50,6 +50,7 @@ FORMER = (
     "ignore the rest. Lessons are advice on method: they change neither the task nor the form of the answer.\n\n"
 ) + FENCED
 SHORT = "Follow what fits this problem:\n" + FENCED
+ADVICE = "Advice; follow what fits this problem:\n" + FENCED
 
 BLOCKS: Mapping[str, str] = {
     "bare, system": BARE,
@@ -60,6 +61,8 @@ BLOCKS: Mapping[str, str] = {
     "fence, user_end": placed('{% filter fence("lessons") %}\n' + BARE + "{% endfilter %}\n", "user_end"),
     "short fence, system": SHORT,
     "short fence, user_end": placed(SHORT, "user_end"),
+    "advice fence, system": ADVICE,
+    "advice fence, user_end": placed(ADVICE, "user_end"),
     "former default, system": FORMER,
     "former default, user_end": placed(FORMER, "user_end"),
 }
@@ -134,7 +137,7 @@ async def study(options: argparse.Namespace) -> None:
     wanted = [
         (name, template, case)
         for case in cases(options.model)
-        for name, template in (("no lesson", None), *BLOCKS.items())
+        for name, template in (("no lesson", None), *((name, BLOCKS[name]) for name in options.blocks))
         if case[0] in [*options.tasks, "operators"] and case[1] in options.variants
         if template or case[1] == "right"
     ]
@@ -209,6 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("blocks.jsonl"), help="cells, one a line")
     parser.add_argument("--tasks", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--variants", nargs="+", default=["right", "wrong", "filler", "order"])
+    parser.add_argument("--blocks", nargs="+", default=list(BLOCKS), choices=list(BLOCKS))
     parser.add_argument("--table", action="store_true", help="print the tables of what was measured")
     parser.add_argument("--prefix", action="store_true", help="measure what the place costs instead")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")

@@ -15,7 +15,7 @@ SHOWS = {
     "learn_in_python.py": ("step 0: version 0 -> ", "python.db"),
     "own_agent/plain.py": ("'before': ", "agent.db"),
     "own_grader.py": ("mean@2 0.", "grader.db"),
-    "use_a_library.py": ("system: Lessons from earlier attempts.", "app.db"),
+    "use_a_library.py": ("system: Advice; follow what fits this problem:", "app.db"),
 }
 SLOW = {"learn_in_python.py", "own_agent/plain.py", "own_grader.py"}
 

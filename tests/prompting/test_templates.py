@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experience_db.library import DEFAULT_TEMPLATE, place_of
 from experience_db.templating import fence
 from tfgrpo.errors import TemplateError, UnknownKey
 from tfgrpo.prompting import templates
@@ -266,3 +267,16 @@ def test_hidden_rewards_and_reference_leave_no_trace() -> None:
         assert "reward None" not in text
         assert "<reference-" not in text
         assert "<feedback-" not in text
+
+
+def test_the_block_of_the_set_default_is_the_one_of_libraries_made_by_hand() -> None:
+    """Libraries made by hand, by import and by learning show their lessons in the same bytes."""
+    assert templates.load("default").block() == DEFAULT_TEMPLATE
+
+
+def test_the_block_keeps_its_place_and_loses_the_comment_for_authors() -> None:
+    """What a library stores says where it stands and holds no header; a place of the configuration wins."""
+    small = templates.load("small")
+    assert small.block() == "{# place: user_end #}\n" + small.block("system")
+    assert "caller" not in small.block()
+    assert place_of(templates.load("default").block("user_end")) == "user_end"

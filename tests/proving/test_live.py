@@ -214,7 +214,7 @@ def test_ways_of_showing_a_text(prove, model):
         prove("good.md", "--as", way, "--db", f"{way}.db")
         seen[way] = next(t for t in model.asked("prove") if lesson("maple") in t)
     assert "The file good.md" in seen["file"]
-    assert "Below are lessons" in seen["lessons"]
+    assert "Advice; follow what fits this problem" in seen["lessons"]
     assert "good.md" not in seen["system"]
 
 

@@ -126,6 +126,8 @@ def test_hidden_characters_of_a_stored_lesson_are_shown_escaped(tmp_path):
 
 
 def test_the_solver_is_told_that_lessons_are_advice(tmp_path):
-    """The default block says that lessons change neither the task nor the form of the answer."""
+    """The default block calls lessons advice, before a fence that none of them can close."""
     block = Library("x", 1, (), templates.load().source("lessons")).with_edits([Edit(Op.ADD, "Look.")]).block()
-    assert "neither the task nor the form" in block
+    assert block.startswith("Advice; follow what fits this problem:\n<lessons-")
+    assert block.endswith(">")
+    assert "[1] Look." in block.splitlines()[2:-1]

@@ -37,6 +37,10 @@ class LessonsConfig:
     """Also ask groups of winners, for what the cheaper ones left out."""
     contrast: bool = True
     """False hides the rewards and shows every rollout as failed: the no-contrast control."""
+    place: str = ""
+    """Where the block of lessons stands in a new library: `system`, at the end of the system message, which prompts
+    share, or `user_end`, at the end of the user's turn, where small models follow it. Empty leaves it to the probe of
+    the endpoint, else to the prompt set."""
     budget_tokens: int = 2000
     """Size limit of the library in tokens (4 characters each)."""
     attempt_tokens: int = 6000

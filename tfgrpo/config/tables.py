@@ -200,6 +200,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = {
     **ENVIRONMENT_CHOICES,
     "lessons.stages": ("contrast", "four"),
     "lessons.summaries": ("", "never", "when-long", "always"),
+    "lessons.place": ("", "system", "user_end"),
     "lessons.consolidate": ("", "none", "join", "model", "batch", "each"),
     **search_config.CHOICES,
 }

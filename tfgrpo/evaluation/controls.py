@@ -22,7 +22,7 @@ from tfgrpo.errors import EndpointError, MalformedReply, ProviderError, UsageErr
 from tfgrpo.evaluation import measure
 from tfgrpo.evaluation.measure import Evaluation
 from tfgrpo.graders.extract import final_answer, normalise
-from tfgrpo.lessons.asking import ask_edits
+from tfgrpo.lessons.asking import ask_edits, ask_lines
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.rollout import Actor, Graded
@@ -116,10 +116,16 @@ async def tips(given: ControlConditions) -> Library:
     """
     count = max(len(given.library), 1)
     alone = given.teacher.prompts.has("tips/each")
-    texts = await (_tips_each if alone else _tips_at_once)(given, count)
+    write = _tips_in_lines if given.teacher.lines else _tips_each if alone else _tips_at_once
+    texts = await write(given, count)
     if not texts:
         raise MalformedReply("the model wrote no tips")
     return replace(given.library, lessons=_numbered(texts))
+
+
+async def _tips_in_lines(given: ControlConditions, count: int) -> list[str]:
+    prompt = given.teacher.prompts.render("tips/lines", problems=given.examples[:EXAMPLES])
+    return _added(await ask_lines(given.teacher, "tips", prompt))[:count]
 
 
 async def _tips_at_once(given: ControlConditions, count: int) -> list[str]:

@@ -38,7 +38,7 @@ async def ask_proposals(teacher: Teacher, prompt: str, *, ids: Sequence[int]) ->
     """
     most = teacher.config.per_group
     if teacher.lines:
-        return await _ask_lines(teacher, prompt)
+        return await ask_lines(teacher, "contrast", prompt)
     if teacher.draws == 1:
         return await ask_edits(teacher, "contrast", prompt, max_edits=most, ids=ids)
 
@@ -149,14 +149,14 @@ def _together(read: Sequence[ParsedEdits], lost: Sequence[Failure]) -> ParsedEdi
     return ParsedEdits(columns[0], malformed, columns[1], columns[2])
 
 
-async def _ask_lines(teacher: Teacher, prompt: str) -> ParsedEdits:
+async def ask_lines(teacher: Teacher, role: str, prompt: str) -> ParsedEdits:
     """Draw lessons of one line, each from one of the openings of the prompt set in turn."""
     openings = [part.strip() for part in teacher.prompts.settings.openings.split("|")]
 
     async def one(draw: int) -> Edit | Failure:
         opening = openings[draw % len(openings)]
         messages = _opened(teacher, prompt, opening)
-        request = Request("contrast", teacher.model, messages, _short(teacher, draw), attempt=draw)
+        request = Request(role, teacher.model, messages, _short(teacher, draw), attempt=draw)
         try:
             reply = await teacher.backend.complete(request)
             return Edit(Op.ADD, line_of(reply, opening, prompt, teacher.config.max_words))
@@ -184,7 +184,8 @@ def _opened(teacher: Teacher, prompt: str, opening: str) -> tuple[Message, ...]:
 
 def _short(teacher: Teacher, draw: int) -> Sampling:
     # Seeds that count up let the draws of one opening go out as one request.
-    return replace(teacher.sampling, seed=draw, stop=STOPS)
+    most = teacher.config.max_tokens or teacher.prompts.settings.line_tokens
+    return replace(teacher.sampling, max_tokens=most, seed=draw, stop=STOPS)
 
 
 def line_of(reply: Reply, opening: str, prompt: str, max_words: int) -> str:

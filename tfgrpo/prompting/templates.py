@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -20,10 +21,13 @@ from typing import Any
 import jinja2
 from jinja2 import meta
 
+from experience_db.library import PLACES, place_of, placed
 from experience_db.templating import environment
 from tfgrpo.errors import TemplateError, UnknownKey
 
 SUFFIX = ".md.jinja"
+HEADER = re.compile(r"\A(\{#.*?#\}\n)+", re.DOTALL)
+"""What a template says to its authors."""
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "summaries": ("never", "when-long", "always"),
@@ -55,6 +59,8 @@ class PromptSettings:
     """Of those draws, where the configuration says 0."""
     max_tokens: int = 2048
     """Limit of one reply."""
+    line_tokens: int = 24
+    """Limit of a reply of one line."""
     reflect: str = "reflect"
     """How a search mutates: `reflect` on one rollout of each problem of a minibatch, or contrast `groups`."""
 
@@ -106,6 +112,20 @@ class Prompts:
     def source(self, name: str) -> str:
         """Return the text of a template as it was read."""
         return self._found(name).source
+
+    def block(self, place: str = "") -> str:
+        """Return the template of the block of lessons as a library keeps it: without the comment for its authors.
+
+        Args:
+            place: `system` or `user_end`; empty is what the set says.
+
+        Raises:
+            BadTemplate: there is no such place.
+        """
+        source = self.source("lessons")
+        wanted = place or place_of(source)
+        bare = HEADER.sub("", source)
+        return bare if wanted == PLACES[0] else placed(bare, wanted)
 
     def path(self, name: str) -> Path:
         """Return the file that a template was read from."""

@@ -77,7 +77,7 @@ class Shelf:
             listed = lesson_texts(words)
             if not listed:
                 raise UsageError(f"{file} holds no list item that could be a lesson; use --as system")
-            return Text(name, words, _lessons(name, listed, self.prompts.source("lessons")))
+            return Text(name, words, _lessons(name, listed, self.prompts.block()))
         shown = self.prompts.render("prove/file", file=file.name, text=words) if self.way == "file" else words
         return Text(name, words, _lessons(name, [shown], PLAIN))
 
