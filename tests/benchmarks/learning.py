@@ -33,8 +33,6 @@ VARIANTS = {
     "default": {},
     "open": {"gate": "open"},
     "no-contrast": {"gate": "open", "lessons__contrast": False},
-    "harmless": {"gate__options": {"companions": "harmless"}},
-    "useful": {"gate__options": {"companions": "useful"}},
     "training-free-grpo": {"method": "training-free-grpo"},
     "word": {"gate__options": {"touch": "word"}},
     "e-lond": {"gate__options": {"spending": "e-lond"}},
@@ -45,7 +43,7 @@ VARIANTS = {
 COUNTED = ("right", "of", "wrong", "untested_right", "proving_rollouts", "learning_rollouts")
 """Counts of a world that are averaged."""
 POISON = {"model": "scripted/variants:Poisoned", "overrides": ["prompts=tiny"]}
-POISONED = ("default", "open", "single", "mean", "useful", "word", "e-lond")
+POISONED = ("default", "open", "single", "mean", "word", "e-lond")
 VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in POISONED}
 
 

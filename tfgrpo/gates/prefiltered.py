@@ -23,6 +23,11 @@ class PrefilteredGate:
     """Of those that remain, so many of the highest edit score go on; None lets all."""
 
     @property
+    def races(self) -> bool:
+        """That rivals may be put to this gate together."""
+        return self.paired.races
+
+    @property
     def rewards(self) -> Rewards:
         """Rewards known in this run, for later measurements."""
         return self.paired.rewards
