@@ -200,7 +200,7 @@ async def compare(
     begun = earlier.passes if earlier else 0
     found = Comparison(plan.start(), question.touched, earlier=earlier.pooled if earlier else {}, passes=begun)
     for number in range(design.passes):
-        cases = _wave(question, trial, begun + number)[: plan.horizon - found.asked]
+        cases = wave(question, trial, begun + number)[: plan.horizon - found.asked]
         found = replace(found, passes=found.passes + bool(cases))
         # A later pass is one question: its pairs are no new problems.
         size = design.look if number == 0 else max(1, len(cases))
@@ -249,7 +249,7 @@ def _tested(found: Comparison, design: Design, *, first: bool) -> Comparison:
     return found
 
 
-def _wave(question: Question, trial: Trial, index: int) -> tuple[Case, ...]:
+def wave(question: Question, trial: Trial, index: int) -> tuple[Case, ...]:
     """Return a pass: each unit once, by another of its problems where it has several.
 
     Problems of which earlier rollouts were sometimes right and sometimes wrong come first: there a lesson can show.

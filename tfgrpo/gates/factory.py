@@ -23,12 +23,13 @@ from tfgrpo.types import Problem
 TouchBy = Literal["auto", "word", "likelihood"]
 
 
-def paired(
+def paired(  # noqa: PLR0913 - options by name, each with a default
     *,
     seed: int = 0,
     lite: bool = False,
     alpha: float = 0.05,
     spending: Rule = "fixed",
+    objectives: Sequence[str] = (),
     prefilter: bool = False,
     keep: int | None = None,
     score: EditScoreConfig | None = None,
@@ -42,6 +43,8 @@ def paired(
         lite: Start from the cheaper design (delta .1, looks of 8, at most 32 pairs).
         alpha: Chance of a false accept per edit, or false discovery rate of the run.
         spending: `fixed` for alpha per edit, `e-lond` for the whole run.
+        objectives: Weigh these one by one instead of the reward: graders by name, `tokens`; one must improve and none
+            may be shown worse.
         prefilter: Prune by edit scores before any rollout is spent; needs a model that scores given tokens.
         keep: With `prefilter`, how many of the best ranked edits go on; None lets all that are not pruned.
         score: Which edit score.
@@ -56,11 +59,25 @@ def paired(
     if touch not in get_args(TouchBy):
         raise UsageError(f"gate.options.touch is {touch!r}; there are: {', '.join(get_args(TouchBy))}")
     design = replace(LITE if lite else Design(), **changes)  # type: ignore[arg-type]
-    gate = PairedGate(seed, design, Alpha(alpha, spending))
+    gate = PairedGate(seed, design, Alpha(alpha, spending), _names(objectives))
     if not prefilter:
         return gate
     # A better strategy makes old right rollouts less likely too: where rollouts decide, that is no veto.
     return PrefilteredGate(LikelihoodGate(check(score or EditScoreConfig()), seed, veto=False), gate, keep)
+
+
+def _names(objectives: object) -> tuple[str, ...]:
+    """Return the names of objectives, each once.
+
+    Raises:
+        UsageError: something else than a list of names.
+    """
+    listed = [objectives] if isinstance(objectives, str) else objectives
+    if not isinstance(listed, Sequence) or not all(isinstance(name, str) and name for name in listed):
+        raise UsageError(
+            f'gate.options.objectives is a list of names such as ["correct", "tokens"], not {objectives!r}'
+        )
+    return tuple(dict.fromkeys(listed))
 
 
 def likelihood(

@@ -27,10 +27,11 @@ from tfgrpo.gates.base import Rewards, Trial, fingerprint, pool_for
 from tfgrpo.gates.comparison import Comparison, Design, Question, compare
 from tfgrpo.gates.harm import Elsewhere, elsewhere
 from tfgrpo.gates.log_prob_changes import changes_of
+from tfgrpo.gates.objectives import weigh
 from tfgrpo.gates.rivals import race, rival_groups
 from tfgrpo.gates.sequential import Answer, Plan
 from tfgrpo.gates.touch import Touched, touched, union
-from tfgrpo.gates.verdicts import Role, decision, gate_evidence, reason
+from tfgrpo.gates.verdicts import gate_evidence, reason, verdict_of
 from tfgrpo.types import Problem, Proposal, Verdict
 
 IDLE = "not worth it: the library stays as it is"
@@ -73,6 +74,8 @@ class PairedGate:
     """The run's seed; with library, version and edit it fixes the order of the problems."""
     design: Design = field(default_factory=Design)
     alpha: Alpha = field(default_factory=Alpha)
+    objectives: tuple[str, ...] = ()
+    """Names of objectives that are weighed one by one; empty tests the run's reward."""
     score_changes: ScoreChanges | None = None
     """Finds touched problems of edits that name none; without it the trial is asked, where that can score."""
     rewards: Rewards = field(default_factory=Rewards)
@@ -140,14 +143,19 @@ class PairedGate:
         if 0.5 ** len(question.members) > plan.alpha:
             why = f"undecided: it touches {len(question.members)} held-out problems, too few for any verdict"
             return _Tested(Comparison(plan.start(), touch), Verdict("undecided", (edit,), why))
-        found = await compare(call.trial, self.rewards, question, self.design, plan)
-        away = None
-        if found.answer is Answer.HELPS:
+        verdict: Verdict
+        if self.objectives:
+            weighed = await weigh(call.trial, self.rewards, question, self.design, plan, self.objectives)
+            found, verdict = weighed.main, weighed.verdict(edit)
+        else:
+            found = await compare(call.trial, self.rewards, question, self.design, plan)
+            verdict = verdict_of(edit, found)
+        if verdict.decision == "accepted":
             away = await elsewhere(found, question, pool, call.trial, self.rewards, self.design)
-        verdict = _verdict(edit, found, away)
+            verdict = _unless_harmful(verdict, away)
         self.alpha = self.alpha.after(verdict.decision == "accepted")
         self.capital.pop(_name(edit), None)
-        if verdict.decision == "undecided":
+        if verdict.decision == "undecided" and not self.objectives:
             self.capital[_name(edit)] = found
         return _Tested(found, verdict)
 
@@ -186,7 +194,7 @@ class PairedGate:
             own = Question(rest, question.candidate, call.touches[i], self._key(rest, edit), question.units, start)
             found = await compare(call.trial, self.rewards, own, self.design, self._plan(own))
             self.alpha = self.alpha.after(found.answer is Answer.HELPS)
-            verdicts[i] = _verdict(edit, found, None, "together")
+            verdicts[i] = verdict_of(edit, found, "together")
         if any(v.decision != "accepted" for v in verdicts.values()):
             return {i: _stays_out(v) for i, v in verdicts.items()}
         return verdicts
@@ -213,18 +221,18 @@ def _name(edit: Edit) -> str:
     return repr((edit.op.value, edit.ids, edit.text))
 
 
-def _verdict(edit: Edit, found: Comparison, away: Elsewhere | None, role: Role = "single") -> Verdict:
-    """Return the verdict on an edit from its own test and from what it did elsewhere."""
-    decided, why = decision(found), reason(found)
+def _unless_harmful(verdict: Verdict, away: Elsewhere | None) -> Verdict:
+    """Return the verdict on an edit that passed its own test, in view of what it did elsewhere."""
     if away is None:
-        return Verdict(decided, (edit,), why, (gate_evidence(found, (edit,), role, why),))
-    if away.harmful or away.doubtful:
-        decided = "rejected" if away.harmful else "undecided"
-        why = f"{'harmful' if away.harmful else 'undecided: seems to harm'} elsewhere: {away.words}; {why}"
-    own = gate_evidence(found, (edit,), role, why, decided)
-    return Verdict(
-        decided, (edit,), why, (own, gate_evidence(away.comparison, (edit,), "elsewhere", away.words, "undecided"))
-    )
+        return verdict
+    (edit,), (own,) = verdict.edits, verdict.evidence
+    other = gate_evidence(away.comparison, (edit,), "elsewhere", away.words, "undecided")
+    if not (away.harmful or away.doubtful):
+        return replace(verdict, evidence=(own, other))
+    decided = "rejected" if away.harmful else "undecided"
+    said = "harmful elsewhere" if away.harmful else "undecided: it may harm elsewhere as much as it helps"
+    why = f"{said}: {away.words}; {verdict.reason}"
+    return Verdict(decided, (edit,), why, (replace(own, verdict=decided, reason=why), other))
 
 
 def _stays_out(verdict: Verdict) -> Verdict:

@@ -10,6 +10,7 @@ from experience_db import Edit, Evidence
 from tfgrpo.gates.comparison import Comparison
 from tfgrpo.gates.eprocess import INTERVAL
 from tfgrpo.gates.sequential import Answer
+from tfgrpo.types import Verdict
 
 Role = Literal["single", "together", "elsewhere"]
 
@@ -69,6 +70,12 @@ def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why
         reason=why,
         detail=detail(comparison) | {"role": role, "edits": len(edits)},
     )
+
+
+def verdict_of(edit: Edit, comparison: Comparison, role: Role = "single") -> Verdict:
+    """Return the verdict on an edit from its own test."""
+    why = reason(comparison)
+    return Verdict(decision(comparison), (edit,), why, (gate_evidence(comparison, (edit,), role, why),))
 
 
 def detail(comparison: Comparison) -> dict[str, Any]:
