@@ -18,6 +18,7 @@ from tfgrpo.datasets import Pools
 from tfgrpo.edit_scores.factory import make_likelihood
 from tfgrpo.environments.factory import EnvironmentParts, configured_tools, make_environment
 from tfgrpo.executors import Local
+from tfgrpo.executors.factory import Placement, placement
 from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders import Grader
 from tfgrpo.graders.factory import Judging, grader_for, judging
@@ -51,6 +52,8 @@ class Components:
     judging: Judging | None = None
     """The way to the judge's model, where the grader asks one."""
     progress: Progress | None = None
+    placed: Placement = Placement()  # noqa: RUF009 - holds nothing
+    """Where the user's agent runs."""
 
     def armed_grader(self) -> Grader:
         """Return the grader, with its model where it asks one."""
@@ -66,9 +69,8 @@ class Components:
         """Return what attempts problems and judges the attempts."""
         config, models, line = self.setup.config, self.models, self.models.attempting
         where, backend = ", ".join(sorted(line.urls)), models.backend(line)
-        ways = EnvironmentParts(
-            backend, line.model, self.prompts, self.store, models.ledger, models.tally, models.run, where
-        )
+        books = (self.store, models.ledger, models.tally, models.run)
+        ways = EnvironmentParts(backend, line.model, self.prompts, *books, where, self.placed.agent)
         environment = make_environment(self.setup.environment, config, self.setup.tools, ways)
         seen = self.progress.count_group if self.progress else None
         return Actor(environment, self.armed_grader(), Local(), config.seed, config.engine.concurrency, seen)
@@ -96,21 +98,27 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
     stack.push_async_callback(close, grader)
     judge = judging(grader, config.grader, config.engine)
     others = (judge.line,) if judge else ()
+    placed = placement(config.engine)
+    if placed.pool is not None:
+        stack.push_async_callback(placed.pool.aclose)
+    if judge is None:
+        grader = placed.grader(grader)
     for backend in dict.fromkeys(backend for way in (line, writer, *others) for backend in way.backends):
         stack.push_async_callback(close, backend)
     require_prices(config.budget, (line, writer, *others))
     texts = writing = templates.load_for_model(setup.model, config.prompts, setup.prompts_dir)
     if setup.summarizer_model:
         writing = templates.load_for_model(setup.summarizer_model, config.prompts, setup.prompts_dir)
-    setup = replace(setup, tools=setup.tools or configured_tools(config))
-    for tool in setup.tools:
+    tools = setup.tools or configured_tools(config)
+    for tool in tools:
         stack.push_async_callback(close, tool)
+    setup = replace(setup, tools=placed.tools(tools))
     store = store or stack.enter_context(Store.open(setup.db))
     store.wait_for(config.engine.lock_wait)
     store.hide = secret_hider(secrets_of(setup))
     models = make_models(line, writer, store, config.engine, config.budget, run)
     stack.callback(models.lost_calls.flush)
-    return Components(setup, store, models, texts, writing, grader, judge)
+    return Components(setup, store, models, texts, writing, grader, judge, placed=placed)
 
 
 def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Problem], stack: AsyncExitStack) -> Run:

@@ -39,6 +39,7 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="So many problems only, drawn by the seed.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Model calls in flight, at most; default 64.")] = None,
     instructions: o.Instructions = None,
+    executor: o.Executor = None,
     tools: o.Tools = None,
     set_: o.Set = None,
     field: o.Field = None,
@@ -62,6 +63,7 @@ def evaluate(
         "limit": limit,
         "concurrency": concurrency,
         "instructions": o.instructions(instructions),
+        "executor": executor,
     }
     controls = [name.strip() for name in control.split(",")] if control else []
     if len(model) > 1 or len(library or ()) > 1:

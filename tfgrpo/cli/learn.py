@@ -70,6 +70,7 @@ def learn(
     budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="Start no call later than this.")] = None,
     instructions: o.Instructions = None,
+    executor: o.Executor = None,
     field: o.Field = None,
     events: Events = None,
     prompts: o.Prompts = None,
@@ -85,6 +86,7 @@ def learn(
         concurrency=concurrency, seed=seed, limit=limit, heldout=heldout, gate=gate, review=review,
         instructions=o.instructions(instructions),
         budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls, budget_seconds=budget_seconds,
+        executor=executor,
     )  # fmt: skip
     wanted = Setup(
         model, grader, base_urls=tuple(base_url or ()), summarizer_model=summarizer_model, db=o.db_path(db),

@@ -32,6 +32,10 @@ BaseUrl = Annotated[
         "--base-url", help="URL of an OpenAI-compatible endpoint, for instance vLLM's; repeat it to share the load."
     ),
 ]
+Executor = Annotated[
+    str | None,
+    typer.Option("--executor", help="Where graders, agents and code of models run: local (default), ray, ray:ADDRESS."),
+]
 Field = Annotated[
     list[str] | None, typer.Option("--field", help="Where a column is called otherwise: question=prompt_text.")
 ]

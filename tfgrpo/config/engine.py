@@ -39,6 +39,20 @@ class LocalConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RayConfig:
+    """The workers of `executor = "ray"`, which run graders, agents and code of models (extra `ray`)."""
+
+    address: str = ""
+    """Of a running cluster; empty starts one on this machine. `executor = "ray:ADDRESS"` says the same."""
+    workers: int = 0
+    """Actors at once; 0 takes one for each CPU of the cluster, and follows when nodes join or leave."""
+    queue: int = 4
+    """Calls that one worker may hold, the running ones included."""
+    runtime_env: Mapping[str, Any] = field(default_factory=dict)
+    """Ray's runtime environment of the workers, as `{working_dir = "."}`; empty shows them this process's path."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineConfig:
     """How calls are made. Nothing here changes what is learned, but `overlap`."""
 
@@ -72,5 +86,8 @@ class EngineConfig:
     """US dollars per million tokens, by --model name: `{"openai/m" = {prompt = 0.2, completion = 0.8, cached = 0.1}}`.
     They win over list prices; models in no list have none, which is not zero."""
     local: LocalConfig = LocalConfig()
+    executor: str = "local"
+    """Where graders, agents and code of models run: `local`, `ray`, or `ray:ADDRESS` of a cluster."""
+    ray: RayConfig = RayConfig()
     overlap: int = 0
     """1 starts the next batch under the present library while a batch consolidates and gates."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -41,6 +41,8 @@ class EnvironmentParts:
     run: str | None = None
     endpoint: str = ""
     """Where the model is, for what is remembered of it."""
+    place: Callable[[Any], Any] = lambda agent: agent
+    """Puts an agent where it runs."""
 
 
 def make_environment(
@@ -53,7 +55,7 @@ def make_environment(
     """
     journal = Journal(ways.store)
     if agent is not None:
-        return Wrapped(agent, environment_name(agent), journal, ways.run, ways.tally, ways.ledger)
+        return Wrapped(ways.place(agent), environment_name(agent), journal, ways.run, ways.tally, ways.ledger)
     kind, chosen = config.environment.kind, config.environment
     if kind == "single_turn":
         return SingleTurn(ways.backend, ways.model, ways.prompts, config.instructions)
@@ -69,7 +71,7 @@ def make_environment(
     found: Any = named() if inspect.isclass(named) else named
     if _parameters(found, kind) > 2:
         return cast("Environment", found)
-    return Wrapped(found, kind, journal, ways.run, ways.tally, ways.ledger)
+    return Wrapped(ways.place(found), kind, journal, ways.run, ways.tally, ways.ledger)
 
 
 def environment_name(agent: Agent | None, config: LearnConfig | None = None) -> str:
