@@ -50,10 +50,10 @@ def apply_edits(lessons: tuple[Lesson, ...], edits: Sequence[Edit], *, version: 
         if edit.op != Op.DELETE:
             present[lesson_id] = _rewritten(edit, old, lesson_id, version)
         applied.append(AppliedEdit(version, position, edit, lesson_id))
-    return Applied(ordered(present.values()), tuple(applied), next_id)
+    return Applied(in_prompt_order(present.values()), tuple(applied), next_id)
 
 
-def ordered(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
+def in_prompt_order(lessons: Iterable[Lesson]) -> tuple[Lesson, ...]:
     """Lessons in the one order that prompts use: by id."""
     return tuple(sorted(lessons, key=lambda lesson: lesson.id))
 

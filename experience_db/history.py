@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from experience_db.apply import apply_edits, ordered
+from experience_db.apply import apply_edits, in_prompt_order
 from experience_db.codec import RESTORE, edit_of, lesson_of_restore
 from experience_db.library import Library
 from experience_db.records import AppliedEdit, Edit, Lesson, Op
@@ -41,7 +41,7 @@ def plan_restore(head: Library, goal: tuple[Lesson, ...], template: str, reason:
         edit = Edit(Op.UPDATE, lesson.text, (lesson.id,), reason, lesson.sources, lesson.tainted)
         edits.append(AppliedEdit(version, position, edit, lesson.id, restored=True))
     next_id = max([head.next_id, *(i + 1 for i in wanted)])
-    return Change(ordered(goal), tuple(edits), next_id, template)
+    return Change(in_prompt_order(goal), tuple(edits), next_id, template)
 
 
 def replay_edits(rows: Sequence[sqlite3.Row]) -> Iterator[tuple[int, tuple[Lesson, ...], int]]:
@@ -55,11 +55,11 @@ def replay_edits(rows: Sequence[sqlite3.Row]) -> Iterator[tuple[int, tuple[Lesso
         present = {lesson.id: lesson for lesson in done.lessons}
         restored = [lesson_of_restore(row) for row in step if row["op"] == RESTORE]
         present.update((lesson.id, lesson) for lesson in restored)
-        lessons = ordered(present.values())
+        lessons = in_prompt_order(present.values())
         next_id = max([done.next_id, *(lesson.id + 1 for lesson in restored)])
         yield version, lessons, next_id
 
 
 def renumbered(lessons: Sequence[Lesson], version: int) -> tuple[Lesson, ...]:
     """The same lessons as if this version had brought them all: for lessons from another file."""
-    return ordered(replace(lesson, born=version, changed=version) for lesson in lessons)
+    return in_prompt_order(replace(lesson, born=version, changed=version) for lesson in lessons)

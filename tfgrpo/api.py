@@ -14,7 +14,7 @@ from experience_db import Library, Store
 from experience_db.codec import nan_to_none
 from tfgrpo import build, search
 from tfgrpo import config as configuration
-from tfgrpo.backends.metered import told, total_usage
+from tfgrpo.backends.metered import printed_usage, total_usage
 from tfgrpo.build import Components
 from tfgrpo.datasets import learning_and_heldout, limited, problems_from
 from tfgrpo.datasets.exposure import exposure_of
@@ -230,7 +230,7 @@ async def evaluate(
                 "model": wanted.model,
                 **measure.summary(main, k, config.seed),
                 "controls": table,
-                "usage": told(total_usage(parts.models.tally)),
+                "usage": printed_usage(total_usage(parts.models.tally)),
                 "seconds": round(time.monotonic() - began, 3),
             }
         )

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tfgrpo.backends import Ledger, Limited, OpenAI, Pace, Scripted
-from tfgrpo.backends.retry import Transient, Unreachable
+from tfgrpo.backends.retry_policy import Transient, Unreachable
 from tfgrpo.errors import EndpointError, UsageError
 from tfgrpo.types import Reply, Request, Sampling, Usage
 

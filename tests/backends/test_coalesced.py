@@ -13,7 +13,7 @@ from support.server import Fault, Server, error
 from experience_db import Journal, Store
 from tfgrpo.backends import Budget, Ledger, OpenAI, with_wrappers
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.errors import BudgetReached, ProviderError
 from tfgrpo.types import Reply, Request, Sampling, Usage
 

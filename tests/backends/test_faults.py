@@ -12,7 +12,7 @@ from support.server import Fault, Server
 from tfgrpo.backends import LiteLLM, OpenAI, Retried, with_wrappers
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.faults import retry_after
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.types import FailureKind, Request
 

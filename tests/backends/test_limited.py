@@ -9,7 +9,7 @@ from support.server import Fault
 
 from tfgrpo.backends import Budget, Journaled, Ledger, Limited, OpenAI, Pace, Retried, Scripted, with_wrappers
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.retry import RetryPolicy, Transient
+from tfgrpo.backends.retry_policy import RetryPolicy, Transient
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
 from tfgrpo.types import Reply, Request, Sampling, Usage
 

@@ -11,7 +11,7 @@ from support.server import error
 
 from tfgrpo.backends import LiteLLM, with_wrappers
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.errors import EndpointError
 from tfgrpo.types import Request, Sampling
 

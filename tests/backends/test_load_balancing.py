@@ -11,7 +11,7 @@ from support.server import Fault, Server
 
 from tfgrpo.backends import OpenAI, Pace, with_wrappers
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.errors import EndpointError
 from tfgrpo.types import Request
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tfgrpo.backends.local import KNOWN, find, hold, install
-from tfgrpo.backends.local.weights import checked
+from tfgrpo.backends.local.weights import verify_weights
 from tfgrpo.errors import EndpointError, UsageError
 from tfgrpo.prompting.templates import load_for_model
 
@@ -114,11 +114,11 @@ def test_a_file_of_another_size_or_content_is_refused(tmp_path):
     path = tmp_path / "other.gguf"
     path.write_bytes(b"x")
     with pytest.raises(UsageError, match="has 1 bytes"):
-        checked(name, path)
+        verify_weights(name, path)
     with path.open("r+b") as file:
         file.truncate(known.size)
     with pytest.raises(UsageError, match="its SHA-256 is"):
-        checked(name, path)
+        verify_weights(name, path)
 
 
 def test_local_models_take_the_small_prompts_unless_told_otherwise():

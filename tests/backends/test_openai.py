@@ -12,7 +12,7 @@ from support.server import Raw, Server, error
 from tfgrpo.backends import OpenAI, with_wrappers
 from tfgrpo.backends.capabilities import SchemaMode
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.types import Message, Request, Sampling
 

@@ -32,8 +32,8 @@ from tiny_worlds import make_world  # noqa: E402 - beside this file
 from experience_db import Lesson, Library  # noqa: E402
 from experience_db.library import placed  # noqa: E402
 from tfgrpo.backends.base import Backend, close  # noqa: E402
-from tfgrpo.backends.endpoints import endpoint  # noqa: E402
-from tfgrpo.backends.stack import stacked  # noqa: E402
+from tfgrpo.backends.endpoints import endpoints_of  # noqa: E402
+from tfgrpo.backends.stack import with_wrappers  # noqa: E402
 from tfgrpo.config.engine import EngineConfig  # noqa: E402
 from tfgrpo.executors import Local  # noqa: E402
 from tfgrpo.graders.extract import final_answer, normalise  # noqa: E402
@@ -132,8 +132,8 @@ async def cell(backend: Backend, model: str, case: tuple, template: str | None) 
 async def study(options: argparse.Namespace) -> None:
     """Measure the cells that are not in the file, and add them to it."""
     known = {(r["model"], r["block"], r["task"], r["variant"]) for r in rows_of(options.out)}
-    line = endpoint(options.model, (), EngineConfig())
-    backend = stacked(line.backends, joining=line.joining)
+    line = endpoints_of(options.model, (), EngineConfig())
+    backend = with_wrappers(line.backends, joining=line.joining)
     wanted = [
         (name, template, case)
         for case in cases(options.model)
@@ -159,7 +159,7 @@ async def prefix(options: argparse.Namespace) -> dict:
     ]
     found = {}
     for place in ("system", "user_end"):
-        line = endpoint(options.model, (), EngineConfig())
+        line = endpoints_of(options.model, (), EngineConfig())
         library = blocks_library(placed(BARE, place), lessons)
         prompt = cached = 0
         for number, question in enumerate(questions("spanish")[:100]):

@@ -18,7 +18,7 @@ import pytest
 
 from tfgrpo.backends.coalesced import Coalesced
 from tfgrpo.backends.openai import OpenAI
-from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.backends.tiny.model import Job, TinyLM
 from tfgrpo.errors import ProviderError
 from tfgrpo.types import FailureKind, Request, Sampling

@@ -14,7 +14,7 @@ from support.server import Fault
 import tfgrpo
 from experience_db import Edit, Journal, Lesson, Op, Store
 from tfgrpo.backends import Retried, Scripted
-from tfgrpo.backends.retry import RetryPolicy, Transient
+from tfgrpo.backends.retry_policy import RetryPolicy, Transient
 from tfgrpo.config import load
 from tfgrpo.errors import NothingLearned, ProviderError, UsageError
 from tfgrpo.graders import Choice, Exact, from_function, grade

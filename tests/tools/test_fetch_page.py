@@ -22,7 +22,7 @@ from support.patience import AMPLE
 from support.web import Answer, Asked, Web
 
 from tfgrpo import corpus
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.corpus import Page
 from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.tools.base import ToolResult

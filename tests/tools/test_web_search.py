@@ -11,7 +11,7 @@ from support.web import Answer, Asked, Web
 
 from tfgrpo import corpus
 from tfgrpo.backends.adaptive_rate import Pace
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.corpus import Page
 from tfgrpo.errors import EndpointError, UsageError
 from tfgrpo.tools.base import ToolResult

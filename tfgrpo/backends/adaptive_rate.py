@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from tfgrpo.backends.rate_window import CountedCall, MinuteWindow
-from tfgrpo.backends.retry import Transient, Unreachable
+from tfgrpo.backends.retry_policy import Transient, Unreachable
 from tfgrpo.errors import EndpointError, UsageError
 
 OVERLOADED = {429, 503, 529}

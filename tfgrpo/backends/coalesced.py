@@ -18,8 +18,8 @@ from itertools import zip_longest
 from typing import Any, Protocol
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.joined import Choices, Outcome, joined, redrawn
-from tfgrpo.backends.retry import Redraw, Transient
+from tfgrpo.backends.n_choices import ChoicesReply, Outcome, join_requests, redrawn
+from tfgrpo.backends.retry_policy import Redraw, Transient
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.types import FailureKind, Reply, Request
 
@@ -183,8 +183,8 @@ class Coalesced:
         return outcomes
 
     async def _asked(self, run: Sequence[_Waiting], tries: int | None = None) -> Sequence[Outcome | None]:
-        reply = await self.backend.complete(joined([waiting.request for waiting in run], tries))
-        return reply.choices if isinstance(reply, Choices) else (reply,)
+        reply = await self.backend.complete(join_requests([waiting.request for waiting in run], tries))
+        return reply.choices if isinstance(reply, ChoicesReply) else (reply,)
 
     def _sizes_of(self, model: str) -> _Sizes:
         """What is known of `n` for a model, from this run or an earlier one."""

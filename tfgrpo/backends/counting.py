@@ -60,10 +60,10 @@ def usage_of(found: UsageIn | None, price: Price | None, request: Request, repli
     if not completion and written:
         completion = -(-written // BYTES_PER_TOKEN)
         estimated += completion
-    return priced(Usage(prompt or 0, completion or 0, found.cached, found.cost, estimated), price)
+    return with_price(Usage(prompt or 0, completion or 0, found.cached, found.cost, estimated), price)
 
 
-def priced(usage: Usage, price: Price | None) -> Usage:
+def with_price(usage: Usage, price: Price | None) -> Usage:
     """Return `usage` with what it costs, where there is a price."""
     return replace(usage, usd=price.usd(usage)) if price else usage
 
@@ -85,7 +85,7 @@ def of_broken(text: str, request: Request, price: Price | None) -> Usage:
         None,
         guessed,
     )
-    return priced(usage, price)
+    return with_price(usage, price)
 
 
 def first_only(reported: int, sizes: Sequence[int], counted: int | None = None, most: float = PLAUSIBLE) -> bool:
@@ -104,7 +104,7 @@ def first_only(reported: int, sizes: Sequence[int], counted: int | None = None, 
     return sum(sizes) / reported > most and sizes[0] / reported <= PLAUSIBLE
 
 
-def scaled(usage: Usage, sizes: Sequence[int], price: Price | None, counted: int | None = None) -> Usage:
+def scaled_to_choices(usage: Usage, sizes: Sequence[int], price: Price | None, counted: int | None = None) -> Usage:
     """Return `usage` with the completion of all choices where that of the first was counted.
 
     Args:
@@ -118,4 +118,4 @@ def scaled(usage: Usage, sizes: Sequence[int], price: Price | None, counted: int
     grown = replace(
         usage, completion_tokens=usage.completion_tokens + more, estimated_tokens=usage.estimated_tokens + more
     )
-    return priced(grown, price)
+    return with_price(grown, price)

@@ -11,8 +11,8 @@ from tfgrpo.backends.base import Backend
 from tfgrpo.backends.endpoints import Endpoints, endpoint_paces
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.lost_calls import LostCalls
-from tfgrpo.backends.metered import Metered, Tally, lost
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.metered import Metered, Tally, count_lost
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.config import BudgetConfig
 from tfgrpo.config.engine import EngineConfig
@@ -64,7 +64,7 @@ class Models:
 
     def lose(self, request: Request, usage: Usage, calls: int, why: str) -> None:
         """Put a request that brought no reply into the bill, and where a run goes on from it into the journal."""
-        lost(self.tally, request.role, usage, calls)
+        count_lost(self.tally, request.role, usage, calls)
         if self.run is not None:
             self.lost_calls.record(self.run, request, usage, calls, why)
 

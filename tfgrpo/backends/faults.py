@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tfgrpo.backends.complaints import LONGEST_BODY, complaint
-from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.system.redact import hide_secrets
 from tfgrpo.types import FailureKind
@@ -98,7 +98,7 @@ def from_status(where: Where, status: int, body: str, retry_after: float | None 
     return ProviderError(words, FailureKind.REFUSED_REQUEST, status=status)
 
 
-def redirected(where: Where, status: int, place: str) -> EndpointError:
+def redirect_error(where: Where, status: int, place: str) -> EndpointError:
     """Return the error for a redirect that is not followed: a prompt and a key go to the address that was named."""
     host = urlsplit(place).netloc.rpartition("@")[2] or "nowhere"
     return EndpointError(
@@ -133,7 +133,7 @@ def from_error_in_body(where: Where, error: Any) -> ProviderError:
     return from_status(where, status, json.dumps({"error": error}))
 
 
-def disconnected(where: Where, error: BaseException, through: str = "") -> ProviderError:
+def connection_error(where: Where, error: BaseException, through: str = "") -> ProviderError:
     """Return the error for a connection that failed: dead if nothing was there, else it broke on the way.
 
     `through` is the proxy it went through, '' for none.

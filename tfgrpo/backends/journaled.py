@@ -63,7 +63,7 @@ class Forgetting(Protocol):
         ...
 
 
-def recorded(journal: Journal, key: str, read_as: Callable[[dict[str, Any]], T]) -> T | None:
+def read_record(journal: Journal, key: str, read_as: Callable[[dict[str, Any]], T]) -> T | None:
     """Return what is recorded under `key`, read by `read_as`; None where nothing is.
 
     A record that cannot be read is dropped, which is said: the call is then made again.
@@ -103,7 +103,7 @@ class Journaled:
         asked = canonical(request)
         key = self._journal.key(asked)
         async with self._alone(key):
-            known = recorded(self._journal, key, reply_from)
+            known = read_record(self._journal, key, reply_from)
             if known is not None:
                 return known
             started = self._clock()
@@ -160,7 +160,7 @@ def canonical(request: Request) -> dict[str, Any]:
         "role": request.role,
         "model": request.model,
         "messages": [dict(message) for message in request.messages],
-        "sampling": {**plain(request.sampling), "stop": list(request.sampling.stop)},
+        "sampling": {**shallow_fields(request.sampling), "stop": list(request.sampling.stop)},
         "tools": [dict(tool) for tool in request.tools],
         "response_schema": None if request.response_schema is None else dict(request.response_schema),
         "attempt": request.attempt,
@@ -171,11 +171,11 @@ def canonical(request: Request) -> dict[str, Any]:
 def recordable(reply: Reply) -> dict[str, Any]:
     """Return `reply` as plain JSON values."""
     left_out = {"replayed", *(name for name in ("logprobs", "token_texts") if getattr(reply, name) is None)}
-    kept = {name: value for name, value in plain(reply).items() if name not in left_out}
-    return {**kept, "usage": plain(reply.usage)}
+    kept = {name: value for name, value in shallow_fields(reply).items() if name not in left_out}
+    return {**kept, "usage": shallow_fields(reply.usage)}
 
 
-def plain(value: Sampling | Usage | Reply) -> dict[str, Any]:
+def shallow_fields(value: Sampling | Usage | Reply) -> dict[str, Any]:
     """Return the fields of a value as they are; `asdict` would copy all the way down."""
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.joined import Joined
+from tfgrpo.backends.n_choices import ChoicesRequest
 from tfgrpo.backends.pricing import Price
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
 from tfgrpo.types import Reply, Request, Usage
@@ -113,7 +113,7 @@ class Ledger:
             raise ProviderError(REPEATED)
         if self.budget.usd is not None and price is None:
             raise UsageError(f"a budget in USD needs a price, and that of {request.model} is unknown; set a price")
-        calls = request.n if isinstance(request, Joined) else 1
+        calls = request.n if isinstance(request, ChoicesRequest) else 1
         taking = may_take or self.estimate(request)
         # What is not limited may be longer than all before it.
         margin = 0 if request.sampling.max_tokens else taking.completion_tokens
@@ -134,7 +134,7 @@ class Ledger:
         """Return the most that `request` is expected to use, as far as its role is known."""
         words = json.dumps([request.messages, request.tools], ensure_ascii=False)
         completion = request.sampling.max_tokens or self._longest.get(request.role, 0)
-        choices = request.n if isinstance(request, Joined) else 1
+        choices = request.n if isinstance(request, ChoicesRequest) else 1
         return Usage(int(len(words) / CHARACTERS_PER_TOKEN), completion * choices)
 
     def lose(self, request: Request, entry: _Entry, why: str) -> None:

@@ -15,10 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from tfgrpo.backends.capabilities import Dialect
-from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
+from tfgrpo.backends.faults import Where, connection_error, from_status, retry_after
 from tfgrpo.backends.negotiation import negotiated, renegotiated
 from tfgrpo.backends.pricing import Price, known_price
-from tfgrpo.backends.retry import Transient, Unreachable
+from tfgrpo.backends.retry_policy import Transient, Unreachable
 from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.system.redact import secret_of, url_secrets
@@ -135,7 +135,7 @@ class LiteLLM:
             return EndpointError(f"no key for {where.model}: set the variable of its provider, such as OPENAI_API_KEY")
         if again := renegotiated(where, status, said, body, dialect):
             return again
-        if isinstance(found := disconnected(where, error), EndpointError):
+        if isinstance(found := connection_error(where, error), EndpointError):
             return found
         headers = getattr(error, "litellm_response_headers", None) or {}
         failed = from_status(where, status, said, retry_after(headers))

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from experience_db import Call, Journal, StoreBusy, StoreError
-from tfgrpo.backends.metered import Tally, lost
+from tfgrpo.backends.metered import Tally, count_lost
 from tfgrpo.types import Request, Usage
 
 FAILED = "failed:"
@@ -49,4 +49,4 @@ def earlier(tally: dict[str, Tally], journal: Journal, run: str) -> None:
     for role, used in journal.usage(run).items():
         if role.startswith(FAILED):
             usage = Usage(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.usd)
-            lost(tally, role.removeprefix(FAILED), usage, used.calls)
+            count_lost(tally, role.removeprefix(FAILED), usage, used.calls)

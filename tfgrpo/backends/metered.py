@@ -50,14 +50,14 @@ def count_call(tally: dict[str, Tally], role: str, usage: Usage, *, replayed: bo
     entry.usage = entry.usage + usage
 
 
-def lost(tally: dict[str, Tally], role: str, usage: Usage, calls: int = 1) -> None:
+def count_lost(tally: dict[str, Tally], role: str, usage: Usage, calls: int = 1) -> None:
     """Add requests that brought no reply to the bill of a role."""
     entry = tally.setdefault(role, Tally())
     entry.failed += calls
     entry.usage = entry.usage + usage
 
 
-def told(usage: Usage) -> dict[str, Any]:
+def printed_usage(usage: Usage) -> dict[str, Any]:
     """Return a bill as it is printed and stored; how much of it was estimated stands in it where some was."""
     fields = asdict(usage)
     return fields if usage.estimated_tokens else {k: v for k, v in fields.items() if k != "estimated_tokens"}

@@ -18,7 +18,7 @@ _ELSEWHERE = 1_000_003
 
 
 @dataclass(frozen=True, slots=True)
-class Joined(Request):
+class ChoicesRequest(Request):
     """A request for `n` choices; with a seed, choice j is drawn with the seed plus j."""
 
     n: int = 1
@@ -32,17 +32,17 @@ class Redrawn(Request):
 
 
 @dataclass(frozen=True, slots=True)
-class Choices(Reply):
+class ChoicesReply(Reply):
     """The answer to a Joined: the first usable choice in its own fields, and all of them in order."""
 
     choices: tuple[Outcome, ...] = ()
     """A failure where a choice could not be used; fewer than n where the endpoint returned fewer."""
 
 
-def joined(requests: Sequence[Request], tries: int | None = None) -> Joined:
+def join_requests(requests: Sequence[Request], tries: int | None = None) -> ChoicesRequest:
     """Return one request for what `requests` ask; they differ in attempt and seed alone, and the first one's count."""
     first = requests[0]
-    return Joined(**{f.name: getattr(first, f.name) for f in fields(Request)}, n=len(requests), tries=tries)
+    return ChoicesRequest(**{f.name: getattr(first, f.name) for f in fields(Request)}, n=len(requests), tries=tries)
 
 
 def redrawn(request: Request, kind: FailureKind) -> Request:
@@ -52,22 +52,22 @@ def redrawn(request: Request, kind: FailureKind) -> Request:
         sampling = replace(sampling, seed=(sampling.seed + _ELSEWHERE) % 2**31)
     if sampling.max_tokens is not None and kind is FailureKind.EMPTY:
         sampling = replace(sampling, max_tokens=2 * sampling.max_tokens)
-    if isinstance(request, Joined):
+    if isinstance(request, ChoicesRequest):
         return replace(request, sampling=sampling)
     return Redrawn(**{f.name: getattr(request, f.name) for f in fields(Request)} | {"sampling": sampling})
 
 
-def gathered(outcomes: Sequence[Outcome], usage: Usage) -> Choices:
+def join_choices(outcomes: Sequence[Outcome], usage: Usage) -> ChoicesReply:
     """Return the choices of one answer as one Reply, the usage of the whole shared out among those that are replies."""
     replies = [one for one in outcomes if isinstance(one, Reply)]
-    shared = iter(shares(usage, [size(reply) for reply in replies]))
+    shared = iter(split_usage(usage, [size(reply) for reply in replies]))
     parts = tuple(replace(one, usage=next(shared)) if isinstance(one, Reply) else one for one in outcomes)
     first = next(part for part in parts if isinstance(part, Reply))
     whole = {f.name: getattr(first, f.name) for f in fields(Reply)} | {"usage": usage}
-    return Choices(**whole, choices=parts)
+    return ChoicesReply(**whole, choices=parts)
 
 
-def shares(usage: Usage, sizes: Sequence[int]) -> list[Usage]:
+def split_usage(usage: Usage, sizes: Sequence[int]) -> list[Usage]:
     """Split `usage` so that it sums up to itself: the prompt, paid for once, to the first; the rest by size."""
     total, before, parts = sum(sizes), 0, []
     for position, one in enumerate(sizes):

@@ -9,7 +9,7 @@ from typing import Any
 from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.complaints import complaint
 from tfgrpo.backends.faults import Where
-from tfgrpo.backends.retry import Renegotiated
+from tfgrpo.backends.retry_policy import Renegotiated
 from tfgrpo.types import FailureKind, Reply, Request
 
 log = logging.getLogger(__name__)

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.counting import of_broken
-from tfgrpo.backends.faults import Where, disconnected, from_status, redirected, retry_after
+from tfgrpo.backends.faults import Where, connection_error, from_status, redirect_error, retry_after
 from tfgrpo.backends.http import MOST_BYTES, NotDelivered, TooLarge
-from tfgrpo.backends.joined import Joined
+from tfgrpo.backends.n_choices import ChoicesRequest
 from tfgrpo.backends.negotiation import negotiated, renegotiated
 from tfgrpo.backends.patience import Patience
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.recounted import Tokenizer, recounted
-from tfgrpo.backends.retry import Transient, Unreachable
+from tfgrpo.backends.recounted import Tokenizer, recount_usage
+from tfgrpo.backends.retry_policy import Transient, Unreachable
 from tfgrpo.backends.transports import TRANSPORTS, Transport
 from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
@@ -124,7 +124,7 @@ class OpenAI:
         stops = request.sampling.stop if "stop" in dialect.dropped else ()
         reply = reply_of(payload, request, where, Reading(self._price, self._most_characters, stops))
         self._has_answered = True
-        return await recounted(reply, where.model, dialect, self._tokenizer, self._price)
+        return await recount_usage(reply, where.model, dialect, self._tokenizer, self._price)
 
     async def _post(self, where: Where, body: dict[str, Any], request: Request, dialect: Dialect) -> str:
         # The transports' own timeouts start anew with every byte, so a trickle would never end.
@@ -145,7 +145,7 @@ class OpenAI:
             pause = retry_after(answer.headers)
             raise self._refused(where, answer.status, answer.text, pause, body, request, dialect)
         if answer.status >= 300:
-            raise redirected(where, answer.status, answer.headers.get("location", ""))
+            raise redirect_error(where, answer.status, answer.headers.get("location", ""))
         return answer.text
 
     def _refused(
@@ -164,12 +164,12 @@ class OpenAI:
         if isinstance(found, EndpointError) and status in MAY_PASS:
             if self._has_answered:
                 return Unreachable(str(found), found.failure.kind, status=status)
-            if isinstance(request, Joined) and status == 404:
+            if isinstance(request, ChoicesRequest) and status == 404:
                 return ProviderError(str(found), found.failure.kind, status=status)
         return found
 
     def _disconnected(self, where: Where, error: NotDelivered) -> ProviderError:
-        found = disconnected(where, error.__cause__ or error, error.through)
+        found = connection_error(where, error.__cause__ or error, error.through)
         return Unreachable(str(found)) if isinstance(found, EndpointError) and self._is_there else found
 
     @property

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from tfgrpo.backends.capabilities import Dialect
-from tfgrpo.backends.counting import IMPOSSIBLE, first_only, length_of, scaled
+from tfgrpo.backends.counting import IMPOSSIBLE, first_only, length_of, scaled_to_choices
 from tfgrpo.backends.http import Http, NotDelivered, TooLarge
-from tfgrpo.backends.joined import Choices, gathered
+from tfgrpo.backends.n_choices import ChoicesReply, join_choices
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.transports import login_of
 from tfgrpo.system.foreign import Unreadable, count_of, loads
@@ -65,9 +65,9 @@ class Tokenizer:
             await self._http.aclose()
 
 
-async def recounted(reply: Reply, model: str, dialect: Dialect, tokenizer: Tokenizer, price: Price | None) -> Reply:
+async def recount_usage(reply: Reply, model: str, dialect: Dialect, tokenizer: Tokenizer, price: Price | None) -> Reply:
     """Return a reply whose usage counts all of its choices."""
-    if not isinstance(reply, Choices):
+    if not isinstance(reply, ChoicesReply):
         return reply
     replies = [one for one in reply.choices if isinstance(one, Reply)]
     sizes = [length_of(one) for one in replies]
@@ -83,5 +83,5 @@ async def recounted(reply: Reply, model: str, dialect: Dialect, tokenizer: Token
         log.warning(
             "%s counts the completion of the first of several choices alone; the others are counted by %s", model, how
         )
-    whole = gathered(reply.choices, scaled(usage, sizes, price, counted))
+    whole = join_choices(reply.choices, scaled_to_choices(usage, sizes, price, counted))
     return replace(reply, **{f.name: getattr(whole, f.name) for f in fields(reply)})

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.joined import Joined, Redrawn, redrawn
-from tfgrpo.backends.retry import Redraw, RetryPolicy, with_retries
+from tfgrpo.backends.n_choices import ChoicesRequest, Redrawn, redrawn
+from tfgrpo.backends.retry_policy import Redraw, RetryPolicy, with_retries
 from tfgrpo.types import Reply, Request
 
 
@@ -42,7 +42,7 @@ class Retried:
                 raise
 
         policy = self.policy
-        if isinstance(request, Joined) and request.tries is not None:
+        if isinstance(request, ChoicesRequest) and request.tries is not None:
             policy = replace(policy, attempts=min(policy.attempts, request.tries))
         return await with_retries(once, policy, self.sleep)
 

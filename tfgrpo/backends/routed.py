@@ -15,7 +15,7 @@ from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.faults import Where
 from tfgrpo.backends.litellm import LiteLLM
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.errors import EndpointError, ProviderError
 
 COOLDOWN = 30.0

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgrpo.backends.counting import usage_of
-from tfgrpo.backends.faults import Where, disconnected, from_status, retry_after
+from tfgrpo.backends.faults import Where, connection_error, from_status, retry_after
 from tfgrpo.backends.http import CONNECT_SECONDS, Http, NotDelivered, TooLarge
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.backends.score import forced_ids
 from tfgrpo.backends.transports import login_of
 from tfgrpo.errors import EndpointError, ProviderError
@@ -108,7 +108,7 @@ class HttpScores:
         except TooLarge as error:
             raise ProviderError(f"{where} answered with {error}", FailureKind.TRUNCATED) from None
         except NotDelivered as error:
-            raise disconnected(where, error.__cause__ or error, error.through) from None
+            raise connection_error(where, error.__cause__ or error, error.through) from None
         if answer.status != 200:
             raise from_status(where, answer.status, answer.text, retry_after(answer.headers))
         try:

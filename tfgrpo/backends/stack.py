@@ -19,7 +19,7 @@ from tfgrpo.backends.limited import Ledger, Limited
 from tfgrpo.backends.load_balancing import LoadBalanced
 from tfgrpo.backends.redacted import Redacted
 from tfgrpo.backends.retried import Retried
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.system.redact import secret_hider
 
 if TYPE_CHECKING:

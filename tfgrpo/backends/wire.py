@@ -9,10 +9,10 @@ from typing import Any
 from tfgrpo.backends.capabilities import Dialect, response_format, without
 from tfgrpo.backends.counting import usage_of
 from tfgrpo.backends.faults import Where, from_error_in_body
-from tfgrpo.backends.joined import Joined, Outcome, gathered
 from tfgrpo.backends.left_calls import left_call
+from tfgrpo.backends.n_choices import ChoicesRequest, Outcome, join_choices
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.retry import Redraw, Transient
+from tfgrpo.backends.retry_policy import Redraw, Transient
 from tfgrpo.errors import ProviderError
 from tfgrpo.system.foreign import CallIn, ChoiceIn, CompletionIn, Unreadable, read
 from tfgrpo.types import FailureKind, Message, Reply, Request
@@ -56,7 +56,7 @@ def body_of(request: Request, dialect: Dialect) -> dict[str, Any]:
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "tools": list(request.tools) or None,
-        "n": request.n if isinstance(request, Joined) else None,
+        "n": request.n if isinstance(request, ChoicesRequest) else None,
         "response_format": None
         if schema is None
         else response_format(without(schema, dialect.dropped), dialect.schema_mode),
@@ -94,7 +94,7 @@ def reply_of(payload: Any, request: Request, where: Where, reading: Reading = Re
         raise Transient(f"{where} answered with {error}", status=200) from None
     if body.error and not body.choices:
         raise _billed(from_error_in_body(where, body.error), body, request, reading)
-    wanted = request.n if isinstance(request, Joined) else 1
+    wanted = request.n if isinstance(request, ChoicesRequest) else 1
     outcomes = [_outcome(choice, request, where, reading) for choice in body.choices[:wanted]]
     if not outcomes:
         empty = Transient(f"{where} answered without any choice", FailureKind.EMPTY, status=200)
@@ -105,7 +105,7 @@ def reply_of(payload: Any, request: Request, where: Where, reading: Reading = Re
     if not replies and failed is not None:
         failed.usage = usage
         raise failed
-    return replace(replies[0], usage=usage) if wanted == 1 else gathered(outcomes, usage)
+    return replace(replies[0], usage=usage) if wanted == 1 else join_choices(outcomes, usage)
 
 
 def _billed(error: ProviderError, body: CompletionIn, request: Request, reading: Reading) -> ProviderError:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfgrpo.corpus.pages import Page, content_hash, plain
+from tfgrpo.corpus.pages import Page, canonical_address, content_hash
 from tfgrpo.errors import UsageError
 
 _WORD = re.compile(r"\w+")
@@ -45,7 +45,7 @@ class Index:
         self.pages = tuple(pages)
         self.identity = f"corpus:{content_hash(pages)}"
         """What is served, independent of address and port."""
-        self._by_url = {plain(page.url): page for page in pages}
+        self._by_url = {canonical_address(page.url): page for page in pages}
         self._words: dict[str, int] = {}
         self._bm25 = _indexed([self._numbers(f"{page.title} {page.text}") for page in pages], self._words)
 
@@ -65,7 +65,7 @@ class Index:
 
     def page(self, url: str) -> Page | None:
         """The page at an address, however its special characters are written."""
-        return self._by_url.get(plain(url))
+        return self._by_url.get(canonical_address(url))
 
     def _numbers(self, text: str) -> list[int]:
         return [self._words.setdefault(word, len(self._words)) for word in words(text)]

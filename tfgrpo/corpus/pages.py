@@ -37,15 +37,15 @@ def load(paths: Path | Sequence[Path]) -> tuple[Page, ...]:
         raise UsageError(f"no corpus file {str(missing)!r}; give a JSONL file of pages with url, title and text")
     for where, row in (found for file in files for found in file_rows(file)):
         page = _page(where, row)
-        if plain(page.url) in pages:
+        if canonical_address(page.url) in pages:
             raise BadRow(f"{where}: the url {page.url!r} was there before; give each page its own")
-        pages[plain(page.url)] = page
+        pages[canonical_address(page.url)] = page
     if not pages:
         raise UsageError(f"{', '.join(map(str, files))} has no page; write one object a line with url, title and text")
     return tuple(pages.values())
 
 
-def plain(url: str) -> str:
+def canonical_address(url: str) -> str:
     """The address without percent signs and fragment, so that two spellings of one address meet."""
     return unquote(url).partition("#")[0]
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, cast
 
 from experience_db import Journal, Library
-from tfgrpo.backends.journaled import recorded
+from tfgrpo.backends.journaled import read_record
 from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count_call
 from tfgrpo.boundary import boundary, failure_of
@@ -53,7 +53,7 @@ class Wrapped:
             "attempt": slot.index,
         }
         key = Journal.key(question)
-        if self.journal is not None and (revived := recorded(self.journal, key, partial(_revive, problem, slot))):
+        if self.journal is not None and (revived := read_record(self.journal, key, partial(_revive, problem, slot))):
             count_call(self.tally, slot.role, revived.usage, replayed=True)
             return revived
         if self.ledger is not None and self.ledger.closed:

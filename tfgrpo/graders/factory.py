@@ -14,7 +14,7 @@ from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.endpoints import Endpoints, endpoints_of
 from tfgrpo.backends.limited import Budget, Ledger, Limited
 from tfgrpo.backends.metered import Metered, Tally
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.config.grader import GraderConfig

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgrpo import datasets
-from tfgrpo.backends.metered import told, total_usage
+from tfgrpo.backends.metered import printed_usage, total_usage
 from tfgrpo.gates import OpenGate
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.learning.figures import heldout
@@ -47,7 +47,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         },
         "lessons": len(run.store.library(run.library.name, steps[-1].version_after if steps else run.library.version)),
         "calls": {role: {"new": t.new, "replayed": t.replayed} for role, t in sorted(run.tally.items())},
-        "usage": told(usage),
+        "usage": printed_usage(usage),
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": heldout(run),
         "false_lessons": false_lessons(run),

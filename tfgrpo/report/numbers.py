@@ -118,8 +118,8 @@ def point(step: RunStep, groups: Sequence[Group], seed: int) -> Point:
         step.step,
         step.epoch,
         fmean(means_P) if means_P else None,
-        known(low),
-        known(high),
+        none_for_nan(low),
+        none_for_nan(high),
         len(means_P),
         step.version_before,
         step.version_after,
@@ -129,7 +129,7 @@ def point(step: RunStep, groups: Sequence[Group], seed: int) -> Point:
     )
 
 
-def known(value: float) -> float | None:
+def none_for_nan(value: float) -> float | None:
     """Return the value, or None for nan."""
     return None if math.isnan(value) else value
 

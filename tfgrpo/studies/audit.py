@@ -14,7 +14,7 @@ from typing import Any
 from experience_db import Edit, Evidence, Library, Op, Store
 from tfgrpo import api, datasets
 from tfgrpo import config as configuration
-from tfgrpo.backends.metered import told, total_usage
+from tfgrpo.backends.metered import printed_usage, total_usage
 from tfgrpo.build import Components, open_components
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
 from tfgrpo.evaluation import credit
@@ -234,5 +234,5 @@ def _summary(
         "nominated": list(credit.nominated(evidence)),
         "rollouts": sum(tally.new + tally.replayed for tally in parts.models.tally.values()),
         "verdicts": [{"ids": list(v.edits[0].ids), "decision": v.decision, "reason": v.reason} for v in verdicts],
-        "usage": told(total_usage(parts.models.tally)),
+        "usage": printed_usage(total_usage(parts.models.tally)),
     }

@@ -13,7 +13,7 @@ from tfgrpo.backends.base import close
 from tfgrpo.backends.endpoints import require_prices
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Tally, total_usage
-from tfgrpo.backends.retry import RetryPolicy
+from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.config import LearnConfig, default_db
 from tfgrpo.datasets.rows import file_rows
 from tfgrpo.errors import BadRow, UsageError

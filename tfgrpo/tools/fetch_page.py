@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tfgrpo.backends.retry import RetryPolicy, with_retries
+from tfgrpo.backends.retry_policy import RetryPolicy, with_retries
 from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.tools.base import ToolResult, ToolSpec
-from tfgrpo.tools.fetch_page_text import Document, parts, read, require_readers
+from tfgrpo.tools.fetch_page_text import Document, parts, read_page, require_readers
 from tfgrpo.tools.net import Resolver, lookup, parse_allowed, split_url
 from tfgrpo.tools.net_fetch import Limits, fetch
 from tfgrpo.types import Failure, FailureKind
@@ -109,7 +109,7 @@ class FetchPage:
         if self._via:
             # Links of a mirrored page are relative to the page, not to the mirror.
             page = replace(page, url=url, hops=())
-        return await read(page, self._limits.seconds)
+        return await read_page(page, self._limits.seconds)
 
     def _remember(self, url: str, document: Document) -> None:
         self._seen[url] = document

@@ -34,7 +34,7 @@ class Document:
     hops: tuple[str, ...] = ()
 
 
-async def read(page: Fetched, seconds: float) -> Document:
+async def read_page(page: Fetched, seconds: float) -> Document:
     """Return the text of a page.
 
     Raises:

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from experience_db import Journal
-from tfgrpo.backends.journaled import canonical, recorded
+from tfgrpo.backends.journaled import canonical, read_record
 from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count_call
 from tfgrpo.boundary import boundary, failure_of
@@ -111,7 +111,7 @@ class JournaledTools:
         """What is recorded of a call; None where nothing is, or what may go better now."""
         if self.journal is None:
             return None
-        known = recorded(self.journal, key, result_from_record)
+        known = read_record(self.journal, key, result_from_record)
         closed = self.ledger is not None and self.ledger.closed
         failed = known is not None and known.failure is not None and known.failure.kind in PASSING
         if failed and not closed and key not in self.made:
@@ -197,7 +197,7 @@ class JournaledTools:
             seconds=result.seconds,
             run=self.run,
         )
-        return result if new else recorded(self.journal, key, result_from_record) or result
+        return result if new else read_record(self.journal, key, result_from_record) or result
 
 
 def _refusal(request: Request) -> dict[str, Any]:

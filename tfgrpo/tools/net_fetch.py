@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 from tfgrpo.backends.faults import retry_after
-from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.errors import ProviderError
 from tfgrpo.tools.net import Resolver, Target, check_url, lookup, refused_address
 from tfgrpo.types import FailureKind

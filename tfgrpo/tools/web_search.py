@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgrpo.backends.adaptive_rate import Pace
-from tfgrpo.backends.retry import RetryPolicy, with_retries
+from tfgrpo.backends.retry_policy import RetryPolicy, with_retries
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.tools.base import ToolResult, ToolSpec
 from tfgrpo.tools.providers import Provider, Result, provider_for

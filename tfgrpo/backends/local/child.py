@@ -20,7 +20,7 @@ LOOK = 0.5
 """Seconds between two looks for holders."""
 
 
-def started(wanted: dict[str, Any]) -> str:
+def start_server(wanted: dict[str, Any]) -> str:
     """Start the server in this process and return where it listens."""
     # Threads that wait for work by spinning would take the cores from everything else.
     os.putenv("GOMP_SPINCOUNT", "0")
@@ -47,7 +47,7 @@ def started(wanted: dict[str, Any]) -> str:
 _ALIVE: list[Any] = []
 
 
-def main(start: Callable[[dict[str, Any]], str] = started) -> None:
+def main(start: Callable[[dict[str, Any]], str] = start_server) -> None:
     """Serve with `start`, which returns where it listens, until nobody holds the engine any more."""
     wanted = json.loads(sys.argv[1])
     # Whatever a library prints goes to the log; who waits for the address gets nothing else.

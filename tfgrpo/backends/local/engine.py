@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from tfgrpo.backends.local.weights import KNOWN, Weights, checked
+from tfgrpo.backends.local.weights import KNOWN, Weights, verify_weights
 from tfgrpo.config.engine import LocalConfig
 from tfgrpo.errors import EndpointError, UsageError
 
@@ -103,7 +103,7 @@ def hold(weights: Weights, config: LocalConfig = LocalConfig(), port: int = 0, c
                 raise UsageError(f"local/{weights.name} is up at {state['url']}/v1 already; use that, or end it first")
             return Engine(f"{state['url']}/v1", joined=True, pid=state["pid"], users=users)
         if weights.name in KNOWN:
-            checked(weights.name, weights.path)
+            verify_weights(weights.name, weights.path)
         process = _spawned(weights, config, port, folder, child)
         try:
             url = _ready(process, weights, folder)

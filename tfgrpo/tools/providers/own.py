@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tfgrpo.backends.retry import Transient
+from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.tools.providers.base import Result, Site, part, results_of
 from tfgrpo.types import FailureKind

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.backends.retry import Renegotiated, RetryPolicy, Transient, Unreachable, with_retries
+from tfgrpo.backends.retry_policy import Renegotiated, RetryPolicy, Transient, Unreachable, with_retries
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.types import FailureKind
 
