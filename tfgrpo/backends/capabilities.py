@@ -36,7 +36,7 @@ NAMES: Mapping[str, re.Pattern[str]] = {
         "temperature": r"\btemperature\b",
         "seed": r"\bseed\b|\brandom[_ ]?seed\b",
         "stop": r"[`'\"]stop[`'\"]|\bstop[_ ]?(words?|tokens?|sequences?|strings?)\b"
-        r"|\b(parameter|field|argument):? stop\b|^stop\b",
+        r"|\b(parameter|field|argument):? stop\b|^stop\b|: ?stop$",
         "return_token_ids": r"\breturn_token_ids\b",
         "max_tokens": r"\bmax_tokens\b",
     }.items()
@@ -63,7 +63,7 @@ REFUSAL = re.compile(
             r"unsupported",
             r"n[o'\u2019]t (currently )?recogni[sz]ed|not permitted|unrecogni[sz]ed|unknown|unexpected|deprecated",
             r"cannot (both )?be (specified|used|set|combined|provided)|can(no|')t (use|set|specify)|no longer",
-            r"not both|mutually exclusive|only one of|use only one|extra (inputs?|fields?)|only the default|is fixed",
+            r"not both|mutually exclusive|only one of|use only one|extra[ _](inputs?|fields?|forbidden)|only the default|is fixed",
             r"only (the value )?`?\d[\d.]*`? is (allowed|supported|accepted)|only supports?|only accepts?|disabled",
             r"must (be|equal) (exactly )?`?1(\.0+)?`?( |\.|,|$)|roles must alternate|does not exist|cannot find field",
             r"no such (field|parameter)|(invalid|not a valid) (parameter|argument|field)",

@@ -12,8 +12,8 @@ from typing import Any
 from tfgrpo.system.foreign import Unreadable, loads
 
 MARKS = re.compile(
-    r"<tool_call>\s{0,20}[{<\w]"  # Hermes, Qwen, GLM
-    r"|<\|?tool_calls?(_begin|_section_begin)?\|?>\s{0,20}[\[{<\w]"  # Kimi, Granite
+    r"<tool_call>(\s{0,20}[{<]|\w)"  # Hermes, Qwen, GLM
+    r"|<\|?tool_calls?(_begin|_section_begin)?\|?>(\s{0,20}[\[{<]|\w)"  # Kimi, Granite
     r"|<｜tool▁calls?▁begin｜>"  # DeepSeek
     r"|\[TOOL_CALLS\]"  # Mistral
     r"|<function=\w|<function_calls?>\s{0,20}[\[{<]|<invoke name="  # Llama, xLAM, MiniMax
