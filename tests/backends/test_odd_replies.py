@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from support.server import Raw, Server
+from tfgrpo.backends.joined import Choices, Joined
+from tfgrpo.backends.retry import Redraw, RetryPolicy, Transient
 
 from tfgrpo.backends import OpenAI, with_wrappers
 from tfgrpo.backends.faults import Where
-from tfgrpo.backends.joined import Choices, Joined
-from tfgrpo.backends.retry import Redraw, RetryPolicy, Transient
 from tfgrpo.backends.wire import Reading, reply_of
 from tfgrpo.errors import ProviderError
 from tfgrpo.types import FailureKind, Reply, Request, Sampling
