@@ -83,10 +83,18 @@ def prove(
     Exit code 0 helps, 1 harms or no worth found, 2 usage, 3 cannot tell yet. An interrupted proof goes on where it was.
     """
     codes = exits(exit_)
+    _check_places(output or [])
     asked = {k: v for k, v in locals().items() if k not in ("codes", "exit_", "json_", "output", "quiet")}
     proof = _stored(asked) if replay is not None else _live(asked, None if quiet else _progress)
     _tell(proof, output or [], json_=json_)
     raise typer.Exit(codes[proof.verdict])
+
+
+def _check_places(places: list[Path]) -> None:
+    from tfgrpo.proving import page
+
+    for place in places:
+        page.check_place(place)
 
 
 def _tell(proof: Proof, places: list[Path], *, json_: bool) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from experience_db import Library, Store
@@ -134,6 +135,8 @@ async def prove(
 def _check(asked: Asked) -> None:
     if asked.way is not None and asked.way not in WAYS:
         raise UsageError(f"--as is {', '.join(WAYS[:-1])} or {WAYS[-1]}, not {asked.way!r}")
+    if asked.seal is not None and not (isinstance(asked.on, str | Path) and Path(asked.on).is_file()):
+        raise UsageError(f"--seal goes with tasks in a file, not with {asked.on!r}")
     for name in asked.controls:
         if name not in CONTROLS:
             raise UsageError(f"no control {name!r}; there are: {', '.join(CONTROLS)}")

@@ -19,6 +19,7 @@ COLOURS = {
     Verdict.NO_WORTH: "#6b6b6b",
     Verdict.CANNOT_TELL: "#8a6d1d",
 }
+ENDINGS = (".html", ".htm", ".md", ".markdown", ".svg", ".json")
 MOST = 200
 """Problems of a finding that the page shows side by side."""
 WIDE = 6.6
@@ -27,6 +28,7 @@ WIDE = 6.6
 
 def written(place: Path, proof: Proof, date: str | None = None) -> str:
     """Return what belongs into a file by its ending: .html, .md, .svg or .json; raises UsageError for another one."""
+    check_place(place)
     match place.suffix.lower():
         case ".html" | ".htm":
             return html(proof, date)
@@ -36,7 +38,13 @@ def written(place: Path, proof: Proof, date: str | None = None) -> str:
             return badge(proof, date)
         case ".json":
             return to_json(output.summary(proof))
-    raise UsageError(f"cannot tell what {place} should hold; name a file that ends in .html, .md, .svg or .json")
+    raise AssertionError("checked before")
+
+
+def check_place(place: Path) -> None:
+    """Raise UsageError for a file whose ending says nothing; asked before anything is paid for."""
+    if place.suffix.lower() not in ENDINGS:
+        raise UsageError(f"cannot tell what {place} should hold; name a file that ends in .html, .md, .svg or .json")
 
 
 def html(proof: Proof, date: str | None = None) -> str:

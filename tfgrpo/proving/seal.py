@@ -82,12 +82,10 @@ def opened(asked: Sealing, question: str, texts: Sequence[Named], model: str) ->
     """Record that a set is opened, before anything is asked; None where it is neither sealed nor to be sealed.
 
     Raises:
-        UsageError: the tasks are no file, have changed since they were sealed, or the record is damaged.
+        UsageError: the tasks have changed since they were sealed, or the record is damaged.
     """
     tasks = Path(str(asked.on)) if isinstance(asked.on, str | Path) else None
     if tasks is None or not tasks.is_file():
-        if asked.seal is not None:
-            raise UsageError(f"--seal goes with tasks in a file, not with {asked.on!r}")
         return None
     seal, digest = read(tasks), hashlib.sha256(tasks.read_bytes()).hexdigest()
     if seal.sealed is None and asked.seal is None:
