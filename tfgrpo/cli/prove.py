@@ -16,7 +16,14 @@ Text = Annotated[
     list[str] | None,
     typer.Argument(help="A prompt, SKILL.md or AGENTS.md file, a folder of skills, or a library as NAME[@VERSION]."),
 ]
-On = Annotated[str | None, typer.Option("--on", help="The tasks: JSONL or CSV file, hf:owner/name, or a named set.")]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        help="The tasks: a file as in learn, a named set, inspect:FILE.py@TASK, lm-eval:TASK, promptfoo:CONFIG, "
+        "verifiers:MODULE@TASKSET.",
+    ),
+]
 Grader = Annotated[str | None, typer.Option("--grader", help="As in learn.")]
 Model = Annotated[str | None, typer.Option("--model", help="As in learn.")]
 Against = Annotated[str, typer.Option("--against", help="A text to compare with, or none; stored results in a replay.")]
@@ -165,6 +172,7 @@ def _live(asked: dict[str, Any], progress: Any) -> Proof:
 
     from tfgrpo.proving import live
 
+    asked = _bridged(asked)
     for name, option in (("on", "--on TASKS"), ("grader", "--grader"), ("model", "--model")):
         if asked[name] is None:
             raise UsageError(f"prove needs {option}; or give stored results with --replay")
@@ -182,6 +190,22 @@ def _live(asked: dict[str, Any], progress: Any) -> Proof:
     return asyncio.run(
         live.prove(wanted, db=o.db_path(asked["db"]), overrides=sets, progress=progress, **options, **budgets)
     )
+
+
+def _bridged(asked: dict[str, Any]) -> dict[str, Any]:
+    """Fill in tasks and grader of another harness, where `--on` is an address of one."""
+    from tfgrpo.integrations import bridges
+
+    if asked["on"] is None or bridges.kind_of(asked["on"]) is None:
+        return asked
+    found = bridges.bridge(asked["on"])
+    told = [f"instructions={found.instructions!r}"] if found.instructions else []
+    return {
+        **asked,
+        "on": found.problems,
+        "grader": asked["grader"] or found.grader,
+        "set_": [*told, *(asked["set_"] or [])],
+    }
 
 
 def _names(given: str | None) -> tuple[str, ...]:

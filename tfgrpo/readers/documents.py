@@ -82,7 +82,7 @@ def _lines(path: Path, text: str) -> list[Any]:
 
 def _yaml(path: Path, text: str) -> Any:
     try:
-        import yaml  # type: ignore[import-untyped,unused-ignore]  # noqa: PLC0415  only some formats want it
+        import yaml  # noqa: PLC0415  only some formats want it
     except ImportError as error:
         raise UsageError(f"{path} is YAML, which needs PyYAML: pip install pyyaml, or give the file as JSON") from error
     try:
@@ -105,7 +105,7 @@ def _content(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> byt
     if info.compress_type != ZSTANDARD:
         return archive.read(info)
     try:
-        import zstandard  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  only newer logs want it
+        import zstandard  # noqa: PLC0415  only newer logs want it
     except ImportError as error:
         raise UsageError(
             f"{path} is compressed with zstandard: pip install zstandard, or convert the log to JSON"
