@@ -13,6 +13,7 @@ from typing import Any
 
 from experience_db.apply import apply_edits
 from experience_db.errors import BadTemplate, UnknownLesson
+from experience_db.frames import html_table, to_pandas, to_polars
 from experience_db.records import Edit, Lesson
 from experience_db.template_rules import rendered
 
@@ -58,6 +59,32 @@ class Library:
 
     def __iter__(self) -> Iterator[Lesson]:
         return iter(self.lessons)
+
+    def __repr__(self) -> str:
+        """Return one line: name, version, how many lessons."""
+        count = len(self.lessons)
+        return f"Library({self.name!r}, version {self.version}, {count} lesson{'' if count == 1 else 's'})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the lessons."""
+        rows = [(lesson.id, lesson.text, lesson.origin) for lesson in self.lessons]
+        return html_table(f"Library {self.name!r}, version {self.version}", ("id", "lesson", "from"), rows)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain row for each lesson."""
+        return [
+            {"id": x.id, "text": x.text, "born": x.born, "changed": x.changed, "tainted": x.tainted,
+             "problems": sorted({source.problem_id for source in x.sources})}
+            for x in self.lessons
+        ]  # fmt: skip
+
+    def to_pandas(self) -> Any:
+        """Return `records()` as a pandas DataFrame; raises ImportError where pandas is not installed."""
+        return to_pandas(self.records())
+
+    def to_polars(self) -> Any:
+        """Return `records()` as a polars DataFrame; raises ImportError where polars is not installed."""
+        return to_polars(self.records())
 
     def lesson(self, lesson_id: int) -> Lesson:
         """Return the lesson of that id, or raise UnknownLesson."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from experience_db.frames import html_table
+
 
 class Op(StrEnum):
     """What an edit does to the library."""
@@ -68,6 +70,22 @@ class Lesson:
     """The version that gave it its present words."""
     sources: tuple[Source, ...] = ()
     tainted: bool = False
+
+    def __repr__(self) -> str:
+        """Return one line: id, words, origin."""
+        return f"Lesson({self.id}, {self.text!r}, {self.origin})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the words, and where they come from."""
+        rows = [(source.problem_id, source.run, source.step) for source in self.sources]
+        return html_table(f"[{self.id}] {self.text}", ("problem", "run", "step"), rows, self.origin)
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, in words."""
+        problems = len({source.problem_id for source in self.sources})
+        told = f"from {problems} problem{'' if problems == 1 else 's'}" if problems else "written by hand"
+        return f"{told}; tainted by tool output" if self.tainted else told
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ LAYERS = (
     {"integrations"},
     {"studies", "proving"},
     {"api"},
+    {"execution"},
     {"build"},
     {"search"},
     {"evaluation"},

@@ -12,8 +12,9 @@ from tfgrpo.version import __version__
 
 if TYPE_CHECKING:
     from experience_db import Evidence, Lesson, Library, open_library
-    from tfgrpo.api import EvalResult, LearnResult, evaluate, evaluate_sync, learn, learn_sync
+    from tfgrpo.api import evaluate, evaluate_sync, learn, learn_all, learn_sync
     from tfgrpo.errors import TfgrpoError
+    from tfgrpo.evaluation.results import EvalResult, LearnResult
     from tfgrpo.types import Failure, Group, Message, Problem, Rollout, Score, Step, Usage
 
 __all__ = [
@@ -35,13 +36,15 @@ __all__ = [
     "evaluate",
     "evaluate_sync",
     "learn",
+    "learn_all",
     "learn_sync",
     "open_library",
 ]
 
 _HOMES = {
     "experience_db": ("Evidence", "Lesson", "Library", "open_library"),
-    "tfgrpo.api": ("EvalResult", "LearnResult", "evaluate", "evaluate_sync", "learn", "learn_sync"),
+    "tfgrpo.api": ("evaluate", "evaluate_sync", "learn", "learn_all", "learn_sync"),
+    "tfgrpo.evaluation.results": ("EvalResult", "LearnResult"),
     "tfgrpo.errors": ("TfgrpoError",),
     "tfgrpo.types": ("Failure", "Group", "Message", "Problem", "Rollout", "Score", "Step", "Usage"),
 }

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any, TypedDict
 
 from experience_db import Edit, Evidence
+from experience_db.frames import html_table
 
 
 class Message(TypedDict, total=False):
@@ -304,3 +305,17 @@ class Step:
     usage: Usage = Usage()
     monitor: Mapping[str, Any] = field(default_factory=dict)
     """What the method watches: rounds of dynamic sampling, semantic entropy, ..."""
+
+    def __repr__(self) -> str:
+        """Return one line: which step, how many groups, what became of its edits."""
+        decided = [verdict.decision for verdict in self.verdicts for _ in verdict.edits]
+        edits = ", ".join(f"{decided.count(name)} {name}" for name in dict.fromkeys(decided)) or "none"
+        return (
+            f"Step({self.index}, epoch {self.epoch}, {len(self.groups_P)} groups, edits: {edits}, "
+            f"version {self.version_before} -> {self.version_after})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the edits with their verdicts."""
+        rows = [(v.decision, edit.op.value, edit.text, v.reason) for v in self.verdicts for edit in v.edits]
+        return html_table(repr(self), ("decision", "edit", "text", "reason"), rows)

@@ -35,10 +35,7 @@ def load(
         BadRow: a row is no object, has no question, a wrong type, or an id that was there before.
         UsageError: nothing of that name, an empty file, an unknown field, or the extra `hf` is not installed.
     """
-    fields = dict(fields or {})
-    unknown = sorted(set(fields) - set(_KEYS))
-    if unknown:
-        raise UsageError(f"unknown field {unknown[0]!r}; fields that can be mapped: {', '.join(_KEYS)}")
+    fields = _known_fields(fields)
     if limit is not None and limit < 1:
         raise UsageError(f"limit is {limit}; give at least 1")
     named = NAMED_SETS.get(str(spec))
@@ -51,21 +48,33 @@ def load(
     return problems[:limit]
 
 
-def from_rows(rows: Iterable[Problem | Mapping[str, Any]]) -> tuple[Problem, ...]:
+def _known_fields(fields: Mapping[str, str] | None) -> dict[str, str]:
+    unknown = sorted(set(fields or {}) - set(_KEYS))
+    if unknown:
+        raise UsageError(f"unknown field {unknown[0]!r}; fields that can be mapped: {', '.join(_KEYS)}")
+    return dict(fields or {})
+
+
+def from_rows(
+    rows: Iterable[Problem | Mapping[str, Any]], fields: Mapping[str, str] | None = None
+) -> tuple[Problem, ...]:
     """Problems that a program already holds: Problem objects pass, mappings are checked like the rows of a file.
+
+    `fields` is as in `load`.
 
     Raises:
         BadRow: a row without a question, of a wrong type, or with an id that was there before.
         UsageError: there are none.
     """
-    return _problems(((f"row {number}", row) for number, row in enumerate(rows, 1)), {}, "the dataset")
+    numbered = ((f"row {number}", row) for number, row in enumerate(rows, 1))
+    return _problems(numbered, _known_fields(fields), "the dataset")
 
 
 def problems_from(
     given: Any, fields: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> tuple[Problem, ...]:
     """Return problems from a path, a named dataset, Problem objects or plain dicts; errors as of `load`."""
-    return load(str(given), fields=fields, folder=folder) if isinstance(given, str | Path) else from_rows(given)
+    return load(str(given), fields=fields, folder=folder) if isinstance(given, str | Path) else from_rows(given, fields)
 
 
 def local_copy(named: NamedSet, folder: Path | None) -> Path | None:

@@ -1,4 +1,4 @@
-"""Anybody's agent: an async callable that gets the problem and the lessons as text.
+"""Anybody's agent: a callable, async or plain, that gets the problem and the lessons as text.
 
 The agent makes its own model calls, so the journal records the whole rollout: an interrupted run does not run a
 finished agent again.
@@ -6,11 +6,15 @@ finished agent again.
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import dataclasses
+import inspect
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, cast
 
 from experience_db import Journal, Library
@@ -25,8 +29,10 @@ from tfgrpo.system.foreign import StoredCall, StoredRollout, read
 from tfgrpo.system.redact import clean_data, secret_hider
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, ToolCall, Usage
 
-Agent = Callable[[Problem, str], Awaitable[str | Rollout]]
-"""`async def agent(problem, lessons) -> str | Rollout`; lessons is '' while the library is empty."""
+Agent = Callable[[Problem, str], Awaitable[str | Rollout]] | Callable[[Problem, str], str | Rollout]
+"""`def` or `async def agent(problem, lessons) -> str | Rollout`; lessons is '' while the library is empty."""
+THREADS = 64
+"""Plain functions that run at once; each has a thread, so that one that waits holds up nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Wrapped:
         started = time.perf_counter()
         try:
             with boundary(EnvironmentFailed, f"agent {self.name} on problem {problem.id}"):
-                answer = await self.agent(problem, library.block())
+                answer = await _answered(self.agent, problem, library.block())
                 if not isinstance(answer, str | Rollout):
                     raise TypeError(f"it returned {type(answer).__name__}; return a str or a Rollout")
         except EndpointError:
@@ -117,6 +123,22 @@ class Wrapped:
             seconds=rollout.seconds,
             run=self.run,
         )
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="tfgrpo-agent")
+
+
+async def _answered(agent: Agent, problem: Problem, lessons: str) -> str | Rollout:
+    """Return what an agent answers; a plain function runs in a thread."""
+    call = agent if inspect.isroutine(agent) or isinstance(agent, partial) else getattr(agent, "__call__", agent)  # noqa: B004
+    if inspect.iscoroutinefunction(call):
+        answer: Any = agent(problem, lessons)
+    else:
+        work = partial(contextvars.copy_context().run, agent, problem, lessons)
+        answer = await asyncio.get_running_loop().run_in_executor(_threads(), work)
+    return cast("str | Rollout", await answer if inspect.isawaitable(answer) else answer)
 
 
 def _without_keys(rollout: Rollout) -> Rollout:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experience_db import Library
+from experience_db.frames import html_table
 from tfgrpo import stats
 from tfgrpo.errors import NothingLearned, UsageError
 from tfgrpo.learning.record_step import count_each
@@ -32,6 +33,25 @@ class Evaluation:
     def means_P(self) -> tuple[float, ...]:
         """Mean reward per problem over its scored rollouts; nan where none was scored."""
         return tuple(_mean([g.reward for g in graded_K]) for graded_K in self.graded_P_K)
+
+    def __repr__(self) -> str:
+        """Return one line: how much was measured, and the mean."""
+        mean = _mean(self.means_P)
+        return f"Evaluation({len(self.problems)} problems, {len(self.graded_P_K[0])} rollouts each, mean {mean:.3f})"
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return a plain row for each problem; `reward` is None where no rollout was scored."""
+        return [
+            {"id": problem.id, "question": problem.question, "answer": problem.answer,
+             "reward": None if math.isnan(mean) else mean,
+             "scored": sum(not math.isnan(g.reward) for g in graded_K), "said": graded_K[0].rollout.answer}
+            for problem, mean, graded_K in zip(self.problems, self.means_P, self.graded_P_K, strict=True)
+        ]  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: a row for each problem."""
+        rows = [(r["id"], r["question"], r["answer"], r["said"], r["reward"]) for r in self.records()]
+        return html_table(repr(self), ("problem", "question", "reference", "first answer", "reward"), rows)
 
     @property
     def usage(self) -> Usage:

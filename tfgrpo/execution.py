@@ -1,0 +1,158 @@
+"""A run from beginning to end, and an evaluation: loads, checks, builds, runs and records what `api` was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from experience_db import Library, Store
+from experience_db.codec import nan_to_none
+from tfgrpo import build, search
+from tfgrpo import config as configuration
+from tfgrpo.backends.metered import printed_usage, total_usage
+from tfgrpo.build import Components
+from tfgrpo.datasets import learning_and_heldout, limited, problems_from
+from tfgrpo.datasets.exposure import exposure_of
+from tfgrpo.errors import TfgrpoError, UsageError
+from tfgrpo.evaluation import controls as controlling
+from tfgrpo.evaluation import measure
+from tfgrpo.evaluation.record import reader_notes, record_evaluation
+from tfgrpo.evaluation.results import EvalResult, LearnResult
+from tfgrpo.graders import factory
+from tfgrpo.graders.fit import require_fit, with_labels
+from tfgrpo.learning.outcome import require_grades, require_learning
+from tfgrpo.learning.run import Run, evaluation_sampling
+from tfgrpo.learning.setup import Setup
+from tfgrpo.learning.summary import for_record, summarize_run, without_contents
+from tfgrpo.lessons.versions import library_at
+from tfgrpo.rollout import Actor
+from tfgrpo.types import Problem, Step
+
+KEPT_WHOLE = 5_000
+"""Rollouts of one run whose content is kept in memory; that of later ones is in the store alone."""
+
+
+async def execute(
+    wanted: Setup,
+    problems: Any,
+    heldout: Any = None,
+    *,
+    fields: Mapping[str, str] | None = None,
+    on_start: Callable[[Run], None] | None = None,
+    on_end: Callable[[LearnResult], None] | None = None,
+) -> AsyncGenerator[Step, None]:
+    """Run `wanted` from beginning to end, record how it ended, and yield its steps."""
+    config = wanted.config
+    learning, kept = learning_and_heldout(
+        problems, config.heldout if heldout is None else heldout, seed=config.seed, limit=config.limit,
+        fields=fields, folder=configuration.data_folder(),
+    )  # fmt: skip
+    every = (*learning, *kept)
+    await require_fit(every, wanted.grader, _named(problems, len(every)))
+    wanted = replace(wanted, config=replace(config, grader=with_labels(config.grader, every, wanted.grader)))
+    began, steps, rollouts = time.monotonic(), [], 0
+    async with AsyncExitStack() as stack:
+        run = build.open_run(wanted, learning, kept, stack)
+        if on_start:
+            on_start(run)
+        status = "interrupted"
+        try:
+            await factory.checked(run.actor.grader)
+            async for step in search.learn(run):
+                rollouts += sum(len(g.rollouts_G) for g in step.groups_P)
+                steps.append(step if rollouts <= KEPT_WHOLE else without_contents(step))
+                yield step
+                if not run.stopped:
+                    require_grades(steps, len(learning))
+            if not run.stopped:
+                require_learning(steps)
+            status = "budget" if run.stopped else "finished"
+            if run.stopped and run.progress and run.progress.stopped:
+                status = "interrupted"
+        except TfgrpoError:
+            status = "failed"
+            raise
+        finally:
+            summary = summarize_run(run, steps, time.monotonic() - began)
+            run.store.finish_run(run.id, status, for_record(run, summary))
+        if on_end:
+            on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))
+
+
+async def evaluated(
+    wanted: Setup,
+    problems: Any,
+    library: str | Library,
+    *,
+    k: int,
+    controls: Sequence[str],
+    fields: Mapping[str, str] | None,
+    test: bool,
+) -> EvalResult:
+    """Measure a library as `wanted` says; arguments and errors as of `api.evaluate`."""
+    controlling.check_controls(controls)
+    config = wanted.config
+    found = limited(problems_from(problems, fields, configuration.data_folder()), config.limit, config.seed)
+    await require_fit(found, wanted.grader, _named(problems, len(found)))
+    wanted = replace(wanted, config=replace(config, grader=with_labels(config.grader, found, wanted.grader)))
+    began = time.monotonic()
+    async with AsyncExitStack() as stack:
+        parts = build.open_components(wanted, None, stack)
+        actor = parts.actor()
+        await factory.checked(actor.grader)
+        shown = _library(parts.store, library, parts.prompts.block(wanted.config.lessons.place))
+        given = _control_conditions(parts, actor, shown, found, k)
+        known = exposure_of(parts.store, shown if isinstance(library, str) and library else Library(""), found)
+        if test and known.sentence:
+            raise UsageError(f"{known.sentence}; a test set shares nothing with them: give another one, or no --test")
+        main = await measure.evaluate(actor, shown, found, given.sampling, k)
+        table = {name: await controlling.measure_control(name, given, main) for name in controls}
+        summary = nan_to_none(
+            {
+                "dataset": _named(problems, len(found)),
+                "library": shown.name,
+                "version": shown.version,
+                "model": wanted.model,
+                **measure.summary(main, k, config.seed),
+                "controls": table,
+                "usage": printed_usage(total_usage(parts.models.tally)),
+                "seconds": round(time.monotonic() - began, 3),
+            }
+        )
+        notes = (*parts.models.address_changes(), *reader_notes(parts.store, shown, found, summary["dataset"], known))
+        if isinstance(library, str):
+            counts = {"taught": len(known.taught), "gated": len(known.gated)}
+            record_evaluation(parts.store, wanted, summary | {"seen": counts}, shown if library else None)
+    return EvalResult(summary, main, notes)
+
+
+def _named(problems: Any, count: int) -> str:
+    """Return what a dataset is called in records and messages."""
+    return str(problems) if isinstance(problems, str | Path) else f"{count} problems"
+
+
+def _control_conditions(
+    parts: Components, actor: Actor, shown: Library, found: tuple[Problem, ...], k: int
+) -> controlling.ControlConditions:
+    config, examples = parts.setup.config, controlling.tip_examples(parts.store, shown, found)
+    return controlling.ControlConditions(
+        actor,
+        parts.teacher(),
+        shown,
+        found,
+        evaluation_sampling(config),
+        k,
+        config.seed,
+        examples,
+        config.instructions,
+    )
+
+
+def _library(store: Store, given: str | Library, template: str) -> Library:
+    if isinstance(given, Library):
+        return given
+    return library_at(store, given) if given else Library("none", template=template)
