@@ -1,0 +1,1 @@
+"""Growth of what meets text of strangers: patterns and functions are found by walking the modules, not listed."""
