@@ -37,7 +37,9 @@ def fence(text: object, tag: str = "text") -> str:
     """
     body = str(text).strip("\n")
     name = f"{tag}-{hashlib.sha256(f'{tag}:{body}'.encode()).hexdigest()[:8]}"
-    body = re.sub(rf"<(?=\s*/\s*{re.escape(tag)}\b|\s*/?\s*\w+-[0-9a-f]{{8}}\b)", "&lt;", body, flags=re.IGNORECASE)
+    body = re.sub(
+        rf"<(?=\s*+/\s*+{re.escape(tag)}\b|\s*+(?:/\s*+)?+\w+-[0-9a-f]{{8}}\b)", "&lt;", body, flags=re.IGNORECASE
+    )
     return f"<{name}>\n{body}\n</{name}>"
 
 

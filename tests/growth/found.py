@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from tfgrpo.types import Problem
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tfgrpo", "experience_db")
 IN_WORKERS = {
@@ -23,7 +25,21 @@ IN_WORKERS = {
 }
 """Modules whose work a process with a deadline does; each with the reason."""
 TEXTS = frozenset(
-    {"text", "reply", "said", "answer", "plain", "raw", "page", "html", "body", "sentence", "prose", "content", "output"}
+    {
+        "text",
+        "reply",
+        "said",
+        "answer",
+        "plain",
+        "raw",
+        "page",
+        "html",
+        "body",
+        "sentence",
+        "prose",
+        "content",
+        "output",
+    }
 )
 """Names of parameters that hold text of a model, a page or a user."""
 OPTIONAL = re.compile(r"No module named '(?P<name>[\w.]+)'")
@@ -55,7 +71,8 @@ def patterns() -> dict[str, Found]:
     found: dict[str, Found] = {}
     for module in modules():
         source = Path(module.__file__ or "").read_text(encoding="utf-8")
-        for name, value in vars(module).items():
+        for name, made in vars(module).items():
+            value = made() if _is_table(made) else made
             ways = frozenset(re.findall(rf"\b{name}\b\.(\w+)", source))
             passed = re.search(rf"(?<![\w.\"]){name}(?!\w|\.\w| =|: )", source) is not None
             for where, pattern in _within(value, f"{module.__name__}.{name}", 0):
@@ -65,13 +82,21 @@ def patterns() -> dict[str, Found]:
 
 
 def functions() -> dict[str, Callable[[str], Any]]:
-    """Every function that eats one text and needs nothing else; generators are run to their end."""
+    """Every function that eats texts, or a text and a problem, and needs nothing else."""
     found = {}
     for module in modules():
         for name, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__ and _eats_text(value):
-                found[f"{module.__name__}.{name}"] = value
+            if inspect.isfunction(value) and value.__module__ == module.__name__:
+                given = _given(value)
+                if given is not None:
+                    found[f"{module.__name__}.{name}"] = lambda text, value=value, given=given: value(*given(text))
     return found
+
+
+def _is_table(value: Any) -> bool:
+    """Whether it is a cached function that makes a table of what is compiled."""
+    cached = hasattr(value, "cache_info") and not inspect.signature(value).parameters
+    return cached and re.search("Sign|Pattern", str(inspect.signature(value).return_annotation)) is not None
 
 
 def _within(value: Any, where: str, depth: int) -> Iterator[tuple[str, re.Pattern[str]]]:
@@ -97,7 +122,16 @@ def _written(module: ModuleType) -> dict[str, Found]:
         if not called or not isinstance(node.func.value, ast.Name) or node.func.value.id != "re":  # type: ignore[union-attr]
             continue
         text = _text(node.args[0])  # type: ignore[union-attr]
-        if text is not None and node.func.attr in {"sub", "subn", "search", "match", "fullmatch", "findall", "split", "finditer"}:  # type: ignore[union-attr]
+        if text is not None and node.func.attr in {
+            "sub",
+            "subn",
+            "search",
+            "match",
+            "fullmatch",
+            "findall",
+            "split",
+            "finditer",
+        }:  # type: ignore[union-attr]
             found[f"{module.__name__}:{node.lineno}"] = (re.compile(text), frozenset({node.func.attr}))  # type: ignore[union-attr]
     return found
 
@@ -115,10 +149,15 @@ def _text(node: ast.expr) -> str | None:
     return None
 
 
-def _eats_text(function: Callable[..., Any]) -> bool:
-    """Whether its first parameter is a text, and all others may be left out; coroutines do their work elsewhere."""
+def _given(function: Callable[..., Any]) -> Callable[[str], list[Any]] | None:
+    """How to call it with a text; None where it eats none, or needs more. Coroutines do their work elsewhere."""
     parameters = list(inspect.signature(function).parameters.values())
-    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    plain = bool(needed) and len(needed) == 1 and parameters[0] is needed[0] and needed[0].name in TEXTS
-    keyword = any(p.default is p.empty and p.kind is p.KEYWORD_ONLY for p in parameters)
-    return plain and not keyword and needed[0].annotation == "str" and not inspect.iscoroutinefunction(function)
+    needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    if not needed or needed[0].name not in TEXTS or needed[0].annotation != "str":
+        return None
+    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed):
+        return None
+    if any(p.annotation not in ("str", "Problem") for p in needed) or inspect.iscoroutinefunction(function):
+        return None
+    kinds = [p.annotation for p in needed]
+    return lambda text: [text if kind == "str" else Problem("p", text, text) for kind in kinds]

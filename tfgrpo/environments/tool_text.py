@@ -12,7 +12,7 @@ from tfgrpo.tools import ToolSpec
 
 STOPS = ("```output", "<tool_result>")
 """Where models begin to make a result up."""
-_CALL = re.compile(r"<tool_call>\s*(.*?)\s*(?:</tool_call>|\Z)", re.DOTALL)
+_CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 _PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
@@ -33,7 +33,7 @@ def parse_calls(text: str, *, python: bool) -> tuple[WrittenCall, ...]:
         text: the reply.
         python: whether fenced Python is a call of the tool `python`.
     """
-    found = [(match.start(), _tagged(match[1])) for match in _CALL.finditer(text)]
+    found = [(match.start(), _tagged(match[1].strip())) for match in _CALL.finditer(text)]
     if python:
         spans = [match.span() for match in _CALL.finditer(text)]
         for match in _PYTHON.finditer(text):

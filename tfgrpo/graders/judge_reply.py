@@ -285,7 +285,9 @@ def _flat(numbers: Iterable[Iterable[int]]) -> list[int]:
 
 def _whole_json(text: str) -> Mapping[str, Any] | None:
     """The reply as one JSON object, where it is nothing else but perhaps a code fence."""
-    bare = re.sub(r"^\s*```\w*\s*\n(.*?)\n?\s*```\s*$", r"\1", text, flags=re.DOTALL)
+    bare = text.strip()
+    if bare.startswith("```") and bare.endswith("```") and "\n" in bare:
+        bare = bare[:-3].partition("\n")[2]
     try:
         value = json.loads(bare)
     except (ValueError, RecursionError):

@@ -39,7 +39,7 @@ _KNOWN = tuple(
     for spelling in spellings.split()
 )
 _BEHIND = re.compile(
-    r"(?P<number>[\d.,]*[\d}])\s{0,3}(?:\\[ ,;:!]\s{0,2})?(?:\^?\{?\\circ\}?"
+    r"(?P<number>[\d}])\s{0,3}(?:\\[ ,;:!]\s{0,2})?(?:\^?\{?\\circ\}?"
     r"|\\(?:text|mbox|mathrm|textrm)\s?\{\s{0,3})?"
     r"(?P<unit>[A-Za-z°€£¥₹/]{1,20})?\s{0,2}\}?(?:\^\s?\{?(?P<power>[23])\}?|(?P<raised>[²³]))?\s{0,2}\}?[.$\s]{0,4}\Z"
 )

@@ -157,7 +157,9 @@ def normalise(text: str) -> str:
 def count_words(text: str) -> int:
     """Count words; in scripts that are written without spaces two characters count as one word."""
     dense = sum(1 for sign in text if unicodedata.name(sign, "").startswith(("CJK", "HIRAGANA", "KATAKANA", "THAI")))
-    return len(text.split()) if not dense else math.ceil(dense / 2) + len(re.findall(r"[^\W_]*[a-zA-Z0-9]+", text))
+    return (
+        len(text.split()) if not dense else math.ceil(dense / 2) + len(re.findall(r"[a-zA-Z0-9\u00c0-\u024f]+", text))
+    )
 
 
 def looks_like_markup(text: str) -> bool:

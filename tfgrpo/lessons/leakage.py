@@ -54,7 +54,10 @@ STATED = (
 )
 INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 SUPERSCRIPTS = str.maketrans({sign: f"^{i}" for i, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
-URL = re.compile(r"(?:https?://|www\.)[^\s<>()\"'\]]+|\b(?:[\w-]+\.)+(?:com|org|net|edu|gov|io|info|example)\b", re.I)
+URL = re.compile(
+    r"(?:https?://|www\.)[^\s<>()\"'\]]+|(?<![\w.-])(?:[\w-]{1,63}\.){1,8}(?:com|org|net|edu|gov|io|info|example)\b",
+    re.I,
+)
 QUOTE = re.compile(r"[\"“«]([^\"”»]{3,80})[\"”»]|``(.{3,80}?)''")
 
 
@@ -200,7 +203,7 @@ def _stated(plain: str) -> set[Fraction]:
     """Return the numbers that a plain text calls the answer."""
     said = rf"(?:{STATED}|answer |equals |equal to |comes out (?:to|as|at) |works out (?:to|as) |always get )"
     before = rf"\b{said}({RATIO})(?!\s*of\b)"
-    after = rf"({RATIO}) is (?:always )?the (?:final |right |correct )*(?:answer|result|solution)"
+    after = rf"(?<![\d.,])({RATIO}) is (?:always )?the (?:final |right |correct )*(?:answer|result|solution)"
     found = {_value(number) for pattern in (before, after) for number in re.findall(pattern, plain, re.I)}
     return {value for value in found if value is not None}
 
@@ -220,9 +223,17 @@ def _capitalised(text: str) -> dict[str, bool]:
     found: dict[str, bool] = {}
     for match in re.finditer(r"[^\W\d_]+", plain):
         if match[0][0].isupper():
-            inside = re.search(r"[\w,)'’-][\s(]*$", plain[: match.start()]) is not None
+            inside = _is_inside(plain, match.start())
             found[match[0]] = found.get(match[0], False) or inside
     return found
+
+
+def _is_inside(text: str, position: int) -> bool:
+    """Tell whether a word stands inside a sentence: behind a word, a comma or a closing bracket, blanks aside."""
+    while position and (text[position - 1].isspace() or text[position - 1] == "("):
+        position -= 1
+    before = text[position - 1] if position else "."
+    return before.isalnum() or before in "_,)'’-"
 
 
 def _is_label(word: str) -> bool:

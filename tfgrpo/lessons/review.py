@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from experience_db import Edit, Evidence, Library, Op, Store, UnappliedEdit
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.edits import normalise
-from tfgrpo.lessons.scanners import KINDS, Finding, Kind, described, scan
+from tfgrpo.lessons.scanners import KINDS, Finding, Kind, described, scan, scan_together
 from tfgrpo.lessons.scanners.secrets import mask
 from tfgrpo.types import Proposal, Verdict
 
@@ -22,7 +22,7 @@ WAITS = "waits for review"
 """How the reason of an edit begins that a person shall decide."""
 REFUSED = "refused in review"
 """How the reason of an edit begins that a person decided against."""
-NEVER = frozenset({Kind.SECRET, Kind.INVISIBLE})
+NEVER = frozenset({Kind.SECRET, Kind.PERSONAL, Kind.INVISIBLE})
 """Findings that no review is asked about."""
 OWN_TOOLS = frozenset({"python"})
 """Tools whose output is no stranger's text: they run what the model itself wrote."""
@@ -89,8 +89,11 @@ def screen(
         decided: why an edit needs no second decision, see `decided_before`.
     """
     clean, held, verdicts = [], [], []
-    for proposal in proposals:
-        verdict = _stopped(proposal.edit, rules, decided or {})
+    before = ""
+    for given in proposals:
+        proposal = replace(given, edit=_with_clean_reason(given.edit, rules))
+        verdict = _stopped(given.edit, rules, decided or {}, before)
+        before = given.edit.text or ""
         if verdict is not None:
             verdicts.append(verdict)
         elif rules.review and proposal.edit.tainted:
@@ -166,15 +169,25 @@ def notices(store: Store, library: str) -> list[str]:
     return [f"{some} for review: `tfgrpo lessons review --library {library}` shows what and why"]
 
 
-def _stopped(edit: Edit, rules: ReviewRules, decided: Mapping[Question, str]) -> Verdict | None:
-    """Return the verdict on an edit that goes before no gate."""
+def _stopped(edit: Edit, rules: ReviewRules, decided: Mapping[Question, str], before: str = "") -> Verdict | None:
+    """Return the verdict on an edit that goes before no gate; `before` is the lesson proposed right before it."""
     if (why := decided.get(edit_key(edit))) is not None:
         return Verdict("rejected", (edit,), why)
     found = scan(edit.text, allow=rules.allow, known=rules.known) if edit.text else ()
-    about = scan(edit.reason, allow=[k for k in Kind if k is not Kind.SECRET], known=rules.known)
+    about = tuple(x for x in scan(edit.reason, known=rules.known) if x.kind in NEVER)
+    if edit.text:
+        how = {"allow": rules.allow, "known": rules.known}
+        found += scan_together((edit.text, edit.reason), **how) or scan_together((before, edit.text), **how)
     if any(x.kind in NEVER for x in found) or about:
         return Verdict("rejected", (_masked(edit, rules.known),), described([*found, *about]))
     return Verdict("undecided", (edit,), f"{WAITS}: {described(found)}") if found else None
+
+
+def _with_clean_reason(edit: Edit, rules: ReviewRules) -> Edit:
+    """Return an edit whose reason holds nothing that a lesson may not hold: models and people read it, too."""
+    found = tuple(x for x in scan(edit.reason, allow=rules.allow, known=rules.known) if x.kind not in NEVER)
+    why = ", ".join(dict.fromkeys(x.reason.partition(": ")[0] for x in found))
+    return replace(edit, reason=f"(left out: {why})") if found else edit
 
 
 def _masked(edit: Edit, known: Collection[str]) -> Edit:

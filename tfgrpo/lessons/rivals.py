@@ -36,8 +36,10 @@ _CONDITION = re.compile(
     r"^\s*((?:when|whenever|if|where|wherever|for|in|on|at|with|before|after|while|once|unless|until)\b[^,:]*)[,:]\s*(.+)$",
     re.IGNORECASE | re.DOTALL,
 )
-_TRAILING = re.compile(r"^(.+?)\s+((?:when|whenever|if|where|wherever|unless|once)\b.+)$", re.IGNORECASE | re.DOTALL)
-_GROUNDS = re.compile(r"[,;]?\s+(?:because|since|so that|as this|which)\b.*$", re.IGNORECASE | re.DOTALL)
+_TRAILING = re.compile(
+    r"^(.+?)(?<!\s)\s+((?:when|whenever|if|where|wherever|unless|once)\b.+)$", re.IGNORECASE | re.DOTALL
+)
+_GROUNDS = re.compile(r"[,;]?(?<!\s)\s+(?:because|since|so that|as this|which)\b.*$", re.IGNORECASE | re.DOTALL)
 _NEGATIONS = frozenset(("not", "never", "no", "without", "avoid", "don", "t", "cannot", "instead"))
 
 

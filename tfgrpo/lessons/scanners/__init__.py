@@ -6,6 +6,6 @@ In: the words of a lesson. Out: findings, worst kind first. Read `scan.py` first
 
 from tfgrpo.lessons.scanners.base import KINDS, Finding, Kind, described
 from tfgrpo.lessons.scanners.characters import visible
-from tfgrpo.lessons.scanners.scan import scan
+from tfgrpo.lessons.scanners.scan import scan, scan_together
 
-__all__ = ["KINDS", "Finding", "Kind", "described", "scan", "visible"]
+__all__ = ["KINDS", "Finding", "Kind", "described", "scan", "scan_together", "visible"]

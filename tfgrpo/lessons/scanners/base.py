@@ -19,6 +19,8 @@ class Kind(StrEnum):
     """A web, mail or network address."""
     SECRET = "secret"  # noqa: S105 - the name of a kind
     """A key, a password, or text random enough to be one."""
+    PERSONAL = "personal"
+    """A number that belongs to a person: of a card, an account, an identity paper."""
     CODE = "code"
     """A command, program text or a template."""
     INVISIBLE = "invisible"

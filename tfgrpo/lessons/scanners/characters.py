@@ -21,6 +21,7 @@ MOST_MARKS = 4
 """Combining marks on one letter; no language stacks more."""
 LOOKALIKES = dict(zip("аеорсухіјѕӏԁԛԝһмтвнкАВЕКМНОРСТУХІЈЅ", "aeopcyxijslqqwhmtbhkABEKMHOPCTYXIJS", strict=True))
 """Cyrillic letters that look like Latin ones."""
+RUN_OF_BLANKS, BLANKS_BELOW = re.compile(r"[^\S\n]{2,}|[^\S\n ]"), re.compile(r" ?\n[\s]*")
 WORD = re.compile(r"[^\W\d_]+")
 LATIN, FOREIGN = re.compile(r"[A-Za-z]"), re.compile(r"[\u0400-\u052f\u0530-\u058f\u13a0-\u13ff]")
 """Greek is not foreign: formulas mix it with Latin all the time."""
@@ -28,11 +29,15 @@ LATIN, FOREIGN = re.compile(r"[A-Za-z]"), re.compile(r"[\u0400-\u052f\u0530-\u05
 
 def hidden_character_findings(text: str) -> tuple[Finding, ...]:
     """Return a finding for hidden characters, and one for look-alikes."""
+    if is_plain(text):
+        return ()
     return (*_hidden(text), *_stacked(text), *_mixed(text))
 
 
 def hidden(text: str) -> tuple[int, ...]:
     """Return the places of characters that hide."""
+    if is_plain(text):
+        return ()
     return tuple(i for i, sign in enumerate(text) if _hides(text, i, sign))
 
 
@@ -43,7 +48,19 @@ def visible(text: str) -> str:
 
 
 def as_read(text: str) -> str:
-    """Return `text` as a person would read it: hidden characters gone, styled and look-alike letters plain."""
+    """Return `text` as a person would read it: hidden characters gone, styled and look-alike letters plain.
+
+    Runs of white space become one sign: a line feed where there is one in the run, else a space.
+    """
+    return BLANKS_BELOW.sub("\n", RUN_OF_BLANKS.sub(" ", text if is_plain(text) else _styled(text)))
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text holds nothing but signs that everybody sees."""
+    return text.isascii() and text.replace("\n", " ").replace("\t", " ").isprintable()
+
+
+def _styled(text: str) -> str:
     places = set(hidden(text))
     shown = "".join(sign for i, sign in enumerate(text) if i not in places)
     plain = unicodedata.normalize("NFKC", shown)
@@ -52,6 +69,8 @@ def as_read(text: str) -> str:
 
 def tag_text(text: str) -> str:
     """Return the ASCII that characters of the Tags block spell; empty where there are none."""
+    if text.isascii():
+        return ""
     return "".join(chr(ord(sign) - 0xE0000) for sign in text if 0xE0020 <= ord(sign) < 0xE007F)
 
 

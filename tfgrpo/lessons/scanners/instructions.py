@@ -29,7 +29,8 @@ def instruction_findings(text: str, plain: str) -> tuple[Finding, ...]:
         text: as it was given.
         plain: as a person reads it, see `characters.as_read`.
     """
-    open_ = sign_reasons(Kind.INSTRUCTION, plain)
+    found = findings_by_signs(Kind.INSTRUCTION, plain)
+    open_ = {each.reason.partition(": ")[0] for each in found}
     disguised = [
         Finding(Kind.INSTRUCTION, f"{why}, {how}")
         for how, said in (
@@ -40,7 +41,7 @@ def instruction_findings(text: str, plain: str) -> tuple[Finding, ...]:
         for why in (sign_reasons(Kind.INSTRUCTION, said) if said else ())
         if why not in open_
     ]
-    return (*findings_by_signs(Kind.INSTRUCTION, plain), *disguised)
+    return (*found, *disguised)
 
 
 def _undone(plain: str) -> str:

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tfgrpo.lessons.scanners.base import Finding, Kind
+from tfgrpo.lessons.scanners.personal import mask_personal
+from tfgrpo.lessons.scanners.pieces import required
 
 SHAPES = (
     ("an OpenAI-style key", r"\bsk-[A-Za-z0-9_*-]{8,}"),
@@ -32,7 +34,8 @@ HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{32,}")
 RANDOM_BITS = 3.6
 """Bits per character from which a run of letters and digits counts as random; English words stay below 3.3."""
 
-_COMPILED = tuple((name, re.compile(shape)) for name, shape in SHAPES)
+_NAMES = ("pass", "secret", "key", "token", "credential", "pin")
+_COMPILED = tuple((name, re.compile(shape), required(shape)) for name, shape in SHAPES)
 
 
 def secret_findings(text: str, known: Sequence[str] = ()) -> tuple[Finding, ...]:
@@ -46,8 +49,9 @@ def mask(text: str, known: Sequence[str] = ()) -> str:
     """Return `text` with everything that `secret_findings` finds written as `[secret]`."""
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, "[secret]")
-    for _, shape in _COMPILED:
+    for _, shape, _ in _COMPILED:
         text = shape.sub("[secret]", text)
+    text = mask_personal(text)
     text = NAMED.sub(lambda m: m[0].replace(m["value"], "[secret]") if _is_value(m["value"]) else m[0], text)
     return RUN.sub(lambda m: "[secret]" if is_random(m[0]) else m[0], text)
 
@@ -68,13 +72,15 @@ def entropy_bits(run: str) -> float:
 
 
 def _shaped(text: str) -> Iterator[Finding]:
-    for name, shape in _COMPILED:
-        if shape.search(text):
+    small = text.lower()
+    for name, shape, pieces in _COMPILED:
+        if any(piece in small for piece in pieces) and shape.search(text):
             yield Finding(Kind.SECRET, f"it holds what looks like {name}")
 
 
 def _named(text: str) -> Iterator[Finding]:
-    if any(_is_value(found["value"]) for found in NAMED.finditer(text)):
+    small = text.lower()
+    if any(name in small for name in _NAMES) and any(_is_value(found["value"]) for found in NAMED.finditer(text)):
         yield Finding(Kind.SECRET, "it gives a password or key")
 
 

@@ -1,4 +1,9 @@
-"""Signs are data (`signs.toml`): patterns by kind, and the sentence that each of them gives."""
+"""Signs are data (`signs.toml`): patterns by kind, and the sentence that each of them gives.
+
+A sign is looked for only where the text holds a piece that every match of it has: lessons are short and clean, and
+most signs are ruled out by a few looks. Every repeat is bounded when the patterns are compiled (runs of white space are
+one sign long by then, see `characters.as_read`), so that no text takes more than a line's time.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +15,14 @@ from functools import cache
 from pathlib import Path
 
 from tfgrpo.lessons.scanners.base import Finding, Kind, quoted
+from tfgrpo.lessons.scanners.pieces import required
 
 FILE = Path(__file__).with_name("signs.toml")
 WORD = re.compile(r"<([A-Z]{3,})>")
+REPEAT = re.compile(r"(\\[sSwWdD]|\[(?:\\.|[^\]\\]){1,200}\]|(?<!\\)\.|\))([*+])(?!\+)")
+BOUNDS = {r"\s": 3, ")": 5}
+"""Longest run of white space, and most turns of a group; of other signs there are up to LONGEST."""
+LONGEST = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +31,35 @@ class Sign:
 
     why: str
     pattern: re.Pattern[str]
+    pieces: tuple[str, ...]
+    """Texts in small letters, one of which is in every match; empty where there are none."""
 
 
 def findings_by_signs(kind: Kind, text: str) -> tuple[Finding, ...]:
-    """Return one finding for each sign of a kind that shows in `text`."""
-    found = ((sign.why, sign.pattern.search(text)) for sign in all_signs()[kind])
-    return tuple(Finding(kind, f"{why}: {quoted(match[0])}") for why, match in found if match)
+    """Return one finding for each sentence of a kind whose signs show in `text`."""
+    found: dict[str, str] = {}
+    for why, match in shown_signs(kind, text):
+        found.setdefault(why, match[0])
+    return tuple(Finding(kind, f"{why}: {quoted(said)}") for why, said in found.items())
 
 
 def sign_reasons(kind: Kind, text: str) -> tuple[str, ...]:
     """Return the sentences of the signs that show, without quoting."""
-    return tuple(sign.why for sign in all_signs()[kind] if sign.pattern.search(text))
+    return tuple(dict.fromkeys(why for why, _ in shown_signs(kind, text)))
+
+
+def shown_signs(kind: Kind, text: str) -> tuple[tuple[str, re.Match[str]], ...]:
+    """Return the signs of a kind that show, each with its first match."""
+    small = text.lower()
+    found = []
+    for sign in all_signs()[kind]:
+        for piece in sign.pieces or ("",):
+            if piece in small:
+                match = sign.pattern.search(text)
+                if match:
+                    found.append((sign.why, match))
+                break
+    return tuple(found)
 
 
 @cache
@@ -40,13 +68,18 @@ def all_signs() -> Mapping[Kind, tuple[Sign, ...]]:
     table = tomllib.loads(FILE.read_text(encoding="utf-8"))
     words = {name: f"(?:{'|'.join(entries)})" for name, entries in table.pop("words").items()}
     return {
-        Kind(kind): tuple(Sign(row["why"], _compiled(row["patterns"], words)) for row in rows)
+        Kind(kind): tuple(_sign(row["why"], pattern, words) for row in rows for pattern in row["patterns"])
         for kind, rows in table.items()
     }
 
 
-def _compiled(patterns: list[str], words: Mapping[str, str]) -> re.Pattern[str]:
-    whole = "|".join(f"(?:{pattern})" for pattern in patterns)
-    while (filled := WORD.sub(lambda m: words.get(m[1], m[0]), whole)) != whole:
-        whole = filled
-    return re.compile(whole, re.IGNORECASE | re.MULTILINE)
+def _sign(why: str, pattern: str, words: Mapping[str, str]) -> Sign:
+    while (filled := WORD.sub(lambda m: words.get(m[1], m[0]), pattern)) != pattern:
+        pattern = filled
+    bounded = REPEAT.sub(_bounded, pattern)
+    return Sign(why, re.compile(bounded, re.IGNORECASE | re.MULTILINE), required(bounded))
+
+
+def _bounded(match: re.Match[str]) -> str:
+    most = BOUNDS.get(match[1], LONGEST)
+    return f"{match[1]}{{{1 if match[2] == '+' else 0},{most}}}"
