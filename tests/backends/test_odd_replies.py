@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from support.server import Raw, Server
-from tfgrpo.backends.joined import Choices, Joined
-from tfgrpo.backends.retry import Redraw, RetryPolicy, Transient
 
 from tfgrpo.backends import OpenAI, with_wrappers
 from tfgrpo.backends.faults import Where
+from tfgrpo.backends.n_choices import ChoicesReply, ChoicesRequest
+from tfgrpo.backends.retry_policy import Redraw, RetryPolicy, Transient
 from tfgrpo.backends.wire import Reading, reply_of
 from tfgrpo.errors import ProviderError
 from tfgrpo.types import FailureKind, Reply, Request, Sampling
@@ -205,9 +205,9 @@ def test_one_choice_that_broke_costs_that_choice():
     """Of four choices one is null, one holds an error and one was filtered; the fourth gets the whole usage."""
     good = body()["choices"][0]
     broken = [None, {**good, "error": {"message": "x", "code": 502}}, {**good, "finish_reason": "content_filter"}]
-    asked = Joined("rollout", "m", ASK.messages, n=4)
+    asked = ChoicesRequest("rollout", "m", ASK.messages, n=4)
     reply = reply_of({"choices": [*broken, good], "usage": USAGE}, asked, WHERE)
-    assert isinstance(reply, Choices)
+    assert isinstance(reply, ChoicesReply)
     assert [type(one) for one in reply.choices] == [Transient, Transient, Redraw, Reply]
     assert reply.choices[3].usage.completion_tokens == 5
 

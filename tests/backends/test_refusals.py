@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 from support.server import Raw, Server, error
-from tfgrpo.backends.retry import RetryPolicy, Transient
 
 from tfgrpo.backends import OpenAI, with_wrappers
 from tfgrpo.backends.capabilities import Dialect, SchemaMode
 from tfgrpo.backends.complaints import complaint, wait_in
 from tfgrpo.backends.faults import Where, from_status
 from tfgrpo.backends.http import Http, TooLarge
+from tfgrpo.backends.retry_policy import RetryPolicy, Transient
 from tfgrpo.backends.wire import without_system
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.types import FailureKind, Message, Request, Sampling

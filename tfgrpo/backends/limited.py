@@ -99,10 +99,8 @@ class Ledger:
             raise BudgetReached(self.stopped)
 
     @asynccontextmanager
-    async def admitted(
-        self, request: Request, price: Price | None, may_take: Usage | None = None
-    ) -> AsyncIterator[_Entry]:
-        """Reserve what `request` may use (`estimate` of it, when not given) and settle what it did use.
+    async def admitted(self, request: Request, price: Price | None) -> AsyncIterator[_Entry]:
+        """Reserve what `request` may use and settle what it did use.
 
         Raises:
             BudgetReached: it does not fit any more.
@@ -114,13 +112,10 @@ class Ledger:
         if self.budget.usd is not None and price is None:
             raise UsageError(f"a budget in USD needs a price, and that of {request.model} is unknown; set a price")
         calls = request.n if isinstance(request, ChoicesRequest) else 1
-        taking = may_take or self.estimate(request)
-        # What is not limited may be longer than all before it.
-        margin = 0 if request.sampling.max_tokens else taking.completion_tokens
         limited = bool(request.sampling.max_tokens)
-        entry = _Entry(taking, price, calls, role=request.role, margin=margin, limited=limited)
+        entry = _Entry(self.estimate(request), price, calls, role=request.role, limited=limited)
         async with self._settled:
-            await self._settled.wait_for(lambda: self._fits(entry))
+            await self._settled.wait_for(lambda: self._fits(self._foreseen(entry)))
             self._under_way.append(entry)
             self.calls += entry.calls
         try:
@@ -129,6 +124,13 @@ class Ledger:
             self._settle(entry)
             async with self._settled:
                 self._settled.notify_all()
+
+    def _foreseen(self, entry: _Entry) -> _Entry:
+        """Bring a reservation up to what is known of its role by now: it may have waited for others to tell."""
+        if not entry.limited:
+            longest = self._longest.get(entry.role, 0) * entry.calls
+            entry.usage, entry.margin = replace(entry.usage, completion_tokens=longest), longest
+        return entry
 
     def estimate(self, request: Request) -> Usage:
         """Return the most that `request` is expected to use, as far as its role is known."""
@@ -250,7 +252,7 @@ class Limited:
         expected = may_take.prompt_tokens + (may_take.completion_tokens or FIRST_GUESS)
         async with (
             self._pace.slot(expected) as took,
-            self._ledger.admitted(request, self._price, may_take) as entry,
+            self._ledger.admitted(request, self._price) as entry,
         ):
             try:
                 reply = await self.backend.complete(request)
