@@ -7,6 +7,7 @@ All calls go through the journal, so the same command again pays for nothing twi
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import math
@@ -130,6 +131,11 @@ async def prove(
             store.finish_run(run, status, data)
         sealing.closed(asked, mark, proof.verdict.value)
     return proof
+
+
+def prove_sync(asked: Asked, **options: Any) -> Proof:
+    """Prove and wait for the result; arguments as of `prove`."""
+    return asyncio.run(prove(asked, **options))
 
 
 def _check(asked: Asked) -> None:
