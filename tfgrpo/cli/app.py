@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "db": ("tfgrpo.cli.db:COMMANDS", "Whether a database is whole, a copy of it, and the room it takes."),
     "models": ("tfgrpo.cli.models:COMMANDS", "The embedded model, and what an endpoint can do."),
     "tools": ("tfgrpo.cli.tools:COMMANDS", "What a rollout may call, and any of it by hand."),
+    "tasks": ("tfgrpo.cli.tasks:COMMANDS", "Candidates for tasks out of what is there, for a person to accept."),
     "datasets": ("tfgrpo.cli.datasets:COMMANDS", "Named benchmark sets, and what a file holds."),
     "proxy": ("tfgrpo.cli.proxy:proxy", "Pass an app's requests on to its model, with a library's lessons in them."),
     "corpus": ("tfgrpo.cli.corpus:COMMANDS", "A file of pages as a small web of its own."),
