@@ -2,7 +2,8 @@
 
 Sessions of coding agents, traces and results of other tools, issues as written by `gh issue list --json
 number,title,body,comments`, and a README's commands. A candidate has a question, the answer that was found where one
-was, a check that fits it, and where it comes from; `accepted` is false until a person says otherwise, and `prove` refuses it until then.
+was, a check that fits it, and where it comes from; `accepted` is false until a person says otherwise, and `prove`
+refuses it until then.
 """
 
 from __future__ import annotations
