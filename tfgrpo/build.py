@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 
-from experience_db import Store
+from experience_db import Library, Store
 from tfgrpo import config as configuration
 from tfgrpo import datasets, search
 from tfgrpo.backends.base import close
@@ -26,6 +26,7 @@ from tfgrpo.learning.progress import Progress
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup, fingerprint, secrets_of
 from tfgrpo.learning.start import charge_earlier_calls, run_id, start_run
+from tfgrpo.lessons.blocks import PREFILL, fact_key, probed_template, warning
 from tfgrpo.lessons.review import review_rules
 from tfgrpo.lessons.rivals import topics_of
 from tfgrpo.lessons.teacher import Teacher
@@ -75,11 +76,31 @@ class Components:
         seen = self.progress.count_group if self.progress else None
         return Actor(environment, self.armed_grader(), Local(), config.seed, config.engine.concurrency, seen)
 
+    def block(self) -> str:
+        """Return the template of a new library's lessons: what was asked for, else what suits the probed endpoint."""
+        setup, place = self.setup, self.setup.config.lessons.place
+        asked = bool(setup.prompts_dir or setup.config.prompts or place)
+        probed = None if asked else probed_template(self.store, self.models.attempting)
+        return probed or self.prompts.block(place)
+
+    def block_notes(self, library: Library) -> list[str]:
+        """Return what a reader should know of the block in use: not the one asked for, or not followed."""
+        told = [warning(self.store, self.models.attempting, library.template)]
+        setup = self.setup
+        asked = setup.prompts_dir is not None or setup.config.lessons.place
+        if library.lessons and asked and library.template != self.block():
+            told.append(
+                f"the block of lessons is that of library {library.name!r}, whatever --prompts and lessons.place say; "
+                "`tfgrpo lessons block` changes it"
+            )
+        return [said for said in told if said]
+
     def teacher(self) -> Teacher:
         """Return the model that writes lessons."""
         models, line = self.models, self.models.writing
         way, config = models.backend(line), self.setup.config.lessons
-        prefill = all(getattr(backend, "prefill", False) for backend in line.backends)
+        known = self.store.endpoint_fact(fact_key(line), line.model, PREFILL)
+        prefill = known == "yes" or all(getattr(backend, "prefill", False) for backend in line.backends)
         return Teacher(way, line.model, self.writing, Local(), config, models.run or "", prefill)
 
 
@@ -141,8 +162,9 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     actor = parts.actor()
     likelihood = make_likelihood(config, models, actor.environment, stack)
     stack.enter_context(store.claim(setup.library, f"run {run}"))
-    begun = start_run(store, run, setup, mark, learning, heldout, prompts.block(config.lessons.place))
+    begun = start_run(store, run, setup, mark, learning, heldout, parts.block())
     charge_earlier_calls(models.ledger, models.tally, store, run)
+    notes = parts.block_notes(begun.library)
     return Run(
         id=run,
         name=setup.run or run,
@@ -158,7 +180,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         ledger=models.ledger,
         likelihood=likelihood,
         paraphrases=setup.summarizer_model is not None,
-        continuation="; ".join(filter(None, [begun.continuation, *models.address_changes()])),
+        continuation="; ".join(filter(None, [begun.continuation, *models.address_changes(), *notes])),
         unseeded=partial(refuses_setting, models.attempting, "seed"),
         progress=parts.progress,
         rules=rules,

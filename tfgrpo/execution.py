@@ -104,7 +104,7 @@ async def evaluated(
         parts = build.open_components(wanted, None, stack)
         actor = parts.actor()
         await factory.checked(actor.grader)
-        shown = _library(parts.store, library, parts.prompts.block(wanted.config.lessons.place))
+        shown = _library(parts.store, library, parts.block())
         given = _control_conditions(parts, actor, shown, found, k)
         known = exposure_of(parts.store, shown if isinstance(library, str) and library else Library(""), found)
         if test and known.sentence:
@@ -123,7 +123,12 @@ async def evaluated(
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
-        notes = (*parts.models.address_changes(), *reader_notes(parts.store, shown, found, summary["dataset"], known))
+        told_of = parts.block_notes(shown) if shown.lessons else []
+        notes = (
+            *parts.models.address_changes(),
+            *told_of,
+            *reader_notes(parts.store, shown, found, summary["dataset"], known),
+        )
         if isinstance(library, str):
             counts = {"taught": len(known.taught), "gated": len(known.gated)}
             record_evaluation(parts.store, wanted, summary | {"seen": counts}, shown if library else None)

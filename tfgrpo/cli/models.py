@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from tfgrpo.cli import options as o
 from tfgrpo.errors import UsageError
 
 
@@ -90,4 +92,37 @@ def _serve_local(model: str, host: str, port: int, set_: list[str] | None) -> No
         engine.release()
 
 
-COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "install": install, "serve": serve}
+def probe(
+    target: Annotated[str, typer.Argument(help="URL of an endpoint, or a model: tiny, local/NAME, openai/NAME.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Its name at a URL; default: the first one listed.")
+    ] = None,
+    db: o.Db = None,
+    json_: o.Json = False,
+) -> None:
+    """Find out what an endpoint really does and which block of lessons it follows; later runs use what is kept."""
+    from experience_db import Store
+    from tfgrpo.config.engine import EngineConfig
+    from tfgrpo.studies import probe as probing
+
+    async def ask() -> probing.Probe:
+        urls = [target] if target.startswith(("http://", "https://")) else []
+        name = (model or f"openai/{await probing.first_model(target)}") if urls else target
+        with Store.open(o.db_path(db)) as store:
+            return await probing.probe(name, urls, EngineConfig(), store)
+
+    found = asyncio.run(ask())
+    if json_:
+        o.print_json(asdict(found))
+        return
+    typer.echo(f"{found.model} at {found.endpoint}, {found.seconds:.0f} s")
+    for fact, value in found.facts.items():
+        typer.echo(f"  {fact}: {'yes' if value is True else 'no' if value is False else value}")
+    typer.echo("  canary lessons followed, above what happens without them, by prompt set and place of the block:")
+    for name, share in found.follows.items():
+        typer.echo(f"    {name}: {share:.0%}{'  <- new libraries get this one' if name == found.block else ''}")
+    if found.block is None:
+        typer.echo("  no block is followed: lessons about the form of an answer will change nothing here")
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "install": install, "serve": serve, "probe": probe}

@@ -70,4 +70,8 @@ def _first_version(setup: Setup, store: Store, run: str, template: str) -> Libra
     known = next((r for r in store.runs() if r.id == run), None)
     if known is not None:
         return store.library(setup.library, known.base_version)
-    return store.create_library(setup.library, template)
+    library = store.create_library(setup.library, template)
+    if not library.lessons and library.template != template:
+        # Nothing was measured in the other block yet.
+        return store.commit(library.name, [], parent=library.version, template=template, note="another block")
+    return library
