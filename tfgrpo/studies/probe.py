@@ -23,7 +23,7 @@ from tfgrpo import config as configuration
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.coalesced import FACT, LARGEST
 from tfgrpo.backends.endpoints import Endpoints, endpoints_of
-from tfgrpo.backends.n_choices import Choices, joined
+from tfgrpo.backends.n_choices import ChoicesReply, join_requests
 from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.config.engine import EngineConfig
@@ -143,9 +143,9 @@ async def _largest(asked: Backend, line: Endpoints) -> int:
     """Return how many choices one request brings, 1 where none but the first comes."""
     best = 1
     for size in SIZES:
-        request = joined([replace(_request(line, seed=i), attempt=i) for i in range(size)], 1)
+        request = join_requests([replace(_request(line, seed=i), attempt=i) for i in range(size)], 1)
         reply = await _tried(partial(asked.complete, request))
-        if not isinstance(reply, Choices) or len(reply.choices) < size:
+        if not isinstance(reply, ChoicesReply) or len(reply.choices) < size:
             break
         best = size
     return best
