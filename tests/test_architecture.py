@@ -55,6 +55,27 @@ def test_the_rooms_have_no_circle():
     assert HOUSE["reach"](HOUSE["drawn"](table)) == far
 
 
+OTHER_TESTS = {
+    "benchmarks",
+    "engine",
+    "engine_runs",
+    "examples",
+    "experience_db",
+    "growth",
+    "security",
+    "support",
+    "typing",
+}
+"""Folders of tests that belong to no single room: whole runs, walls, helpers, the store beside."""
+
+
+def test_the_tests_mirror_the_rooms():
+    """Each room has a folder of tests of its name, and no folder of tests belongs to a room that is gone."""
+    rooms = {room.name for room in ROOMS if room.parent.name == "tfgrpo"}
+    folders = {folder.name for folder in (ROOT / "tests").iterdir() if next(folder.glob("**/*.py"), None)}
+    assert folders == rooms | OTHER_TESTS
+
+
 @pytest.mark.parametrize("room", ROOMS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_room_has_an_opening(room: Path):
     """A folder says what it is for, what comes in, what goes out, and which file to read first."""
