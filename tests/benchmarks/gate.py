@@ -1,8 +1,11 @@
-"""How often the gate errs and what it costs: `python tests/partsmarks/gate.py --seed 0 --runs 500 --json`.
+"""How often the gate errs and what it costs: `python tests/benchmarks/gate.py --seed 0 --runs 500 --json`.
 
-Three parts. Single gates on simulated rewards with known effects (the worlds of `gate_sim.py`). Whole runs of 8 to 25
-gates over one pool: how often a run accepts any useless edit, under a fixed alpha and under e-LOND, and whether a pool
-wears out. With `--tiny` also real rollouts of the embedded model: right, wrong and filler edits, and A/A.
+Parts, all of them unless `--parts` names some: `single` gates on simulated rewards with known effects (the worlds of
+`gate_sim.py`); whole `runs` of 8 to 25 gates over one pool, how often a run accepts any useless edit under a fixed
+alpha and under e-LOND, and whether a pool wears out; and the scenes of `gate_scenes.py`: `batches` with useless,
+harmful, duplicate, contradicting and jointly useful members at any share of common luck, `edits` with failing
+rollouts, few or repeated problems and harm elsewhere, `trades` between objectives, whole runs of batches (`fdr`).
+With `--tiny` also real rollouts of the embedded model: right, wrong and filler edits, and A/A.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from hashlib import blake2b
 from pathlib import Path
 from statistics import fmean
 
+import gate_scenes
 from gate_sim import WORLDS, simulate
 from tiny_worlds import make_world
 
@@ -33,6 +37,7 @@ from tfgrpo.types import Problem, Proposal
 
 DESIGN = Design(nmax_all=64)
 """The default; 64 pairs also where a simulated edit touches all problems, as touched ones would get."""
+RULES = ("fixed", "e-lond")
 LENGTHS = (8, 16, 25)
 """Gates of a run."""
 
@@ -277,38 +282,91 @@ def tiny_summary(found: Sequence[tuple[str, str, str, int]]) -> dict:
 
 async def measure(options: argparse.Namespace) -> dict:
     """All parts that were asked for."""
-    headline, rows = await single(options.runs, options.seed)
-    facts = {"seed": options.seed, "runs": options.runs, **headline, "worlds": rows}
-    many = max(1, options.runs // 5)
-    facts["whole_runs"] = [
-        await whole_runs(s, rule, many, options.seed) for s in SCENES for rule in ("fixed", "e-lond")
-    ]
+    facts: dict = {"seed": options.seed, "runs": options.runs}
+    many, seed, parts = max(1, options.runs // 5), options.seed, options.parts.split(",")
+    if "single" in parts:
+        headline, rows = await single(options.runs, seed)
+        facts |= {**headline, "worlds": rows}
+    if "runs" in parts:
+        facts["whole_runs"] = [await whole_runs(s, rule, many, seed) for s in SCENES for rule in RULES]
+    facts |= await scenes(parts, options.runs, many, seed)
     if options.tiny:
         first = 9000 + 100 * options.seed
         facts["tiny"] = tiny_summary([row for w in range(first, first + options.worlds) for row in await tiny_world(w)])
     return facts
 
 
+async def scenes(parts: Sequence[str], runs: int, many: int, seed: int) -> dict:
+    """The parts of `gate_scenes.py` that were asked for."""
+    facts: dict = {}
+    if "batches" in parts:
+        kinds = [(name, luck) for name in gate_scenes.BATCHES for luck in gate_scenes.LUCK]
+        facts["batches"] = [await gate_scenes.batch(name, luck, many, seed) for name, luck in kinds]
+        mixed = [(luck, right, useless) for luck in (0.0, 0.9) for right, useless in ((2, 3), (1, 4), (0, 4))]
+        facts["screen"] = [await gate_scenes.screen(luck, many, seed, r, u) for luck, r, u in mixed]
+    if "edits" in parts:
+        facts["edits"] = [await gate_scenes.single(name, runs, seed) for name in gate_scenes.SINGLES]
+        facts["elsewhere"] = await gate_scenes.harm_elsewhere(many, seed)
+        facts["asked_again"] = [await gate_scenes.asked_again(times, runs, seed) for times in (1, 3)]
+    if "trades" in parts:
+        traded = [(name, luck) for name in gate_scenes.TRADES for luck in (0.0, 0.9)]
+        facts["trades"] = [await gate_scenes.trade(name, luck, many, seed) for name, luck in traded]
+    if "fdr" in parts:
+        ruled = [(rule, luck) for rule in RULES for luck in gate_scenes.LUCK]
+        facts["batched_runs"] = [await gate_scenes.batched_runs(rule, luck, many, seed) for rule, luck in ruled]
+    return facts
+
+
+def told(row: dict) -> str:
+    """A row of facts as text: words first, then numbers."""
+    flat = {k: v for k, v in row.items() if not isinstance(v, dict)} | {
+        f"{k} {name}": x for k, v in row.items() if isinstance(v, dict) for name, x in v.items()
+    }
+    words = " ".join(f"{v}" for v in flat.values() if isinstance(v, str))
+    numbers = ", ".join(
+        f"{k} {'-'.join(f'{x:.3f}' for x in v) if isinstance(v, list | tuple) else f'{v:.3g}'}"
+        for k, v in flat.items()
+        if isinstance(v, float | int | list | tuple)
+    )
+    return f"{words:58}{numbers}"
+
+
 def table(facts: dict) -> str:
     """The facts as text."""
     names = ("false_accept", "accept_right", "accept_wrong", "undecided", "mean_rollouts")
-    lines = ["single gates, simulated: " + ", ".join(f"{name} {facts[name]:.3f}" for name in names), ""]
-    lines += [f"{'runs of 25 gates':40}{'rule':8}{'any false: 8, 16, 25':>24}{'FDR':>7}{'gates 1-8':>11}{'18-25':>7}"]
+    lines = []
+    if "worlds" in facts:
+        lines += ["single gates, simulated: " + ", ".join(f"{name} {facts[name]:.3f}" for name in names)]
+        lines += [told(row) for row in facts["worlds"]]
+    for part in ("batches", "screen", "edits", "asked_again", "trades", "batched_runs"):
+        lines += ["", part, *map(told, facts[part])] if part in facts else []
+    lines += ["", f"harm elsewhere: {told(facts['elsewhere'])}"] if "elsewhere" in facts else []
+    if "whole_runs" in facts:
+        lines += ["", *_courses(facts)]
+    if "tiny" in facts:
+        lines += ["", *_tiny(facts["tiny"])]
+    return "\n".join(lines)
+
+
+def _courses(facts: dict) -> list[str]:
+    lines = [f"{'runs of 25 gates':40}{'rule':8}{'any false: 8, 16, 25':>24}{'FDR':>7}{'gates 1-8':>11}{'18-25':>7}"]
     for r in facts["whole_runs"]:
         any_false = ", ".join(f"{share:.2f}" for share in r["any_false_accept"].values())
         ages = f"{r['false_accept_young']:11.3f}{r['false_accept_old']:7.3f}"
         right = "" if r["accept_right"] is None else f"   right {r['accept_right']:.2f}"
         right += "" if r["accept_right"] is None else f" at {r['mean_rollouts_right']:.1f} rollouts"
         lines.append(f"{r['scene']:40}{r['rule']:8}{any_false:>24}{r['false_discovery_rate']:7.2f}{ages}{right}")
-    if "tiny" in facts:
-        tiny = facts["tiny"]
-        lines += ["", "embedded model: " + ", ".join(f"{name} {tiny[name]:.3f}" for name in names)]
-        lines += [
-            f"{kind:30}{row['gates']:4} gates, accepted {row['accepted']:.3f}, rejected {row['rejected']:.3f}, "
-            f"undecided {row['undecided']:.3f}, {row['mean_rollouts']:.1f} rollouts"
-            for kind, row in tiny["kinds"].items()
-        ]
-    return "\n".join(lines)
+    return lines
+
+
+def _tiny(tiny: dict) -> list[str]:
+    names = ("false_accept", "accept_right", "accept_wrong", "undecided", "mean_rollouts")
+    lines = ["embedded model: " + ", ".join(f"{name} {tiny[name]:.3f}" for name in names)]
+    return lines + [
+        f"{kind:30}{row['gates']:4} gates, accepted {row['accepted']:.3f}, rejected {row['rejected']:.3f}, "
+        f"undecided {row['undecided']:.3f}, {row['mean_rollouts']:.1f} rollouts"
+        for kind, row in tiny["kinds"].items()
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -318,6 +376,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--runs", type=int, default=500, help="single gates per world; a fifth of it whole runs per scene"
     )
+    parser.add_argument("--parts", default="single,runs,batches,edits,trades,fdr")
     parser.add_argument("--tiny", action="store_true", help="also on the embedded model")
     parser.add_argument("--worlds", type=int, default=6, help="with --tiny")
     parser.add_argument("--json", action="store_true")

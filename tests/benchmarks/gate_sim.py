@@ -47,6 +47,7 @@ DESIGNS = {
     "mean 10": lambda seed: MeanGate(10, seed),
     "mean 30": lambda seed: MeanGate(30, seed),
     "mean 100": lambda seed: MeanGate(100, seed),
+    "paired 64": lambda seed: PairedGate(seed, Design(nmax_all=64)),
     "paired 128": PairedGate,
     "paired 256": lambda seed: PairedGate(seed, Design(nmax_all=256)),
     "paired lite": lambda seed: PairedGate(seed, LITE),

@@ -16,8 +16,6 @@ from tfgrpo.types import Problem
 
 FEWEST = 8
 """Fewer problems than this, that a test has not met, are not asked for harm."""
-LIKELY_HARM = 0.2
-"""P of harm elsewhere from which on an edit that seems to cost more than it brings does not enter."""
 NEVER = {"futility": 0.0, "idle": 1_000_000, "hopeful": 1_000_000}
 """Stops of a plan that shall run to its end."""
 
@@ -27,8 +25,6 @@ class Elsewhere:
     """What an edit did to problems that its own test had not met."""
 
     comparison: Comparison
-    net: float
-    """Mean effect over the whole pool, its problems taken for those that were not rolled out."""
 
     @property
     def harmful(self) -> bool:
@@ -41,11 +37,6 @@ class Elsewhere:
         found = self.comparison
         what = f"{found.estimate:+.3f} on {found.problems} problems that its test had not met"
         return f"{what} (p = {found.state.p_harms:.2g})"
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether harm is likely, and as large as what the edit brings where it acts."""
-        return self.comparison.state.p_harms <= LIKELY_HARM and self.net <= 0.0
 
 
 async def elsewhere(
@@ -67,8 +58,7 @@ async def elsewhere(
     )  # fmt: skip
     asked = replace(question, touched=Touched(tuple(chosen), "all"), earlier=None)
     found = await compare(trial, rewards, asked, replace(design, look=half, passes=1), plan)
-    share = len(question.touched.problems) / max(1, len(pool))
-    return Elsewhere(found, share * own.estimate + (1 - share) * (0.0 if isnan(found.estimate) else found.estimate))
+    return Elsewhere(found)
 
 
 async def harm_check(

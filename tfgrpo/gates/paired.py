@@ -200,8 +200,7 @@ class PairedGate:
         return verdicts
 
     def _plan(self, question: Question) -> Plan:
-        plan = self.design.plan(question.touched, len(question.members), self.alpha.level)
-        return plan if self.alpha.rule == "fixed" else replace(plan, by="mean")
+        return self.design.plan(question.touched, len(question.members), self.alpha.level)
 
     def _key(self, current: Library, *edits: Edit) -> str:
         return repr((self.seed, current.name, current.version, [_name(edit) for edit in edits]))
@@ -227,12 +226,10 @@ def _unless_harmful(verdict: Verdict, away: Elsewhere | None) -> Verdict:
         return verdict
     (edit,), (own,) = verdict.edits, verdict.evidence
     other = gate_evidence(away.comparison, (edit,), "elsewhere", away.words, "undecided")
-    if not (away.harmful or away.doubtful):
+    if not away.harmful:
         return replace(verdict, evidence=(own, other))
-    decided = "rejected" if away.harmful else "undecided"
-    said = "harmful elsewhere" if away.harmful else "undecided: it may harm elsewhere as much as it helps"
-    why = f"{said}: {away.words}; {verdict.reason}"
-    return Verdict(decided, (edit,), why, (replace(own, verdict=decided, reason=why), other))
+    why = f"harmful elsewhere: {away.words}; {verdict.reason}"
+    return Verdict("rejected", (edit,), why, (replace(own, verdict="rejected", reason=why), other))
 
 
 def _stays_out(verdict: Verdict) -> Verdict:

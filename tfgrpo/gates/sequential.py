@@ -22,7 +22,7 @@ what is left of alpha goes to the first of them. So P(helps) <= alpha for every 
 **Fractional rewards.** The same recursion over the signs of the differences in 60ths (other fractions are rounded to
 them: an odd function of the differences, so the test stays exact). It is exact if the text does nothing. A text that
 gains a little often and loses much rarely is not caught by signs, so the any-time test of the mean must agree: its E
-must reach `MEAN_GUARD` / alpha too.
+must reach 8 too at level .05, and 20 at levels below .02.
 
 **Further passes.** After a whole pass the test asks how many sign patterns of the problems' totals reach the one seen,
 and pays for the question out of the same alpha, as if the passes were unrelated: conservative, exact per problem.
@@ -49,8 +49,8 @@ from tfgrpo.errors import UsageError
 from tfgrpo.gates.boundaries import Look, allowed, course, fair_signs, one_more, units
 from tfgrpo.gates.eprocess import Capitals, fold, interval, update
 
-MEAN_GUARD = 0.4
-"""Times 1/alpha is the E value that the any-time test of the mean must reach where rewards are fractional."""
+MEAN_GUARD = (0.4, 20.0)
+"""Where rewards are fractional, the E value of the mean must reach the first divided by alpha, or the second."""
 _NORMAL = NormalDist()
 
 
@@ -79,9 +79,9 @@ class Plan:
     """Pairs at which all of `harm` is spent, and from which on harm is no reason to go on."""
     rho: float = 2.5
     """How late alpha is spent: 1 evenly, 2 or 3 late, which keeps more power for small effects."""
-    futility: float = 0.22
+    futility: float = 0.26
     """Predictive power of `helps` below which the test ends at the horizon; earlier, pairs/horizon of it."""
-    pursuit: float = 0.5
+    pursuit: float = 0.6
     """Predictive power of `harms` from which on a hopeless test goes on to prove harm."""
     idle: int = 32
     """Pairs without a single difference that end the test."""
@@ -258,14 +258,18 @@ def _answered(state: State, *, helps: bool, harms: bool) -> State:
     if plan.by == "mean":
         helps = state.e_helps >= 1 / plan.alpha
     elif state.fractional:
-        helps = helps and state.e_helps >= MEAN_GUARD / plan.alpha
+        helps = helps and state.e_helps >= _guard(plan.alpha)
     if helps:
         return replace(state, answer=Answer.HELPS, why=_evidence(state))
-    if harms and (not state.fractional or state.e_harms >= MEAN_GUARD / plan.harm):
+    if harms and (not state.fractional or state.e_harms >= _guard(plan.harm)):
         return replace(state, answer=Answer.HARMS, why=f"p = {state.p_harms:.2g}")
     if hopeless := _hopeless(state):
         return replace(state, answer=Answer.NO_WORTH, why=hopeless)
     return state
+
+
+def _guard(alpha: float) -> float:
+    return min(MEAN_GUARD[0] / alpha, MEAN_GUARD[1])
 
 
 def _evidence(state: State) -> str:
