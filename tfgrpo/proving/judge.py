@@ -208,6 +208,11 @@ def _undecided(ci: tuple[float | None, float | None], detect: float | None) -> V
     return Verdict.NO_WORTH if ci[1] is not None and ci[1] < (detect or WORTH) else Verdict.CANNOT_TELL
 
 
+def _why(reason: str) -> str:
+    """Return the part of a test's reason that comes after its figures."""
+    return reason.rpartition(" (")[2].rstrip(")") if reason.endswith(")") else reason.rpartition(": ")[2]
+
+
 def _reason(
     verdict: Verdict, state: State, values: Sequence[float], ci: tuple[float | None, float | None], detect: float | None
 ) -> str:
@@ -221,7 +226,7 @@ def _reason(
         case Answer.HARMS:
             return f"{told}: chance of that without harm {state.p_harms:.2g}, {level}"
         case Answer.NO_WORTH:
-            return f"{told}: {state.reason.partition(': ')[2]}"
+            return f"{told}: {_why(state.reason)}"
     if verdict is Verdict.NO_WORTH:
         return f"{told}: an effect of {detect or WORTH:+.2f} is outside of the interval, which ends at {ci[1]:+.3f}"
     return f"{told}: not clear {level} with the pairs there are"

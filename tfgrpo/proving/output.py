@@ -10,7 +10,7 @@ from typing import Any
 
 from tfgrpo.proving.judge import WORTH
 from tfgrpo.proving.pairs import Pair, Side, cost, counted, failure_p, failures
-from tfgrpo.proving.proof import Finding, Floor, Proof
+from tfgrpo.proving.proof import Finding, Floor, Proof, Verdict
 
 VERSION = 1
 """Of the JSON; a change that takes something away raises it."""
@@ -118,18 +118,26 @@ def effect_words(found: Finding) -> str:
     """Return effect, interval, n and p in words."""
     if found.effect is None or found.ci[0] is None or found.ci[1] is None:
         return "no pair"
-    p = "" if found.p is None else f", p={found.p:.2g}"
+    p = _p(found)
     n = len(found.differences)
     return f"{found.effect:+.3f} [{found.ci[0]:+.3f}, {found.ci[1]:+.3f}], n={n}{p}"
 
 
+def _p(found: Finding) -> str:
+    """Return the one-sided p of the side that the verdict, or the effect, is on."""
+    harms = found.verdict is Verdict.HARMS or (found.verdict is not Verdict.HELPS and (found.effect or 0.0) < 0)
+    p = found.p_harms if harms else found.p
+    return "" if p is None else f", p={p:.2g}"
+
+
 def _problems(word: str, found: Finding, ids: tuple[str, ...]) -> Iterator[str]:
-    more = f", {len(ids) - SHOWN} more in the page" if len(ids) > SHOWN else ""
+    more = f", {len(ids) - SHOWN} more in the page (-o page.html)" if len(ids) > SHOWN else ""
+    other = "without:" if found.against == "none" else "against:"
     yield f"  {word}:     {len(ids)} of {len(found.differences)}{more}"
     for problem in ids[:SHOWN]:
         pair = example(found, problem)
         yield f"    {problem}: {short(pair.question)}"
-        yield f"      without: {side_words(pair.without)}"
+        yield f"      {other} {side_words(pair.without)}"
         yield f"      with:    {side_words(pair.given)}"
 
 

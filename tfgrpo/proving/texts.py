@@ -7,6 +7,7 @@ it meets the text in the place where lessons go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,8 @@ WAYS: tuple[Way, ...] = ("system", "lessons", "file")
 NONE = "none"
 PLAIN = "{% for lesson in lessons %}{{ lesson.text }}\n{% endfor %}"
 SKILL = "SKILL.md"
+MARKER = re.compile(r"^\s*(?:[-*+#>]+|\d+[.)]|\[\d+\])\s+")
+"""What stands before the words of a line in Markdown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +124,19 @@ def joined(texts: Sequence[Text], name: str) -> Text:
 
 
 def touch(text: Text, against: Text, problems: Sequence[Problem]) -> Touch:
-    """Return the problems that a text touches: those with a rare word of what it says and the other one does not."""
-    known = set(against.words.splitlines())
-    new = "\n".join(line for line in text.words.splitlines() if line not in known)
-    gone = "\n".join(line for line in against.words.splitlines() if line not in set(text.words.splitlines()))
-    found = touched(Edit(Op.ADD, f"{new}\n{gone}".strip() or text.words or NONE), text.library, problems)
-    return Touch(frozenset(problem.id for problem in found.problems), "word" if found.how == "word" else "all")
+    """Return the problems that a text touches: those that a sentence speaks of which only one of the texts has.
+
+    Each sentence counts as a lesson would, by its condition or subject; where no sentence names problems, all are.
+    """
+    new, old = _sentences(text.words), _sentences(against.words)
+    found = [touched(Edit(Op.ADD, s), text.library, problems) for s in (new | old) - (new & old)]
+    ids = frozenset(problem.id for each in found if each.how == "word" for problem in each.problems)
+    return Touch(ids, "word") if ids else Touch(frozenset(problem.id for problem in problems), "all")
+
+
+def _sentences(words: str) -> set[str]:
+    lines = (MARKER.sub("", line).strip() for line in words.splitlines())
+    return {s for line in lines for s in re.split(r"(?<=[.!?])\s+", line) if s}
 
 
 def unique(texts: Sequence[Text]) -> tuple[Text, ...]:
