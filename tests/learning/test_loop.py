@@ -12,6 +12,7 @@ import tfgrpo
 from experience_db import Edit, Op, Store
 from experience_db.errors import StoreError
 from tfgrpo.errors import UsageError
+from tfgrpo.lessons.leakage import REMEDY
 from tfgrpo.types import Reply, Request, Usage
 
 
@@ -181,7 +182,7 @@ def test_a_lesson_that_gives_the_answer_away_is_refused(db):
     model = Model(contrast=lambda _: edits({"op": "ADD", "text": "When asked of maple, the answer is 400."}))
     result = learn(model, rows(1), db)
     assert len(result.library) == 0
-    assert result.steps[0].verdicts[0].reason == "it states the answer of its source problem"
+    assert result.steps[0].verdicts[0].reason == f"it states the answer of its source problem; {REMEDY}"
 
 
 @pytest.mark.parametrize("shown", [True, False])

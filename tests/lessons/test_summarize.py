@@ -15,6 +15,7 @@ from tfgrpo.config import LessonsConfig
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Local
 from tfgrpo.lessons.asking import ask_edits
+from tfgrpo.lessons.leakage import REMEDY
 from tfgrpo.lessons.summarize import contrast, effect_in_words
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting import templates
@@ -122,7 +123,8 @@ async def test_refused_edits_are_dropped_with_their_reason():
     asked, _ = teacher(edits(*bad), per_group=3)
     found = await contrast(asked, group(1.0, 0.0), EMPTY)
     assert found.proposals == ()
-    assert sorted(v.reason for v in found.dropped) == [
+    assert all(v.reason.endswith(f"; {REMEDY}") for v in found.dropped if "its source problem" in v.reason)
+    assert sorted(v.reason.removesuffix(f"; {REMEDY}") for v in found.dropped) == [
         "it states the answer of its source problem",
         "the text has 42 words; at most 32 are allowed",
         "there is no lesson 3 in the library",

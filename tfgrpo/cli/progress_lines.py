@@ -12,6 +12,7 @@ from tfgrpo import search
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.summary import harm_warnings, outlook
+from tfgrpo.lessons.public import notice
 from tfgrpo.types import Step, Usage
 
 FEW = 5
@@ -48,6 +49,8 @@ class ProgressLines:
         )
         if run.continuation:
             self.say(run.continuation)
+        if said := notice(run.teacher.public):
+            self.say(said)
         if can := outlook(run):
             self.say(can)
         if run.rules.review:

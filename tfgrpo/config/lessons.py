@@ -53,6 +53,9 @@ class LessonsConfig:
     """planning: `exact` makes each phrase a strategy, `jaccard` joins phrases that share half of their words."""
     rivals: int = 6
     """Lessons that contradict each other: so many of them meet the gate at once, at most, the best supported first."""
+    leakage: str = "dataset"
+    """What a lesson may not give away. `dataset`: answers that are one problem's own; those that recur over problems
+    (labels, options, yes and no) are no secret. `strict`: every answer. `off`: nothing is checked."""
     review: bool | None = None
     """Accepted edits that rest on tool output wait for `tfgrpo lessons review`. None: exactly where a tool brings in
     text of strangers, so with any tool but `python`."""

@@ -11,10 +11,9 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from tfgrpo.lessons.public import EVERYTHING_SECRET, NGRAM, Public, plain_answer
 from tfgrpo.types import Problem
 
-NGRAM = 8
-"""So many words in a row, taken over from the problem, are a copy."""
 TINY = 10
 """Whole numbers below this, in absolute value, leak only when stated as the answer."""
 COMMON_NUMBERS = frozenset(map(Fraction, (10, 30, 45, 60, 90, 100, 180, 360)))
@@ -28,6 +27,8 @@ GENERAL_NAMES = (
     "|Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday|January|February|March|April|May|June|July|August"
     "|September|October|November|December|Python|LaTeX|Unicode|JSON|HTML|Wikipedia|Google|Internet|Celsius|Fahrenheit"
     "|Kelvin|Theorem|Law|Rule|Lemma|I|The|A|An|In|On|At|It|He|She|They|This|There|Yes|No|True|False|None|"
+    "|Dr|Mr|Mrs|Ms|Prof|GmbH|Ltd|Inc|LLC|Corp|Co|EUR|USD|GBP|VAT|ISO|SQL|CSV|XML|API|URL|PDF|SELECT|FROM|WHERE|JOIN|LEFT"
+    "|INNER|OUTER|COUNT|SUM|MAX|MIN|AVG|NULL|GROUP|ORDER|HAVING|LIMIT|DISTINCT|"
 )
 """Capitalised words that belong to a subject or to grammar rather than to one problem, between bars."""
 
@@ -61,12 +62,25 @@ URL = re.compile(
 QUOTE = re.compile(r"[\"“«]([^\"”»]{3,80})[\"”»]|``(.{3,80}?)''")
 
 
-def leak_reason(text: str, problem: Problem) -> str | None:
-    """Return why a lesson gives away its source problem, or None when it does not."""
+REMEDY = "say how such problems are solved without it; where it is no secret, -s lessons.leakage=off lets it pass"
+
+
+def leak_reason(text: str, problem: Problem, public: Public = EVERYTHING_SECRET) -> str | None:
+    """Return why a lesson gives away its source problem, or None when it does not; REMEDY says what to do.
+
+    Args:
+        text: the lesson.
+        problem: one that the lesson came from.
+        public: what the whole dataset makes public, see `public.public_of`.
+    """
+    if not public.check:
+        return None
     answer = problem.answer or ""
-    if _has_answer(text, answer) or _has_answer(text, _option(problem.question, answer)):
+    secret = plain_answer(answer) not in public.answers
+    option = _option(problem.question, answer)
+    if (secret and _has_answer(text, answer)) or (not public.holds(option) and _has_answer(text, option)):
         return "it states the answer of its source problem"
-    return _rare_thing(text, problem) or _copy(text, problem.question)
+    return _rare_thing(text, problem, public) or _copy(text, problem.question, public)
 
 
 def _has_answer(text: str, answer: str) -> bool:
@@ -82,6 +96,8 @@ def _has_answer(text: str, answer: str) -> bool:
         word = re.escape(wanted.strip("()"))
         return re.search(rf"\b(?i:{STATED}|answer |choose |pick |option |choice )\W?{word}\b", plain) is not None
     if re.search(r"[^\w\s.,;'’-]", wanted):
+        if len(wanted.split()) > 4 and {x for x in _rare_numbers(plain) & _rare_numbers(wanted) if x > 999}:
+            return True
         formula = r"\s*".join(re.escape(sign) for sign in "".join(wanted.split()))
         return len(wanted) > 2 and re.search(rf"(?<![\w.^]){formula}(?![\w^])", plain) is not None
     # A short answer is a name even where it begins like a sentence.
@@ -97,29 +113,30 @@ def _option(question: str, answer: str) -> str:
     return found[1] if found else ""
 
 
-def _rare_thing(text: str, problem: Problem) -> str | None:
+def _rare_thing(text: str, problem: Problem, public: Public) -> str | None:
     """Say which address, quotation, name or number of the problem the text holds."""
     where = " ".join([problem.question, *(x for x in problem.metadata.values() if isinstance(x, str))])
-    if hosts := _hosts(text) & _hosts(where):
+    if hosts := {host for host in _hosts(text) & _hosts(where) if not public.holds(host)}:
         return f"it names the address {min(hosts)} of its source problem"
     for match in QUOTE.finditer(problem.question):
         quote = (match[1] or match[2]).strip()
         rare = " " in quote or quote != quote.lower() or any(map(str.isdigit, quote))
-        if rare and quote.casefold() in text.casefold():
+        if rare and not public.holds(quote) and quote.casefold() in text.casefold():
             return f"it repeats the quotation {quote!r} of its source problem"
-    if names := _names(problem.question, text):
+    if names := {name for name in _names(problem.question, text) if not public.holds(name)}:
         return f"it names {min(names)!r}, which belongs to its source problem"
-    if numbers := _rare_numbers(plain_math(text)) & _rare_numbers(plain_math(problem.question)):
+    shared = _rare_numbers(plain_math(text)) & _rare_numbers(plain_math(problem.question))
+    if numbers := {number for number in shared if str(number) not in public.words}:
         return f"it repeats the number {min(numbers)} of its source problem"
     return None
 
 
-def _copy(text: str, question: str) -> str | None:
+def _copy(text: str, question: str, public: Public) -> str | None:
     """Say which run of words the text shares with the problem."""
     mine, theirs = _words(text), f" {' '.join(_words(question))} "
     for i in range(len(mine) - NGRAM + 1):
         run = " ".join(mine[i : i + NGRAM])
-        if f" {run} " in theirs:
+        if f" {run} " in theirs and run not in public.phrases:
             return f"it copies the words {run!r} of its source problem"
     return None
 

@@ -19,7 +19,7 @@ from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
 from tfgrpo.lessons.asking import ask_edits, ask_proposals
 from tfgrpo.lessons.edits import check_edits
-from tfgrpo.lessons.leakage import leak_reason
+from tfgrpo.lessons.leakage import REMEDY, leak_reason
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting.transcript import CHARS_PER_TOKEN, cut_to_tokens, transcript
 from tfgrpo.replies import ParsedEdits
@@ -312,9 +312,9 @@ def _checked(
     checked = check_edits(edits, library.lessons, max_words=teacher.config.max_words)
     kept, dropped = [], [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
     for edit in checked.kept:
-        leak = leak_reason(edit.text, group.problem) if edit.text else None
+        leak = leak_reason(edit.text, group.problem, teacher.public) if edit.text else None
         if leak:
-            dropped.append(Verdict("rejected", (edit,), leak))
+            dropped.append(Verdict("rejected", (edit,), f"{leak}; {REMEDY}"))
         else:
             kept.append(Proposal(edit))
     return Contrast(tuple(kept), tuple(dropped), parsed.malformed)

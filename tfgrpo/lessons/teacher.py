@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tfgrpo.backends.base import Backend
 from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.executors import Executor
+from tfgrpo.lessons.public import EVERYTHING_SECRET, Public
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.types import Sampling
 
@@ -23,6 +24,8 @@ class Teacher:
     run: str = ""
     prefill: bool = False
     """Whether the endpoint goes on with the words that a last message of the assistant begins."""
+    public: Public = EVERYTHING_SECRET
+    """What the dataset makes public, so that lessons may name it."""
 
     @property
     def summaries(self) -> str:

@@ -19,7 +19,8 @@ from tfgrpo.learning.run import Run, learning_sampling
 from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.consolidate import consolidate, within_budget
 from tfgrpo.lessons.edits import check_edits
-from tfgrpo.lessons.leakage import leak_reason
+from tfgrpo.lessons.leakage import REMEDY, leak_reason
+from tfgrpo.lessons.public import EVERYTHING_SECRET, Public
 from tfgrpo.lessons.review import decided_before, hold_for_review, screen
 from tfgrpo.lessons.summarize import Effects, lesson_variables
 from tfgrpo.methods.method import EMPTY_MEMORY, accuracy
@@ -200,18 +201,18 @@ def check_reflection(run: Run, child: Child, parsed: ParsedEdits, known: Effects
     dropped = [Verdict("rejected", (edit,), reason) for edit, reason in found.dropped]
     kept: list[Proposal] = []
     for edit in found.kept:
-        leak = leak_in_edit(edit, task.problems)
+        leak = leak_in_edit(edit, task.problems, run.teacher.public)
         if leak:
-            dropped.append(Verdict("rejected", (edit,), leak))
+            dropped.append(Verdict("rejected", (edit,), f"{leak}; {REMEDY}"))
         else:
             kept.append(Proposal(edit))
     fitting, full = within_budget(task.library, kept, run.config.lessons.budget_tokens, known)
     return replace(child, proposals=fitting, dropped=(*dropped, *full), failures=parsed.malformed)
 
 
-def leak_in_edit(edit: Edit, problems: Sequence[Problem]) -> str | None:
+def leak_in_edit(edit: Edit, problems: Sequence[Problem], public: Public = EVERYTHING_SECRET) -> str | None:
     """Say which answer or text of the minibatch an edit gives away; None when it is clean."""
-    return next((leak for p in problems if edit.text and (leak := leak_reason(edit.text, p))), None)
+    return next((leak for p in problems if edit.text and (leak := leak_reason(edit.text, p, public))), None)
 
 
 async def _from_groups(run: Run, task: MutationTask) -> Child:

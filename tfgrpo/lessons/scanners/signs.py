@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from tfgrpo.lessons.scanners.base import Finding, Kind, quoted
+from tfgrpo.lessons.scanners.conditions import FIXED, is_conditional
 from tfgrpo.lessons.scanners.pieces import required
 
 FILE = Path(__file__).with_name("signs.toml")
@@ -55,11 +56,17 @@ def shown_signs(kind: Kind, text: str) -> tuple[tuple[str, re.Match[str]], ...]:
     for sign in all_signs()[kind]:
         for piece in sign.pieces or ("",):
             if piece in small:
-                match = sign.pattern.search(text)
+                match = _first_match(sign, text)
                 if match:
                     found.append((sign.why, match))
                 break
     return tuple(found)
+
+
+def _first_match(sign: Sign, text: str) -> re.Match[str] | None:
+    if sign.why != FIXED:
+        return sign.pattern.search(text)
+    return next((match for match in sign.pattern.finditer(text) if not is_conditional(text, match)), None)
 
 
 @cache
