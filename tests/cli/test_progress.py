@@ -19,6 +19,7 @@ from experience_db import Journal, Store
 from tfgrpo.backends import Ledger, Pace
 from tfgrpo.backends.metered import Tally
 from tfgrpo.cli.progress_lines import duration
+from tfgrpo.learning.forecast import Plan
 from tfgrpo.learning.progress import Progress
 from tfgrpo.types import Group, GroupStatus, Problem, Usage
 
@@ -59,7 +60,7 @@ def test_a_log_gets_plain_lines_with_an_estimate(ask):
     """Without a terminal: the start, an estimate after the first groups, each step; nothing that moves."""
     told = subprocess.run(ask, capture_output=True, text=True, check=True).stderr
     assert "\x1b" not in told
-    assert re.search(r"estimate: about \d+ calls in all, without gates; [\d,]+ prompt and [\d,]+ completion", told)
+    assert re.search(r"estimate: about \d+ calls in all.*; [\d,]+ prompt and [\d,]+ completion", told)
     assert re.search(r"price unknown; \d+ s left", told)
     assert told.count("reward") == 2
 
@@ -159,7 +160,7 @@ def test_the_second_interrupt_stops_now(ask, server, tmp_path):
 
 
 def test_an_estimate_scales_what_was_seen():
-    """Calls of problems grow with the groups, those of steps with the steps, and the held-out ones are made twice."""
+    """Calls of problems grow with the groups, the held-out ones are made twice, and nothing gets less than it was."""
     tally = {
         "rollout": Tally(10, 0, Usage(100, 10, 0, 1.0)),
         "evaluate": Tally(5, 0, Usage(50, 5, 0, 0.5)),
@@ -167,15 +168,15 @@ def test_an_estimate_scales_what_was_seen():
     }
     time = iter([0.0, 10.0])
     watch = Progress(Ledger(), (Pace(4),), tally, clock=lambda: next(time))
-    assert watch.estimate(20, 4, 5) is None
+    plan = Plan(20, 5, 4, 5, consolidates=False, gated=False)
+    assert watch.estimate(plan) is None
     watch.count_group(KEPT)
     watch.count_group(KEPT)
-    watch.steps = 1
-    ahead = watch.estimate(20, 4, 5)
+    ahead = watch.estimate(plan)
     assert ahead is not None
-    assert (ahead.calls, ahead.with_gate) == (100 + 10 + 32, True)
-    assert ahead.usage == Usage(1000 + 100 + 320, 142, 0, 11.0)
-    assert ahead.seconds == pytest.approx((142 - 23) / 23 * 10)
+    assert (ahead.low, ahead.calls, ahead.high) == (100 + 10 + 8 + 4, 100 + 10 + 8 + 12, 100 + 10 + 8 + 20)
+    assert ahead.usage.completion_tokens >= 100 + 10 + 8
+    assert ahead.seconds == pytest.approx((130 - 23) / 23 * 10)
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.2, "0 s"), (59, "59 s"), (61, "1 min 01 s"), (7260, "2 h 01 min")])

@@ -10,6 +10,7 @@ from support.script import Model, learn, lesson, play, rows
 
 import tfgrpo
 from experience_db import Edit, Lesson, Library, Op, Store
+from tfgrpo import build
 from tfgrpo.datasets import from_rows
 from tfgrpo.errors import UsageError
 from tfgrpo.learning.overlap import drop_stale
@@ -94,7 +95,7 @@ def test_overlap_is_another_run(tmp_path):
                 model=play(Model(), "same"), grader="exact", gate="open", heldout=0, epochs=1, group_size=4,
                 db=tmp_path / "x.db", run="night", engine__overlap=1, engine__timeout=5,
             )  # fmt: skip
-            return tfgrpo.api.build.open_run(asked, from_rows(rows(4)), (), stack).continuation
+            return build.open_run(asked, from_rows(rows(4)), (), stack).continuation
 
     assert "engine.overlap was 0 and is 1" in asyncio.run(told())
 

@@ -18,12 +18,7 @@ Test = Annotated[bool, typer.Option("--test", help="A test set: refuse problems 
 
 
 def evaluate(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="File or folder (JSONL, JSON, CSV, TSV, XLSX, Parquet), -, hf:owner/name[:split], or a named set."
-        ),
-    ],
+    dataset: o.Dataset,
     grader: o.Grader,
     model: Annotated[list[str], typer.Option("--model", help="As in learn; several are measured side by side.")],
     base_url: o.BaseUrl = None,

@@ -13,11 +13,13 @@ from tfgrpo import api
 from tfgrpo.api import LearnResult
 from tfgrpo.cli import options as o
 from tfgrpo.cli.live_display import progress_display
+from tfgrpo.cli.print_preview import print_preview
 from tfgrpo.cli.print_results import print_learned
 from tfgrpo.cli.progress_lines import ProgressLines
 from tfgrpo.learning.events import EventFile, run_event
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup
+from tfgrpo.studies.preview import preview
 from tfgrpo.system.signals import on_stop
 
 SummarizerModel = Annotated[
@@ -37,14 +39,13 @@ Events = Annotated[
     Path | None, typer.Option("--events", help="Write groups, verdicts, candidates and steps here as JSON lines.")
 ]
 
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Show the first prompts and what all of it will take; ask nothing.")
+]
+
 
 def learn(
-    dataset: Annotated[
-        str,
-        typer.Argument(
-            help="File or folder (JSONL, JSON, CSV, TSV, XLSX, Parquet), -, hf:owner/name[:split], or a named set."
-        ),
-    ],
+    dataset: o.Dataset,
     grader: o.Grader,
     model: o.Model,
     base_url: o.BaseUrl = None,
@@ -70,6 +71,7 @@ def learn(
     budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="Start no call later than this.")] = None,
     instructions: o.Instructions = None,
+    dry_run: DryRun = False,
     executor: o.Executor = None,
     field: o.Field = None,
     events: Events = None,
@@ -80,6 +82,8 @@ def learn(
     """Distil lessons from a dataset into a library, prove them on held-out problems, and say what it cost.
 
     Kill it anywhere: the same command goes on and repeats no finished model call.
+
+    Example: tfgrpo learn tickets.csv --field answer=label --grader exact --model openai/NAME --dry-run
     """
     settings = o.load_config(
         method, config, o.with_tools(tools, set_), epochs=epochs, group_size=group_size, batch_size=batch_size,
@@ -92,6 +96,10 @@ def learn(
         model, grader, base_urls=tuple(base_url or ()), summarizer_model=summarizer_model, db=o.db_path(db),
         library=library, run=run, prompts_dir=prompts, config=settings,
     )  # fmt: skip
+    if dry_run:
+        found = asyncio.run(preview(wanted, dataset, o.field_mapping(field)))
+        o.print_json(found.summary) if json_ else print_preview(found)
+        return
     _learn_and_print(wanted, dataset, o.field_mapping(field), events, json_=json_, quiet=quiet)
 
 

@@ -12,6 +12,12 @@ from tfgrpo import config as configuration
 from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
 
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        help="File or folder (JSONL, JSON, CSV, TSV, XLSX, Parquet), -, hf:owner/name[:split], or a named set."
+    ),
+]
 Db = Annotated[
     Path | None, typer.Option("--db", help="Database file; default $TFGRPO_DB, else experience.db in this folder.")
 ]

@@ -9,6 +9,7 @@ from typing import Self
 import typer
 
 from tfgrpo import search
+from tfgrpo.learning.forecast import Plan
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.summary import harm_warnings, outlook
@@ -107,9 +108,9 @@ class ProgressLines:
         run = self._run
         if run is None or run.progress is None:
             return []
-        progress, (groups, steps, heldout) = run.progress, planned_work(run)
-        done = progress.groups
-        ahead = progress.estimate(groups, steps, heldout)
+        progress, plan = run.progress, plan_of(run)
+        groups, steps, done = plan.groups, plan.steps, progress.groups
+        ahead = progress.estimate(plan)
         left = "unknown" if ahead is None or ahead.seconds is None else duration(ahead.seconds)
         return [
             ("problems", f"{done.total()} of {groups}, step {min(progress.steps + 1, steps)} of {steps}"),
@@ -130,9 +131,9 @@ class ProgressLines:
     def _estimate(self) -> None:
         assert self._run is not None
         assert self._run.progress is not None
-        ahead = self._run.progress.estimate(*planned_work(self._run))
+        ahead = self._run.progress.estimate(plan_of(self._run))
         if ahead is not None and ahead.seconds is not None:
-            beside = "" if ahead.with_gate else ", without gates"
+            beside = f" ({ahead.low} to {ahead.high})" if ahead.guessed else ""
             self.say(
                 f"estimate: about {ahead.calls} calls in all{beside}; {tokens(ahead.usage)}; "
                 f"{duration(ahead.seconds)} left"
@@ -144,12 +145,23 @@ def monitor_in_words(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def planned_work(run: Run) -> tuple[int, int, int]:
-    """Return how many groups, steps and held-out problems a run has ahead of it in all."""
+def plan_of(run: Run) -> Plan:
+    """Return what a run has ahead of it in all, as far as it is fixed."""
     if run.config.search.kind:
-        return search.planned_work(run)
-    batches = -(-len(run.learning) // run.config.batch_size)
-    return len(run.learning) * run.config.epochs, batches * run.config.epochs, len(run.heldout)
+        groups, steps, heldout = search.planned_work(run)
+    else:
+        batches = -(-len(run.learning) // run.config.batch_size)
+        groups, steps = len(run.learning) * run.config.epochs, batches * run.config.epochs
+        heldout = len(run.heldout)
+    return Plan(
+        groups,
+        run.config.rollout.group_size,
+        steps,
+        heldout,
+        summaries=run.teacher.summaries == "always",
+        consolidates=run.teacher.consolidate in ("batch", "each"),
+        gated=run.config.gate.kind != "open" and not run.config.search.kind,
+    )
 
 
 def tokens(usage: Usage) -> str:

@@ -7,7 +7,7 @@ may have changed, then those of this step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from tfgrpo.methods.method import (
 )
 from tfgrpo.rollout import Actor, complete_group, may_complete, run_group
 from tfgrpo.selection import Action, next_wave, sampling_action
-from tfgrpo.types import Group, GroupStatus, Problem, Sampling, Verdict
+from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Sampling, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class BatchConditions:
     """Refused edits that the summarizer is told of."""
     effects: Effects
     memory: Memory
+    proposed: Callable[[Sequence[Proposal]], None] | None = None
+    """Is told what each contrast proposes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ async def _roll_out(given: BatchConditions, problem: Problem, size: int, first: 
 
 async def _contrast(given: BatchConditions, group: Group) -> Contrast:
     shown = with_earlier(group, given.config, given.memory)
-    return await contrast(
+    found = await contrast(
         given.teacher,
         shown,
         given.library,
@@ -149,6 +151,9 @@ async def _contrast(given: BatchConditions, group: Group) -> Contrast:
         rejected=given.refused,
         effects=given.effects,
     )
+    if given.proposed is not None:
+        given.proposed(found.proposals)
+    return found
 
 
 async def _resampled(given: BatchConditions, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, Any]]:

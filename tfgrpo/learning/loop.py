@@ -91,7 +91,7 @@ async def _epoch(run: Run, state: _State, epoch: int) -> AsyncIterator[tuple[Ste
             return
         state.library, step = await patiently(run.store, partial(commit_step, run, state.library, step))
         if run.progress is not None:
-            run.progress.steps += 1
+            run.progress.count_step(step)
         state.refused += [Refusal(v, state.library.version, epoch) for v in step.verdicts if final(v)]
         state.index, place = index + 1, place + 1
         if place == len(parts) and final_epoch and run.challengers:
@@ -134,4 +134,6 @@ def _conditions(
     told = tuple(verdict for verdict in rejected if verdict.evidence and not waits_for_review(verdict))
     measured = known_effects(run, library, index if known is None else known)
     way = learning_sampling(run.config)
-    return BatchConditions(run.actor, run.teacher, run.config, library, way, epoch, index, told, measured, run.memory)
+    heard = run.progress.count_proposals if run.progress else None
+    common = (run.actor, run.teacher, run.config, library, way)
+    return BatchConditions(*common, epoch, index, told, measured, run.memory, heard)

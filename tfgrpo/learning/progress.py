@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally, total_usage
-from tfgrpo.types import Group, Usage
-
-ONCE = ("evaluate",)
-"""Roles of the measurement before and after the run."""
-PER_STEP = ("consolidate", "gate")
-"""Roles whose calls belong to a step, not to a problem."""
+from tfgrpo.learning.forecast import Plan, Seen, forecast
+from tfgrpo.types import Group, Proposal, Step, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +19,14 @@ class RunEstimate:
     """What a whole run will take, judged by what it took so far; replayed calls included."""
 
     calls: int
+    low: int
+    high: int
+    """Calls, at least and at most."""
     usage: Usage
     seconds: float | None
     """Seconds that are left; None before the first new call."""
-    with_gate: bool
-    """Whether a whole step has been seen, so that its gate is in the numbers."""
+    guessed: bool
+    """Whether the gate is a guess still: nothing was decided yet."""
 
 
 @dataclass(slots=True)
@@ -41,6 +40,14 @@ class Progress:
     """Groups graded so far, by status."""
     steps: int = 0
     """Steps committed so far."""
+    finished: int = 0
+    """Model calls of their rollouts."""
+    contrasts: int = 0
+    """Groups that were asked what they teach."""
+    texts: Counter[str] = field(default_factory=Counter)
+    """How often each text was proposed so far."""
+    tested: int = 0
+    """Edits that a gate has decided on, in committed steps."""
     on_group: Callable[[], None] | None = None
     """Called after each group that was graded."""
     clock: Callable[[], float] = time.monotonic
@@ -52,8 +59,19 @@ class Progress:
     def count_group(self, group: Group) -> None:
         """Count a group that was just graded."""
         self.groups[group.status.value] += 1
+        self.finished += sum(max(1, rollout.turns) for rollout in group.rollouts_G)
         if self.on_group is not None:
             self.on_group()
+
+    def count_proposals(self, proposals: Iterable[Proposal]) -> None:
+        """Count what a contrast just proposed."""
+        self.contrasts += 1
+        self.texts.update(p.edit.text or str(p.edit.ids) for p in proposals)
+
+    def count_step(self, step: Step) -> None:
+        """Count a step that was just committed."""
+        self.steps += 1
+        self.tested += sum(len(verdict.edits) for verdict in step.verdicts if verdict.evidence)
 
     def stop(self, reason: str) -> None:
         """Let calls in flight end and start no other; the run then ends as if a budget were used up."""
@@ -84,32 +102,19 @@ class Progress:
         """What they consumed."""
         return total_usage(self.tally)
 
-    def estimate(self, groups: int, steps: int, heldout: int) -> RunEstimate | None:
-        """Return what `groups` groups in `steps` steps and two measurements of `heldout` problems will take in all.
-
-        Calls of a problem grow with the groups, those of a step with the steps; None before the first group.
-        """
-        seen = self.groups.total()
-        if not seen:
+    def estimate(self, plan: Plan) -> RunEstimate | None:
+        """Return what a run as planned will take in all; None before the first group."""
+        if not self.groups.total():
             return None
-        calls, usage = 0.0, Usage()
-        for role, entry in list(self.tally.items()):
-            made = entry.new + entry.replayed
-            if role in ONCE:
-                factor = max(1.0, 2 * heldout / made) if made else 1.0
-            elif role in PER_STEP:
-                factor = max(1.0, steps / self.steps) if self.steps else 1.0
-            else:
-                factor = max(1.0, groups / seen)
-            calls += made * factor
-            usage += scale_usage(entry.usage, factor)
+        made = {role: entry.new + entry.replayed for role, entry in list(self.tally.items())}
+        used = {role: entry.usage for role, entry in list(self.tally.items())}
+        groups = (self.groups.total(), self.finished, self.groups["kept"])
+        counts = (*groups, self.contrasts, self.texts, self.tested, self.steps)
+        found = forecast(plan, Seen(made, used, *counts))
+        usage, mine = found.usage(), self.usage
+        tokens = max(1, mine.prompt_tokens + mine.completion_tokens)
+        usd = None if mine.usd is None else mine.usd * (usage.prompt_tokens + usage.completion_tokens) / tokens
         new = sum(entry.new for entry in self.tally.values())
-        left = (calls - self.calls) / new * (self.clock() - self._began) if new else None
-        return RunEstimate(round(calls), usage, left, self.steps > 0)
-
-
-def scale_usage(usage: Usage, factor: float) -> Usage:
-    """Return `usage` so many times; unknown money stays unknown."""
-    usd = None if usage.usd is None else usage.usd * factor
-    prompt, completion = round(usage.prompt_tokens * factor), round(usage.completion_tokens * factor)
-    return Usage(prompt, completion, round(usage.cached_tokens * factor), usd)
+        left = (found.calls() - self.calls) / new * (self.clock() - self._began) if new else None
+        whole = Usage(usage.prompt_tokens, usage.completion_tokens, usd=usd)
+        return RunEstimate(found.calls(), found.calls(0), found.calls(2), whole, left, found.guessed)

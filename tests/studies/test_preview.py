@@ -1,0 +1,90 @@
+"""A run before it begins: what the model will see and what it takes, without asking anybody or writing anything."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from support.script import Model, play, rows, write
+from typer.testing import CliRunner
+
+from tfgrpo.cli.app import app
+from tfgrpo.learning.forecast import Plan, Seen, forecast
+from tfgrpo.types import Usage
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> list[str]:
+    """The arguments of a run on a file of eight problems."""
+    write(tmp_path / "p.jsonl", rows(8))
+    return ["learn", str(tmp_path / "p.jsonl"), "--grader", "exact", "--db", str(tmp_path / "x.db"), "--heldout", "0.5"]
+
+
+def test_the_first_prompts_are_those_that_are_sent(asked, tmp_path):
+    """Instructions, then the problem; no call is made and no file appears."""
+    model = Model()
+    more = ["--model", play(model), "--instructions", "Say it in French.", "--dry-run"]
+    told = CliRunner().invoke(app, [*asked, *more, "--json"])
+    assert told.exit_code == 0, told.stderr
+    found = json.loads(told.stdout)
+    assert [message["role"] for message in found["prompts"][0]] == ["system", "user"]
+    assert found["prompts"][0][0]["content"] == "Say it in French."
+    assert found["prompts"][0][1]["content"].startswith("In topic ")
+    assert (found["problems"] + found["heldout"], model.requests) == (8, [])
+    assert [path.name for path in tmp_path.iterdir()] == ["p.jsonl"]
+    page = CliRunner().invoke(app, [*asked, *more]).stdout
+    assert "[system]\nSay it in French." in page
+    assert "nothing was asked and nothing written" in page
+
+
+def test_the_price_is_told_without_a_key_and_where_it_is_known(asked, monkeypatch):
+    """Low, likely and high; unknown is not zero."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    known = json.loads(CliRunner().invoke(app, [*asked, "--model", "openai/gpt-4o-mini", "--dry-run", "--json"]).stdout)
+    assert 0 < known["usd"]["low"] <= known["usd"]["likely"] <= known["usd"]["high"]
+    assert known["calls"]["low"] <= known["calls"]["likely"] <= known["calls"]["high"]
+    unknown = CliRunner().invoke(app, [*asked, "--model", "openai/nobody-knows", "--dry-run", "--json"])
+    assert json.loads(unknown.stdout)["usd"] is None
+
+
+def test_instructions_come_from_a_file_too(asked, tmp_path):
+    """By its name; a file that is not there is no instruction."""
+    (tmp_path / "say.txt").write_text("Say it in Latin.\n")
+    model = ["--model", "tiny", "--dry-run", "--json"]
+    told = CliRunner().invoke(app, [*asked, *model, "--instructions", str(tmp_path / "say.txt")])
+    assert "Say it in Latin." in str(json.loads(told.stdout)["prompts"][0])
+    missing = CliRunner().invoke(app, [*asked, *model, "--instructions", str(tmp_path / "no.txt")])
+    assert (missing.exit_code, "there is no such file" in missing.stderr) == (2, True)
+
+
+PLAN = Plan(groups=100, group_size=5, steps=4, heldout=20)
+
+
+def test_what_is_counted_is_exact_and_what_is_guessed_has_a_range():
+    """Rollouts and measurements are known; lessons and gate lie between low and high."""
+    parts = {part.name: part.calls for part in forecast(PLAN).parts}
+    assert parts["rollouts"] == (500, 500, 500)
+    assert parts["held-out"] == (40, 40, 40)
+    assert parts["gate"][0] < parts["gate"][1] < parts["gate"][2]
+    assert "gate" not in {part.name for part in forecast(Plan(100, 5, 4, 20, gated=False)).parts}
+
+
+def test_a_forecast_ends_at_what_was_made():
+    """Once everything is done nothing is left to guess, and texts that come again and again cost nothing more."""
+    made = {"evaluate": 40, "rollout": 500, "contrast": 60, "consolidate": 4, "gate": 300}
+    texts = {f"lesson {n}": 10 for n in range(6)}
+    used = {role: Usage(10 * n, n) for role, n in made.items()}
+    found = forecast(PLAN, Seen(made, used, 100, 500, 60, 60, texts, 6, 4))
+    assert found.calls(0) <= found.calls() <= found.calls(2)
+    assert found.calls() == pytest.approx(sum(made.values()), rel=0.02)
+    assert found.usage().completion_tokens == pytest.approx(sum(made.values()), rel=0.02)
+    assert not found.guessed
+
+
+def test_new_texts_at_every_contrast_promise_more_to_come():
+    """The share of texts that were seen once says how many are still unseen."""
+    made = {"rollout": 100, "contrast": 20, "gate": 0}
+    fresh = forecast(PLAN, Seen(made, {}, 20, 100, 20, 20, {f"{n}": 1 for n in range(20)}))
+    stale = forecast(PLAN, Seen(made, {}, 20, 100, 20, 20, {f"{n}": 5 for n in range(4)}))
+    assert fresh.calls() > 2 * stale.calls()

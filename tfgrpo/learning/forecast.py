@@ -1,0 +1,205 @@
+"""What a run will take: calls, tokens and minutes, before it begins and while it goes on, by the same arithmetic.
+
+Rollouts and measurements are counted. How many groups teach, how many lessons they bring and how long the gate tests
+each is guessed from ordinary runs until it is seen: new texts come in at the rate at which the last ones were new
+(Good and Turing: the share of texts seen once), and each costs what the ones decided so far cost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tfgrpo.types import Usage
+
+KEPT = (0.2, 0.6, 1.0)
+"""Share of groups that disagree, hence teach: low, likely, high."""
+TEXTS_PER_GROUP = (0.03, 0.25, 0.6)
+"""New texts for the gate by group that teaches."""
+PAIRS = (16, 48, 64)
+"""Pairs of rollouts until the gate decides on a text."""
+WEIGHT = 2
+"""How many decided texts the guess of `PAIRS` counts for."""
+REPLY = (60, 250, 1000)
+"""Tokens of a reply, where the configuration sets no limit."""
+CHARACTERS = 4
+"""By token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is fixed before a run begins."""
+
+    groups: int
+    """Problems times epochs."""
+    group_size: int
+    steps: int
+    heldout: int
+    """Problems measured before and after."""
+    summaries: bool = False
+    """Whether every rollout is summarized before its group is contrasted."""
+    consolidates: bool = True
+    """Whether a call of each step brings proposals together."""
+    gated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a run has shown so far."""
+
+    calls: Mapping[str, int] = field(default_factory=dict)
+    """Calls by role, replayed ones included."""
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    groups: int = 0
+    finished: int = 0
+    """Calls of the rollouts of these groups."""
+    kept: int = 0
+    contrasts: int = 0
+    """Groups that were asked what they teach."""
+    texts: Mapping[str, int] = field(default_factory=dict)
+    """How often each text was proposed."""
+    tested: int = 0
+    """Texts that the gate decided on, in committed steps."""
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of work over the whole run; each triple is low, likely, high."""
+
+    name: str
+    roles: tuple[str, ...]
+    calls: tuple[float, float, float]
+    prompt_tokens: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    completion_tokens: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """All of it."""
+
+    parts: tuple[Part, ...]
+    guessed: bool
+    """Whether the gate is a guess still: nothing was decided yet."""
+
+    def calls(self, at: int = 1) -> int:
+        """Return calls in all: 0 low, 1 likely, 2 high."""
+        return round(sum(part.calls[at] for part in self.parts))
+
+    def usage(self, at: int = 1) -> Usage:
+        """Return tokens in all, without money."""
+        return Usage(
+            round(sum(part.prompt_tokens[at] for part in self.parts)),
+            round(sum(part.completion_tokens[at] for part in self.parts)),
+            usd=None,
+        )
+
+
+def forecast(plan: Plan, seen: Seen = Seen(), *, prompt: Mapping[str, int] | None = None) -> Forecast:
+    """Return what a whole run takes.
+
+    Args:
+        plan: what is fixed.
+        seen: what it has shown so far; empty before it begins.
+        prompt: tokens of a prompt by part (`rollouts`, `lessons`), as rendered; used until calls were seen.
+    """
+    made = seen.calls
+    rollouts = plan.groups * plan.group_size
+    if seen.groups and seen.finished:
+        # Calls of groups that are under way would count for those that are done.
+        rollouts = round(min(seen.finished, made.get("rollout", 0)) / seen.groups * plan.groups)
+    parts = [
+        _part("held-out", ("evaluate",), (2 * plan.heldout,) * 3, seen),
+        _part("rollouts", ("rollout",), (rollouts,) * 3, seen),
+        _part("lessons", LESSONS, _lessons(plan, seen), seen),
+        _part("gate", ("gate", "score", "paraphrase"), _gate(plan, seen), seen),
+    ]
+    known = {role for part in parts for role in part.roles}
+    parts += [_part(role, (role,), (_scaled(made[role], plan, seen),) * 3, seen) for role in made if role not in known]
+    return Forecast(tuple(_weighed(part, seen, prompt or {}) for part in parts if part.calls[2]), not seen.tested)
+
+
+LESSONS = ("summarize", "contrast", "operations", "consolidate")
+
+
+def _part(name: str, roles: tuple[str, ...], calls: tuple[float, float, float], seen: Seen) -> Part:
+    least = sum(seen.calls.get(role, 0) for role in roles)
+    low, likely, high = (max(value, least) for value in calls)
+    return Part(name, roles, (low, max(low, likely), max(likely, high)))
+
+
+def _scaled(calls: int, plan: Plan, seen: Seen) -> float:
+    """Return calls of a role that grows with the groups, a judge's say."""
+    return calls / seen.groups * plan.groups if seen.groups else calls
+
+
+def _lessons(plan: Plan, seen: Seen) -> tuple[float, float, float]:
+    done = sum(seen.calls.get(role, 0) for role in LESSONS if role != "consolidate")
+    if seen.kept >= 3 and done >= seen.kept / 2:
+        likely = max(done, min(done, seen.kept * (1 + plan.group_size * plan.summaries)) / seen.groups * plan.groups)
+        spread = 1 / math.sqrt(seen.kept)
+        found = (likely * (1 - spread), likely, likely * (1 + spread))
+    else:
+        each = 1 + plan.group_size * plan.summaries
+        found = (KEPT[0] * plan.groups * each, KEPT[1] * plan.groups * each, KEPT[2] * plan.groups * each)
+    joined = plan.steps if plan.consolidates else 0
+    return found[0], found[1] + joined / 2, found[2] + joined
+
+
+def _gate(plan: Plan, seen: Seen) -> tuple[float, float, float]:
+    """Return calls of the gate: texts that come to it, times pairs of rollouts for each, and the side without them."""
+    made = sum(seen.calls.get(role, 0) for role in ("gate", "score", "paraphrase"))
+    if not plan.gated:
+        return (made,) * 3
+    texts, left = _texts(plan, seen)
+    # The side without the edit is shared by all texts of a version.
+    aside = min(plan.steps, 3) * PAIRS[1] * 0.8
+    if seen.tested:
+        each = (made + WEIGHT * PAIRS[1]) / (seen.tested + WEIGHT)
+        share = min(1.0, seen.tested / max(1, len(seen.texts)))
+        likely = made + left * share * each
+        return made + 0.3 * left * share * each, likely, made + 3 * left * share * each + PAIRS[2]
+    return texts[0] * PAIRS[0], texts[1] * PAIRS[1] + aside, texts[2] * PAIRS[2] + 2 * aside
+
+
+def _texts(plan: Plan, seen: Seen) -> tuple[tuple[float, float, float], float]:
+    """Return how many different texts a whole run proposes, and how many of them are likely still to come."""
+    share = seen.kept / seen.groups if seen.groups >= 3 else KEPT[1]
+    kept = share * plan.groups
+    proposed = sum(seen.texts.values())
+    if proposed < 5 <= seen.contrasts:
+        rates = (proposed / 3 / seen.contrasts, (proposed + 0.5) / seen.contrasts, (proposed + 3) / seen.contrasts)
+        low, likely, high = (rate * kept for rate in rates)
+        return (low, min(likely, 8 + likely / 4), high), likely
+    if proposed < 5 or not seen.kept:
+        low, likely, high = (rate * kept for rate in TEXTS_PER_GROUP)
+        # The same subjects come again in every epoch.
+        likely = min(likely, 8 + likely / 4)
+        return (low, likely, high), likely
+    once = sum(count == 1 for count in seen.texts.values())
+    twice = max(1, sum(count == 2 for count in seen.texts.values()))
+    coming = proposed / seen.kept * max(0.0, kept - seen.kept)
+    unseen = max(once * (once - 1) / (2 * twice), 0.5)
+    left = unseen * (1 - math.exp(-coming * once / (proposed * unseen))) if once else 0.0
+    known = len(seen.texts)
+    return (known * 0.4, known * 0.75 + left, known + 2 * left + 2), left
+
+
+def _weighed(part: Part, seen: Seen, prompt: Mapping[str, int]) -> Part:
+    """Return a part with its tokens: by call as seen, else as the prompts are and replies mostly are."""
+    made = sum(seen.calls.get(role, 0) for role in part.roles)
+    if made:
+        used = sum((seen.usage.get(role, Usage()) for role in part.roles), Usage())
+        each = ((used.prompt_tokens / made,) * 3, (used.completion_tokens / made,) * 3)
+    else:
+        others = "lessons" if part.name == "lessons" else "rollouts"
+        asked = prompt.get(others, 0)
+        each = ((asked, asked * 1.2, asked * 2.0), REPLY)
+    return Part(
+        part.name,
+        part.roles,
+        part.calls,
+        tuple(n * t for n, t in zip(part.calls, each[0], strict=True)),  # type: ignore[arg-type]
+        tuple(n * t for n, t in zip(part.calls, each[1], strict=True)),  # type: ignore[arg-type]
+    )
