@@ -51,7 +51,7 @@ def test_the_price_is_told_without_a_key_and_where_it_is_known(asked, monkeypatc
 def test_instructions_come_from_a_file_too(asked, tmp_path):
     """By its name; a file that is not there is no instruction."""
     (tmp_path / "say.txt").write_text("Say it in Latin.\n")
-    model = ["--model", "tiny", "--dry-run", "--json"]
+    model = ["--model", play(Model()), "--dry-run", "--json"]
     told = CliRunner().invoke(app, [*asked, *model, "--instructions", str(tmp_path / "say.txt")])
     assert "Say it in Latin." in str(json.loads(told.stdout)["prompts"][0])
     missing = CliRunner().invoke(app, [*asked, *model, "--instructions", str(tmp_path / "no.txt")])

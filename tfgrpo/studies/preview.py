@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -97,6 +97,9 @@ async def preview(wanted: Setup, problems: Any, fields: Mapping[str, str] | None
         folder=configuration.data_folder(),
     )
     await require_fit((*learning, *kept), wanted.grader, str(problems))
+    if wanted.model.startswith("openai/") and not wanted.base_urls:
+        # Nobody is asked, so nobody needs a key.
+        wanted = replace(wanted, base_urls=(NOWHERE,))
     async with AsyncExitStack() as stack:
         parts = build.open_components(wanted, stack.enter_context(Store.open(":memory:")), stack)
         environment, teacher = parts.actor().environment, parts.teacher()
