@@ -12,6 +12,7 @@ import typer
 from experience_db import Evidence, Lesson, RoleUsage, Store, effect_of, own_words
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
+from tfgrpo.learning import why
 from tfgrpo.learning.record_step import count_each
 from tfgrpo.learning.setup import Setup
 from tfgrpo.lessons.scanners import visible
@@ -43,6 +44,7 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
             known = own_words(store.evidence(s["library"], lesson.id), lesson.changed)
             typer.echo(lesson_line(lesson, known))
         used = store.usage(next((run.id for run in [store.find_run(s["run"])] if run), s["run"]))
+    _why(result)
     _bill(s, used)
     _next(s, setup)
 
@@ -130,6 +132,15 @@ def _reasons(steps: Sequence[Step]) -> None:
     unseen = count_each(re.sub(r"\d+", "N", v.reason) for v in refused)
     if unseen:
         typer.echo("  without a trial: " + "; ".join(f"{n} x {why}" for why, n in unseen.items()))
+
+
+def _why(result: LearnResult) -> None:
+    """Print why nothing was learned, or nothing that can be seen, and what mends it."""
+    if result.summary["stopped"] or not why.needs_explaining(result.summary):
+        return
+    typer.echo(f"\nwhat became of it: {why.funnel(result.summary, result.steps)}")
+    for number, cause in enumerate(why.causes(result.summary, result.steps), 1):
+        typer.echo(f"  {number}. {visible(cause.said)}\n     -> {cause.remedy}")
 
 
 def _bill(s: Mapping[str, Any], used: Mapping[str, RoleUsage]) -> None:
