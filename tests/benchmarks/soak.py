@@ -1,0 +1,242 @@
+"""Whole runs at an endpoint with every fault that passes, restarted again and again: equal books, the same library.
+
+    python tests/benchmarks/soak.py [--calls 20000] [--seed 0] [--faults 0.25] [--concurrency 64]
+
+Each round learns the same small world twice: once without faults, once with a fault in every fourth answer and a
+restart each time a budget of calls is used up. The server counts what it bills. At the end of each round
+ - the database holds as many calls as the server saw, and as many tokens as it billed, answers that broke off apart;
+ - the library is that of the clean run, lesson by lesson.
+The exit status is 1 when any of this does not hold. Faults: refusals (429 with and without a wait, 424, 425, 498, 500,
+503, one 401 and one 404 among answers), refused settings (top_p, n above 6, a schema), bodies (HTML, half of it, nested
+deep, null, counts as text and floats, cost as an object), endings (error, filtered, reasoning alone, empty, broken
+choices), connections that break.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import hashlib
+import json
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support import world
+from support.server import Fault, Raw, Server, error
+
+import tfgrpo
+from experience_db import Journal, Store
+
+REDRAWN = 1_000_003
+"""How far the seed of a second draw lies from the first."""
+REFUSALS = {
+    "429": error(429, "slow down"),
+    "429 in 0.2 s": error(429, "Please try again in 200ms."),
+    "424": error(424, "Request failed during generation"),
+    "425": error(425, "too early"),
+    "498": error(498, "capacity exceeded"),
+    "500": error(500, "engine died"),
+    "503": error(503, "overloaded"),
+    "401": error(401, "Incorrect API key"),
+    "404": error(404, "no such model"),
+    "html": Raw(200, "<html>welcome</html>"),
+    "deep": Raw(200, "[" * 100_000),
+    "no choices": Raw(200, json.dumps({"choices": []})),
+    "error in body": Raw(200, json.dumps({"error": {"message": "upstream", "code": 502}})),
+}
+BILLED = ("half", "null", "error", "filtered", "reasoning", "empty", "broken choice", "number")
+WIRE = (Fault.RESET, Fault.RESET_MID_BODY)
+
+
+class Weather:
+    """Replies of the small world, some of them spoilt; counts calls and tokens as a vendor would."""
+
+    def __init__(self, share: float, seed: int) -> None:
+        self.share, self.luck = share, random.Random(seed)
+        self.seen: collections.Counter[str] = collections.Counter()
+        self.calls = self.tokens = self.broken_off = 0
+        self.met: collections.Counter[str] = collections.Counter()
+        self.known: set[str] = set()
+
+    def __call__(self, body: dict[str, Any]) -> Raw:
+        """Answer one request, whole."""
+        n = body.get("n") or 1
+        self.calls += n
+        if self.share and (refused := self._setting(body, n)):
+            return refused
+        fault = self._fault(body)
+        self.seen.update([fault] if fault else [])
+        if fault in REFUSALS:
+            return REFUSALS[fault]
+        choices = [self._choice(body, j) for j in range(n)]
+        usage: dict[str, Any] = {"prompt_tokens": 40, "completion_tokens": 10 * n}
+        text = json.dumps({"choices": self._spoilt(choices, fault, body), "usage": self._odd(usage)})
+        if fault == "half":
+            self.broken_off += 1
+            return Raw(200, text[: len(text) // 2])
+        self.tokens += 40 + 10 * n
+        return Raw(200, text)
+
+    def wire(self, index: int, body: dict[str, Any]) -> Fault | None:
+        """Break a connection now and then; what the server had written by then it bills, and nobody else can know."""
+        del index, body
+        fault = self.luck.choice(WIRE) if self.luck.random() < self.share / 50 else None
+        self.seen.update([fault.name] if fault else [])
+        self.calls += fault is Fault.RESET
+        return fault
+
+    def _setting(self, body: dict[str, Any], n: int) -> Raw | None:
+        if "top_p" in body:
+            return error(400, "`temperature` and `top_p` cannot both be specified for this model.")
+        if n > 6:
+            return error(400, "n exceeds the number of slots")
+        kind = (body.get("response_format") or {}).get("type")
+        return error(400, "response_format json_schema is not supported") if kind == "json_schema" else None
+
+    def _fault(self, body: dict[str, Any]) -> str:
+        """Draw a fault; no request meets more than two, and none of those twice that a second draw has to pass."""
+        key = hashlib.sha256(json.dumps([body["messages"], body.get("seed"), body.get("n")]).encode()).hexdigest()
+        if not self.share or self.met[key] >= 2 or self.luck.random() >= self.share:
+            return ""
+        self.met[key] += 1
+        names = [name for name in (*REFUSALS, *BILLED) if self.calls > 100 or name not in ("401", "404")]
+        fault = self.luck.choice(names)
+        if fault in ("filtered", "reasoning", "broken choice"):
+            self.met[key] = 2
+            for j in range(body.get("n") or 1):
+                again = {**body, "seed": (body.get("seed", 0) + j + REDRAWN) % 2**31}
+                self.met[hashlib.sha256(json.dumps([body["messages"], again["seed"], None]).encode()).hexdigest()] = 2
+                shifted = {**body, "seed": (body.get("seed", 0) + REDRAWN) % 2**31}
+                whole = json.dumps([body["messages"], shifted["seed"], body.get("n")])
+                self.met[hashlib.sha256(whole.encode()).hexdigest()] = 2
+        return fault
+
+    def _choice(self, body: dict[str, Any], j: int) -> dict[str, Any]:
+        if "seed" not in body:
+            said = world.reply(body)
+        else:
+            # A second draw answers as the first would have: the clean run never sees one.
+            seed = body["seed"] + j
+            said = world.reply({**body, "seed": seed - REDRAWN if self._is_redraw(body, seed) else seed})
+        return {"message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+
+    def _is_redraw(self, body: dict[str, Any], seed: int) -> bool:
+        """Whether this seed is the second draw of one that was asked for before."""
+        asked = json.dumps(body["messages"])
+        if f"{seed - REDRAWN} {asked}" in self.known:
+            return True
+        self.known.add(f"{seed} {asked}")
+        return False
+
+    def _spoilt(self, choices: list[Any], fault: str, body: dict[str, Any]) -> list[Any]:
+        whole = {
+            "null": lambda c: None,
+            "error": lambda c: {**c, "finish_reason": "error"},
+            "filtered": lambda c: {**c, "finish_reason": "content_filter"},
+            "reasoning": lambda c: {"message": {"content": None, "reasoning_content": "hm"}, "finish_reason": "stop"},
+            "empty": lambda c: {"message": {"content": ""}, "finish_reason": "stop"},
+            "number": lambda c: {"message": {"content": 4}, "finish_reason": "stop"},
+        }
+        if fault == "broken choice":
+            return [{**choices[0], "finish_reason": "content_filter"}, *choices[1:]]
+        return [whole[fault](choice) for choice in choices] if fault in whole else choices
+
+    def _odd(self, usage: dict[str, Any]) -> dict[str, Any]:
+        if not self.share:
+            return usage
+        form = self.luck.randrange(4)
+        if form == 1:
+            return {name: str(value) for name, value in usage.items()}
+        if form == 2:
+            return {name: float(value) for name, value in usage.items()}
+        return {**usage, "cost": {"total": "unknown"}} if form == 3 else usage
+
+
+def learn(db: Path, server: Server, seed: int, concurrency: int, budget: int | None) -> dict[str, Any]:
+    """Learn once; a budget of calls ends it early."""
+    asked = {"budget_calls": budget} if budget else {}
+    return tfgrpo.learn_sync(
+        world.rows(48, seed), heldout=world_heldout(seed), model="openai/m", base_url=server.url, grader="exact", db=db,
+        epochs=1, run="soak", concurrency=concurrency, engine__timeout=20, rollout__top_p=0.99, **asked,
+    ).summary  # fmt: skip
+
+
+def world_heldout(seed: int) -> list[dict[str, str]]:
+    """Return held-out problems that share none with those of `seed`."""
+    return [row for row in world.rows(140, seed + 10_000) if row not in world.rows(48, seed)][:40]
+
+
+def books(db: Path) -> tuple[int, int, int, list[str]]:
+    """Calls, tokens and estimated tokens in a database, and the lessons."""
+    with Store.open(db, readonly=True) as store:
+        run = next(run.id for run in store.runs() if run.kind == "learn")
+        calls, tokens, _ = Journal(store).spent(run)
+        guessed = sum(
+            (c.reply.get("usage") or {}).get("estimated_tokens", 0) + c.reply.get("estimated_tokens", 0)
+            for c in Journal(store).calls(run)
+        )
+        return calls, tokens, guessed, [lesson.text for lesson in store.library("default")]
+
+
+def one_round(folder: Path, seed: int, given: argparse.Namespace) -> dict[str, Any]:
+    """Learn a world clean, then with faults and restarts; returns what was compared."""
+    clean, bad = Weather(0.0, seed), Weather(given.faults, seed)
+    with Server(reply=clean, honours_n=False) as server:
+        learn(folder / "clean.db", server, seed, given.concurrency, None)
+    restarts, budget, began = 0, 0, time.monotonic()
+    with Server(reply=bad, faults=bad.wire, honours_n=False) as server:
+        told: dict[str, Any] = {"stopped": True}
+        while told["stopped"]:
+            budget += bad.luck.randint(100, 600)
+            told = learn(folder / "bad.db", server, seed, given.concurrency, budget)
+            restarts += 1
+            assert bad.calls <= budget + 1, "more calls than the budget"
+    calls, tokens, guessed, lessons = books(folder / "bad.db")
+    reset = bad.seen["RESET_MID_BODY"]
+    return {
+        "seed": seed,
+        "calls": bad.calls,
+        "calls in the books": calls,
+        "tokens billed": bad.tokens,
+        "tokens in the books": tokens - guessed,
+        "estimated for answers that broke off": guessed,
+        "answers that broke off": bad.broken_off + reset,
+        "restarts": restarts - 1,
+        "failures": told["failures"],
+        "same library": lessons == books(folder / "clean.db")[3],
+        "lessons": len(lessons),
+        "seconds": round(time.monotonic() - began, 1),
+        "faults": dict(bad.seen),
+    }
+
+
+def main() -> int:
+    """Run rounds until so many calls were made; print each, and say what does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--faults", type=float, default=0.25, help="share of answers that are spoilt")
+    parser.add_argument("--concurrency", type=int, default=64)
+    given = parser.parse_args()
+    made, wrong, seed = 0, 0, given.seed
+    while made < given.calls:
+        with tempfile.TemporaryDirectory() as folder:
+            found = one_round(Path(folder), seed, given)
+        # A body that was cut on the way was billed by the server, and nobody else can know of it.
+        lost = 50 * found["faults"].get("RESET_MID_BODY", 0) * 6
+        short = found["tokens billed"] - found["tokens in the books"]
+        fine = found["calls"] == found["calls in the books"] and 0 <= short <= lost and found["same library"]
+        print(json.dumps({"holds": fine, **found}), flush=True)
+        made, wrong, seed = made + found["calls"], wrong + (not fine), seed + 1
+    print(f"{made} calls, {seed - given.seed} rounds, {wrong} of them wrong")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
