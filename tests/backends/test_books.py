@@ -80,7 +80,13 @@ async def test_every_billed_reply_is_in_the_books(server: Server):
     """Failed, filtered, empty, broken in one choice: replies and lost calls together are what the server counted."""
     server.reply, server.honours_n = (counting := Counting(spoil=0.4)), False  # its reply is the whole answer
     ledger, bare, lost = Ledger(), OpenAI(server.url), []
-    ledger.on_lost = lambda request, usage, calls, why: lost.append(usage)
+    calls = []
+
+    def on_lost(request: Request, usage: Usage, count: int, why: str) -> None:
+        lost.append(usage)
+        calls.append(count)
+
+    ledger.on_lost = on_lost
     backend = with_wrappers(bare, policy=NO_WAIT, ledger=ledger, joining=server.url)
     found = [one for _ in range(6) for one in await ask(backend, 5)]
     joined = [replace(ASK, attempt=i, sampling=Sampling(1.0, seed=7 + i)) for i in range(8)]
@@ -89,6 +95,7 @@ async def test_every_billed_reply_is_in_the_books(server: Server):
     assert all(isinstance(one, Reply | ProviderError) for one in found)
     used = sum((one.usage for one in found if isinstance(one, Reply)), Usage()) + sum(lost, Usage())
     assert used.prompt_tokens + used.completion_tokens == counting.tokens == ledger.tokens
+    assert sum(calls) + sum(isinstance(one, Reply) for one in found) == ledger.calls
 
 
 def spent(db: Path) -> tuple[int, int]:

@@ -42,7 +42,7 @@ PASSING = {
 ENDLESS = {Fault.HANG, Fault.TRICKLE}
 """What a time limit ends."""
 FINAL = [Fault.UNAUTHORIZED, Fault.FORBIDDEN, Fault.NO_MODEL]
-BLURRED_BY_LITELLM = {Fault.NO_CHOICES}
+BLURRED_BY_LITELLM = {Fault.NO_CHOICES, Fault.EMPTY_CHOICES}
 """litellm raises an error of its own for these, so that the kind is lost, though not the failure."""
 
 

@@ -61,13 +61,15 @@ class Weather:
         self.share, self.luck = share, random.Random(seed)
         self.seen: collections.Counter[str] = collections.Counter()
         self.calls = self.tokens = self.broken_off = 0
+        self.since = 0
+        """Calls since the last restart: the first refusal of a key ends a run, a later one may pass."""
         self.met: collections.Counter[str] = collections.Counter()
         self.known: set[str] = set()
 
     def __call__(self, body: dict[str, Any]) -> Raw:
         """Answer one request, whole."""
         n = body.get("n") or 1
-        self.calls += n
+        self.calls, self.since = self.calls + n, self.since + n
         if self.share and (refused := self._setting(body, n)):
             return refused
         fault = self._fault(body)
@@ -105,7 +107,7 @@ class Weather:
         if not self.share or self.met[key] >= 2 or self.luck.random() >= self.share:
             return ""
         self.met[key] += 1
-        names = [name for name in (*REFUSALS, *BILLED) if self.calls > 100 or name not in ("401", "404")]
+        names = [name for name in (*REFUSALS, *BILLED) if self.since > 150 or name not in ("401", "404")]
         fault = self.luck.choice(names)
         if fault in ("filtered", "reasoning", "broken choice"):
             self.met[key] = 2
@@ -194,6 +196,7 @@ def one_round(folder: Path, seed: int, given: argparse.Namespace) -> dict[str, A
         told: dict[str, Any] = {"stopped": True}
         while told["stopped"]:
             budget += bad.luck.randint(100, 600)
+            bad.since = 0
             told = learn(folder / "bad.db", server, seed, given.concurrency, budget)
             restarts += 1
             assert bad.calls <= budget + 1, "more calls than the budget"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.n_choices import ChoicesRequest
+from tfgrpo.backends.n_choices import ChoicesReply, ChoicesRequest
 from tfgrpo.backends.pricing import Price
 from tfgrpo.errors import BudgetReached, ProviderError, UsageError
 from tfgrpo.types import Reply, Request, Usage
@@ -148,6 +148,13 @@ class Ledger:
             usd = entry.usd if entry.price or usage.usd is not None else None
             self.on_lost(request, replace(usage, usd=usd), entry.calls, why)
 
+    def lose_choices(self, request: Request, reply: Reply) -> None:
+        """Put the choices of a request that brought no reply into the books; the others carry its whole usage."""
+        if self.on_lost is not None and isinstance(request, ChoicesRequest) and isinstance(reply, ChoicesReply):
+            came = sum(isinstance(one, Reply) for one in reply.choices)
+            if came < request.n:
+                self.on_lost(request, Usage(), request.n - came, "choice")
+
     def _fits(self, entry: _Entry) -> bool:
         """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
         if self.stopped:
@@ -265,6 +272,7 @@ class Limited:
                 raise
             else:
                 entry.settle(reply.usage, reply.text)
+                self._ledger.lose_choices(request, reply)
             finally:
                 took(entry.tokens)
             return reply

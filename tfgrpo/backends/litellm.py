@@ -115,7 +115,8 @@ class LiteLLM:
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._send(litellm, model=where.model, **body, **given)
-            payload: dict[str, Any] = response.model_dump()
+            # Older releases of litellm fill their own types with others, and pydantic would say so each time.
+            payload: dict[str, Any] = response.model_dump(warnings=False)
         except (TimeoutError, openai.APITimeoutError):
             said = f"{where} ran out of time (the limit is {self._timeout:g} seconds)"
             raise Transient(said, FailureKind.TIMEOUT) from None
