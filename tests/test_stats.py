@@ -278,6 +278,7 @@ def test_power_note_says_what_can_be_seen():
     assert "one rollout per problem" in power_note(30)
     assert "0.5 points" in power_note(5000, 0.12)
     assert "nothing" in power_note(1)
+    assert power_note(2) == "at n=2 not even the largest difference there can be would show; use more problems"
 
 
 def test_visible_differences_are_found_with_the_power_they_say():

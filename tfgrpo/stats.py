@@ -165,6 +165,8 @@ def power_note(n: int, sd: float | None = None) -> str:
     """
     if n < 2:
         return f"at n={n} you can see nothing; use more problems"
+    if visible_difference(n, 0.5 if sd is None else sd) > 1:
+        return f"at n={n} not even the largest difference there can be would show; use more problems"
     points = 100 * visible_difference(n, 0.5 if sd is None else sd)
     seen = f"{points:.0f} points" if points >= 0.95 else f"{points:.1f} points"
     assumed = "" if sd is not None else " (one rollout per problem)"

@@ -89,6 +89,12 @@ def print_audit(s: Mapping[str, Any]) -> None:
         spent = "" if row["rollouts"] is None else row["rollouts"]
         line = f"{row['id']:>4}  {effect:>7}  {interval:18}{row['n']:>4}  {row['touch']:11}{spent:>8}"
         typer.echo(f"{line}  {row['text']}" + (f"  ({row['reason']})" if row["reason"] else ""))
+    for pair in s["redundant"]:
+        (a, b), (low, high) = pair["ids"], pair["ci"]
+        typer.echo(
+            f"{a} and {b} stand in for each other: {pair['estimate']:+.3f} [{low:+.3f}, {high:+.3f}] together, which "
+            "either keeps alone; one of them may leave, not both"
+        )
     typer.echo(f"{s['rollouts']} rollouts in all")
     for verdict in s["verdicts"]:
         typer.echo(

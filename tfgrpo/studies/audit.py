@@ -18,6 +18,8 @@ from tfgrpo.backends.metered import printed_usage, total_usage
 from tfgrpo.build import Components, open_components
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
 from tfgrpo.evaluation import credit
+from tfgrpo.evaluation.redundancy import pairs_out
+from tfgrpo.gates.base import Rewards
 from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders import factory
 from tfgrpo.learning.record_step import record_refusals
@@ -97,13 +99,16 @@ async def audit(
             actor = parts.actor()
             await factory.checked(actor.grader)
             pool = credit.AuditTrial(actor, found, evaluation_sampling(wanted.config))
-            evidence = await _measure(shown, pool, plan)
+            known = Rewards()
+            evidence = await _measure(shown, pool, plan, known)
             evidence = tuple(replace(e, detail={**e.detail, "model": wanted.model}) for e in evidence)
             if all(e.estimate is None for e in evidence):
                 raise NothingLearned(f"no lesson could be measured: no rollout of {len(found)} problems has a score")
             store.add_evidence(shown.name, evidence, version=shown.version, run=run)
             verdicts = await _confirm(parts, shown, pool, evidence) if plan.confirm else ()
-            summary = _summary(parts, shown, found, evidence, verdicts)
+            # With one lesson less a pair would be measured in another library than the rest.
+            twins = () if plan.dropout or verdicts else await pairs_out(shown, pool, evidence, k=plan.k, rewards=known)
+            summary = _summary(parts, shown, found, evidence, verdicts) | {"redundant": _pairs(twins)}
             summary |= {"dataset": _name(problems, found), "seconds": round(time.monotonic() - began, 3)}
             status = "finished"
         except TfgrpoError as error:
@@ -165,10 +170,10 @@ def _start(store: Store, wanted: Setup, shown: Library, found: Sequence[Problem]
     return run
 
 
-async def _measure(shown: Library, pool: credit.AuditTrial, plan: Plan) -> tuple[Evidence, ...]:
+async def _measure(shown: Library, pool: credit.AuditTrial, plan: Plan, known: Rewards) -> tuple[Evidence, ...]:
     actor = pool.actor
     if not plan.dropout:
-        return await credit.leave_one_out(shown, pool, k=plan.k)
+        return await credit.leave_one_out(shown, pool, k=plan.k, rewards=known)
     return await credit.dropout(
         shown,
         pool,
@@ -200,6 +205,10 @@ async def _confirm(
         for verdict in verdicts:
             store.add_evidence(shown.name, verdict.evidence, version=shown.version, run=parts.models.run)
     return verdicts
+
+
+def _pairs(twins: Sequence[Evidence]) -> list[dict[str, Any]]:
+    return [{"ids": list(e.lesson_ids), "estimate": e.estimate, "ci": [e.low, e.high], "n": e.n} for e in twins]
 
 
 def _summary(
