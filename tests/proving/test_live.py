@@ -165,6 +165,16 @@ def test_failures_of_both_sides_are_told(prove, model):
     assert failures["p"] < 0.05
 
 
+def test_an_endpoint_that_refuses_is_no_verdict(cli):
+    """Where nothing listens the verdict is cannot tell, exit code 3, with one JSON object that says why."""
+    result = cli("prove", "good.md", "--on", "tasks.jsonl", "--grader", "exact", "--model", "openai/m", "--base-url",
+                 "http://127.0.0.1:9/v1", "-s", "engine.attempts=1", "--json")  # fmt: skip
+    found = data(result)
+    assert (found["verdict"], result.exit_code) == ("cannot-tell", 3)
+    assert found["reason"]
+    assert set(found) == set(output.schema()["required"])
+
+
 def test_exit_codes_can_be_mapped(prove):
     """`--exit` gives a verdict another code; a verdict that does not exist is refused before any call."""
     assert prove("idle.md", "--exit", "no-worth=0").exit_code == 0

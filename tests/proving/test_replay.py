@@ -128,6 +128,26 @@ def test_another_metric(cli, tmp_path):
     assert "brief" in cli("prove", "--replay", file, "--metric", "nope").stderr
 
 
+def test_sessions_are_graded_by_their_tasks(cli, tmp_path):
+    """Sessions have no score: with tasks and a grader that compares each answer gets one, met by its question."""
+    rows = [{"question": f"What is {i} times 2?", "answer": str(2 * i)} for i in range(12)]
+    lines(tmp_path / "tasks.jsonl", *rows)
+    for side, factor in (("with", 2), ("without", 3)):
+        (tmp_path / side).mkdir()
+        for i in range(1, 12):
+            said = [{"type": "text", "text": f"Answer: {factor * i}"}]
+            asked = {"type": "user", "sessionId": f"s{i}", "message": {"role": "user", "content": rows[i]["question"]}}
+            told = {"type": "assistant", "sessionId": f"s{i}", "message": {"role": "assistant", "content": said}}
+            lines(tmp_path / side / f"{i}.jsonl", asked, told)
+    bare = cli("prove", "--replay", "with", "--against", "without")
+    assert bare.exit_code == 2
+    assert "--grader" in bare.stderr
+    graded = ["--replay", "with", "--against", "without", "--on", "tasks.jsonl", "--grader"]
+    found = data(cli("prove", *graded, "exact", "--json"))
+    assert (found["verdict"], found["problems"], found["asked"]["formats"]) == ("helps", 11, ["claude-code"])
+    assert cli("prove", *graded, "judge").exit_code == 2
+
+
 @pytest.mark.parametrize("more", [["x.md"], ["--model", "tiny"], ["--on", "a.jsonl"], ["--control", "filler"]])
 def test_replay_takes_no_rollout_options(cli, tmp_path, more):
     """What belongs to rollouts is refused beside --replay."""

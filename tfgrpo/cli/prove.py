@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
-from tfgrpo.errors import UsageError
+from tfgrpo.errors import BudgetReached, EndpointError, NothingLearned, UsageError
 from tfgrpo.proving import Proof, Verdict
-from tfgrpo.proving.proof import EXITS
+from tfgrpo.proving.proof import EXITS, broken
+from tfgrpo.system.redact import hide_secrets
 
 Text = Annotated[
     list[str] | None,
@@ -131,18 +133,28 @@ def exits(given: str | None) -> dict[Verdict, int]:
 def _stored(asked: dict[str, Any]) -> Proof:
     from tfgrpo.proving.replay import Asked, replay
 
-    for name, option in (("on", "--on"), ("model", "--model"), ("seal", "--seal"), ("control", "--control")):
+    for name, option in (("model", "--model"), ("seal", "--seal"), ("control", "--control")):
         if asked[name] is not None:
             raise UsageError(f"{option} goes with rollouts; --replay reads results that are there")
     if asked["text"]:
         raise UsageError(f"--replay compares stored results; leave {asked['text'][0]!r} out")
+    if (asked["on"] is None) != (asked["grader"] is None):
+        raise UsageError("--replay takes --on and --grader together: they give a score to stored answers without one")
     against = None if asked["against"] == "none" else Path(asked["against"])
     return replay(
         Asked(
             asked["replay"], against, asked["baseline"], asked["metric"], _range(asked["range_"]), asked["form"],
-            _level(asked["alpha"]), _detect(asked["detect"]),
+            _regrader(asked["on"], asked["grader"]), _level(asked["alpha"]), _detect(asked["detect"]),
         )
     )  # fmt: skip
+
+
+def _regrader(tasks: str | None, grader: str | None) -> Any:
+    if tasks is None or grader is None:
+        return None
+    from tfgrpo.proving.regrade import regrader
+
+    return regrader(tasks, grader)
 
 
 def _range(given: str | None) -> tuple[float, float] | None:
@@ -187,9 +199,15 @@ def _live(asked: dict[str, Any], progress: Any) -> Proof:
     options = {k: asked[k] for k in ("grader", "model", "base_url", "prompts", "seed", "limit", "concurrency")}
     budgets = {k: asked[k] for k in asked if k.startswith("budget_")}
     sets = o.with_tools(asked["tools"], asked["set_"])
-    return asyncio.run(
-        live.prove(wanted, db=o.db_path(asked["db"]), overrides=sets, progress=progress, **options, **budgets)
-    )
+    try:
+        return asyncio.run(
+            live.prove(wanted, db=o.db_path(asked["db"]), overrides=sets, progress=progress, **options, **budgets)
+        )
+    except (EndpointError, NothingLearned, BudgetReached) as error:
+        # An endpoint that cannot be asked is no verdict against the text: exit code 1 would be one.
+        reason = hide_secrets(str(error), configuration.secrets())
+        typer.echo(f"error: {reason}", err=True)
+        return broken(reason, wanted.texts, wanted.against, wanted.alpha)
 
 
 def _bridged(asked: dict[str, Any]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _told(found: Finding, proof: Proof) -> Iterator[str]:
     yield f"  cost:     {cost_words(found)}"
     if told := failure_words(found):
         yield f"  failures: {told}"
-    if found.needed is not None and found.verdict.value == "cannot-tell":
+    if found.needed is not None and (found.verdict is Verdict.CANNOT_TELL or proof.told.get("detect")):
         wanted = proof.told.get("detect") or WORTH
         there = f"there were {len(found.pairs)}"
         yield f"  to see an effect of {wanted:+.2f} about {found.needed} pairs are needed (power .8); {there}"

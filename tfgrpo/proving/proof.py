@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -90,6 +90,15 @@ class Floor:
 
 NO_FLOOR = Floor()
 """Where nothing was tried twice."""
+
+
+def broken(reason: str, texts: Sequence[str], against: str, alpha: float) -> Proof:
+    """Return the proof that could not be made: it cannot tell, and says why."""
+    found = Finding(
+        texts[0] if texts else "", against, "text", Verdict.CANNOT_TELL, reason, None, (None, None), "none", None, None,
+        alpha, (), {}, {"n": 0, "effect": None, "ci": [None, None], "how": "all"},
+    )  # fmt: skip
+    return Proof((found,), told={"texts": list(texts), "against": against, "alpha": alpha}, notes=(reason,))
 
 
 @dataclass(frozen=True, slots=True)

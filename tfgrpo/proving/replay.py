@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -20,6 +20,7 @@ from tfgrpo.proving.judge import Course, Design, Question, Touch, decided, findi
 from tfgrpo.proving.pairs import Pair, Side, by_problem
 from tfgrpo.proving.proof import Floor, Proof
 from tfgrpo.readers import Row, Stored, read
+from tfgrpo.readers.row import numbered
 from tfgrpo.types import Usage
 
 BASELINES = ("without", "before", "baseline", "base", "none", "off", "control", "empty", "old", "main")
@@ -40,6 +41,8 @@ class Asked:
     range: tuple[float, float] | None = None
     """Least and largest possible score; None takes 0 to 1, or what is observed where that is wider."""
     form: str | None = None
+    regrade: Callable[[Sequence[Row]], tuple[Row, ...]] | None = None
+    """Gives rows without a score one."""
     alpha: float = 0.05
     detect: float | None = None
 
@@ -64,6 +67,9 @@ def replay(asked: Asked) -> Proof:
     began = time.monotonic()
     stored = read(asked.path, asked.form)
     other = read(asked.against, asked.form) if asked.against else None
+    if asked.regrade is not None:
+        stored = replace(stored, rows=numbered(asked.regrade(stored.rows)))
+        other = replace(other, rows=numbered(asked.regrade(other.rows))) if other else None
     arms = _against(stored, other) if other else _within(stored, asked.baseline)
     if asked.metric:
         arms = [replace(a, given=_by(a.given, asked.metric), without=_by(a.without, asked.metric)) for a in arms]
@@ -72,6 +78,8 @@ def replay(asked: Asked) -> Proof:
     unpaired = _unpaired(paired, stored, other)
     if not any(pairs for _, pairs, _ in paired):
         raise UsageError(_nothing(arms[0]))
+    if unpaired["without_score"] == sum(len(pairs) for _, pairs, _ in paired):
+        raise UsageError(f"no result of {asked.path} has a score; give tasks and a grader: --on TASKS --grader exact")
     found = {Question(a.name, a.against): pairs for a, pairs, _ in paired}
     courses = {q: _course(pairs, asked.alpha, len(found)) for q, pairs in found.items()}
     states = decided(courses, asked.alpha)
@@ -106,8 +114,9 @@ def _course(pairs: Sequence[Pair], alpha: float, questions: int) -> Course:
 
 
 def _against(stored: Stored, other: Stored) -> list[Arms]:
-    """Two places are one arm each; where the first holds several, each is compared with the whole of the second."""
-    if len(stored.arms) > 1 and set(stored.arms) == set(other.arms):
+    """Two places are one arm each; two files with the same several arms are compared arm by arm."""
+    files = stored.path.is_file() and other.path.is_file()
+    if files and len(stored.arms) > 1 and set(stored.arms) == set(other.arms):
         return [Arms(arm, f"{arm} of {other.path}", _of(stored, arm), _of(other, arm)) for arm in stored.arms]
     return [Arms(str(stored.path), str(other.path), stored.rows, other.rows)]
 
