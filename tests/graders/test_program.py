@@ -1,6 +1,8 @@
 """Programs against their tests: in isolation, all or nothing, and with words that say what failed."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -148,3 +150,52 @@ def test_published_forms_of_cases_are_read():
         cases = cases_of(Problem("p", "?", None, {"input_output": form}))
         assert [(c.stdin, c.stdout) for c in cases] == [("1\n", "1"), ("2\n3", "5")]
     assert unit_tests(Problem("p", "?", None, {"tests": "assert f(1)"})) == ("assert f(1)",)
+
+
+TABLE = tomllib.loads(Path(__file__).with_name("program_cases.toml").read_text(encoding="utf-8"))
+FORGERIES = {row["name"]: row["code"] for row in TABLE["forgery"]}
+HONEST = [(row["code"], row["test"]) for row in TABLE["honest"]]
+
+
+@needs_walls
+@pytest.mark.parametrize("code", FORGERIES.values(), ids=FORGERIES.keys())
+async def test_a_forged_result_gets_nothing(code):
+    """Whatever a program does to its own process, its tests compare plain values in another one."""
+    tests = [
+        "assert f(2) == 4",
+        "import math\nassert isclose(f(2), 4.0)",
+        "assert sorted([f(3)]) == [9] and isinstance(f(3), int)",
+    ]
+    (score,) = await Program(seconds=60)(Problem("p", "?", None, {"tests": tests}), group(code))
+    assert score.value == 0.0
+    assert {p.name: p.value for p in score.parts}["passed"] == 0.0
+
+
+@needs_walls
+@pytest.mark.parametrize(("code", "test"), HONEST)
+async def test_honest_programs_pass_across_two_processes(code, test):
+    """Values, changed arguments, functions, classes, exceptions, generators and callbacks work as in one process."""
+    (score,) = await Program(seconds=60)(Problem("p", "?", None, {"tests": test}), group(code))
+    assert score.value == 1.0, score.why
+
+
+@needs_walls
+@pytest.mark.parametrize(
+    ("metadata", "fault"),
+    [
+        ({"cases": [{"in": "2", "out": "4"}]}, "unknown key 'in'"),
+        ({"cases": [{"input": "2", "expected": "4"}]}, "unknown key 'expected'"),
+        ({"cases": [{"input": "2"}]}, "has no output"),
+        ({"cases": ["2"]}, "is no object"),
+        ({"cases": {"input": "2", "output": "4"}}, "are no list"),
+        ({"cases": []}, "are no list"),
+        ({"input_output": {"inputs": ["2"], "outputs": ["4"], "fn_name": "f"}}, "'fn_name'"),
+        ({"input_output": {"inputs": ["2"], "outputs": []}}, "same length"),
+        ({"input_output": "{"}, "is no JSON"),
+    ],
+)
+async def test_cases_of_an_unknown_form_are_refused(metadata, fault):
+    """A key that is not known leaves the problem unscored and is named; it never compares with nothing."""
+    (score,) = await Program()(Problem("p", "?", "4", metadata), group("print(4)"))
+    assert score.value is None
+    assert fault in score.failure.message

@@ -19,6 +19,7 @@ PACKAGES = ("tfgrpo", "experience_db")
 IN_WORKERS = {
     "tfgrpo.graders.math_worker": "runs in a process with limits on CPU time and memory",
     "tfgrpo.graders.program_harness": "runs shut in, with limits",
+    "tfgrpo.graders.program_wire": "runs shut in, with limits",
     "tfgrpo.tools.fetch_page_worker": "runs in a process with a deadline",
     "tfgrpo.tools.fetch_page_text": "runs in a process with a deadline",
     "tfgrpo.tools.sandbox_child": "runs shut in, with limits",

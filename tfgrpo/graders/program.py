@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from tfgrpo.errors import GraderError
 from tfgrpo.executors import Local
 from tfgrpo.graders.base import unscored
 from tfgrpo.graders.extract import after_thinking
@@ -55,8 +56,9 @@ class Program:
       functions `test_*`, `unittest` classes; with `entry_point`, a function `check` is called with it.
     - none of them: the reference answer is what the program prints.
 
-    A program that runs over its limits has failed that test, and the tests after it are not run. Tests in Python share
-    the process with the program, and one that goes looking can forge their result; that of cases cannot be forged.
+    A program that runs over its limits has failed that test, and the tests after it are not run. Tests in Python run in
+    a process that the program cannot read, and compare plain values there; see `program_harness`. A case with a key
+    that is not known leaves the problem unscored, for it would be compared with nothing.
     Where the isolation does not work the grader refuses, see `tools.sandbox`.
     """
 
@@ -75,12 +77,17 @@ class Program:
 
     async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
         """Score every rollout; equal programs run once."""
-        tests, cases = unit_tests(problem), cases_of(problem)
+        try:
+            tests, cases = unit_tests(problem), cases_of(problem)
+        except GraderError as error:
+            return (unscored(str(error)),) * len(rollouts)
         if not tests and not cases:
             return (unscored(f"problem {problem.id!r} has no tests: give cases, tests or an answer"),) * len(rollouts)
+        given = problem.metadata.get("entry_point")
+        entry = given if isinstance(given, str) else ""
         codes = [program_in(rollout.answer) for rollout in rollouts]
         distinct = [code for code in dict.fromkeys(codes) if code]
-        found = await Local().run([partial(self._outcome, code, tests, cases) for code in distinct])
+        found = await Local().run([partial(self._outcome, code, tests, cases, entry) for code in distinct])
         known = dict(zip(distinct, found, strict=True))
         nothing = replace(self._score(Outcome(0, 1)), why="wrong: no program in the answer")
         return tuple(self._score(known[code]) if code else nothing for code in codes)
@@ -92,8 +99,8 @@ class Program:
         parts = (Score(float(share == 1), name="all"), Score(share, name="passed"))
         return Score(value, f"{said}; {outcome.why}" if outcome.why else said, parts=parts)
 
-    async def _outcome(self, code: str, tests: Sequence[str], cases: Sequence[Case]) -> Outcome:
-        outcome = await self._tested(code, tests) if tests else Outcome(0, 0)
+    async def _outcome(self, code: str, tests: Sequence[str], cases: Sequence[Case], entry: str = "") -> Outcome:
+        outcome = await self._tested(code, tests, entry) if tests else Outcome(0, 0)
         if outcome.passed < outcome.total:
             return Outcome(outcome.passed, outcome.total + len(cases), outcome.why)
         passed, why = outcome.passed, ""
@@ -106,16 +113,20 @@ class Program:
                 break
         return Outcome(passed, outcome.total + len(cases), why)
 
-    async def _tested(self, code: str, tests: Sequence[str]) -> Outcome:
+    async def _tested(self, code: str, tests: Sequence[str], entry: str = "") -> Outcome:
         """Run tests in Python: the harness reads all on stdin and ends with one line that only it can know."""
         mark = secrets.token_hex(16)
-        ran = await self._run(_harness(), json.dumps({"program": code, "tests": list(tests), "mark": mark}))
+        order = {"program": code, "tests": list(tests), "mark": mark, "wire": _source("program_wire"), "entry": entry}
+        ran = await self._run(_source("program_harness"), json.dumps(order))
         line = next((text for text in reversed(ran.stdout.splitlines()) if text.startswith(mark)), None)
         if line is None:
             ended = f"ran over its {ran.stopped} limit" if ran.stopped else f"ended early, exit status {ran.exit}"
             return Outcome(0, len(tests), f"the program {ended}{_last_line(ran.stderr)}")
-        told = json.loads(line[len(mark) :])
-        return Outcome(told["passed"], max(told["total"], 1), told["why"])
+        told = json.loads(line[len(mark) :])["tests"]
+        if len(told) != len(tests):
+            return Outcome(0, len(tests), f"only {len(told)} of {len(tests)} tests reported")
+        passed, total = sum(one[0] for one in told), sum(one[1] for one in told)
+        return Outcome(passed, max(total, len(tests)), next((one[2] for one in told if one[2]), ""))
 
     async def _run(self, code: str, stdin: str) -> RunResult:
         limits = Limits(seconds=self.seconds, memory_mb=self.memory_mb)
@@ -131,15 +142,21 @@ def program_in(answer: str) -> str:
 
 
 def cases_of(problem: Problem) -> tuple[Case, ...]:
-    """The cases with input and output; the reference answer as the only output where there are no tests at all."""
+    """The cases with input and output; the reference answer as the only output where there are no tests at all.
+
+    Raises:
+        GraderError: cases that are not of the known form, with the key that is wrong.
+    """
+    where = f"of problem {problem.id!r}"
     found = problem.metadata.get("cases")
-    if isinstance(found, list):
-        return tuple(_case(item) for item in found if isinstance(item, Mapping))
+    if found is not None:
+        if not isinstance(found, list) or not found:
+            raise GraderError(f"cases {where} are no list of objects with `input` and `output`")
+        return tuple(_case(item, f"case {number} {where}") for number, item in enumerate(found, 1))
     both = problem.metadata.get("input_output")
-    if isinstance(both, str):
-        both = json.loads(both)
-    if isinstance(both, Mapping):
-        pairs = zip(both.get("inputs", ()), both.get("outputs", ()), strict=True)
+    if both is not None:
+        both = _both(both, where)
+        pairs = zip(both["inputs"], both["outputs"], strict=True)
         return tuple(Case(_text(given), _text(wanted)) for given, wanted in pairs)
     if problem.answer and not unit_tests(problem):
         return (Case("", problem.answer),)
@@ -156,9 +173,30 @@ def unit_tests(problem: Problem) -> tuple[str, ...]:
     return tuple(tests)
 
 
-def _case(item: Mapping[str, Any]) -> Case:
+def _both(given: Any, where: str) -> Mapping[str, Any]:
+    """The table of `inputs` and `outputs`, also as JSON."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given)
+        except (ValueError, RecursionError) as error:
+            raise GraderError(f"input_output {where} is no JSON ({error})") from error
+    if not isinstance(given, Mapping) or set(given) != {"inputs", "outputs"}:
+        keys = ", ".join(map(repr, given)) if isinstance(given, Mapping) else "no keys"
+        raise GraderError(f"input_output {where} has {keys}; it wants `inputs` and `outputs` and no other key")
+    if not all(isinstance(x, list) for x in given.values()) or len({len(x) for x in given.values()}) != 1:
+        raise GraderError(f"input_output {where} wants two lists of the same length")
+    return given
+
+
+def _case(item: Any, where: str) -> Case:
+    if not isinstance(item, Mapping):
+        raise GraderError(f"{where} is no object with `input` and `output`")
+    if unknown := [key for key in item if key not in ("input", "stdin", "output", "stdout")]:
+        raise GraderError(f"{where} has the unknown key {unknown[0]!r}; it knows input or stdin, and output or stdout")
+    if "output" not in item and "stdout" not in item:
+        raise GraderError(f"{where} has no output to compare with; give `output`")
     given = next((item[k] for k in ("input", "stdin") if k in item), "")
-    wanted = next((item[k] for k in ("output", "stdout") if k in item), "")
+    wanted = next(item[k] for k in ("output", "stdout") if k in item)
     return Case(_text(given), _text(wanted))
 
 
@@ -187,8 +225,8 @@ def _last_line(stderr: str) -> str:
 
 
 @cache
-def _harness() -> str:
-    return Path(__file__).with_name("program_harness.py").read_text(encoding="utf-8")
+def _source(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
 
 
 _waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
