@@ -95,3 +95,35 @@ def test_addresses_are_found_anywhere_in_a_configuration():
 def test_a_base_url_may_hold_a_query_and_a_login(base, url, login):
     """The path goes before the query, and a login becomes a header, not a part of the address."""
     assert address(base) == (url, login)
+
+
+@pytest.mark.parametrize("before", ["", "u:", "user", "abcde"])
+def test_no_encoding_of_a_secret_is_left(before):
+    """Base64 at any offset, hex, percent, HTML, JSON within JSON: each gives way to stars."""
+    import base64
+    import html
+
+    secret = "p&s'w<ö>rd/+="
+    conceal, whole = secret_hider([secret]), f"{before}{secret}!"
+    coded = base64.b64encode(whole.encode()).decode()
+    forms = [
+        coded,
+        base64.urlsafe_b64encode(whole.encode()).decode().rstrip("="),
+        whole.encode().hex(),
+        whole.encode().hex().upper(),
+        quote(whole, safe=""),
+        quote(quote(whole, safe=""), safe=""),
+        quote(whole, safe="").lower() if before.islower() or not before else quote(whole, safe=""),
+        html.escape(whole),
+        json.dumps(json.dumps(whole)),
+        "".join(f"\\u{ord(letter):04x}" for letter in whole),
+        "".join(f"&#{ord(letter)};" for letter in whole),
+    ]
+    for form in forms:
+        assert HIDDEN in conceal(f"x {form} y"), form
+
+
+def test_nothing_under_eight_characters_is_a_secret():
+    """A key of one letter strikes no letter out of any text."""
+    assert secret_hider(["x", "1", "secret7"]) is None
+    assert hide_secrets("x 1 secret7", ["x", "1", "secret7"]) == "x 1 secret7"

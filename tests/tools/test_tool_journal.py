@@ -74,6 +74,26 @@ async def test_position_arguments_and_settings_are_part_of_the_question(store: S
     assert (await call(desk, Lookup(), "ada", Session(PLACE))).replayed
 
 
+async def test_what_failed_for_a_passing_reason_is_asked_again_when_a_run_goes_on(store: Store):
+    """Another execution asks anew, once; the same one, the repetition of a stored step and a refusal do not."""
+    passing = ToolResult("slow down", Failure(FailureKind.RATE_LIMITED, "429"))
+    refused = ToolResult("no", Failure(FailureKind.REFUSED_REQUEST, "400"))
+    first = JournaledTools(Journal(store))
+    for query, failed in (("ada", passing), ("bob", refused)):
+        assert (await call(first, Lookup(replies=[failed]), query, Session(PLACE))).result == failed
+        assert (await call(first, Lookup(), query, Session(PLACE))).replayed
+    closed = Ledger()
+    closed.closed = True
+    assert (
+        await call(JournaledTools(Journal(store), ledger=closed), Lookup(), "ada", Session(PLACE))
+    ).result == passing
+    later = JournaledTools(Journal(store))
+    again = await call(later, Lookup(), "ada", Session(PLACE))
+    assert (again.replayed, again.result.failure) == (False, None)
+    assert (await call(later, Lookup(), "ada", Session(PLACE))).replayed
+    assert (await call(later, Lookup(), "bob", Session(PLACE))).result == refused
+
+
 async def test_failures_are_recorded_because_the_model_has_read_them(store: Store):
     """What it said next rests on them, so a resumed run must see them again."""
     desk = JournaledTools(Journal(store))

@@ -39,7 +39,7 @@ _KINDS = {
 NO_ROUTE = {
     *("ConnectError", "UnsupportedProtocol", "InvalidURL", "LocalProtocolError"),
     *("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorSSLError", "ClientConnectorCertificateError"),
-    *("InvalidUrlClientError", "NonHttpUrlClientError"),
+    *("InvalidUrlClientError", "NonHttpUrlClientError", "ClientProxyConnectionError"),
 }
 """Names of httpx, httpx2 and aiohttp errors after which nothing was sent."""
 

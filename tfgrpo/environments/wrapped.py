@@ -22,11 +22,9 @@ from tfgrpo.backends.journaled import read_record
 from tfgrpo.backends.limited import REPEATED, Ledger
 from tfgrpo.backends.metered import Tally, count_call
 from tfgrpo.boundary import boundary, failure_of
-from tfgrpo.config import secrets
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
 from tfgrpo.system.foreign import StoredCall, StoredRollout, read
-from tfgrpo.system.redact import clean_data, secret_hider
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, ToolCall, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]] | Callable[[Problem, str], str | Rollout]
@@ -64,7 +62,7 @@ class Wrapped:
             return revived
         if self.ledger is not None and self.ledger.closed:
             return Rollout(problem.id, slot.index, failure=Failure(FailureKind.ENVIRONMENT, REPEATED))
-        rollout = _without_keys(await self._attempt(problem, library, slot))
+        rollout = await self._attempt(problem, library, slot)
         if rollout.failure is None:
             count_call(self.tally, slot.role, rollout.usage, replayed=False)
             if self.journal is not None:
@@ -139,17 +137,6 @@ async def _answered(agent: Agent, problem: Problem, lessons: str) -> str | Rollo
         work = partial(contextvars.copy_context().run, agent, problem, lessons)
         answer = await asyncio.get_running_loop().run_in_executor(_threads(), work)
     return cast("str | Rollout", await answer if inspect.isawaitable(answer) else answer)
-
-
-def _without_keys(rollout: Rollout) -> Rollout:
-    """Return the rollout as it may be kept: an agent's messages can hold the keys it works with."""
-    conceal = secret_hider(secrets())
-    if conceal is None:
-        return rollout
-    messages, answer = clean_data((tuple(rollout.messages), rollout.answer), conceal)
-    if (messages, answer) == (tuple(rollout.messages), rollout.answer):
-        return rollout
-    return dataclasses.replace(rollout, messages=messages, answer=answer)
 
 
 def _revive(problem: Problem, slot: Slot, record: Mapping[str, Any]) -> Rollout:
