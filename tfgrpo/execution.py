@@ -110,7 +110,10 @@ async def evaluated(
         if test and known.sentence:
             raise UsageError(f"{known.sentence}; a test set shares nothing with them: give another one, or no --test")
         main = await measure.evaluate(actor, shown, found, given.sampling, k)
-        table = {name: await controlling.measure_control(name, given, main) for name in controls}
+        table = {
+            name: await controlling.measure_control(name, given, main)
+            for name in sorted(controls, key=controlling.NAMES.index)
+        }
         summary = nan_to_none(
             {
                 "dataset": _named(problems, len(found)),

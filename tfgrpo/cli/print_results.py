@@ -173,6 +173,18 @@ def _next(s: Mapping[str, Any], setup: Setup) -> None:
     typer.echo("  tfgrpo learn YOUR.jsonl --grader exact --model openai/NAME [--base-url http://HOST:PORT/v1]")
 
 
+CONTROL_MEANINGS = {
+    "same": "the library on other seeds",
+    "empty": "no lessons",
+    "filler": "as many words that say nothing",
+    "shuffled": "its words in random order",
+    "tips": "lessons written without attempts",
+    "best-of-n": "no lessons, more rollouts at the same cost",
+}
+NEUTRAL = 0.1
+"""A filler whose mean is further from that of no lessons has an effect of its own."""
+
+
 def print_evaluation(s: Mapping[str, Any]) -> None:
     """Print an evaluation and its controls."""
     typer.echo(
@@ -188,11 +200,18 @@ def print_evaluation(s: Mapping[str, Any]) -> None:
             continue
         noise = "" if _clear(c["diff_ci"]) else "; inside its noise"
         typer.echo(
-            f"control {name}: {number_text(c['mean'])} {_span(c['ci'])}; library minus control "
+            f"control {name} ({CONTROL_MEANINGS[name]}): {number_text(c['mean'])} "
+            f"{_span(c['ci'])}; library minus control "
             f"{number_text(c['diff'], '+')} {_span(c['diff_ci'], '+')}, p={_p(c['p'])}{noise}"
         )
         if "spend" in c:
             _spend(c)
+    means = {name: s["controls"].get(name, {}).get("mean") for name in ("empty", "filler")}
+    if None not in means.values() and abs(means["filler"] - means["empty"]) >= NEUTRAL:
+        typer.echo(
+            f"the filler is not neutral here: {means['filler'] - means['empty']:+.3f} against no lessons; judge the "
+            "library by same and empty"
+        )
     if s["failures"]:
         typer.echo("without a score: " + ", ".join(f"{n} {kind}" for kind, n in s["failures"].items()))
     typer.echo(stats.power_note(s["problems"]))
