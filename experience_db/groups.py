@@ -86,6 +86,11 @@ class Groups(Database):
         )
         return tuple(map(self._group, rows))
 
+    def group(self, run: str, step: int, problem_id: str) -> dict[str, Any] | None:
+        """One group of a run as `groups` tells it; None where there is none."""
+        row = self._row("SELECT * FROM groups WHERE run = ? AND step = ? AND problem_id = ?", run, step, problem_id)
+        return None if row is None else self._group(row)
+
     def problems(self, run: str) -> tuple[dict[str, Any], ...]:
         """The problems that a run has attempted in groups, each once, in the order they were first recorded."""
         rows = self._rows("SELECT problem FROM groups WHERE run = ? GROUP BY problem_id ORDER BY min(id)", run)

@@ -103,7 +103,7 @@ class Lessons(Libraries):
             " AND id NOT IN (SELECT settles FROM edits WHERE settles IS NOT NULL) ORDER BY id",
             name, status,
         )  # fmt: skip
-        return tuple(map(_unapplied_of, rows))
+        return tuple(map(unapplied_of, rows))
 
     def pending(self, name: str) -> tuple[UnappliedEdit, ...]:
         """Undecided edits that wait for a decision, oldest first."""
@@ -137,7 +137,8 @@ class Lessons(Libraries):
         return [waiting[i] for i in ids]
 
 
-def _unapplied_of(row: sqlite3.Row) -> UnappliedEdit:
+def unapplied_of(row: sqlite3.Row) -> UnappliedEdit:
+    """Return a row of `edits` that made no version."""
     return UnappliedEdit(
         id=row["id"],
         edit=edit_of(row),

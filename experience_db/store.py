@@ -9,11 +9,12 @@ from experience_db.groups import Groups
 from experience_db.lessons import Lessons
 from experience_db.library import Library
 from experience_db.lineage import Lineage
+from experience_db.pages import Pages
 from experience_db.runs import Runs
 from experience_db.upkeep import Upkeep
 
 
-class Store(Lessons, Lineage, Exchange, Upkeep, Runs, Groups):
+class Store(Lessons, Lineage, Exchange, Upkeep, Runs, Groups, Pages):
     """One database file. One process writes, any number read; use it as a context manager.
 
     ```

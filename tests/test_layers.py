@@ -16,6 +16,7 @@ LAYERS = (
     {"search"},
     {"evaluation"},
     {"learning"},
+    {"ui"},
     {"report"},
     {"gates"},
     {"lessons"},

@@ -26,6 +26,9 @@ DATA = (
     "tfgrpo/report/templates/*.jinja",
     "tfgrpo/report/templates/script.js",
     "tfgrpo/report/templates/style.css",
+    "tfgrpo/ui/templates/*.jinja",
+    "tfgrpo/ui/templates/ui.css",
+    "tfgrpo/ui/templates/ui.js",
 )
 """What the program reads at run time beside its modules."""
 

@@ -43,6 +43,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "tfgrpo.cli.report:report",
         "Write a run as one self-contained page: result, lessons with their evidence, rollouts, cost.",
     ),
+    "ui": (
+        "tfgrpo.cli.ui:ui",
+        "Show libraries, lessons, runs and what waits for review as pages in a browser, and follow runs.",
+    ),
     "plugins": (
         "tfgrpo.cli.plugins:plugins",
         "List graders, gates, environments, tools, presets and the rules of searches, built-in and installed.",

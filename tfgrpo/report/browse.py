@@ -256,3 +256,11 @@ def cut(text: str, longest: int | None) -> str:
 def source_anchor(source: Source, run: str, browser: Browser) -> str:
     """Return the anchor of the group that a source names; '' when it is of another run or not on the page."""
     return browser.anchors.get((source.step, source.problem_id), "") if source.run == run else ""
+
+
+def source_link(source: Source, rollout: int | None = None, *, run: str, browser: Browser) -> str:
+    """Return a link to the group that a source names, or to one of its rollouts; '' when it is not on the page."""
+    anchor = source_anchor(source, run, browser)
+    if not anchor:
+        return ""
+    return f"#{anchor}" if rollout is None else f"#r-{anchor.removeprefix('g-')}-{rollout}"

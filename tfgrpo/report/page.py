@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from experience_db import Evidence
 from tfgrpo.report import formatting, numbers, svg
-from tfgrpo.report.browse import Browser, browser, source_anchor
+from tfgrpo.report.browse import Browser, browser, source_anchor, source_link
 from tfgrpo.report.data import Report
 from tfgrpo.report.gather import gate_kind
 from tfgrpo.report.tree import tree
@@ -106,6 +106,7 @@ def page_context(report: Report, shown: Browser) -> dict[str, Any]:
         "bill": numbers.subtotal(report.costs),
         "parts": cost_parts(report),
         "place": functools.partial(source_anchor, run=report.run.id, browser=shown),
+        "link": functools.partial(source_link, run=report.run.id, browser=shown),
         **plots(report),
         **assets(),
     }
