@@ -22,6 +22,7 @@ from tfgrpo.datasets import (
     split,
 )
 from tfgrpo.datasets.named import NAMED_SETS
+from tfgrpo.datasets.overlap import clusters
 from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.types import Problem
 
@@ -396,3 +397,23 @@ def test_a_split_keeps_problems_that_say_the_same_on_one_side():
     assert kept
     assert not overlap(learn, kept)
     assert sorted(p.id for p in (*learn, *kept)) == sorted(p.id for p in problems)
+
+
+def test_problems_that_say_the_same_are_one_cluster():
+    """Equal texts with equal answers, and long texts that share most of their words, count as one; others do not."""
+    long = " ".join(f"word{i}" for i in range(30))
+    pool = [
+        Problem("a", "What is 2 + 2?", "4"),
+        Problem("b", "what is 2+2", "4"),
+        Problem("c", "What is 2 + 2?", "5"),
+        Problem("d", long, "x"),
+        Problem("e", f"Please: {long} now", "x"),
+        Problem("f", "Play.", metadata={"level": 1}),
+        Problem("g", "Play.", metadata={"level": 2}),
+        Problem("h", "Play."),
+        Problem("i", "Play."),
+        Problem("j", long),
+        Problem("k", long),
+    ]
+    found = clusters(pool)
+    assert {key: value for key, value in found.items() if key != value} == {"b": "a", "e": "d", "k": "j"}

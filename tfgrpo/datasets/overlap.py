@@ -95,7 +95,8 @@ def _grams(words: Sequence[str]) -> frozenset[tuple[str, ...]]:
 def clusters(problems: Sequence[Problem], *, threshold: float = 0.7) -> dict[str, str]:
     """Return for each problem id the id of the first problem that says the same, by the tests of `overlap`.
 
-    Problems with the same text but other answers or metadata are different problems, and so are empty texts.
+    Problems with other answers or metadata are different problems. Short texts that are equal are one problem where
+    their answers agree; without answers an environment may set a task of its own to each, so they stay apart.
     """
     first: dict[str, str] = {}
     texts: dict[tuple[str, str | None, str], str] = {}
@@ -107,7 +108,7 @@ def clusters(problems: Sequence[Problem], *, threshold: float = 0.7) -> dict[str
         words = words_of(problem.question)
         about = (problem.answer, repr(sorted(problem.metadata.items(), key=str)))
         key = (" ".join(words), *about)
-        twin = texts.get(key) if words else None
+        twin = texts.get(key) if len(words) >= LONG or (words and problem.answer is not None) else None
         grams = _grams(words)
         if twin is None:
             near = [o.a for o in _nearest(problem.id, grams, grams_seen, holders, threshold)]
