@@ -46,7 +46,7 @@ class Design:
     usable: float = 0.5
     """Share of the pairs that must have a difference; below it nothing is decided."""
     race: int = 16
-    """Pairs of each rival in the race for the one test; they are not evidence."""
+    """Rollouts of each rival in the race for the one test; they are not evidence."""
     elsewhere: int = 32
     """Problems at most, not touched, that an edit must also meet before it enters; 0 leaves that out."""
 

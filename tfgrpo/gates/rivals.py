@@ -1,6 +1,6 @@
-"""Rivals: edits of which one at most may enter. A short race on pairs of its own says which of them gets a test.
+"""Rivals: edits of which one at most may enter. A short race on rollouts of its own says which of them gets a test.
 
-The race decides nothing: its pairs are no evidence, so the winner's test starts from nothing and holds its level
+The race decides nothing: its rollouts are no evidence, so the winner's test starts from nothing and holds its level
 whatever the race favoured. Where enough problems are touched, the two do not even share a problem; else they share
 problems but no rollout. Who loses stays untested and may come again.
 """
@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan, nan
+from math import isnan
 from statistics import fmean
 
 from experience_db import Edit, Evidence, Library
-from tfgrpo.gates.base import Case, Rewards, Trial
+from tfgrpo.gates.base import Case, Missing, Rewards, Trial
 from tfgrpo.gates.comparison import Design, shuffled
-from tfgrpo.gates.missing import difference
 from tfgrpo.types import Problem, Proposal
 
 SEEDS = 10_000
 """Seed indices from here on belong to races; no test uses them."""
+BEHIND = 0.25
+"""Mean reward by which a rival may trail the best after half of the race and still go on."""
+LOWEST = -1.0
 APART = 3
 """A race has problems of its own where the rivals touch so many times the problems it needs."""
 
@@ -31,7 +33,7 @@ class Race:
     order: tuple[int, ...]
     """Places of the rivals, the best first."""
     means: tuple[float, ...]
-    """Mean difference to the current library, by place; nan without a pair."""
+    """Mean reward in the race, by place; `LOWEST` where nothing was scored."""
     rollouts: tuple[tuple[int, int], ...]
     """New and cached rollouts, by place."""
     reserved: frozenset[str] = field(default_factory=frozenset)
@@ -43,11 +45,11 @@ class Race:
         mean = self.means[place]
         return Evidence(
             "race",
-            None if isnan(mean) else mean,
+            None,
             lesson_ids=edit.ids,
             verdict="undecided",
             reason=f"came {self.order.index(place) + 1} of {len(self.order)} in a race that is no evidence",
-            detail={"role": "race", "pairs": (new + cached) // 2, "rollouts": {"new": new, "cached": cached}},
+            detail={"role": "race", "mean": mean, "pairs": new + cached, "rollouts": {"new": new, "cached": cached}},
         )
 
 
@@ -77,9 +79,10 @@ async def race(
     rewards: Rewards,
     design: Design,
 ) -> Race:
-    """Let rivals meet the same pairs, and order them by their mean difference, then by their support.
+    """Let rivals meet the same cases, and order them by their mean reward, then by their support.
 
-    `problems` are those that any of them touches.
+    `problems` are those that any of them touches. The current library need not run: its rewards would be the same for
+    all. Who is more than `BEHIND` the best after half of the cases stops there.
     """
     members: dict[str, Problem] = {}
     for problem in shuffled(problems, f"{library.name}/{library.version}/race"):
@@ -87,20 +90,27 @@ async def race(
     apart = len(members) >= APART * design.race
     chosen = list(members.values())[: design.race]
     cases: list[Case] = [(chosen[i % len(chosen)], SEEDS + i // len(chosen)) for i in range(design.race)]
-    before = await rewards.measure(trial, library, cases)
-    means: list[float] = []
-    rollouts: list[tuple[int, int]] = []
-    for rival in rivals:
-        after = await rewards.measure(trial, library.with_edits((rival.edit,)), cases)
-        pairs = zip(before.observations, after.observations, strict=True)
-        found = [d for old, new in pairs if not isnan(d := difference(old, new))]
-        means.append(fmean(found) if found else nan)
-        new = after.new + (before.new if not rollouts else 0)
-        rollouts.append((new, 2 * len(cases) - new))
+    half = (len(cases) + 1) // 2
+    seen: list[list[float]] = [[] for _ in rivals]
+    rollouts, running = [(0, 0)] * len(rivals), list(range(len(rivals)))
+    for lap in (cases[:half], cases[half:]):
+        for place in running if lap else ():
+            after = await rewards.measure(trial, library.with_edits((rivals[place].edit,)), lap)
+            known = [0.0 if o.missing is Missing.OWN_FAULT else o.reward for o in after.observations]
+            seen[place] += [reward for reward in known if not isnan(reward)]
+            new, cached = rollouts[place]
+            rollouts[place] = (new + after.new, cached + len(lap) - after.new)
+        best = max((_mean(own) for own in seen), default=LOWEST)
+        running = [place for place in running if _mean(seen[place]) >= best - BEHIND]
+        running = running if len(running) > 1 else []
 
     def rank(place: int) -> tuple[float, float, int]:
-        mean = -2.0 if isnan(means[place]) else means[place]
-        return -mean, -rivals[place].support * rivals[place].weight, place
+        return -_mean(seen[place]), -rivals[place].support * rivals[place].weight, place
 
-    own = frozenset(units.get(p.id, p.id) for p in chosen) if apart else frozenset[str]()
-    return Race(tuple(sorted(range(len(rivals)), key=rank)), tuple(means), tuple(rollouts), own)
+    used = chosen[: max(map(len, seen))]
+    own = frozenset(units.get(p.id, p.id) for p in used) if apart else frozenset[str]()
+    return Race(tuple(sorted(range(len(rivals)), key=rank)), tuple(map(_mean, seen)), tuple(rollouts), own)
+
+
+def _mean(rewards: Sequence[float]) -> float:
+    return fmean(rewards) if rewards else LOWEST
