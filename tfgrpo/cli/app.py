@@ -18,6 +18,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "init": (
+        "tfgrpo.cli.init:init",
+        "Ask four questions (what, where, which model, how graded), write tfgrpo.toml, and say the next command.",
+    ),
     "learn": (
         "tfgrpo.cli.learn:learn",
         "Distil lessons from a dataset into a library, prove them on held-out problems, and say what it cost.",
@@ -52,6 +56,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "List graders, gates, environments, tools, presets and the rules of searches, built-in and installed.",
     ),
     "lessons": ("tfgrpo.cli.lessons:COMMANDS", "Read and edit the lessons of a library."),
+    "libraries": ("tfgrpo.cli.libraries:COMMANDS", "What has been learned, library by library."),
+    "watch": (
+        "tfgrpo.cli.watch:watch",
+        "Follow a run of another process: its steps as they end, its calls, and how it ends.",
+    ),
     "runs": ("tfgrpo.cli.runs:COMMANDS", "What was run, and how it ended."),
     "db": ("tfgrpo.cli.db:COMMANDS", "Whether a database is whole, a copy of it, and the room it takes."),
     "models": ("tfgrpo.cli.models:COMMANDS", "The embedded model, and what an endpoint can do."),
@@ -124,7 +133,7 @@ app = typer.Typer(
     cls=lazy_group(COMMANDS, guarded),
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    **LOOKS,
+    **{**LOOKS, "add_completion": True},
 )
 
 

@@ -19,10 +19,7 @@ from tfgrpo.types import Problem
 
 
 def list_(json_: o.Json = False) -> None:
-    """List the named sets: what is here, checked by row count and hash, what is missing, and how to get it.
-
-    Example: tfgrpo datasets list
-    """
+    """List the named sets: what is here, checked by row count and hash, what is missing, and how to get it."""
     folder = configuration.data_folder()
     copies = sets.inventory(folder)
     if json_:
@@ -47,8 +44,6 @@ def show(
     """Check a dataset, show its first problems, and propose how to learn from it, as a command.
 
     The proposal names the columns, a grader, instructions and what to hold out; it only looks at the file.
-
-    Example: tfgrpo datasets show tickets.csv
     """
     given = o.field_mapping(field)
     named = NAMED_SETS.get(dataset)

@@ -17,8 +17,6 @@ def check(db: o.Db = None, json_: o.Json = False) -> None:
     """Check a database: its pages, its schema, its references, its search index, and every version against its edits.
 
     Nothing is changed. Exit 1 when something is wrong.
-
-    Example: tfgrpo db check --db experience.db
     """
     where = o.db_path(db)
     with Store.open(where, readonly=True):
@@ -44,10 +42,7 @@ def backup(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     json_: o.Json = False,
 ) -> None:
-    """Copy a database into another file, also while a run writes it.
-
-    Example: tfgrpo db backup yesterday.db
-    """
+    """Copy a database into another file, also while a run writes it."""
     where = o.db_path(db)
     with Store.open(where, readonly=True) as store:
         made = store.backup(to, replace=force)
@@ -59,10 +54,7 @@ def backup(
 
 
 def vacuum(db: o.Db = None, json_: o.Json = False) -> None:
-    """Give back the room in the file that nothing needs any more; no run may be going on.
-
-    Example: tfgrpo db vacuum
-    """
+    """Give back the room in the file that nothing needs any more; no run may be going on."""
     where = o.db_path(db)
     # A file that is not there would be made by the second one.
     with Store.open(where, readonly=True), Store.open(where) as store:

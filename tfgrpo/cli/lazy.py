@@ -11,6 +11,8 @@ import typer
 import typer.core
 import typer.main
 
+from tfgrpo.cli.examples import EXAMPLES
+
 Table = Mapping[str, tuple[str, str]]
 """Name -> (where, what the list of commands says). A `package.module:function` is a command, and a
 `package.module:COMMANDS` with a table of functions is a group."""
@@ -57,7 +59,9 @@ class LazyCommands(dict[str, Any]):
         for verb, function in {name: found}.items() if callable(found) else found.items():
             # A summary that is derived from the help would be cut to one line of the terminal.
             summary = (function.__doc__ or "").partition("\n")[0]
-            made.command(verb, short_help=summary)(self._guard(function))
+            words = name if callable(found) else f"{name} {verb}"
+            example = f"Example: tfgrpo {EXAMPLES[words]}" if words in EXAMPLES else None
+            made.command(verb, short_help=summary, epilog=example)(self._guard(function))
         return typer.main.get_command(made) if callable(found) else typer.main.get_group(made)
 
 

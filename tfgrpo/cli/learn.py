@@ -82,8 +82,6 @@ def learn(
     """Distil lessons from a dataset into a library, prove them on held-out problems, and say what it cost.
 
     Kill it anywhere: the same command goes on and repeats no finished model call.
-
-    Example: tfgrpo learn tickets.csv --field answer=label --grader exact --model openai/NAME --dry-run
     """
     settings = o.load_config(
         method, config, o.with_tools(tools, set_), epochs=epochs, group_size=group_size, batch_size=batch_size,

@@ -27,6 +27,9 @@ from tfgrpo.errors import UsageError
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.lessons.versions import library_at
 
+By = Annotated[str, typer.Option("--by", help="Who makes this edit; the history keeps it.")]
+Reason = Annotated[str, typer.Option("--reason", help="Why; the history keeps it.")]
+
 
 def _read(db: Path | None) -> Store:
     return Store.open(o.db_path(db), readonly=True)
@@ -37,10 +40,12 @@ def add(
     library: Lib = "default",
     db: o.Db = None,
     allow: Allow = "",
+    by: By = "",
+    reason: Reason = "",
 ) -> None:
-    """Add a lesson by hand; orders, addresses, secrets, code, hidden characters and markup are refused."""
+    """Add a lesson by hand; orders, addresses, secrets, code, hidden characters, markup and doubles are refused."""
     require_clean([text], allow)
-    _commit(library, db, Edit(Op.ADD, text, reason="by hand"), create=True)
+    _commit(library, db, Edit(Op.ADD, text, reason=said_by(by, reason)), create=True)
 
 
 def edit(
@@ -49,20 +54,34 @@ def edit(
     library: Lib = "default",
     db: o.Db = None,
     allow: Allow = "",
+    by: By = "",
+    reason: Reason = "",
 ) -> None:
     """Give a lesson new words; its id and history stay. What `add` refuses is refused."""
     require_clean([text], allow)
-    _commit(library, db, Edit(Op.UPDATE, text, (lesson_id,), "by hand"))
+    _commit(library, db, Edit(Op.UPDATE, text, (lesson_id,), said_by(by, reason)))
 
 
-def delete(lesson_id: Id, library: Lib = "default", db: o.Db = None) -> None:
+def delete(lesson_id: Id, library: Lib = "default", db: o.Db = None, by: By = "", reason: Reason = "") -> None:
     """Take a lesson out; `rollback` brings it back."""
-    _commit(library, db, Edit(Op.DELETE, None, (lesson_id,), "by hand"))
+    _commit(library, db, Edit(Op.DELETE, None, (lesson_id,), said_by(by, reason)))
+
+
+def said_by(by: str, reason: str) -> str:
+    """Return what the history says of an edit by hand: who made it, and why."""
+    who = f"by hand, {by.strip()}" if by.strip() else "by hand"
+    return f"{who}: {reason.strip()}" if reason.strip() else who
 
 
 def _commit(name: str, db: Path | None, change: Edit, *, create: bool = False) -> None:
     with Store.open(o.db_path(db)) as store:
         head = store.create_library(name) if create else store.library(name)
+        words = " ".join((change.text or "").split())
+        twin = next(
+            (x.id for x in head if words and " ".join(x.text.split()) == words and x.id not in change.ids), None
+        )
+        if twin is not None:
+            raise UsageError(f"library {name!r} says this already, as lesson {twin}; nothing was changed")
         after = store.commit(name, [change], parent=head.version, note=change.op.value.lower())
         typer.echo(f"library {name!r}: version {head.version} -> {after.version}, {lesson_count(len(after))}")
 
@@ -74,9 +93,16 @@ def search(
     limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 10,
 ) -> None:
     """Find lessons by their words, best match first."""
+    name = library.partition("@")[0]
     with _read(db) as store:
-        for lesson in store.search(library.partition("@")[0], query, limit):
-            typer.echo(lesson_line(lesson, store.evidence(library.partition("@")[0], lesson.id)))
+        found = store.search(name, query, limit)
+        for lesson in found:
+            typer.echo(lesson_line(lesson, store.evidence(name, lesson.id)))
+        if not found:
+            count = lesson_count(len(store.library(name)))
+            typer.echo(
+                f"nothing in the {count} of library {name!r} fits {query!r}; `tfgrpo lessons list` shows all", err=True
+            )
 
 
 def log(

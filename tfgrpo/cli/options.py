@@ -35,7 +35,9 @@ Model = Annotated[
 BaseUrl = Annotated[
     list[str] | None,
     typer.Option(
-        "--base-url", help="URL of an OpenAI-compatible endpoint, for instance vLLM's; repeat it to share the load."
+        "--base-url",
+        metavar="URL",
+        help="URL of an OpenAI-compatible endpoint, for instance vLLM's; repeat it to share the load.",
     ),
 ]
 Executor = Annotated[
@@ -43,7 +45,8 @@ Executor = Annotated[
     typer.Option("--executor", help="Where graders, agents and code of models run: local (default), ray, ray:ADDRESS."),
 ]
 Field = Annotated[
-    list[str] | None, typer.Option("--field", help="Where a column is called otherwise: question=prompt_text.")
+    list[str] | None,
+    typer.Option("--field", metavar="NAME=COLUMN", help="Where a column is called otherwise: question=prompt_text."),
 ]
 Instructions = Annotated[
     str | None,
@@ -56,7 +59,10 @@ Prompts = Annotated[
     Path | None,
     typer.Option("--prompts", help="Folder whose templates replace single ones, or the name of a prompt set."),
 ]
-Set = Annotated[list[str] | None, typer.Option("-s", "--set", help="Any configuration key: rollout.temperature=0.7.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("-s", "--set", metavar="KEY=VALUE", help="Any configuration key: rollout.temperature=0.7."),
+]
 Tools = Annotated[
     str | None, typer.Option("--tools", help="Tools that a rollout may call, as python,web_search; see `tfgrpo tools`.")
 ]

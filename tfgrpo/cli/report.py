@@ -10,6 +10,7 @@ import typer
 
 from experience_db import Store
 from tfgrpo.cli import options as o
+from tfgrpo.cli.runs import run_named
 
 
 class Format(StrEnum):
@@ -21,7 +22,7 @@ class Format(StrEnum):
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="Name or id of the run; see `tfgrpo runs list`.")],
+    run: Annotated[str, typer.Argument(help="Name or id of the run; `latest` is the newest.")],
     out: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; default: standard output.")] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", help="html, md or json; default: by the file's ending, else html.")
@@ -33,7 +34,7 @@ def report(
     from tfgrpo.report import gather, to_html, to_json, to_markdown
 
     with Store.open(o.db_path(db), readonly=True) as store:
-        found = gather(store, run)
+        found = gather(store, run_named(store, run).id)
     kind = format_ or _by_ending(out)
     if kind is Format.JSON:
         text = to_json(found)
