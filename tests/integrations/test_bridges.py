@@ -1,6 +1,9 @@
 """Tasks of other harnesses run through `tfgrpo prove`, each with the real package; and our library inside of theirs."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -171,15 +174,39 @@ def test_verifiers_system_prompt(tmp_path):
     assert TEXT in next(iter(taskset)).data.system_prompt
 
 
-def test_lm_eval_task(tmp_path, monkeypatch):
-    """A task file of lm_eval gives tasks; filters and metric are the harness's own."""
-    pytest.importorskip("lm_eval")
+def lm_eval_task(tmp_path):
+    """Write the files of a task of lm_eval, and return their folder."""
     rows = [{"question": f"Double {i}.", "answer": str(2 * i)} for i in range(1, 41)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows), encoding="utf-8")
     (tmp_path / "own").mkdir()
     config = LM_EVAL.replace("FILE", str(tmp_path / "rows.jsonl"))
     (tmp_path / "own" / "doubling.yaml").write_text(config, encoding="utf-8")
+    return tmp_path / "own"
+
+
+def test_lm_eval_task(tmp_path, monkeypatch):
+    """A task file of lm_eval gives tasks; filters and metric are the harness's own."""
+    pytest.importorskip("lm_eval")
+    folder = lm_eval_task(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    found = proved(f"lm-eval:doubling@{tmp_path / 'own'}", tmp_path, monkeypatch)
+    found = proved(f"lm-eval:doubling@{folder}", tmp_path, monkeypatch)
     assert (found["verdict"], found["effect"]) == ("helps", 1.0)
+
+
+def test_lm_eval_samples(tmp_path):
+    """Samples that lm_eval logs are read back: one row a document, with its metric and what was said."""
+    pytest.importorskip("lm_eval")
+    from tfgrpo.readers import read
+
+    asked = ["run", "--model", "dummy", "--tasks", "doubling", "--include_path", str(lm_eval_task(tmp_path))]
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
+    subprocess.run(
+        [sys.executable, "-m", "lm_eval", *asked, "--output_path", "out", "--log_samples"],
+        cwd=tmp_path, env=env, check=True, capture_output=True,
+    )  # fmt: skip
+    stored = read(tmp_path / "out")
+    assert stored.formats == ("lm-eval",)
+    assert len(stored.rows) == 40
+    assert (stored.rows[0].id, stored.rows[0].score) == ("doubling/0", 0.0)
+    assert stored.rows[0].text

@@ -96,6 +96,8 @@ def _told(found: Finding, proof: Proof) -> Iterator[str]:
     yield f"{found.verdict.words}: {found.name} against {found.against}"
     yield f"  effect:   {effect_words(found)}"
     yield f"  why:      {found.reason}"
+    if floor := floor_words(proof.floor):
+        yield f"  floor:    {floor} for the same text against itself"
     touched = found.touched
     if touched["how"] == "word" and touched["effect"] is not None:
         low, high = touched["ci"]
@@ -121,6 +123,13 @@ def effect_words(found: Finding) -> str:
     p = _p(found)
     n = len(found.differences)
     return f"{found.effect:+.3f} [{found.ci[0]:+.3f}, {found.ci[1]:+.3f}], n={n}{p}"
+
+
+def floor_words(floor: Floor) -> str:
+    """Return what the same text against itself moved the mean by; '' where nothing was tried twice."""
+    if floor.effect is None or floor.ci[0] is None or floor.ci[1] is None:
+        return ""
+    return f"{floor.effect:+.3f} [{floor.ci[0]:+.3f}, {floor.ci[1]:+.3f}], n={floor.n}"
 
 
 def _p(found: Finding) -> str:
@@ -193,15 +202,12 @@ def failure_words(found: Finding) -> str:
 def noise(proof: Proof) -> Iterator[str]:
     """Yield what belongs to all questions: the floor, drift, what could not be paired, the seal, the calls."""
     floor = proof.floor
-    if floor.effect is not None and floor.ci[0] is not None and floor.ci[1] is not None:
+    if told := floor_words(floor):
         named = ", ".join(floor.flaky[:8]) + (", ..." if len(floor.flaky) > 8 else "")
         flaky = f"; flaky: {len(floor.flaky)} ({named})" if floor.flaky else "; no task changed"
         concurrency = proof.told.get("concurrency")
         at = f" at concurrency {concurrency}" if concurrency else ""
-        yield (
-            f"A/A floor: the same text against itself moved the mean by {floor.effect:+.3f} "
-            f"[{floor.ci[0]:+.3f}, {floor.ci[1]:+.3f}], n={floor.n}{at}{flaky}"
-        )
+        yield f"A/A floor: the same text against itself moved the mean by {told}{at}{flaky}"
     if proof.drift is not None:
         drift = proof.drift
         word = "the baseline drifted" if drift["p"] is not None and drift["p"] < 0.01 else "no drift seen"

@@ -87,6 +87,7 @@ def _context(proof: Proof, date: str | None) -> dict[str, Any]:
         "cost": output.cost_words,
         "failures": output.failure_words,
         "noise": list(output.noise(proof)),
+        "floor": output.floor_words(proof.floor),
         "short": output.short,
         "bar": bar,
         "date": date or today(),
