@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tfgrpo.cli.progress_lines import ProgressLines
+from tfgrpo.cli.writer import printable, terminal
 from tfgrpo.learning.run import Run
 from tfgrpo.types import Step
 
@@ -19,7 +20,7 @@ NEWEST = 3
 
 def progress_display(*, quiet: bool) -> ProgressLines:
     """Return the display that fits where stderr goes: live on a terminal, else plain lines."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or not terminal(sys.stderr).isatty():
         return ProgressLines(quiet=quiet)
     # 0 is a terminal that does not say.
     narrow = 0 < os.get_terminal_size(sys.stderr.fileno()).columns < 40
@@ -35,7 +36,7 @@ class LiveDisplay(ProgressLines):
 
         super().__init__()
         self._lessons: list[str] = []
-        self._console = Console(stderr=True)
+        self._console = Console(file=terminal(sys.stderr))
         self._live = Live(get_renderable=self._shown, console=self._console, refresh_per_second=4, transient=True)
 
     def start(self, run: Run) -> None:
@@ -56,7 +57,7 @@ class LiveDisplay(ProgressLines):
 
     def say(self, text: str) -> None:
         """Print a line above the moving part."""
-        self._console.print(self.timed(text), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(self.timed(text)), markup=False, highlight=False, soft_wrap=True)
 
     def _shown(self) -> RenderableType:
         from rich.table import Table
@@ -64,7 +65,7 @@ class LiveDisplay(ProgressLines):
 
         table = Table.grid(padding=(0, 2))
         for name, value in self.facts():
-            table.add_row(Text(name, style="dim"), Text(value, overflow="ellipsis", no_wrap=True))
+            table.add_row(Text(name, style="dim"), Text(printable(value), overflow="ellipsis", no_wrap=True))
         for text in self._lessons:
-            table.add_row(Text("new lesson", style="dim"), Text(text, overflow="ellipsis", no_wrap=True))
+            table.add_row(Text("new lesson", style="dim"), Text(printable(text), overflow="ellipsis", no_wrap=True))
         return table
