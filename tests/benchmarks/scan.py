@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def main() -> None:
         except ValueError:
             rows = [json.loads(line) for line in said.splitlines() if line.strip()]
         told(file.rpartition("/")[2], list(texts(rows)))
-    usual = [f"{a} {b}" for a, b in zip(BENIGN, BENIGN[1:], strict=False)]
+    usual = [f"{a} {b}" for a, b in pairwise(BENIGN)]
     for _ in range(3):
         began = time.process_time()
         for text in usual:
