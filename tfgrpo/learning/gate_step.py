@@ -19,12 +19,14 @@ from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.lessons.consolidate import Consolidated, consolidate
 from tfgrpo.lessons.edits import join_duplicates, normalise
 from tfgrpo.lessons.review import decided_before, edit_key, hold_for_review, screen
-from tfgrpo.lessons.rivals import apart, with_subjects
+from tfgrpo.lessons.rivals import apart, limited, one_each, with_subjects
 from tfgrpo.lessons.summarize import Contrast
 from tfgrpo.methods.reward import UNIT
 from tfgrpo.rollout import Graded
 from tfgrpo.types import Failure, Group, Problem, Proposal, Step, Usage, Verdict
 
+CLOSE = 0.25
+"""A rival that came in so little behind the one that entered meets it once more."""
 MOST_GROUPS = 512
 """Groups whose rollouts are kept for edit scores."""
 
@@ -113,28 +115,46 @@ async def _verdicts(
 
 
 async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> list[Verdict]:
-    """Let the gate decide, in rounds: where no rival of a subject entered, those that were not tested get their turn.
+    """Let the gate decide, in rounds: where no rival of a subject entered, the next best of them gets its turn.
 
-    What lost to a rival that entered is untested in this step; it meets that rival at the next gate.
+    A gate that races rivals is given all of a subject at once, up to `lessons.rivals`; any other one, and every later
+    round, one of each. Who came in with nothing to show stays untested, and so does what lost to a rival that entered;
+    if it was close behind, it meets that rival at the next gate.
     """
     verdicts: list[Verdict] = []
-    waiting, accepted = tuple(proposals), tuple[Edit, ...]()
-    while waiting:
-        # A gate that lets rivals race is given all of them; others would let them all in.
-        now = waiting if getattr(run.gate, "races", False) else apart(waiting)
-        over = [p for p in waiting if all(p is not q for q in now)]
+    accepted = tuple[Edit, ...]()
+    races = getattr(run.gate, "races", False)
+    now, over = limited(proposals, run.config.lessons.rivals) if races else one_each(proposals)
+    waiting = [(p, _late(p)) for p in over]
+    while now:
         found = await run.gate(library.with_edits(accepted), now, trial_of(run, library))
         pairs = list(zip(now, found, strict=True))
-        entered = {p.subject for p, v in pairs if v.decision == "accepted"} - {""}
         accepted += tuple(p.edit for p, v in pairs if v.decision == "accepted")
         verdicts += [v for _, v in pairs if v.decision != "untested"]
-        idle = [(p, v) for p, v in pairs if v.decision == "untested"]
-        idle += [(p, Verdict("untested", (p.edit,), f"another lesson on {p.subject} came first")) for p in over]
-        lost = [(p, v) for p, v in idle if p.subject in entered or len(idle) == len(waiting)]
-        run.challengers += tuple(p for p, _ in lost if p.subject in entered)
+        entered = {p.subject: _shown(v) for p, v in pairs if v.decision == "accepted" and p.subject}
+        waiting = [*((p, v) for p, v in pairs if v.decision == "untested"), *waiting]
+        waiting.sort(key=lambda pair: -shown if math.isfinite(shown := _shown(pair[1])) else 1.0)
+        lost = [(p, v) for p, v in waiting if p.subject in entered or not _shown(v) > 0.0]
+        run.challengers += tuple(p for p, v in lost if p.subject in entered and _close(v, entered[p.subject]))
         verdicts += [v for _, v in lost]
-        waiting = tuple(p for p, _ in idle if all(p is not q for q, _ in lost))
+        left = [pair for pair in waiting if all(pair is not other for other in lost)]
+        now = apart([p for p, _ in left])
+        waiting = [(p, v) for p, v in left if all(p is not q for q in now)]
     return verdicts
+
+
+def _late(proposal: Proposal) -> Verdict:
+    return Verdict("untested", (proposal.edit,), f"untested: another lesson on {proposal.subject} came first")
+
+
+def _shown(verdict: Verdict) -> float:
+    """Return the mean that an edit had in its race; infinite where it ran none, so that it is tried."""
+    return next((e.estimate or 0.0 for e in verdict.evidence if e.kind == "race"), math.inf)
+
+
+def _close(verdict: Verdict, winner: float) -> bool:
+    """Whether an edit showed something and came in close behind the one that won."""
+    return math.isfinite(winner) and _shown(verdict) > 0.0 and _shown(verdict) >= winner - CLOSE
 
 
 def challenging(challengers: Sequence[Proposal], library: Library) -> tuple[Proposal, ...]:

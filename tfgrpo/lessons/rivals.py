@@ -215,3 +215,8 @@ def apart(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     for i, proposal in enumerate(proposals):
         first.setdefault(proposal.subject, i)
     return tuple(p for i, p in enumerate(proposals) if not p.subject or first[p.subject] == i)
+
+
+def one_each(proposals: Sequence[Proposal]) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
+    """Return the proposals with the best supported rival of each subject alone, and the others."""
+    return limited(proposals, 1)
