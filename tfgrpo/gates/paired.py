@@ -24,7 +24,7 @@ from tfgrpo.datasets.overlap import clusters
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.gates.base import Rewards, Trial, fingerprint, pool_for
-from tfgrpo.gates.comparison import Comparison, Design, Question, compare
+from tfgrpo.gates.comparison import LEAST, Comparison, Design, Question, compare
 from tfgrpo.gates.harm import Elsewhere, elsewhere
 from tfgrpo.gates.log_prob_changes import changes_of
 from tfgrpo.gates.objectives import weigh
@@ -140,7 +140,7 @@ class PairedGate:
             self.capital.get(_name(edit)),
         )  # fmt: skip
         plan = self._plan(question)
-        if 0.5 ** len(question.members) > plan.alpha:
+        if len(question.members) < LEAST:
             why = f"undecided: it touches {len(question.members)} held-out problems, too few for any verdict"
             return _Tested(Comparison(plan.start(), touch), Verdict("undecided", (edit,), why))
         verdict: Verdict

@@ -27,6 +27,8 @@ from tfgrpo.types import Failure, Group, Problem, Proposal, Step, Usage, Verdict
 
 CLOSE = 0.25
 """A rival that came in so little behind the one that entered meets it once more."""
+PROMISING = 0.1
+"""An undecided edit with at least this effect comes again by itself."""
 MOST_GROUPS = 512
 """Groups whose rollouts are kept for edit scores."""
 
@@ -131,10 +133,11 @@ async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> 
         pairs = list(zip(now, found, strict=True))
         accepted += tuple(p.edit for p, v in pairs if v.decision == "accepted")
         verdicts += [v for _, v in pairs if v.decision != "untested"]
+        run.challengers += tuple(p for p, v in pairs if _promising(v))
         entered = {p.subject: _shown(v) for p, v in pairs if v.decision == "accepted" and p.subject}
         waiting = [*((p, v) for p, v in pairs if v.decision == "untested"), *waiting]
         waiting.sort(key=lambda pair: -shown if math.isfinite(shown := _shown(pair[1])) else 1.0)
-        lost = [(p, v) for p, v in waiting if p.subject in entered or not _shown(v) > 0.0]
+        lost = [pair for pair in waiting if pair[0].subject in entered or not _shown(pair[1]) > 0.0]
         run.challengers += tuple(p for p, v in lost if p.subject in entered and _close(v, entered[p.subject]))
         verdicts += [v for _, v in lost]
         left = [pair for pair in waiting if all(pair is not other for other in lost)]
@@ -152,17 +155,25 @@ def _shown(verdict: Verdict) -> float:
     return next((e.estimate or 0.0 for e in verdict.evidence if e.kind == "race"), math.inf)
 
 
+def _promising(verdict: Verdict) -> bool:
+    """Whether an open question leans to yes: it is asked again once the library is another one."""
+    own = next((e.estimate for e in verdict.evidence if e.kind == "gate"), None)
+    return verdict.decision == "undecided" and own is not None and own >= PROMISING
+
+
 def _close(verdict: Verdict, winner: float) -> bool:
     """Whether an edit showed something and came in close behind the one that won."""
     return math.isfinite(winner) and _shown(verdict) > 0.0 and _shown(verdict) >= winner - CLOSE
 
 
 def challenging(challengers: Sequence[Proposal], library: Library) -> tuple[Proposal, ...]:
-    """Return what lost a race as it stands against `library`: what replaced a lesson that has changed since is new."""
+    """Return what comes again as it stands against `library`: words whose lesson has left are new."""
+    ids = {lesson.id for lesson in library}
+    there = [(p, set(p.edit.ids) <= ids) for p in challengers]
     return tuple(
-        Proposal(replace(p.edit, op=Op.ADD, ids=()) if p.edit.text is not None else p.edit, p.support, p.weight)
-        for p in challengers
-        if p.edit.text is not None or all(any(x.id == i for x in library) for i in p.edit.ids)
+        Proposal(p.edit if stays else replace(p.edit, op=Op.ADD, ids=()), p.support, p.weight)
+        for p, stays in there
+        if stays or p.edit.text is not None
     )
 
 

@@ -70,7 +70,7 @@ class Run:
     untested: tuple[Proposal, ...] = ()
     """Proposals of earlier steps that consolidation left out; they count as support when proposed again."""
     challengers: tuple[Proposal, ...] = ()
-    """What lost a race to a lesson that entered; it meets that lesson at the next gate."""
+    """What comes again by itself: it lost a race to a lesson that entered, or its own test leaned to yes."""
     pools: Pools = Pools(())
     """Which problems prove lessons, and which no verdict looks at."""
     proposers: dict[str, set[str]] = field(default_factory=dict)
