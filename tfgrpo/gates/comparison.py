@@ -75,7 +75,7 @@ class Design:
 
     def visits(self, touched: Touched, problems: int) -> int:
         """Return how often each problem is visited at most: more often where few are touched."""
-        if touched.how == "all" or not LEAST <= problems < FEW:
+        if touched.how == "all" or self.passes == 1 or not LEAST <= problems < FEW:
             return self.passes
         return max(self.passes, min(MOST_VISITS, ceil(self.pairs_few / problems)))
 

@@ -14,6 +14,8 @@ from tfgrpo.gates.touch import Touched
 from tfgrpo.gates.verdicts import decision, detail
 from tfgrpo.types import Problem
 
+FIRST = 20_000
+"""Seed indices from here on belong to the look elsewhere."""
 FEWEST = 8
 """Fewer problems than this, that a test has not met, are not asked for harm."""
 NEVER = {"futility": 0.0, "idle": 1_000_000, "hopeful": 1_000_000}
@@ -40,11 +42,18 @@ class Elsewhere:
 
 
 async def elsewhere(
-    own: Comparison, question: Question, pool: tuple[Problem, ...], trial: Trial, rewards: Rewards, design: Design
+    own: Comparison,
+    question: Question,
+    pool: tuple[Problem, ...],
+    trial: Trial,
+    rewards: Rewards,
+    design: Design,
+    first: int = FIRST,
 ) -> Elsewhere | None:
     """Let an edit that helped meet up to `design.elsewhere` random problems that its test has not met.
 
-    Half of them first; the others only if those leave harm in sight. None where fewer than FEWEST problems are left.
+    Half of them first; the others only if those leave harm in sight. None where fewer than FEWEST problems are left. A
+    run asks this of each lesson that helps, so at half the level: else a run of ten would lose one in two runs.
     """
     met = {question.units.get(pair.problem_id, pair.problem_id) for pair in own.pairs}
     rest = [problem for problem in pool if question.units.get(problem.id, problem.id) not in met]
@@ -53,10 +62,12 @@ async def elsewhere(
         return None
     half = max(1, (len(chosen) + 1) // 2)
     plan = Plan(
-        harm=design.harm, horizon=len(chosen), harm_horizon=len(chosen), rho=1.0, idle=half, hopeful=half,
+        harm=design.harm / 2, horizon=len(chosen), harm_horizon=len(chosen), rho=1.0, idle=half, hopeful=half,
         futility=1.0, pursuit=0.1,
     )  # fmt: skip
-    asked = replace(question, touched=Touched(tuple(chosen), "all"), earlier=None)
+    touched = Touched(tuple(chosen), "all")
+    # Rollouts of its own on both sides: those that let earlier edits in are lucky, and make any later one look bad.
+    asked = replace(question, touched=touched, earlier=Comparison(plan.start(), touched, passes=first))
     found = await compare(trial, rewards, asked, replace(design, look=half, passes=1), plan)
     return Elsewhere(found)
 

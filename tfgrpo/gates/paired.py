@@ -25,7 +25,7 @@ from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.gates.base import Rewards, Trial, fingerprint, pool_for
 from tfgrpo.gates.comparison import LEAST, Comparison, Design, Question, compare
-from tfgrpo.gates.harm import Elsewhere, elsewhere
+from tfgrpo.gates.harm import FIRST, Elsewhere, elsewhere
 from tfgrpo.gates.log_prob_changes import changes_of
 from tfgrpo.gates.objectives import weigh
 from tfgrpo.gates.rivals import race, rival_groups
@@ -151,7 +151,9 @@ class PairedGate:
             found = await compare(call.trial, self.rewards, question, self.design, plan)
             verdict = verdict_of(edit, found)
         if verdict.decision == "accepted":
-            away = await elsewhere(found, question, pool, call.trial, self.rewards, self.design)
+            away = await elsewhere(
+                found, question, pool, call.trial, self.rewards, self.design, FIRST + self.alpha.tests
+            )
             verdict = _unless_harmful(verdict, away)
         self.alpha = self.alpha.after(verdict.decision == "accepted")
         self.capital.pop(_name(edit), None)

@@ -1,0 +1,68 @@
+"""Few touched problems: their means are put to a t test, and a useless edit passes no more often than promised."""
+
+from __future__ import annotations
+
+import random
+from statistics import fmean
+
+import pytest
+
+from tfgrpo.gates.comparison import FEW_LEVEL, Design, mean_p
+from tfgrpo.gates.touch import Touched
+from tfgrpo.types import Problem
+
+RUNS = 4000
+
+
+def share(draw, n, visits):
+    """In what share of tests the means of `n` problems over `visits` pairs pass at the level of the gate."""
+    rng = random.Random(f"{n} {visits}")
+    found = 0
+    for _ in range(RUNS):
+        means = [fmean(draw(rng, visits)) for _ in range(n)]
+        found += mean_p(means) <= FEW_LEVEL * 0.05
+    return found / RUNS
+
+
+def noise(rng, visits):
+    """Two equal sides, right in .44 of rollouts."""
+    return [(rng.random() < 0.44) - (rng.random() < 0.44) for _ in range(visits)]
+
+
+def agreeing(rng, visits):
+    """An edit that shifts whole problems, up or down as often, with the same outcome in every visit."""
+    return [rng.choice((-1, 0, 1))] * visits
+
+
+def shifting(rng, visits):
+    """An edit that shifts the chance of each problem by .3, up or down as often."""
+    shift = rng.choice((-0.3, 0.3))
+    return [(rng.random() < 0.5 + shift) - (rng.random() < 0.5) for _ in range(visits)]
+
+
+def helping(rng, visits):
+    """A right label: .44 becomes .94."""
+    return [(rng.random() < 0.94) - (rng.random() < 0.44) for _ in range(visits)]
+
+
+@pytest.mark.parametrize("draw", [noise, agreeing, shifting])
+@pytest.mark.parametrize("n", [4, 5, 8, 11])
+def test_a_useless_edit_passes_no_more_often_than_promised(draw, n):
+    """Level .05 with sampling noise, with passes that agree, and with problems that shift."""
+    assert share(draw, n, -(-40 // n)) <= 0.055
+
+
+@pytest.mark.parametrize("n", [4, 5, 8])
+def test_a_right_lesson_on_few_problems_is_found(n):
+    """Signs of five problems can never be clear; their means are, in nine of ten tests."""
+    assert share(helping, n, -(-40 // n)) >= 0.9
+
+
+def test_few_problems_are_visited_more_often():
+    """About forty pairs, ten visits at most, unless somebody asked for one."""
+    few = Touched(tuple(Problem(str(i), "?") for i in range(5)), "word")
+    assert Design().visits(few, 5) == 8
+    assert Design().visits(few, 4) == 10
+    assert Design().visits(few, 20) == Design().passes
+    assert Design(passes=1).visits(few, 5) == 1
+    assert Design().visits(Touched(few.problems, "all"), 5) == Design().passes
