@@ -78,7 +78,7 @@ def told(found: dict[str, Any]) -> str:
         f'what the solver is told: "{task.instructions}"; what the grader says: "{task.wanted}"',
         f"before {found['before']:.2f}, after {found['after']:.2f} on 48 questions that neither learning nor gate saw: "
         f"{found['gain']:+.2f} [{low:+.2f}, {high:+.2f}]",
-        "lessons, written by the model itself and proved on 48 other questions:",
+        "lessons, written by the model itself and proved by fresh rollouts on questions they do not come from:",
         *(f"  {text}" for text in found["lessons"] or ["  none"]),
     ]
     for name, row in found["controls"].items():
