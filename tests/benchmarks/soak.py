@@ -87,10 +87,10 @@ class Weather:
 
     def wire(self, index: int, body: dict[str, Any]) -> Fault | None:
         """Break a connection now and then; what the server had written by then it bills, and nobody else can know."""
-        del index, body
+        del index
         fault = self.luck.choice(WIRE) if self.luck.random() < self.share / 50 else None
         self.seen.update([fault.name] if fault else [])
-        self.calls += fault is Fault.RESET
+        self.calls += (body.get("n") or 1) * (fault is Fault.RESET)
         return fault
 
     def _setting(self, body: dict[str, Any], n: int) -> Raw | None:
