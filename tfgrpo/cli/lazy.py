@@ -11,8 +11,6 @@ import typer
 import typer.core
 import typer.main
 
-from tfgrpo.cli.examples import EXAMPLES
-
 Table = Mapping[str, tuple[str, str]]
 """Name -> (where, what the list of commands says). A `package.module:function` is a command, and a
 `package.module:COMMANDS` with a table of functions is a group."""
@@ -52,6 +50,8 @@ class LazyCommands(dict[str, Any]):
         return {name: typer.core.TyperCommand(name, short_help=about) for name, (_, about) in self._table.items()}
 
     def _built(self, name: str) -> Any:
+        from tfgrpo.cli.examples import EXAMPLES
+
         where, about = self._table[name]
         module, _, attribute = where.partition(":")
         found = getattr(importlib.import_module(module), attribute)
