@@ -52,7 +52,7 @@ def test_the_truth_of_the_credit_benchmark_is_what_estimators_find(load):
 def test_the_gate_benchmark_prints_its_contract(load, capsys):
     """False accepts, power, harm, undecided and cost; and a row per scene and rule of whole runs."""
     gate = load("gate")
-    gate.main(["--seed", "1", "--runs", "5", "--json"])
+    gate.main(["--seed", "1", "--runs", "5", "--parts", "single,runs", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert {"false_accept", "accept_right", "accept_wrong", "undecided", "mean_rollouts"} <= set(found)
     assert (found["accept_right"], found["accept_wrong"]) == (1, 0)
@@ -105,3 +105,46 @@ def test_the_engine_benchmark_relates_all_to_its_floor_and_loses_nothing():
     assert sum(faults["bad"]["faults"].values()) > 0
     assert faults["same_lessons"]
     assert found["schedule"]["best_seconds"] <= found["schedule"]["seconds"]
+
+
+def test_replay_tells_rules_apart_on_stored_outcomes(load, capsys, tmp_path):
+    """A coin is let in by the larger mean and hardly by our test; a clear gain is found in few pairs by both."""
+    coin = {"id": "coin", "before": [0, 1] * 50, "after": [1, 0] * 50}
+    gain = {"id": "gain", "before": [0] * 60 + [1] * 40, "after": [1] * 60 + [1] * 40}
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("\n".join(map(json.dumps, (coin, gain))) + "\n")
+    replay = load("replay")
+    replay.main([str(rows), "--draws", "40", "--seed", "3", "--json"])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["coin"]["mean 30"]["accept"] > 0.25
+    assert found["coin"]["ours"]["accept"] <= 0.15
+    assert (found["gain"]["ours"]["accept"], found["gain"]["ours"]["reject"]) == (1, 0)
+    assert found["gain"]["ours"]["pairs"] < 48
+    assert (found["gain"]["n"], found["gain"]["diff"]) == (100, 0.6)
+    assert set(replay.RULES) < set(found["coin"])
+    replay.main([str(rows), "--draws", "2"])
+    assert "+.20 and more (1)" in capsys.readouterr().out
+
+
+def test_replay_names_a_row_whose_sides_do_not_match(load, tmp_path):
+    """Sides of different length end the program with file and line."""
+    (tmp_path / "rows.jsonl").write_text('{"id": "x", "before": [1], "after": []}\n')
+    with pytest.raises(SystemExit, match="line 1: before and after must have the same number"):
+        load("replay").main([str(tmp_path / "rows.jsonl")])
+
+
+def test_scenes_of_the_gate_benchmark_can_fail_a_gate(load, capsys):
+    """The parts run small, and the numbers that a wrong gate would spoil are there."""
+    gate = load("gate")
+    gate.main(["--seed", "1", "--runs", "5", "--parts", "batches,edits,trades,fdr", "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert {row["batch"] for row in found["batches"]} == set(gate.gate_scenes.BATCHES)
+    assert all(row["rivals_together"] == 0 for row in found["batches"])
+    useful = [row["accepted"]["joint"] for row in found["batches"] if "joint" in row["accepted"]]
+    assert sum(useful) / len(useful) > 0.5
+    assert {"screen", "alone"} <= set(found["screen"][0])
+    assert max(row["accepted"] for row in found["edits"]) <= 0.5
+    assert found["elsewhere"]["rejected"] > 0
+    bought = [row for row in found["trades"] if row["trade"].startswith("accuracy .70 to .45")]
+    assert all(row["accepted"] == 0 for row in bought)
+    assert {row["rule"] for row in found["batched_runs"]} == {"fixed", "e-lond"}
