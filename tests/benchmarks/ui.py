@@ -1,0 +1,108 @@
+"""How long the pages of `tfgrpo ui` take on the server's side, on a database of many runs and rollouts.
+
+    python tests/benchmarks/ui.py [--runs 1000] [--rollouts 100000] [--requests 20] [--json]
+
+A tenth of the rollouts belongs to one run, the rest is spread evenly. Each page is asked for over loopback; what is
+told is the time from request to the whole answer, so the client is in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+
+from experience_db import Edit, Evidence, Op, Source, Store
+from tfgrpo.system.http_server import serve_in_background
+from tfgrpo.ui import Settings, build_app
+
+G = 5
+MESSAGES = [{"role": "system", "content": "Lessons. " * 60}, {"role": "user", "content": "What is it? " * 8}]
+
+
+def fill(db: Path, runs: int, rollouts: int) -> str:
+    """Make runs that each taught two lessons of one of ten libraries; returns the id of the large one."""
+    many = max(rollouts // 10 // G, 1)
+    few = max((rollouts - many * G) // max(runs - 1, 1) // G, 1)
+    with Store.open(db) as store:
+        for number in range(runs):
+            name, library = f"run-{number}", f"library-{number % 10}"
+            head = store.create_library(library)
+            store.start_run(name, name=name, kind="learn", fingerprint="f", config={"model": "m", "seed": number},
+                            library=library, base_version=head.version, dataset="d.jsonl")  # fmt: skip
+            with store.atomic():
+                _groups(store, name, many if number == 0 else few)
+            texts = [f"Lesson {number}.{i}: begin with the left one and name the unit." for i in range(2)]
+            edits = [Edit(Op.ADD, text, sources=(Source("p0", (0,), name, 0),)) for text in texts]
+            ids = range(head.next_id, head.next_id + 2)
+            told = [Evidence("gate", 0.2, 0.05, 0.35, 16, (i,), "accepted") for i in ids]
+            made = store.commit(library, edits, parent=head.version, run=name, step=0, evidence=told)
+            summary = {"groups": {"kept": few}, "edits": {"proposed": 2, "accepted": 2}}
+            store.record_step(
+                name, 0, epoch=0, version_before=head.version, version_after=made.version, summary=summary
+            )
+            after = {"heldout": {"before": 0.2, "after": 0.5, "diff": 0.3, "ci": [0.1, 0.5], "n": 48, "p": 0.01}}
+            store.finish_run(name, "finished", after)
+    return "run-0"
+
+
+def _groups(store: Store, run: str, count: int) -> None:
+    for n in range(count):
+        answers = [{"messages": MESSAGES, "answer": f"{i} " * 120} for i in range(G)]
+        store.record_group(
+            run, 0, problem={"id": f"p{n}", "question": f"What is {n}?"}, status="kept", version=0, rollouts=answers,
+            rewards=[1.0, 0.0, 1.0, 0.0, 0.0],
+        )  # fmt: skip
+
+
+def measure(db: Path, large: str, requests: int) -> dict[str, dict[str, float]]:
+    """Return median and slowest time of each page, in milliseconds."""
+    paths = {
+        "libraries": "/", "library": "/library/library-0", "lesson": "/library/library-0/lesson/1", "review": "/review",
+        "search": "/search?q=unit", "runs": "/runs", "runs by effect": "/runs?sort=effect&q=7", "run": "/run/run-1",
+        "largest run": f"/run/{large}", "its live part": f"/run/{large}/live",
+        "its worst groups": f"/run/{large}?sort=worst&q=7", "group": f"/run/{large}/group?step=0&problem=p3",
+        "two runs": f"/compare?a={large}&b=run-1",
+    }  # fmt: skip
+    found = {}
+    with (
+        serve_in_background(lambda: build_app(Settings(db))) as where,
+        httpx.Client(base_url=where, trust_env=False, timeout=60) as client,
+    ):
+        for name, path in paths.items():
+            took = []
+            for _ in range(requests):
+                start = time.perf_counter()
+                answer = client.get(path)
+                took.append(1000 * (time.perf_counter() - start))
+                assert answer.status_code == 200, (path, answer.text)
+            found[name] = {"median_ms": round(statistics.median(took), 1), "slowest_ms": round(max(took), 1)}
+    return found
+
+
+def main() -> None:
+    """Fill a database, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--rollouts", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=20)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        db = Path(folder) / "x.db"
+        large = fill(db, given.runs, given.rollouts)
+        found = measure(db, large, given.requests)
+    if given.json:
+        print(json.dumps({"runs": given.runs, "rollouts": given.rollouts, "pages": found}))
+        return
+    for name, row in found.items():
+        print(f"{name:18} median {row['median_ms']:7.1f} ms   slowest {row['slowest_ms']:7.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
