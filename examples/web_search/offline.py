@@ -103,10 +103,9 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
         learned = asyncio.run(learn(api.setup(library="web", limit=asked.limit, **how), tools, learning))
         version = learned.library.version
         say(f"measuring on {len(held)} questions without lessons, then with web@{version}")
-        without = tfgrpo.evaluate_sync(held, library="", tools=tools, **how).evaluation
-        with_ = (
-            tfgrpo.evaluate_sync(held, library=f"web@{version}", tools=tools, **how).evaluation if version else without
-        )
+        measuring = {**how, "overrides": [*asked.set, ("tools", tools)]}
+        without = tfgrpo.evaluate_sync(held, library="", **measuring).evaluation
+        with_ = tfgrpo.evaluate_sync(held, library=f"web@{version}", **measuring).evaluation if version else without
     if asked.report:
         _report(asked.db, learned.summary["run"], asked.report)
     return {
