@@ -297,7 +297,7 @@ def test_each_format_is_told_and_read(case, tmp_path):
 
 def test_each_format_has_a_case():
     """No reader is without a file that it was tried on."""
-    tried = {form for _, form, *_ in CASES.values()} | {"replay", "promptfoo-config"}
+    tried = {form for _, form, *_ in CASES.values()} | {"replay", "trials", "promptfoo-config"}
     assert tried == set(FORMATS)
 
 
@@ -345,6 +345,20 @@ def test_replay_rows_hold_trials(tmp_path):
     ]  # fmt: skip
     with pytest.raises(BadRow, match=r"r\.jsonl:1.*same length"):
         read(lines(tmp_path / "r.jsonl", {"id": "x", "before": [0], "after": []}))
+
+
+def test_arms_of_trials(tmp_path):
+    """One object of arms holds the trials of each item under each arm."""
+    stored = read(
+        whole(tmp_path / "t.json", {"source": "x", "arms": {"seed": {"a": [1, 0]}, "edit": {"a": [1.0, None]}}})
+    )
+    assert stored.arms == ("seed", "edit")
+    assert [(r.id, r.index, r.score) for r in stored.rows] == [
+        ("a", 0, 1.0),
+        ("a", 1, 0.0),
+        ("a", 0, 1.0),
+        ("a", 1, None),
+    ]
 
 
 def test_tools_of_a_session_are_no_answer(tmp_path):

@@ -40,6 +40,7 @@ FORMATS: Mapping[str, Reader] = MappingProxyType(
         "langfuse": (observability.matches_langfuse, observability.langfuse_rows),
         "claude-code": (sessions.matches_claude, sessions.claude_rows),
         "codex": (sessions.matches_codex, sessions.codex_rows),
+        "trials": (plain.matches_trials, plain.trial_rows),
         "replay": (plain.matches_replay, plain.replay_rows),
         "plain": (plain.matches, plain.rows),
     }

@@ -91,6 +91,23 @@ def replay_rows(document: Document) -> tuple[Row, ...]:
     return numbered(found)
 
 
+def matches_trials(document: Document) -> bool:
+    """Say whether this is one object of arms, each with its trials by item: `{"arms": {ARM: {ITEM: [SCORE, ...]}}}`."""
+    arms = document.value.get("arms") if isinstance(document.value, Mapping) else None
+    return isinstance(arms, Mapping) and bool(arms) and all(isinstance(items, Mapping) for items in arms.values())
+
+
+def trial_rows(document: Document) -> tuple[Row, ...]:
+    """Return a row per trial."""
+    arms: Mapping[str, Mapping[str, Any]] = document.value["arms"]
+    return numbered(
+        _trial(str(item), score, str(arm))
+        for arm, items in arms.items()
+        for item, scores in items.items()
+        for score in (scores if isinstance(scores, list) else [scores])
+    )
+
+
 def _trial(identity: str, score: Any, arm: str) -> Row:
     told = number(score)
     scores = {} if told is None else {"score": told}
