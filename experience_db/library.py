@@ -32,7 +32,7 @@ PLACES = ("system", "user_end")
 """Where a block can stand: at the end of the system message, or at the end of the user's last message."""
 
 _SYSTEM_ROLES = ("system", "developer")
-_PLACE = re.compile(r"\{#(?:(?!#\}).)*?\bplace: *(\w+)", re.DOTALL)
+_PLACE = re.compile(r"\{#(?:(?!#\}|\{#).){0,2000}?\bplace: *(\w+)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ IDS = ("id", "uid", "uuid", "key", "row_id", "ticket_id", "problem_id", "questio
 MOST_LABELS = 40
 SHORT = 40
 """Characters of a label, at most."""
-NUMBER = re.compile(r"[-+−–]?[$€£]?\s*\d[\d.,\s]*%?")
+NUMBER = re.compile(r"[-+−–]?[$€£]?\s{0,3}\d[\d.,\s]{0,60}%?")
 LETTERS = re.compile(r"[A-Z](?:\s*[,;]\s*[A-Z])*")
 OPTIONS = re.compile(r"(?m)(?:^|\s)\(?A[).:]\s.*(?:\n|\s)\(?B[).:]\s", re.S)
 FORMULA = re.compile(r"\\frac|\\sqrt|\\boxed|\\pi|\^|\$.+\$|[a-z]\s*=\s*-?\d")

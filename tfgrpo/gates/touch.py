@@ -44,12 +44,12 @@ _CONDITION = re.compile(
 )
 _PREPOSITION = re.compile(r"^\s*(?:in|on|with|at|before|after|while)\s+([^,:;]{3,80})[,:]", re.IGNORECASE)
 _OBJECT = re.compile(
-    r"^\s*(?:treat|read|take|interpret|regard|count|see|label|classify|mark|route|send|assign|file|tag|call|consider|"
-    r"understand|map|convert|translate|render|express)\s+(.{1,60}?)\s+(?:as|to|into|like|under|with)\s",
+    r"^\s*+(?:treat|read|take|interpret|regard|count|see|label|classify|mark|route|send|assign|file|tag|call|consider|"
+    r"understand|map|convert|translate|render|express)\s++(.{1,60}?)(?<!\s)\s++(?:as|to|into|like|under|with)\s",
     re.IGNORECASE,
 )
 _COPULA = re.compile(
-    r"^\s*(.{1,60}?)\s+(?:is|are|means?|equals?|denotes?|stands?|refers?|belongs?|goes|go|counts?|asks?|wants?)\s",
+    r"^\s*+(.{1,60}?)(?<!\s)\s++(?:is|are|means?|equals?|denotes?|stands?|refers?|belongs?|goes|go|counts?|asks?|wants?)\s",
     re.IGNORECASE,
 )
 _ALTERNATIVES = re.compile(r"\bor\b|,|/|;", re.IGNORECASE)

@@ -29,7 +29,7 @@ SHOWN = 6
 MODES = ("dataset", "strict", "off")
 
 _TOKEN = re.compile(r"[぀-ヿ㐀-鿿]|[^\W_぀-ヿ㐀-鿿]+")
-_NUMERIC = re.compile(r"[-+$€£]?[\d.,/ ]*\d[\d.,/ ]*%?")
+_NUMERIC = re.compile(r"[-+$€£]?[., ]{0,3}\d[\d.,/ ]{0,60}%?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ SHORT = 60
 LONGEST = 6000
 """Characters of a question; more is no task but a document."""
 FENCE = re.compile(r"^```(?:bash|sh|shell|console|text)?[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+HEADING = re.compile(r"^#{1,6}[ \t]+([^\n]*[^ \t#\n])[ \t#]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
