@@ -148,3 +148,27 @@ def test_scenes_of_the_gate_benchmark_can_fail_a_gate(load, capsys):
     bought = [row for row in found["trades"] if row["trade"].startswith("accuracy .70 to .45")]
     assert all(row["accepted"] == 0 for row in bought)
     assert {row["rule"] for row in found["batched_runs"]} == {"fixed", "e-lond"}
+
+
+def test_blocks_measures_a_cell_and_prints_a_table(load, tmp_path, capsys):
+    """A cell of the embedded model is measured once, found again, and shown with its interval."""
+    blocks = load("blocks")
+    blocks.PROBLEMS, blocks.DRAWS = 2, 2
+    out = tmp_path / "blocks.jsonl"
+    wanted = [
+        "--model",
+        "tiny",
+        "--out",
+        str(out),
+        "--variants",
+        "right",
+        "--blocks",
+        "Lessons: [id], system",
+        "--json",
+    ]
+    blocks.main(wanted)
+    first = json.loads(capsys.readouterr().out)["rows"]
+    blocks.main(wanted)
+    assert json.loads(capsys.readouterr().out)["rows"] == first
+    assert [row["block"] for row in first] == ["no lesson", "Lessons: [id], system"]
+    assert "| Lessons: [id], system | 1.00 | 1.00 [" in blocks.table(first)

@@ -209,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="tiny", help="tiny, or any local/... model")
-    parser.add_argument("--out", type=Path, default=Path("blocks.jsonl"), help="cells, one a line")
+    parser.add_argument("--out", type=Path, help="cells, one a line; default: a file that is removed")
     parser.add_argument("--tasks", nargs="+", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--variants", nargs="+", default=["right", "wrong", "filler", "order"])
     parser.add_argument("--blocks", nargs="+", default=list(BLOCKS), choices=list(BLOCKS))
@@ -217,6 +217,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--prefix", action="store_true", help="measure what the place costs instead")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args(arguments)
+    if options.out is None and not options.prefix:
+        with tempfile.TemporaryDirectory() as folder:
+            main([*(arguments or sys.argv[1:]), "--out", str(Path(folder) / "blocks.jsonl")])
+        return
     if options.prefix:
         print(json.dumps(asyncio.run(prefix(options))))
         return

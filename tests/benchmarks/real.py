@@ -25,15 +25,27 @@ sys.path[:0] = [str(ROOT / "examples" / "real_model")]
 import house  # noqa: E402 - the folder of the example
 import run as loop  # noqa: E402
 
+from tfgrpo.backends.local import find  # noqa: E402
+from tfgrpo.backends.local.weights import require_engine  # noqa: E402
+from tfgrpo.errors import UsageError  # noqa: E402
 from tfgrpo.types import Problem, Rollout, Score  # noqa: E402
 
-TASKS = ("spanish", "german", "yesno", "json")
 CONTROLS = ("empty", "same", "filler", "tips", "best-of-n")
 
 
 def by_chance(problem: Problem, rollout: Rollout) -> Score:
     """Reward a rollout by chance, whatever it says."""
     return Score(float(Random(f"{problem.id} {rollout.index} {rollout.answer}").random() < 0.25))
+
+
+def lacking() -> str:
+    """Return what the runs need and this environment has not; '' when all is there."""
+    try:
+        find(loop.MODEL)
+        require_engine()
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def rows_of(file: Path) -> list[dict]:
@@ -70,14 +82,21 @@ def table(rows: Sequence[dict]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Make the runs that are missing, or print those that were made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(house.TASKS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--tasks", nargs="+", default=["spanish"], choices=list(house.TASKS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--controls", nargs="*", default=list(CONTROLS))
     parser.add_argument("--shuffled", action="store_true", help="rewards by chance while learning")
-    parser.add_argument("--out", type=Path, default=Path("real.jsonl"), help="runs, one a line")
+    parser.add_argument("--out", type=Path, help="runs, one a line; default: a file that is removed")
     parser.add_argument("--table", action="store_true", help="print what was measured")
     parser.add_argument("--json", action="store_true", help="the last line is one JSON object")
     options = parser.parse_args(arguments)
+    if options.out is None:
+        with tempfile.TemporaryDirectory() as folder:
+            main([*(arguments or sys.argv[1:]), "--out", str(Path(folder) / "real.jsonl")])
+        return
+    if not options.table and (missing := lacking()):
+        print(json.dumps({"rows": [], "missing": missing}) if options.json else missing)
+        return
     known = {(r["task"], r["seed"], r["shuffled"]) for r in rows_of(options.out)}
     wanted = [(task, seed) for seed in options.seeds for task in options.tasks]
     for task, seed in [] if options.table else wanted:
