@@ -260,6 +260,22 @@ async def test_an_undecided_edit_is_carried_on():
     assert second.evidence[0].detail["passes"] > 4
 
 
+async def test_an_open_test_of_an_earlier_run_is_taken_up():
+    """A new gate that is told the stored evidence goes on where the old one ended; a later answer closes the test."""
+    old, trial = PairedGate(), Table(lambda texts, p, i: float(RIGHT in texts and int(p.id[1:]) % 16 == 0))
+    (verdict,) = await old(LIBRARY, [add(RIGHT)], trial)
+    (found,) = verdict.evidence
+    stored = replace(found, detail=json.loads(json.dumps(found.detail)) | {"edit": [["ADD", [], RIGHT]]})
+    fresh = PairedGate()
+    fresh.recall([stored])
+    assert {name: known.pooled for name, known in fresh.capital.items()} == {
+        name: known.pooled for name, known in old.capital.items()
+    }
+    assert [known.passes for known in fresh.capital.values()] == [4]
+    fresh.recall([replace(stored, verdict="rejected")])
+    assert fresh.capital == {}
+
+
 async def test_a_right_lesson_is_not_helped_by_rollouts_that_fail():
     """A candidate that answers only when it is right, and else is cut, gains what it gains in all."""
 

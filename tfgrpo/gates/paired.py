@@ -15,11 +15,11 @@ How a verdict comes about, in the order of this file:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from experience_db import Edit, Evidence, Library
+from experience_db import Edit, Evidence, Library, Op
 from tfgrpo.datasets.overlap import clusters
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
@@ -112,6 +112,20 @@ class PairedGate:
         verdicts |= await self._together(failed, current, call)
         idle = {i: Verdict("rejected", (p.edit,), IDLE) for i, p in enumerate(proposals) if i not in verdicts}
         return tuple((verdicts | idle)[i] for i in range(len(proposals)))
+
+    def recall(self, evidence: Iterable[Evidence]) -> None:
+        """Take up the tests of earlier runs that came to no answer; `evidence` is in the order it was stored."""
+        for found in evidence:
+            edits, sums = found.detail.get("edit") or [], found.detail.get("capital") or {}
+            if found.kind != "gate" or found.detail.get("role") != "single" or len(edits) != 1:
+                continue
+            ((op, ids, text),) = edits
+            name = _name(Edit(Op(op), text, tuple(ids)))
+            self.capital.pop(name, None)
+            if found.verdict == "undecided" and sums:
+                known = {unit: (float(total), int(n)) for unit, (total, n) in sums.items()}
+                passes = int(found.detail["passes"])
+                self.capital[name] = Comparison(Plan().start(), Touched((), "all"), sums=known, passes=passes)
 
     async def _winner(
         self, rivals: Sequence[int], current: Library, call: _Call

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from experience_db import Library
+from experience_db import Evidence, Library
 from tfgrpo.gates.base import Rewards, Trial
 from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.log_prob_changes import Changes
@@ -21,6 +21,10 @@ class PrefilteredGate:
     paired: PairedGate
     keep: int | None = None
     """Of those that remain, so many of the highest edit score go on; None lets all."""
+
+    def recall(self, evidence: Iterable[Evidence]) -> None:
+        """Let the paired gate take up open tests of earlier runs."""
+        self.paired.recall(evidence)
 
     @property
     def races(self) -> bool:

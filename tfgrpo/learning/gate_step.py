@@ -97,6 +97,17 @@ def known_effects(run: Run, library: Library, index: int) -> dict[int, Evidence]
     return {lesson_id: found for lesson_id, found in known.items() if found is not None}
 
 
+def recall_open_tests(run: Run, library: Library) -> None:
+    """Hand the gate what tests of earlier runs on this library left open, where it carries such tests on.
+
+    Evidence of this run is left out: a repeated run asks the same questions as the first time.
+    """
+    recall = getattr(run.gate, "recall", None)
+    if recall is not None:
+        started = run.store.run(run.id).started
+        recall(e for e in run.store.evidence(library.name) if e.run != run.id and e.created < started)
+
+
 async def _verdicts(
     run: Run, library: Library, merged: Consolidated, rejected: Sequence[Verdict], index: int
 ) -> list[Verdict]:

@@ -16,7 +16,7 @@ from tfgrpo.backends.metered import total_usage
 from tfgrpo.datasets import batches
 from tfgrpo.gates import final
 from tfgrpo.learning.batch import BatchConditions
-from tfgrpo.learning.gate_step import known_effects, put_before_gate
+from tfgrpo.learning.gate_step import known_effects, put_before_gate, recall_open_tests
 from tfgrpo.learning.heldout import check_whole_epoch, measure_heldout
 from tfgrpo.learning.overlap import Batch, Refusal, refusals_in_force, result_of, run_with_next
 from tfgrpo.learning.record_step import commit_step
@@ -39,6 +39,7 @@ async def learn(run: Run) -> AsyncIterator[Step]:
         StaleVersion: somebody else moved the library while this run was going.
     """
     run.memory = initial_memory(run.config)
+    recall_open_tests(run, run.library)
     if run.likelihood is not None:
         await run.likelihood.probe(run.learning[0])
     run.before = await measure_heldout(run, run.library, "before")
