@@ -88,6 +88,7 @@ def likelihood(
     rollouts: int = 4,
     veto: bool = True,
     prefilter: bool = True,
+    objectives: Sequence[str] = (),
 ) -> LikelihoodGate:
     """Return the gate that ranks, prunes and vetoes by edit scores.
 
@@ -98,12 +99,13 @@ def likelihood(
         rollouts: Rollouts of each.
         veto: Refuse edits that make a solved problem's right rollouts less likely.
         prefilter: Without a meaning here; it lets the options of a preset for the paired gate stand.
+        objectives: Likewise.
     """
     return LikelihoodGate(check(score or EditScoreConfig()), seed, problems, rollouts, veto)
 
 
-def open_gate(*, seed: int = 0) -> OpenGate:
-    """Return the gate that lets everything in; the seed is there because every gate is given one."""
+def open_gate(*, seed: int = 0, objectives: Sequence[str] = ()) -> OpenGate:
+    """Return the gate that lets everything in; seed and objectives are there so that a preset's options stand."""
     return OpenGate()
 
 

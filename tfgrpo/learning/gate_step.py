@@ -208,14 +208,17 @@ def trial_of(run: Run, library: Library) -> HeldoutTrial:
 
 
 def observe(run: Run, graded: Graded) -> Observation:
-    """Return what a graded rollout shows a gate: reward and named values, each in [0, 1] by its range."""
+    """Return what a graded rollout shows a gate: reward and named values, each in [0, 1] by its range.
+
+    The reward is an objective too, by the name `reward`, for gates that weigh it against tokens.
+    """
     plain = observed(graded)
     values = {name: run.part_ranges.get(name, UNIT).unit(v) for name, v in plain.objectives.items() if name != TOKENS}
     objectives = {**plain.objectives, **values}
     reward = run.range.unit(graded.reward)
     if math.isnan(reward):
         return Observation(math.nan, plain.missing or Missing.OWN_FAULT, objectives)
-    return Observation(reward, None, objectives)
+    return Observation(reward, None, {**objectives, "reward": reward})
 
 
 def _prove_on(run: Run, library: Library, proposal: Proposal) -> tuple[Problem, ...]:
