@@ -27,9 +27,10 @@ def test_the_page_gives_each_decision_its_reason_and_splits_the_bill(tmp_path):
     command += ["--model", play(Model(contrast=mixed), "page"), "--db", tmp_path / "x.db", "--batch-size", 8]
     found = CliRunner().invoke(app, [str(part) for part in command])
     assert found.exit_code == 0, found.output
-    kept = rf"  accepted: ADD '{lesson('maple')}': part of an accepted bundle: .* \(E that this harms = "
+    said = r"\+1.000 on (\d+) of the \1 problems it touches, \1 won, 0 lost \(p = "
+    kept = rf"  accepted: ADD '{lesson('maple')}': better: {said}"
     assert re.search(kept, found.stdout)
-    assert re.search(rf"  rejected: ADD '{re.escape(IDLE)}': not missed: ", found.stdout)
+    assert re.search(rf"  rejected: ADD '{re.escape(IDLE)}': not worth it: \+0.000 on ", found.stdout)
     whole = re.search(r"^cost: (\d+) calls; ", found.stdout, re.MULTILINE)
     parts = re.findall(r"^  (learning|proving): (\d+) calls \((.*)\); ", found.stdout, re.MULTILINE)
     assert [name for name, *_ in parts] == ["learning", "proving"]

@@ -49,7 +49,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "ui": (
         "tfgrpo.cli.ui:ui",
-        "Show libraries, lessons, runs and what waits for review as pages in a browser, and follow runs.",
+        "Show libraries, lessons, runs and what waits for review as pages in a browser, and follow runs as they go on.",
     ),
     "plugins": (
         "tfgrpo.cli.plugins:plugins",
@@ -67,7 +67,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "tools": ("tfgrpo.cli.tools:COMMANDS", "What a rollout may call, and any of it by hand."),
     "tasks": ("tfgrpo.cli.tasks:COMMANDS", "Candidates for tasks out of what is there, for a person to accept."),
     "datasets": ("tfgrpo.cli.datasets:COMMANDS", "Named benchmark sets, and what a file holds."),
-    "proxy": ("tfgrpo.cli.proxy:proxy", "Pass an app's requests on to its model, with a library's lessons in them."),
+    "proxy": (
+        "tfgrpo.cli.proxy:proxy",
+        "Pass requests on to a model's API with a library's lessons in them, and answers back as they come.",
+    ),
     "corpus": ("tfgrpo.cli.corpus:COMMANDS", "A file of pages as a small web of its own."),
 }
 """Name -> (`module:function`, or `module:COMMANDS` for a group; the first line of its help). A module here is imported

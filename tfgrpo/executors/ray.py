@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import sys
 from collections.abc import Awaitable
 from contextlib import suppress
@@ -45,7 +44,7 @@ class Worker:
     async def put(self, name: str, packed: bytes) -> None:
         """Unpack an object; what it is made of must be importable here."""
         if name not in self._objects:
-            self._objects[name] = pickle.loads(packed)  # noqa: S301 - comes from the driver
+            self._objects[name] = _ray().cloudpickle.loads(packed)
 
     async def call(self, name: str, method: str, args: tuple[Any, ...]) -> tuple[bool, Any]:
         """Return (True, result) of a method, or (False, what it raised, if that can travel, else its words)."""
@@ -55,7 +54,8 @@ class Worker:
             return True, await returned if isinstance(returned, Awaitable) else returned
         except (Exception, SystemExit) as raised:  # noqa: BLE001 - goes back to the driver as a value
             try:
-                pickle.loads(pickle.dumps(raised))  # noqa: S301
+                packing = _ray().cloudpickle
+                packing.loads(packing.dumps(raised))
             except Exception:  # noqa: BLE001 - any exception may refuse to be packed
                 return False, RuntimeError(f"{type(raised).__name__}: {raised}")
             return False, raised
