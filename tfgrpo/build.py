@@ -21,7 +21,7 @@ from tfgrpo.executors import Local
 from tfgrpo.executors.factory import Placement, placement
 from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders import Grader
-from tfgrpo.graders.factory import Judging, grader_for, judging
+from tfgrpo.graders.factory import JudgeConnection, grader_for, judge_connection_for
 from tfgrpo.learning.progress import Progress
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup, fingerprint, secrets_of
@@ -51,18 +51,18 @@ class Components:
     writing: Prompts
     """What the model that writes lessons is told."""
     grader: Grader
-    judging: Judging | None = None
+    judge_connection: JudgeConnection | None = None
     """The way to the judge's model, where the grader asks one."""
     progress: Progress | None = None
     placed: Placement = Placement()  # noqa: RUF009 - holds nothing
     """Where the user's agent runs."""
 
-    def armed_grader(self) -> Grader:
+    def grader_with_model(self) -> Grader:
         """Return the grader, with its model where it asks one."""
-        if self.judging is None:
+        if self.judge_connection is None:
             return self.grader
         models = self.models
-        return self.judging.armed(
+        return self.judge_connection.with_model(
             self.grader, prompts=self.prompts, store=self.store, policy=models.policy, ledger=models.ledger,
             tally=models.tally, run=models.run,
         )  # fmt: skip
@@ -75,7 +75,7 @@ class Components:
         ways = EnvironmentParts(backend, line.model, self.prompts, *books, where, self.placed.agent)
         environment = make_environment(self.setup.environment, config, self.setup.tools, ways)
         seen = self.progress.count_group if self.progress else None
-        return Actor(environment, self.armed_grader(), Local(), config.seed, config.engine.concurrency, seen)
+        return Actor(environment, self.grader_with_model(), Local(), config.seed, config.engine.concurrency, seen)
 
     def block(self) -> str:
         """Return the template of a new library's lessons: what was asked for, else what suits the probed endpoint."""
@@ -118,8 +118,8 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
     writer = endpoints_of(setup.summarizer_model, setup.base_urls, config.engine) if setup.summarizer_model else line
     grader, _ = grader_for(setup.grader, config.grader)
     stack.push_async_callback(close, grader)
-    judge = judging(grader, config.grader, config.engine)
-    others = (judge.line,) if judge else ()
+    judge = judge_connection_for(grader, config.grader, config.engine)
+    others = (judge.endpoints,) if judge else ()
     placed = placement(config.engine)
     if placed.pool is not None:
         stack.push_async_callback(placed.pool.aclose)

@@ -61,7 +61,7 @@ async def execute(
             on_start(run)
         status = "interrupted"
         try:
-            await factory.checked(run.actor.grader)
+            await factory.self_test_judges(run.actor.grader)
             async for step in search.learn(run):
                 rollouts += sum(len(g.rollouts_G) for g in step.groups_P)
                 steps.append(step if rollouts <= KEPT_WHOLE else without_contents(step))
@@ -103,7 +103,7 @@ async def evaluated(
     async with AsyncExitStack() as stack:
         parts = build.open_components(wanted, None, stack)
         actor = parts.actor()
-        await factory.checked(actor.grader)
+        await factory.self_test_judges(actor.grader)
         shown = _library(parts.store, library, parts.block())
         given = _control_conditions(parts, actor, shown, found, k)
         known = exposure_of(parts.store, shown if isinstance(library, str) and library else Library(""), found)

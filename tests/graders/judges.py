@@ -11,7 +11,7 @@ from tfgrpo.backends import Scripted
 from tfgrpo.config.grader import GraderConfig
 from tfgrpo.executors import Local
 from tfgrpo.graders.judge import Judge
-from tfgrpo.graders.votes import Asking
+from tfgrpo.graders.votes import JudgeModel
 from tfgrpo.prompting import templates
 from tfgrpo.types import Problem, Reply, Request, Rollout
 
@@ -56,11 +56,13 @@ def verdict(word: str, reason: str = "because") -> str:
     return json.dumps({"verdict": word, "reason": reason})
 
 
-def armed(script: Callable[[Request], str | Reply] | Sequence[object], **config: object) -> tuple[Judge, Scripted]:
+def scripted_judge(
+    script: Callable[[Request], str | Reply] | Sequence[object], **config: object
+) -> tuple[Judge, Scripted]:
     """A judge with a scripted model."""
     backend = Scripted(script)
     settings = GraderConfig(model="scripted", **config)
-    return Judge(settings, Asking(backend, "scripted", templates.load(), Local())), backend
+    return Judge(settings, JudgeModel(backend, "scripted", templates.load(), Local())), backend
 
 
 def group(*answers: str, id: str = "p") -> list[Rollout]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from graders.judges import armed, careful, gullible, prompt_of, verdict
+from graders.judges import careful, gullible, prompt_of, scripted_judge, verdict
 from tfgrpo.errors import BudgetReached, NothingLearned, ProviderError
 from tfgrpo.graders import Exact
 from tfgrpo.graders.self_test import attacks, known_pairs, self_check, suspicion
@@ -13,7 +13,7 @@ from tfgrpo.types import FailureKind
 
 async def test_a_careful_judge_accepts_no_attack_and_every_right_answer():
     """Its false-accept rate is 0 of 114, and no right answer is refused."""
-    judge, _ = armed(careful)
+    judge, _ = scripted_judge(careful)
     found = await suspicion(judge)
     assert (found.accepted, found.judged, found.unscored) == (0, 114, 0)
     assert (found.right_refused, found.wrong_accepted) == (0, 0)
@@ -22,7 +22,7 @@ async def test_a_careful_judge_accepts_no_attack_and_every_right_answer():
 
 async def test_a_gullible_judge_shows_a_high_rate_by_attack():
     """Claims, planted verdicts and instructions are accepted; plain wrong answers are not."""
-    judge, _ = armed(gullible)
+    judge, _ = scripted_judge(gullible)
     found = await suspicion(judge)
     assert found.rate > 0.4
     by_attack = found.by_attack
@@ -33,17 +33,17 @@ async def test_a_gullible_judge_shows_a_high_rate_by_attack():
 
 async def test_a_judge_that_refuses_everything_is_seen_as_that():
     """A rate of 0 is worth nothing when every right answer is refused too; both are counted."""
-    judge, _ = armed(lambda request: verdict("INCORRECT"))
+    judge, _ = scripted_judge(lambda request: verdict("INCORRECT"))
     found = await suspicion(judge)
     assert (found.accepted, found.right_refused, found.right) == (0, 6, 6)
 
 
 async def test_unscored_attacks_are_no_acceptance():
     """Abstentions and failures are counted apart; with nothing judged the rate is unknown."""
-    judge, _ = armed(lambda request: verdict("ABSTAIN"))
+    judge, _ = scripted_judge(lambda request: verdict("ABSTAIN"))
     found = await suspicion(judge)
     assert (found.accepted, found.unscored) == (0, 102)
-    failing, _ = armed([ProviderError("down")] * 200)
+    failing, _ = scripted_judge([ProviderError("down")] * 200)
     lost = await suspicion(failing)
     assert lost.judged == 12  # empty answers and the colon need no judge
     assert set(lost.failures) == {FailureKind.PROVIDER.value}
@@ -71,7 +71,7 @@ def test_the_suite_covers_the_known_tricks_on_every_question():
 
 async def test_the_self_check_passes_a_judge_that_can_judge():
     """Twelve known answers cost twelve calls; by rubric as well as by reference."""
-    judge, backend = armed(careful)
+    judge, backend = scripted_judge(careful)
     await self_check(judge)
     await self_check(judge, by_rubric=True)
     assert len(backend.requests) == 24
@@ -80,7 +80,7 @@ async def test_the_self_check_passes_a_judge_that_can_judge():
 @pytest.mark.parametrize("word", ["CORRECT", "INCORRECT", "ABSTAIN"])
 async def test_the_self_check_ends_with_one_sentence(word):
     """A judge that always says the same is stopped, and the message names the first miss and what to do."""
-    judge, _ = armed(lambda request: verdict(word))
+    judge, _ = scripted_judge(lambda request: verdict(word))
     with pytest.raises(
         NothingLearned, match=r"^the judge missed \d+ of 12 known pairs.*grader\.model.*self_check"
     ) as e:
@@ -94,20 +94,20 @@ async def test_one_slip_is_forgiven():
     def slips(request):
         return verdict("CORRECT") if "Rhine" in prompt_of(request) else careful(request)
 
-    judge, _ = armed(slips)
+    judge, _ = scripted_judge(slips)
     await self_check(judge)
 
 
 async def test_a_budget_that_ends_during_the_check_is_a_budget():
     """It is not called a bad judge."""
-    judge, _ = armed([BudgetReached("the budget of 0 calls is reached")] * 12)
+    judge, _ = scripted_judge([BudgetReached("the budget of 0 calls is reached")] * 12)
     with pytest.raises(BudgetReached):
         await self_check(judge)
 
 
 async def test_a_relative_judge_is_checked_in_groups():
     """The right answer must come out ahead of the wrong one."""
-    judge, backend = armed(lambda request: verdict("TIE"), mode="pairs")
+    judge, backend = scripted_judge(lambda request: verdict("TIE"), mode="pairs")
     with pytest.raises(NothingLearned, match="12 known pairs"):
         await self_check(judge, in_groups=True)
     assert len(backend.requests) == 12

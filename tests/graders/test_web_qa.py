@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graders.judges import armed, careful, group, verdict
+from graders.judges import careful, group, scripted_judge, verdict
 from tfgrpo.graders.web_qa import WebQA, f1, matched
 from tfgrpo.graders.web_words import squad_text
 from tfgrpo.types import Problem
@@ -14,8 +14,8 @@ PROBLEM = Problem("p", "Which river?", "the Danube", {"answer_aliases": ["Donau"
 
 def with_judge(script, **config):
     """A grader with a scripted judge."""
-    judge, backend = armed(script, **config)
-    return WebQA(judge.config, judge.asking), backend
+    judge, backend = scripted_judge(script, **config)
+    return WebQA(judge.config, judge.judge_model), backend
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from tfgrpo.executors import Local
 from tfgrpo.graders import Grader, from_function
 from tfgrpo.graders.judge import NEEDS, Judge
 from tfgrpo.graders.self_test import self_check
-from tfgrpo.graders.votes import ROLE, Asking, NeedsModel
+from tfgrpo.graders.votes import ROLE, JudgeModel, NeedsModel
 from tfgrpo.graders.web_qa import WebQA
 from tfgrpo.graders.weighted import Weighted
 from tfgrpo.prompting.templates import Prompts
@@ -63,7 +63,7 @@ def _made(kind: Callable[..., Any], name: str, config: GraderConfig) -> Any:
     """An object of a grader class: with the whole table where it takes `config`, else with its options."""
     takes = inspect.signature(kind).parameters
     try:
-        made = kind(config=resolved(config)) if "config" in takes else kind(**config.options)
+        made = kind(config=read_rubric(config)) if "config" in takes else kind(**config.options)
     except TypeError as error:
         known = ", ".join(takes) or "none"
         raise UsageError(f"grader {name!r} does not take these options: {error}; it knows: {known}") from error
@@ -99,7 +99,7 @@ def _table(options: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found
 
 
-def resolved(config: GraderConfig) -> GraderConfig:
+def read_rubric(config: GraderConfig) -> GraderConfig:
     """Return the configuration with the words of its rubric, where it names a file.
 
     Raises:
@@ -115,21 +115,21 @@ def resolved(config: GraderConfig) -> GraderConfig:
         raise UsageError(f"cannot read the rubric {given}: {why}") from error
 
 
-def described(config: GraderConfig) -> dict[str, Any]:
+def grader_record(config: GraderConfig) -> dict[str, Any]:
     """Return what differs from the defaults and decides what a grader says, for the record and identity of a run."""
-    told, default = asdict(resolved(config)), asdict(GraderConfig())
+    told, default = asdict(read_rubric(config)), asdict(GraderConfig())
     return {key: told[key] for key in (f.name for f in fields(config)) if key not in FREE and told[key] != default[key]}
 
 
 @dataclass(slots=True)
-class Judging:
-    """The way to the judge's model: opened once, shared by all graders of a run."""
+class JudgeConnection:
+    """The connection to the judge's model: opened once, shared by all graders of a run."""
 
-    line: Endpoints
+    endpoints: Endpoints
     config: GraderConfig
     pace: Pace
 
-    def armed(
+    def with_model(
         self,
         grader: Grader,
         *,
@@ -146,14 +146,14 @@ class Judging:
         journal = Journal(store)
         calls, tokens, _ = journal.spent(run, ROLE) if run else (0, 0, 0.0)
         own = Ledger(Budget(self.config.calls, self.config.tokens), calls=calls, tokens=tokens)
-        bare = [Limited(backend, own, Pace(UNPACED), self.line.price) for backend in self.line.backends]
+        bare = [Limited(backend, own, Pace(UNPACED), self.endpoints.price) for backend in self.endpoints.backends]
         stack = with_wrappers(
-            bare, policy=policy, ledger=ledger, pace=self.pace, price=self.line.price, journal=journal, run=run
+            bare, policy=policy, ledger=ledger, pace=self.pace, price=self.endpoints.price, journal=journal, run=run
         )
-        return grader.armed(Asking(Metered(stack, tally), self.line.model, prompts, Local()))
+        return grader.with_model(JudgeModel(Metered(stack, tally), self.endpoints.model, prompts, Local()))
 
 
-async def checked(grader: Grader) -> None:
+async def self_test_judges(grader: Grader) -> None:
     """Let every judge in `grader` decide known pairs, unless its configuration says not to.
 
     Raises:
@@ -170,11 +170,11 @@ def judges(grader: object) -> tuple[Judge, ...]:
     if isinstance(grader, Weighted):
         return tuple(judge for part in grader.graders.values() for judge in judges(part))
     if isinstance(grader, WebQA) and grader.asks:
-        return (Judge(replace(grader.config, mode="answer"), grader.asking),)
+        return (Judge(replace(grader.config, mode="answer"), grader.judge_model),)
     return (grader,) if isinstance(grader, Judge) else ()
 
 
-def judging(grader: Grader, config: GraderConfig, engine: EngineConfig) -> Judging | None:
+def judge_connection_for(grader: Grader, config: GraderConfig, engine: EngineConfig) -> JudgeConnection | None:
     """Return the way to the judge's model; None for graders that ask none.
 
     Raises:
@@ -185,4 +185,4 @@ def judging(grader: Grader, config: GraderConfig, engine: EngineConfig) -> Judgi
     if not config.model:
         raise UsageError(f"the grader {NEEDS}")
     line = endpoints_of(config.model, (config.base_url,) if config.base_url else (), engine)
-    return Judging(line, config, Pace(engine.concurrency, per_minute=engine.requests_per_minute))
+    return JudgeConnection(line, config, Pace(engine.concurrency, per_minute=engine.requests_per_minute))

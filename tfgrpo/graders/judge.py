@@ -13,7 +13,7 @@ from tfgrpo.graders import judge_group
 from tfgrpo.graders.base import reference_of, unscored
 from tfgrpo.graders.extract import after_thinking
 from tfgrpo.graders.judge_reply import Verdict, VerdictReply, abstained, read_verdict
-from tfgrpo.graders.votes import Asking, Question, ask, sampling, shortened
+from tfgrpo.graders.votes import JudgeModel, Question, ask, sampling, shortened
 from tfgrpo.types import Failure, FailureKind, Problem, Rollout, Score
 
 NEEDS = "needs a model of its own; name one with -s grader.model=openai/NAME, or under [grader] in the file of --config"
@@ -30,20 +30,20 @@ class Judge:
     """
 
     config: GraderConfig = GraderConfig()
-    asking: Asking | None = None
+    judge_model: JudgeModel | None = None
 
     @property
     def asks(self) -> bool:
         """Always: without a model there is no judge."""
         return True
 
-    def armed(self, asking: Asking) -> Judge:
+    def with_model(self, judge_model: JudgeModel) -> Judge:
         """Return this judge with its model."""
-        return replace(self, asking=asking)
+        return replace(self, judge_model=judge_model)
 
     async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
         """Score every rollout."""
-        if self.asking is None:
+        if self.judge_model is None:
             raise GraderError(f"the judge {NEEDS}")
         texts = [_read(rollout, self.config) for rollout in rollouts]
         distinct = [text for text in dict.fromkeys(texts) if text]
@@ -52,7 +52,7 @@ class Judge:
             known = await self._each(problem, distinct)
         elif mode == "grades" or len(distinct) > 1:
             known = await judge_group.MODES[mode](
-                self.asking, self.config, problem, distinct, rubric(problem, self.config)
+                self.judge_model, self.config, problem, distinct, rubric(problem, self.config)
             )
         else:
             known = {text: Score(0.5, "all answers are the same") for text in distinct}
@@ -65,12 +65,14 @@ class Judge:
         if reference_of(problem) is None and not rule:
             words = f"problem {problem.id!r} has neither a reference answer nor a rubric for the judge to go by"
             return dict.fromkeys(texts, unscored(words))
-        assert self.asking is not None
-        jobs = [partial(judge_answer, self.asking, self.config, problem, text, rule) for text in texts]
-        return dict(zip(texts, await self.asking.executor.run(jobs), strict=True))
+        assert self.judge_model is not None
+        jobs = [partial(judge_answer, self.judge_model, self.config, problem, text, rule) for text in texts]
+        return dict(zip(texts, await self.judge_model.executor.run(jobs), strict=True))
 
 
-async def judge_answer(asking: Asking, config: GraderConfig, problem: Problem, text: str, rule: str = "") -> Score:
+async def judge_answer(
+    judge_model: JudgeModel, config: GraderConfig, problem: Problem, text: str, rule: str = ""
+) -> Score:
     """Return the score of one answer: the verdict that more than half of the votes agree on.
 
     No more votes are asked for than the majority needs.
@@ -78,16 +80,16 @@ async def judge_answer(asking: Asking, config: GraderConfig, problem: Problem, t
     Raises:
         EndpointError: the judge's endpoint can never answer.
     """
-    prompt = asking.prompts.render(
+    prompt = judge_model.prompts.render(
         "judge/answer", problem=problem, reference=problem.answer, rubric=rule or None, answer=text
     )
     question = Question(prompt, VerdictReply.model_json_schema(), read_verdict, sampling(config), abstained)
     need = config.votes // 2 + 1
-    votes = await ask(asking, question, range(need))
+    votes = await ask(judge_model, question, range(need))
     while len(votes) < config.votes and _winner(votes, need) is None:
         if max(_counts(votes).values(), default=0) + config.votes - len(votes) < need:
             break
-        one_more = await ask(asking, question, [len(votes)])
+        one_more = await ask(judge_model, question, [len(votes)])
         votes += one_more
     return _decided(votes, _winner(votes, need))
 

@@ -30,19 +30,19 @@ from tfgrpo.graders.judge_reply import (
     read_ranking,
     read_verdict,
 )
-from tfgrpo.graders.votes import Asking, Question, ask, sampling
+from tfgrpo.graders.votes import JudgeModel, Question, ask, sampling
 from tfgrpo.types import Failure, Problem, Score
 
-Mode = Callable[[Asking, GraderConfig, Problem, Sequence[str], str], Awaitable[dict[str, Score]]]
+Mode = Callable[[JudgeModel, GraderConfig, Problem, Sequence[str], str], Awaitable[dict[str, Score]]]
 
 
 async def pairs(
-    asking: Asking, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str
+    judge_model: JudgeModel, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str
 ) -> dict[str, Score]:
     """Compare every two answers in both orders."""
     couples = list(combinations(range(len(texts)), 2))
-    jobs = [partial(_couple, asking, config, problem, texts[a], texts[b], rule) for a, b in couples]
-    found = await asking.executor.run(jobs)
+    jobs = [partial(_couple, judge_model, config, problem, texts[a], texts[b], rule) for a, b in couples]
+    found = await judge_model.executor.run(jobs)
     wins: dict[int, list[float]] = {i: [] for i in range(len(texts))}
     for (a, b), share in zip(couples, found, strict=True):
         if isinstance(share, float):
@@ -53,15 +53,15 @@ async def pairs(
 
 
 async def _couple(
-    asking: Asking, config: GraderConfig, problem: Problem, a: str, b: str, rule: str
+    judge_model: JudgeModel, config: GraderConfig, problem: Problem, a: str, b: str, rule: str
 ) -> float | Failure | None:
     """How much of the comparison `a` wins against `b`: 1, 0.5 or 0 per vote; None where the judge abstained.
 
     A vote counts where both orders were answered; one that turns with the order is a tie.
     """
     form = Form("judge/pair", SideReply, _side)
-    straight = await ask(asking, _question(asking, config, problem, (a, b), rule, form), range(config.votes))
-    swapped = await ask(asking, _question(asking, config, problem, (b, a), rule, form), range(config.votes))
+    straight = await ask(judge_model, _question(judge_model, config, problem, (a, b), rule, form), range(config.votes))
+    swapped = await ask(judge_model, _question(judge_model, config, problem, (b, a), rule, form), range(config.votes))
     shares = []
     for one, other in zip(straight, swapped, strict=True):
         if not isinstance(one, Failure) and not isinstance(other, Failure):
@@ -82,21 +82,21 @@ class Form:
 
 
 async def rank(
-    asking: Asking, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str
+    judge_model: JudgeModel, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str
 ) -> dict[str, Score]:
     """Order the whole group, in two orders per vote."""
-    return await _whole(asking, config, problem, texts, rule, Form("judge/rank", RankReply, _shares))
+    return await _whole(judge_model, config, problem, texts, rule, Form("judge/rank", RankReply, _shares))
 
 
 async def grades(
-    asking: Asking, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str
+    judge_model: JudgeModel, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str
 ) -> dict[str, Score]:
     """Grade the whole group against one measure, in two orders per vote."""
-    return await _whole(asking, config, problem, texts, rule, Form("judge/group", GradesReply, read_grades))
+    return await _whole(judge_model, config, problem, texts, rule, Form("judge/group", GradesReply, read_grades))
 
 
 async def _whole(
-    asking: Asking, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str, form: Form
+    judge_model: JudgeModel, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str, form: Form
 ) -> dict[str, Score]:
     """Ask about all answers at once, shuffled and in the opposite order, and average what is said of each."""
     order = list(range(len(texts)))
@@ -104,8 +104,8 @@ async def _whole(
     said: dict[int, list[tuple[float, str]]] = {i: [] for i in order}
     failed: Failure | None = None
     for shown in (order, order[::-1]):
-        question = _question(asking, config, problem, [texts[i] for i in shown], rule, form)
-        for reply in await ask(asking, question, range(config.votes)):
+        question = _question(judge_model, config, problem, [texts[i] for i in shown], rule, form)
+        for reply in await ask(judge_model, question, range(config.votes)):
             if isinstance(reply, Failure):
                 failed = reply
                 continue
@@ -116,10 +116,10 @@ async def _whole(
 
 
 def _question(
-    asking: Asking, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str, form: Form
+    judge_model: JudgeModel, config: GraderConfig, problem: Problem, texts: Sequence[str], rule: str, form: Form
 ) -> Question[Sequence[tuple[float | None, str]]]:
     answers = [{"index": number, "text": text} for number, text in enumerate(texts, 1)]
-    prompt = asking.prompts.render(
+    prompt = judge_model.prompts.render(
         form.template, problem=problem, reference=problem.answer, rubric=rule or None, answers=answers
     )
 

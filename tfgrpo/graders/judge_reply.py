@@ -130,11 +130,13 @@ def read_verdict(text: str, words: Mapping[str, tuple[str, ...]] = VERDICTS) -> 
     whole = _whole_json(text)
     if whole is not None:
         said = next((whole[key] for key in _KEYS if key in whole), None)
-        found = known(said, words)
+        found = match_word(said, words)
         if found:
             return Verdict(found, _short(str(whole.get("reason") or whole.get("why") or "")))
     prose, objects = _without_objects(_unquoted(text))
-    stated = [word for each in objects if (word := known(next((each[k] for k in _KEYS if k in each), None), words))]
+    stated = [
+        word for each in objects if (word := match_word(next((each[k] for k in _KEYS if k in each), None), words))
+    ]
     found_words = {*stated[-1:], *_labelled(prose, words)} or _bare(prose, words)
     if len(found_words) > 1:
         raise Contradiction(f"two verdicts that differ, {' and '.join(sorted(found_words))}; give one", text)
@@ -158,7 +160,7 @@ def _labelled(prose: str, words: Mapping[str, tuple[str, ...]]) -> set[str]:
     for match in _LABELLED.finditer(prose):
         before = prose[max(0, match.start() - 60) : match.start()]
         supposed = _SUPPOSED.search(re.split(r"[.!?\n]", before)[-1])
-        word = None if supposed or match[1].rstrip(" .*_`)\"'").endswith("?") else known(match[1], words)
+        word = None if supposed or match[1].rstrip(" .*_`)\"'").endswith("?") else match_word(match[1], words)
         found |= {word} if word else set()
     return found
 
@@ -167,7 +169,7 @@ def _bare(prose: str, words: Mapping[str, tuple[str, ...]]) -> set[str]:
     """The words that the first and the last line are, or begin with."""
     lines = [line for line in prose.splitlines() if any(map(str.isalnum, line))]
     ends = dict.fromkeys([*lines[:1], *lines[-1:]])
-    return {word for line in ends if (word := known(line, words, strict=True)) is not None}
+    return {word for line in ends if (word := match_word(line, words, strict=True)) is not None}
 
 
 def _unquoted(text: str) -> str:
@@ -194,7 +196,7 @@ def _without_objects(text: str) -> tuple[str, list[Mapping[str, Any]]]:
     return _OBJECT.sub(taken, text), objects
 
 
-def known(said: object, words: Mapping[str, tuple[str, ...]], *, strict: bool = False) -> str | None:
+def match_word(said: object, words: Mapping[str, tuple[str, ...]], *, strict: bool = False) -> str | None:
     """The table's word that `said` begins with; None if there is none, or if it offers a choice.
 
     With `strict` a word of daily use ("no", "one", "true") counts only where nothing but punctuation follows.
@@ -233,7 +235,7 @@ def read_grades(text: str, count: int) -> tuple[tuple[float | None, str], ...]:
     found: dict[int, tuple[float | None, str]] = {}
     for item in items if isinstance(items, list) else []:
         number, word = (item.get("answer"), item.get("verdict")) if isinstance(item, Mapping) else (None, None)
-        grade = known(word, dict.fromkeys(GRADES, ()))
+        grade = match_word(word, dict.fromkeys(GRADES, ()))
         index = _index(number)
         if grade is not None and index is not None:
             given = (GRADES[grade], _short(str(item.get("reason") or "")))

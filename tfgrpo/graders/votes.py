@@ -22,8 +22,8 @@ CHARS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """A model that judges, and how it is reached."""
+class JudgeModel:
+    """The model that judges, and how it is reached."""
 
     backend: Backend
     model: str
@@ -40,7 +40,7 @@ class NeedsModel(Protocol):
         """Whether it will ask at all."""
         ...
 
-    def armed(self, asking: Asking) -> Grader:
+    def with_model(self, judge_model: JudgeModel) -> Grader:
         """Return the same grader with its model."""
         ...
 
@@ -58,29 +58,31 @@ class Question(Generic[T]):
     """What a second reply that cannot be read stands for; None where it is a failure."""
 
 
-async def ask(asking: Asking, question: Question[T], attempts: Sequence[int]) -> list[T | Failure]:
+async def ask(judge_model: JudgeModel, question: Question[T], attempts: Sequence[int]) -> list[T | Failure]:
     """Return one parsed reply, or its failure, for each attempt index.
 
     Raises:
         EndpointError: the judge's endpoint can never answer.
     """
-    return await asking.executor.run([partial(_one, asking, question, attempt) for attempt in attempts])
+    return await judge_model.executor.run([partial(_one, judge_model, question, attempt) for attempt in attempts])
 
 
-async def _one(asking: Asking, question: Question[T], attempt: int) -> T | Failure:
+async def _one(judge_model: JudgeModel, question: Question[T], attempt: int) -> T | Failure:
     first: Message = {"role": "user", "content": question.prompt}
-    request = Request(ROLE, asking.model, (first,), question.sampling, response_schema=question.schema, attempt=attempt)
+    request = Request(
+        ROLE, judge_model.model, (first,), question.sampling, response_schema=question.schema, attempt=attempt
+    )
     try:
-        reply = await asking.backend.complete(request)
+        reply = await judge_model.backend.complete(request)
         try:
             return question.read(reply.text)
         except MalformedReply as error:
-            again = asking.prompts.render("repair", error=str(error), reply=reply.text)
+            again = judge_model.prompts.render("repair", error=str(error), reply=reply.text)
             said: tuple[Message, ...] = (
                 {"role": "assistant", "content": reply.text},
                 {"role": "user", "content": again},
             )
-            second = await asking.backend.complete(replace(request, messages=(first, *said)))
+            second = await judge_model.backend.complete(replace(request, messages=(first, *said)))
             return _second(question, second.text)
     except EndpointError:
         raise

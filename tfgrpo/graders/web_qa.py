@@ -11,7 +11,7 @@ from tfgrpo.config.grader import GraderConfig
 from tfgrpo.graders.base import no_reference, reference_of, unscored
 from tfgrpo.graders.extract import after_thinking, final_answer
 from tfgrpo.graders.judge import judge_answer, rubric
-from tfgrpo.graders.votes import Asking
+from tfgrpo.graders.votes import JudgeModel
 from tfgrpo.graders.web_words import says_something, squad_text, words
 from tfgrpo.types import Problem, Rollout, Score
 
@@ -27,16 +27,16 @@ class WebQA:
     """
 
     config: GraderConfig = GraderConfig()
-    asking: Asking | None = None
+    judge_model: JudgeModel | None = None
 
     @property
     def asks(self) -> bool:
         """Whether a judge was named."""
         return bool(self.config.model)
 
-    def armed(self, asking: Asking) -> WebQA:
+    def with_model(self, judge_model: JudgeModel) -> WebQA:
         """Return this grader with its judge."""
-        return replace(self, asking=asking)
+        return replace(self, judge_model=judge_model)
 
     async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:
         """Score every rollout; equal answers are judged once."""
@@ -52,13 +52,13 @@ class WebQA:
 
     async def _judged(self, problem: Problem, texts: Sequence[str]) -> dict[str, Score]:
         """The verdicts on answers that match no reference; none without a judge."""
-        if self.asking is None:
+        if self.judge_model is None:
             return {}
         empty = [text for text in texts if not any(c.isalnum() for c in after_thinking(text))]
         rest = [text for text in texts if text not in empty]
         rule = rubric(problem, self.config)
-        jobs = [partial(judge_answer, self.asking, self.config, problem, after_thinking(t), rule) for t in rest]
-        found = dict(zip(rest, await self.asking.executor.run(jobs), strict=True))
+        jobs = [partial(judge_answer, self.judge_model, self.config, problem, after_thinking(t), rule) for t in rest]
+        found = dict(zip(rest, await self.judge_model.executor.run(jobs), strict=True))
         return found | dict.fromkeys(empty, Score(0.0, "wrong: no answer"))
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from tfgrpo.backends.base import close
 from tfgrpo.executors import Executor, Local
 from tfgrpo.graders.base import Grader, grade
-from tfgrpo.graders.votes import Asking, NeedsModel
+from tfgrpo.graders.votes import JudgeModel, NeedsModel
 from tfgrpo.types import Problem, Rollout, Score
 
 
@@ -34,9 +34,9 @@ class Weighted:
         """Whether one of the parts asks a model."""
         return any(isinstance(part, NeedsModel) and part.asks for part in self.graders.values())
 
-    def armed(self, asking: Asking) -> Weighted:
+    def with_model(self, judge_model: JudgeModel) -> Weighted:
         """Return this grader, with a model for the parts that ask one."""
-        given = {n: p.armed(asking) if isinstance(p, NeedsModel) else p for n, p in self.graders.items()}
+        given = {n: p.with_model(judge_model) if isinstance(p, NeedsModel) else p for n, p in self.graders.items()}
         return replace(self, graders=given)
 
     async def __call__(self, problem: Problem, rollouts: Sequence[Rollout]) -> tuple[Score, ...]:

@@ -15,7 +15,7 @@ from tfgrpo.config import BudgetConfig, LearnConfig
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.environments import Agent
 from tfgrpo.environments.factory import environment_name
-from tfgrpo.graders.factory import described, grader_for
+from tfgrpo.graders.factory import grader_for, grader_record
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.system.redact import address_texts
 from tfgrpo.tools import Tool
@@ -53,7 +53,7 @@ def describe(setup: Setup) -> dict[str, Any]:
         "library": setup.library,
         **configuration.to_table(setup.config),
         "grader": grader_for(setup.grader, setup.config.grader)[1],
-        "grading": described(setup.config.grader),
+        "grading": grader_record(setup.config.grader),
     }
 
 

@@ -119,7 +119,7 @@ async def prove(
         status, data = "interrupted", dict[str, Any]()
         try:
             actor = parts.actor()
-            await factory.checked(actor.grader)
+            await factory.self_test_judges(actor.grader)
             trial = await _trial(parts, asked, found, texts, against)
             await _measure(trial, progress)
             proof = _proof(trial, asked, found, (*texts, against), told, parts, seal, began)

@@ -97,7 +97,7 @@ async def audit(
         try:
             parts = open_components(wanted, store, stack, run)
             actor = parts.actor()
-            await factory.checked(actor.grader)
+            await factory.self_test_judges(actor.grader)
             pool = credit.AuditTrial(actor, found, evaluation_sampling(wanted.config))
             known = Rewards()
             evidence = await _measure(shown, pool, plan, known)

@@ -20,7 +20,7 @@ from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.evaluation.measure import SOLVED
 from tfgrpo.executors import Local
 from tfgrpo.graders import Grader, grade
-from tfgrpo.graders.factory import checked, grader_for, judging
+from tfgrpo.graders.factory import grader_for, judge_connection_for, self_test_judges
 from tfgrpo.graders.self_test import Suspicion, suspicion
 from tfgrpo.prompting import templates
 from tfgrpo.types import Problem, Rollout, Usage
@@ -44,14 +44,14 @@ async def open_grader(
     """
     found, name = grader_for(grader, config.grader)
     engine, budget = config.engine, config.budget
-    way = judging(found, config.grader, engine)
+    way = judge_connection_for(found, config.grader, engine)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(close, found)
         if way is not None:
-            for backend in way.line.backends:
+            for backend in way.endpoints.backends:
                 stack.push_async_callback(close, backend)
-            require_prices(budget, [way.line])
-            found = way.armed(
+            require_prices(budget, [way.endpoints])
+            found = way.with_model(
                 found,
                 prompts=templates.load(override=prompts_dir),
                 store=stack.enter_context(Store.open(db or default_db())),
@@ -87,7 +87,7 @@ async def grade_file(
         raise UsageError(f"{file} holds no rows; expected one answer a line")
     tally: dict[str, Tally] = {}
     async with open_grader(grader, config, db, prompts_dir, tally) as (judge, name):
-        await checked(judge)
+        await self_test_judges(judge)
         jobs = [partial(grade, judge, problem, (rollout,), name) for _, problem, rollout in given]
         scores = [score for (score,) in await Local().run(jobs, limit=AT_ONCE)]
     rows = []
