@@ -22,9 +22,9 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "weighted": "tfgrpo.graders.weighted:Weighted",
     },
     "gates": {
-        "paired": "tfgrpo.gates.factory:paired",
+        "paired": "tfgrpo.gates.factory:paired_gate",
         "open": "tfgrpo.gates.factory:open_gate",
-        "likelihood": "tfgrpo.gates.factory:likelihood",
+        "likelihood": "tfgrpo.gates.factory:likelihood_gate",
     },
     "environments": {
         "single_turn": "tfgrpo.environments:SingleTurn",

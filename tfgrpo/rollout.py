@@ -13,7 +13,7 @@ from tfgrpo.errors import BudgetReached
 from tfgrpo.executors import Executor
 from tfgrpo.graders import Grader, grade
 from tfgrpo.methods.method import EMPTY_MEMORY, Memory, form_group
-from tfgrpo.methods.reward import plain
+from tfgrpo.methods.reward import grader_score
 from tfgrpo.types import Failure, FailureKind, Group, Problem, Rollout, Sampling, Score
 
 
@@ -29,7 +29,7 @@ class Actor:
     """Most rollouts at once per call of a function here; the limiter below bounds model calls over all roles."""
     on_group: Callable[[Group], None] | None = None
     """Told of every group as soon as it is graded."""
-    reward: Callable[[Rollout, Score], float] = plain
+    reward: Callable[[Rollout, Score], float] = grader_score
     """What a measured rollout is worth: the method's reward in a run, the grader's score elsewhere."""
 
     def slot(self, role: str, index: int, sampling: Sampling) -> Slot:
@@ -120,7 +120,7 @@ class Graded:
     @property
     def reward(self) -> float:
         """What it is worth; nan when the rollout failed or is unscored."""
-        return plain(self.rollout, self.score) if self.value is None else self.value
+        return grader_score(self.rollout, self.score) if self.value is None else self.value
 
 
 async def measure(

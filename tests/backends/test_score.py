@@ -127,12 +127,12 @@ async def test_what_tokens_spell_comes_with_their_scores_by_every_route(tiny_url
     """Embedded, from vLLM's table and from echoed lists alike; an endpoint that is silent leaves it unknown."""
     ids = tuple(load().encode("first 3 glorp 5"))
     own = BackendScorer(TinyScores(Tiny()), "tiny")
-    assert own.spelled(ids) is None
+    assert own.token_texts(ids) is None
     await own.score(CHAT, ids)
-    assert "".join(own.spelled(ids) or ()) == "first 3 glorp 5"
+    assert "".join(own.token_texts(ids) or ()) == "first 3 glorp 5"
     served = BackendScorer(scores(tiny_url), "tiny")
     await served.score(CHAT, ids)
-    assert served.spelled(ids) == own.spelled(ids)
+    assert served.token_texts(ids) == own.token_texts(ids)
 
     def echo(path: str, body: dict[str, Any]) -> dict[str, Any]:
         if path.endswith("/tokenize"):
@@ -142,7 +142,7 @@ async def test_what_tokens_spell_comes_with_their_scores_by_every_route(tiny_url
 
     echoed = BackendScorer(scores(await listen(echo)), "m")
     assert await echoed.score(CHAT, (3, 5)) == (-1.0, -2.0)
-    assert echoed.spelled((3, 5)) == ("a", " b")
+    assert echoed.token_texts((3, 5)) == ("a", " b")
     assert texts_of({"choices": [{"prompt_logprobs": table([1, 2])}]}, "prompt_logprobs", [1, 2]) is None
 
 

@@ -36,7 +36,7 @@ class Recorder:
         self.asked.append((tuple(messages), tuple(completion_ids), tools))
         return tuple(-float(token) for token in completion_ids)
 
-    def spelled(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
+    def token_texts(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
         """A word per token, but nothing for token 9."""
         return None if 9 in completion_ids else tuple(f"w{token}" for token in completion_ids)
 
@@ -93,9 +93,9 @@ async def test_what_the_replies_saw_must_be_known(changed):
 def test_tokens_of_all_turns_are_spelled_or_none():
     """Planning words are looked for in everything that the model wrote."""
     known = Likelihood(Recorder(), Loop(), Local())
-    assert known.spelled(rollout()) == ("w1", "w2", "w3")
-    assert known.spelled(replace(rollout(), turn_ids=((1, 2), (9,)))) is None
-    assert known.spelled(Rollout("p", 0)) is None
+    assert known.token_texts(rollout()) == ("w1", "w2", "w3")
+    assert known.token_texts(replace(rollout(), turn_ids=((1, 2), (9,)))) is None
+    assert known.token_texts(Rollout("p", 0)) is None
 
 
 async def test_a_single_turn_is_scored_as_before():

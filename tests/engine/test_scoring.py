@@ -61,7 +61,7 @@ async def test_what_tokens_spell_comes_with_their_scores(scorer, rollouts):
     for chat, ids in rollouts:
         await scorer.score(chat, ids)
         await own.score(chat, ids)
-        told, ours = scorer.spelled(ids), own.spelled(ids)
+        told, ours = scorer.token_texts(ids), own.token_texts(ids)
         assert told is not None
         assert ours is not None
         assert spells(told, "".join(ours))

@@ -14,7 +14,7 @@ from tfgrpo.edit_scores import gvpo, gvpo_pooled, planning_advantages
 from tfgrpo.edit_scores.gspo import gspo
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.edit_score import check, components, details, gains, next_beta, penalty, planning_found
-from tfgrpo.gates.factory import likelihood, paired
+from tfgrpo.gates.factory import likelihood_gate, paired_gate
 from tfgrpo.gates.likelihood import LikelihoodGate
 from tfgrpo.gates.score_kinds import masks, wide
 from tfgrpo.gates.scored_rollouts import Floor, Sides
@@ -132,7 +132,7 @@ async def test_the_weight_of_distance_follows_the_accepted_edits(rule, expected)
 async def test_the_prefilter_follows_only_what_rollouts_accepted():
     """An edit that the paired gate does not accept leaves the weight as it was."""
     score = EditScoreConfig("surrogate", {"kl_beta": 0.01, "kl_rule": "adaptive", "kl_target": 1e-6})
-    gate = paired(seed=1, prefilter=True, score=score)
+    gate = paired_gate(seed=1, prefilter=True, score=score)
     await gate(library_of(), [proposal()], laboratory())
     after_good = gate.filter.weight
     (verdict,) = await gate(library_of(), [proposal("Treat dax as odd.")], laboratory())
@@ -178,7 +178,7 @@ def test_options_that_cannot_be_are_refused_before_anything_is_asked(kind, optio
     with pytest.raises(UsageError, match=said):
         check(EditScoreConfig(kind, options))
     with pytest.raises(UsageError):
-        likelihood(score=EditScoreConfig(kind, options))
+        likelihood_gate(score=EditScoreConfig(kind, options))
     with pytest.raises(UsageError):
-        paired(prefilter=True, score=EditScoreConfig(kind, options))
+        paired_gate(prefilter=True, score=EditScoreConfig(kind, options))
     assert GOOD

@@ -16,8 +16,8 @@ from tfgrpo.edit_scores.tokens import LogProbs
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import final
 from tfgrpo.gates.edit_score import gains
-from tfgrpo.gates.factory import likelihood, paired
-from tfgrpo.gates.likelihood import LikelihoodGate, shuffled
+from tfgrpo.gates.factory import likelihood_gate, paired_gate
+from tfgrpo.gates.likelihood import LikelihoodGate, shuffle_words
 from tfgrpo.gates.scored_rollouts import Floor, Sides, floor_of, right_shift
 from tfgrpo.methods.method import form_group
 from tfgrpo.types import Group, Problem, Proposal, Reply, Rollout, Score
@@ -65,7 +65,7 @@ class Laboratory(Table):
         """What was given."""
         return self.told
 
-    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+    def token_texts(self, rollout: Rollout) -> tuple[str, ...] | None:
         """What the tokens of any rollout spell, where the endpoint is one that says so."""
         return self.spelling
 
@@ -249,7 +249,7 @@ async def test_the_prefilter_spends_no_rollout_on_what_it_prunes():
         sign = (1.0 if right else -1.0) * ((GOOD in texts) - (bad in texts))
         return sign * strength
 
-    gate = paired(seed=1, prefilter=True, score=EditScoreConfig("disco"))
+    gate = paired_gate(seed=1, prefilter=True, score=EditScoreConfig("disco"))
     trial = laboratory(shift=both)
     refused, accepted = await gate(library_of(), [proposal(bad), proposal()], trial)
     assert (refused.decision, accepted.decision) == ("rejected", "accepted")
@@ -260,7 +260,7 @@ async def test_the_prefilter_spends_no_rollout_on_what_it_prunes():
 
 async def test_only_the_best_ranked_edits_go_on():
     """With `keep` the others wait, undecided, and cost nothing."""
-    gate = paired(seed=1, prefilter=True, keep=1, score=EditScoreConfig("disco"))
+    gate = paired_gate(seed=1, prefilter=True, keep=1, score=EditScoreConfig("disco"))
     trial = laboratory()
     waiting, best = await gate(library_of(), [proposal("Treat glorp as sum."), proposal()], trial)
     assert best.decision == "accepted"
@@ -276,7 +276,7 @@ async def test_likelihood_finds_the_problems_that_share_no_word_with_the_lesson(
         return 0.2 if text in texts and "wug" in problem.question else 0.0
 
     trial = Laboratory(solves("wug", text), worded_pool(), shift=moves)
-    gate = paired(seed=1, prefilter=True)
+    gate = paired_gate(seed=1, prefilter=True)
     (verdict,) = await gate(library_of(), [add(text)], trial)
     named = {p.id for p in worded_pool() if "wug" in p.question}
     assert set(verdict.evidence[0].detail["touched"]) == named
@@ -290,7 +290,7 @@ def test_a_gate_says_what_it_does_not_take():
         gains([Sides(group(1, "glorp"), [(-1.0,)] * 4, [(-1.0,)] * 4)], EditScoreConfig("gvpo", {"tau": 1}), Floor())
     with pytest.raises(UsageError, match="no clip"):
         gains([Sides(group(1, "glorp"), [(-1.0,)] * 4, [(-1.0,)] * 4)], EditScoreConfig("gspo", {"clip": "x"}), Floor())
-    assert likelihood(seed=3, prefilter=True).seed == 3
+    assert likelihood_gate(seed=3, prefilter=True).seed == 3
 
 
 async def test_a_trial_without_a_scorer_is_refused():
@@ -302,8 +302,8 @@ async def test_a_trial_without_a_scorer_is_refused():
 def test_shuffled_words_keep_the_vocabulary_and_the_length():
     """The placebo has the same words in another order, the same for the same seed."""
     text = "When the topic is maple, double the figure before you answer."
-    assert sorted(shuffled(text, 1).split()) == sorted(text.split())
-    assert shuffled(text, 1) == shuffled(text, 1) != text
+    assert sorted(shuffle_words(text, 1).split()) == sorted(text.split())
+    assert shuffle_words(text, 1) == shuffle_words(text, 1) != text
 
 
 def test_the_floor_is_what_null_edits_move():

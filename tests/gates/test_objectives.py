@@ -8,7 +8,7 @@ import pytest
 from experience_db import Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates import Missing, Observation, PairedGate
-from tfgrpo.gates.factory import paired
+from tfgrpo.gates.factory import paired_gate
 from tfgrpo.gates.objectives import objective_difference
 
 from .tables import Table, add, worded_pool
@@ -82,5 +82,5 @@ def test_differences_of_objectives():
 def test_objectives_are_names(wrong):
     """Anything but a list of names is a usage error; one name stands for a list of it."""
     with pytest.raises(UsageError, match=r"gate\.options\.objectives"):
-        paired(objectives=wrong)
-    assert paired(objectives="tokens").objectives == ("tokens",)
+        paired_gate(objectives=wrong)
+    assert paired_gate(objectives="tokens").objectives == ("tokens",)

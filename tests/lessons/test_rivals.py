@@ -5,7 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experience_db import Edit, Lesson, Library, Op
-from tfgrpo.lessons.rivals import apart, contradict, in_place, limited, says_all, topics_of, with_subjects
+from tfgrpo.lessons.rivals import (
+    contradict,
+    first_of_each_subject,
+    in_place,
+    limit_rivals,
+    says_all,
+    topics_of,
+    with_subjects,
+)
 from tfgrpo.types import Problem, Proposal
 
 SUPPORT = topics_of(
@@ -90,7 +98,7 @@ def test_rivals_share_a_subject_and_the_others_have_none():
         OPERATORS,
     )
     assert [p.subject for p in found] == ["dax", "", "dax"]
-    assert [p.edit.text for p in apart(found)] == ["Treat dax as max.", "Treat wug as max."]
+    assert [p.edit.text for p in first_of_each_subject(found)] == ["Treat dax as max.", "Treat wug as max."]
 
 
 def test_an_edit_takes_the_place_of_every_lesson_it_contradicts():
@@ -108,6 +116,6 @@ def test_the_best_supported_rivals_go_first():
     many = with_subjects(
         Library("x"), [_added(f"Treat dax as {w}.", n) for w, n in (("a1", 1), ("b2", 3), ("c3", 2))], OPERATORS
     )
-    kept, over = limited(many, 2)
+    kept, over = limit_rivals(many, 2)
     assert [p.edit.text for p in kept] == ["Treat dax as b2.", "Treat dax as c3."]
     assert [p.edit.text for p in over] == ["Treat dax as a1."]

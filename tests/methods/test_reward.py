@@ -91,7 +91,7 @@ def test_each_part_has_its_own_range():
     """What is within [0, 1] stays; another scale ends where it was seen to end."""
     found = part_ranges(scores({"right": -3.0, "form": 0.5}, {"right": 3.0, "form": 0.0}))
     assert (found["right"].low, found["right"].high) == (-3.0, 3.0)
-    assert found["form"].plain
+    assert found["form"].is_unit
 
 
 @given(st.floats(-5, 5), st.floats(-5, 5), st.floats(-20, 20))

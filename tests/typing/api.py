@@ -11,7 +11,7 @@ from tfgrpo.backends import Backend, Scripted
 from tfgrpo.environments import Agent, Environment, SingleTurn, Wrapped
 from tfgrpo.executors import Executor, Local
 from tfgrpo.gates import Gate
-from tfgrpo.gates.factory import open_gate, paired
+from tfgrpo.gates.factory import open_gate, paired_gate
 from tfgrpo.graders import Choice, Exact, Grader, Numeric, from_function
 from tfgrpo.graders.judge import Judge
 from tfgrpo.graders.web_qa import WebQA
@@ -71,7 +71,7 @@ model_graders: tuple[Grader, ...] = (Judge(), WebQA(), Weighted({"exact": Exact(
 more_graders: tuple[Grader, ...] = (from_function(grade_with_words), from_function(lambda problem, rollout: True))
 backends: tuple[Backend, ...] = (MyBackend(), Scripted(["4"]), Scripted(lambda request: Reply("4")))
 executor: Executor = Local()
-gates: tuple[Gate, ...] = (paired(seed=1, delta=0.1), open_gate())
+gates: tuple[Gate, ...] = (paired_gate(seed=1, delta=0.1), open_gate())
 
 
 def web_tools(search: WebSearch, fetch: FetchPage, foreign: McpTool) -> tuple[Tool, ...]:

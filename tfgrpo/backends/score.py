@@ -39,7 +39,7 @@ class Scorer(Protocol):
         """
         ...
 
-    def spelled(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
+    def token_texts(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
         """Return what each token spells, as the endpoint said when it scored them; None where it did not."""
         ...
 
@@ -72,7 +72,7 @@ class BackendScorer:
                 del self.texts[next(iter(self.texts))]
         return tuple(nan if value is None else value for value in values)
 
-    def spelled(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
+    def token_texts(self, completion_ids: Sequence[int]) -> tuple[str, ...] | None:
         """Return what each token spells; see `Scorer`."""
         return self.texts.get(tuple(completion_ids))
 

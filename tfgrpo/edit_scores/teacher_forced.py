@@ -68,9 +68,9 @@ class Likelihood:
         jobs = [partial(self._one, library, problem, rollout, attempt) for problem, rollout in pairs]
         return await self.executor.run(jobs, limit=64)
 
-    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+    def token_texts(self, rollout: Rollout) -> tuple[str, ...] | None:
         """Return what each token of a rollout spells; None before it was scored, and where the endpoint is silent."""
-        texts = [self.scorer.spelled(ids) for _, ids in scored_replies(rollout)]
+        texts = [self.scorer.token_texts(ids) for _, ids in scored_replies(rollout)]
         known = [text for text in texts if text is not None]
         return tuple(token for text in known for token in text) if known and len(known) == len(texts) else None
 

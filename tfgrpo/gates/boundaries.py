@@ -63,7 +63,7 @@ class Course:
         return min(1.0, better)
 
 
-def allowed(pairs: int, alpha: float, horizon: int, rho: float) -> float:
+def alpha_spending(pairs: int, alpha: float, horizon: int, rho: float) -> float:
     """Return how much of alpha may have been spent after so many pairs."""
     return float(alpha * min(1.0, pairs / horizon) ** rho)
 
@@ -77,7 +77,7 @@ def course(looks: tuple[Look, ...], alpha: float, horizon: int, rho: float) -> C
     pairs, sizes = looks[-1]
     steps = tuple(_convolved({0: 1.0}, sizes).items())
     arrived = tuple(sorted(_convolved(before.alive, sizes).items(), reverse=True))
-    room, alive, spent = allowed(pairs, alpha, horizon, rho) - before.spent + _ROUNDING, dict(arrived), 0.0
+    room, alive, spent = alpha_spending(pairs, alpha, horizon, rho) - before.spent + _ROUNDING, dict(arrived), 0.0
     for s, p in arrived:
         if spent + p > room:
             part, threshold = _divided(before, steps, s, room - spent)

@@ -301,7 +301,7 @@ def wave(question: Question, trial: Trial, index: int) -> tuple[Case, ...]:
     Problems of which earlier rollouts were sometimes right and sometimes wrong come first: there a lesson can show.
     Where all problems are tested, every look has its share of each stratum.
     """
-    order = shuffled([own[index % len(own)] for own in question.members.values()], f"{question.key}/{index}")
+    order = shuffle_problems([own[index % len(own)] for own in question.members.values()], f"{question.key}/{index}")
     if question.touched.how == "all":
         order = spread(order)
     order.sort(key=lambda problem: not _mixed(earlier_rewards(trial, problem)))
@@ -325,10 +325,12 @@ def _mixed(rewards: Sequence[float]) -> bool:
 
 def schedule(problems: Sequence[Problem], key: str, passes: int) -> tuple[Case, ...]:
     """Return (problem, seed index) for each visit: each pass in its own order, with the pass as seed index."""
-    return tuple((problem, index) for index in range(passes) for problem in shuffled(problems, f"{key}/{index}"))
+    return tuple(
+        (problem, index) for index in range(passes) for problem in shuffle_problems(problems, f"{key}/{index}")
+    )
 
 
-def shuffled(problems: Sequence[Problem], key: str) -> list[Problem]:
+def shuffle_problems(problems: Sequence[Problem], key: str) -> list[Problem]:
     """Return `problems` in an order that looks random and depends on their ids and `key` alone."""
 
     def place(problem: Problem) -> bytes:

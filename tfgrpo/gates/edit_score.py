@@ -27,7 +27,7 @@ from tfgrpo.edit_scores import (
 )
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.score_kinds import KINDS, exact_texts, wide
-from tfgrpo.gates.scored_rollouts import WIDTH, Floor, Sides, coverage_of, known
+from tfgrpo.gates.scored_rollouts import WIDTH, Floor, Sides, coverage_of, zero_if_nan
 
 RATIOS = ("surrogate", "gspo", "hicra")
 """Kinds that a linear KL penalty may join."""
@@ -135,7 +135,7 @@ def penalty(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floor, bet
     if wanted.kind == "disco":
         free = max(WIDTH * floor.kl, FREE) if charged.delta is None else charged.delta
         return kl_hinge(moved, beta=weight, delta=free, factor=charged.hinge_factor)
-    return weight * known(moved)
+    return weight * zero_if_nan(moved)
 
 
 def next_beta(beta: float, moved: float, target: float, wanted: EditScoreConfig, rollouts: int) -> float:

@@ -23,7 +23,7 @@ from tfgrpo.types import Problem
 TouchBy = Literal["auto", "word", "likelihood"]
 
 
-def paired(  # noqa: PLR0913 - options by name, each with a default
+def paired_gate(  # noqa: PLR0913 - options by name, each with a default
     *,
     seed: int = 0,
     lite: bool = False,
@@ -80,7 +80,7 @@ def _names(objectives: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(listed))
 
 
-def likelihood(
+def likelihood_gate(
     *,
     seed: int = 0,
     score: EditScoreConfig | None = None,

@@ -8,7 +8,7 @@ from math import isnan
 from experience_db import Evidence, Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Rewards, Trial
-from tfgrpo.gates.comparison import Comparison, Design, Question, compare, shuffled
+from tfgrpo.gates.comparison import Comparison, Design, Question, compare, shuffle_problems
 from tfgrpo.gates.sequential import Answer, Plan
 from tfgrpo.gates.touch import Touched
 from tfgrpo.gates.verdicts import decision, detail
@@ -57,7 +57,7 @@ async def elsewhere(
     """
     met = {question.units.get(pair.problem_id, pair.problem_id) for pair in own.pairs}
     rest = [problem for problem in pool if question.units.get(problem.id, problem.id) not in met]
-    chosen = shuffled(rest, f"{question.key}/elsewhere")[: design.elsewhere]
+    chosen = shuffle_problems(rest, f"{question.key}/elsewhere")[: design.elsewhere]
     if len(chosen) < FEWEST:
         return None
     half = max(1, (len(chosen) + 1) // 2)

@@ -60,7 +60,7 @@ class ScoringTrial(Trial, Protocol):
         """Return the same lesson in other words; None where no summarizer of its own was named."""
         ...
 
-    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+    def token_texts(self, rollout: Rollout) -> tuple[str, ...] | None:
         """Return what each token of a scored rollout spells; None where the endpoint does not say."""
         ...
 
@@ -245,7 +245,7 @@ class LikelihoodGate:
             turned = replace(library, lessons=tuple(reversed(library.lessons)))
             nulls.append(("reorder", await _sides(trial, groups, library, turned)))
         if edit.op is Op.ADD and edit.text:
-            noise = library.with_edits((replace(edit, text=shuffled(edit.text, self.seed)),))
+            noise = library.with_edits((replace(edit, text=shuffle_words(edit.text, self.seed)),))
             nulls.append(("shuffled words", await _sides(trial, groups, library, noise)))
         if edit.text and (other := await trial.paraphrase(edit.text)):
             told = library.with_edits((replace(edit, text=other),))
@@ -301,7 +301,7 @@ async def _sides(
     sides, start = [], 0
     for g in groups:
         end = start + len(g.rollouts_G)
-        texts = tuple(trial.spelled(r) for r in g.rollouts_G)
+        texts = tuple(trial.token_texts(r) for r in g.rollouts_G)
         sides.append(Sides(g, before[start:end], after[start:end], texts))
         start = end
     return sides
@@ -342,7 +342,7 @@ def _thinned(group: Group, most: int) -> Group:
     )
 
 
-def shuffled(text: str, seed: int) -> str:
+def shuffle_words(text: str, seed: int) -> str:
     """Return the words of a lesson in random order: as long, the same vocabulary, no meaning."""
     order = text.split()
     random.Random(f"{seed}:{text}").shuffle(order)

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from experience_db import Edit, Evidence, Library
 from tfgrpo.gates.base import Case, Missing, Rewards, Trial
-from tfgrpo.gates.comparison import Design, shuffled
+from tfgrpo.gates.comparison import Design, shuffle_problems
 from tfgrpo.types import Problem, Proposal
 
 SEEDS = 10_000
@@ -85,7 +85,7 @@ async def race(
     all. Who is more than `BEHIND` the best after half of the cases stops there.
     """
     members: dict[str, Problem] = {}
-    for problem in shuffled(problems, f"{library.name}/{library.version}/race"):
+    for problem in shuffle_problems(problems, f"{library.name}/{library.version}/race"):
         members.setdefault(units.get(problem.id, problem.id), problem)
     apart = len(members) >= APART * design.race
     chosen = list(members.values())[: design.race]

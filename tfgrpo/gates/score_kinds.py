@@ -86,13 +86,13 @@ def gvpo_gains(
     found = []
     for p, (sums, lengths, rewards) in enumerate(zip(sums_P, lengths_P, rewards_P, strict=True)):
         others = [i for i in range(len(sides_P)) if i != p]
-        own = fitted([moved_P[i] for i in others], [rewards_P[i] for i in others]) if beta == "fit" else float(beta)
+        own = fit_beta([moved_P[i] for i in others], [rewards_P[i] for i in others]) if beta == "fit" else float(beta)
         scored = gvpo_len_norm(sums, lengths, rewards, beta=own) if per_token else gvpo(sums, rewards, beta=own)
         found.append(scored.gain)
     return found
 
 
-def fitted(moved_P: Sequence[Sequence[float]], rewards_P: Sequence[Sequence[float]]) -> float:
+def fit_beta(moved_P: Sequence[Sequence[float]], rewards_P: Sequence[Sequence[float]]) -> float:
     """|beta*| over some problems: never fitted on the problem it is used for; nan where nothing moved.
 
     A negative beta* says that movement runs against the reward; its size then lets the gain fall below 0.

@@ -70,8 +70,8 @@ def floor_of(nulls: Sequence[Sequence[Sides]], q: float = 0.95) -> Floor:
     distances = [kl(s.old_G, s.new_G) for s in sides]
     falls = [-fall for s in sides if not math.isnan(fall := right_shift(s))]
     return Floor(
-        known(noise_floor(shifts, q=q)),
-        known(noise_floor(tokens, q=q)),
+        zero_if_nan(noise_floor(shifts, q=q)),
+        zero_if_nan(noise_floor(tokens, q=q)),
         max((d for d in distances if not math.isnan(d)), default=0.0),
         max((*falls, 0.0)),
     )
@@ -88,6 +88,6 @@ def coverage_of(sides_P: Sequence[Sides]) -> float:
     return sum(scored) / len(scored) if scored else math.nan
 
 
-def known(value: float) -> float:
+def zero_if_nan(value: float) -> float:
     """Return 0 for nan."""
     return 0.0 if math.isnan(value) else value

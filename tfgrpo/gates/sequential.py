@@ -46,7 +46,7 @@ from statistics import NormalDist, fmean
 from typing import Literal
 
 from tfgrpo.errors import UsageError
-from tfgrpo.gates.boundaries import Look, allowed, course, fair_signs, one_more, units
+from tfgrpo.gates.boundaries import Look, alpha_spending, course, fair_signs, one_more, units
 from tfgrpo.gates.eprocess import Capitals, fold, interval, update
 
 MEAN_GUARD = (0.4, 20.0)
@@ -177,8 +177,10 @@ class State:
         whole = tuple(units(d) for d in means)
         total = sum(whole)
         chances = fair_signs(tuple(sorted(Counter(map(abs, whole)).items())))
-        up = one_more(chances, total, self.spent, allowed(visits, plan.alpha, plan.horizon, plan.rho))
-        down = one_more(chances, -total, self.spent_harm, allowed(visits, plan.harm, plan.harm_horizon, plan.rho))
+        up = one_more(chances, total, self.spent, alpha_spending(visits, plan.alpha, plan.horizon, plan.rho))
+        down = one_more(
+            chances, -total, self.spent_harm, alpha_spending(visits, plan.harm, plan.harm_horizon, plan.rho)
+        )
         return _answered(
             replace(
                 self,

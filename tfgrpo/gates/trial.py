@@ -20,7 +20,7 @@ OUTAGES = frozenset({FailureKind.RATE_LIMITED, FailureKind.PROVIDER, FailureKind
 """Failures that say nothing about the text under test; every other kind is the rollout's own fault."""
 
 
-def observed(graded: Graded) -> Observation:
+def observation_of(graded: Graded) -> Observation:
     """Return what a graded rollout shows: its score, the named parts of it, and the tokens it wrote."""
     failure = graded.rollout.failure or graded.score.failure
     named = {part.name: part.value for part in _parts(graded.score) if part.name and part.value is not None}
@@ -57,7 +57,7 @@ class HeldoutTrial:
     """A summarizer able to say a lesson in other words."""
     on_policy: bool = True
     """Whether learning rollouts were drawn as the scorer measures: temperature 1, no top-p."""
-    observe: Callable[[Graded], Observation] = observed
+    observe: Callable[[Graded], Observation] = observation_of
     """What a graded rollout counts as: the run's reward, in [0, 1], and its objectives."""
     prove_on: Callable[[Proposal], tuple[Problem, ...]] | None = None
     """Which problems may prove a proposal; None is the whole pool."""
@@ -93,9 +93,9 @@ class HeldoutTrial:
             raise UsageError("the gate asks for edit scores, but the run has no scorer; use --gate likelihood")
         return await self.likelihood.log_probs(library, pairs, attempt=attempt)
 
-    def spelled(self, rollout: Rollout) -> tuple[str, ...] | None:
+    def token_texts(self, rollout: Rollout) -> tuple[str, ...] | None:
         """Return what each token of a scored rollout spells; None where the endpoint does not say."""
-        return None if self.likelihood is None else self.likelihood.spelled(rollout)
+        return None if self.likelihood is None else self.likelihood.token_texts(rollout)
 
     async def paraphrase(self, text: str) -> str | None:
         """Return a lesson in other words; None without a summarizer of its own."""

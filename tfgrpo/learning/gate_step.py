@@ -12,14 +12,14 @@ from tfgrpo import datasets
 from tfgrpo.backends.metered import total_usage
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.base import TOKENS, Missing, Observation
-from tfgrpo.gates.trial import HeldoutTrial, observed
+from tfgrpo.gates.trial import HeldoutTrial, observation_of
 from tfgrpo.learning.batch import BatchConditions, BatchResult
 from tfgrpo.learning.overlap import drop_stale
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.lessons.consolidate import Consolidated, consolidate
 from tfgrpo.lessons.edits import join_duplicates, normalise
 from tfgrpo.lessons.review import decided_before, edit_key, hold_for_review, screen
-from tfgrpo.lessons.rivals import apart, limited, one_each, with_subjects
+from tfgrpo.lessons.rivals import first_of_each_subject, limit_rivals, one_each, with_subjects
 from tfgrpo.lessons.summarize import Contrast
 from tfgrpo.methods.reward import UNIT
 from tfgrpo.rollout import Graded
@@ -53,7 +53,7 @@ async def put_before_gate(
     effects = known_effects(run, library, given.step)
     merged = await consolidate(run.teacher, library, [*sound, *again], effects, run.topics)
     if run.challengers:
-        both = join_duplicates((*merged.proposals, *challenging(run.challengers, library)))
+        both = join_duplicates((*merged.proposals, *current_challengers(run.challengers, library)))
         merged = replace(merged, proposals=with_subjects(library, both, run.topics))
         run.challengers = ()
     for p in proposals:
@@ -137,7 +137,7 @@ async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> 
     verdicts: list[Verdict] = []
     accepted = tuple[Edit, ...]()
     races = getattr(run.gate, "races", False)
-    now, over = limited(proposals, run.config.lessons.rivals) if races else one_each(proposals)
+    now, over = limit_rivals(proposals, run.config.lessons.rivals) if races else one_each(proposals)
     waiting = [(p, _late(p)) for p in over]
     while now:
         found = await run.gate(library.with_edits(accepted), now, trial_of(run, library))
@@ -152,7 +152,7 @@ async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> 
         run.challengers += tuple(p for p, v in lost if p.subject in entered and _close(v, entered[p.subject]))
         verdicts += [v for _, v in lost]
         left = [pair for pair in waiting if all(pair is not other for other in lost)]
-        now = apart([p for p, _ in left])
+        now = first_of_each_subject([p for p, _ in left])
         waiting = [(p, v) for p, v in left if all(p is not q for q in now)]
     return verdicts
 
@@ -177,7 +177,7 @@ def _close(verdict: Verdict, winner: float) -> bool:
     return math.isfinite(winner) and _shown(verdict) > 0.0 and _shown(verdict) >= winner - CLOSE
 
 
-def challenging(challengers: Sequence[Proposal], library: Library) -> tuple[Proposal, ...]:
+def current_challengers(challengers: Sequence[Proposal], library: Library) -> tuple[Proposal, ...]:
     """Return what comes again as it stands against `library`: words whose lesson has left are new."""
     ids = {lesson.id for lesson in library}
     there = [(p, set(p.edit.ids) <= ids) for p in challengers]
@@ -212,7 +212,7 @@ def observe(run: Run, graded: Graded) -> Observation:
 
     The reward is an objective too, by the name `reward`, for gates that weigh it against tokens.
     """
-    plain = observed(graded)
+    plain = observation_of(graded)
     values = {name: run.part_ranges.get(name, UNIT).unit(v) for name, v in plain.objectives.items() if name != TOKENS}
     objectives = {**plain.objectives, **values}
     reward = run.range.unit(graded.reward)

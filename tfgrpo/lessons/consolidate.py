@@ -16,7 +16,7 @@ from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates, net_edits, normalise
-from tfgrpo.lessons.rivals import NOTHING, Topics, apart, contradict, rivals, says_all, with_subjects
+from tfgrpo.lessons.rivals import NOTHING, Topics, contradict, first_of_each_subject, rivals, says_all, with_subjects
 from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, lesson_variables, numbered_proposals
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.replies import ParsedEdits
@@ -260,7 +260,7 @@ def within_budget(
     """
     kept = list(proposals)
     values = {i: e.estimate for i, e in effects.items() if e.estimate is not None}
-    candidate = library.with_edits([p.edit for p in apart(kept)])
+    candidate = library.with_edits([p.edit for p in first_of_each_subject(kept)])
     refused, old = [], {lesson.id for lesson in library.lessons}
     for leaving in fit_budget(candidate.lessons, budget_tokens, values):
         lesson = candidate.lesson(leaving)

@@ -196,7 +196,7 @@ def _named(edits: Sequence[Edit], topics: Topics) -> str:
     return " ".join(sorted(shared)) or normalise(edits[0].text or "")
 
 
-def limited(proposals: Sequence[Proposal], most: int) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
+def limit_rivals(proposals: Sequence[Proposal], most: int) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
     """Return the proposals with at most `most` rivals of each subject, the best supported ones, and those left over."""
     ranked = sorted(range(len(proposals)), key=lambda i: -proposals[i].support * proposals[i].weight)
     seen: Counter[str] = Counter()
@@ -209,7 +209,7 @@ def limited(proposals: Sequence[Proposal], most: int) -> tuple[tuple[Proposal, .
     return kept, tuple(proposals[i] for i in sorted(out))
 
 
-def apart(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
+def first_of_each_subject(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     """Return proposals that can be applied together: the first of each subject, and all without one."""
     first: dict[str, int] = {}
     for i, proposal in enumerate(proposals):
@@ -219,4 +219,4 @@ def apart(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
 
 def one_each(proposals: Sequence[Proposal]) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
     """Return the proposals with the best supported rival of each subject alone, and the others."""
-    return limited(proposals, 1)
+    return limit_rivals(proposals, 1)

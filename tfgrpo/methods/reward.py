@@ -38,7 +38,7 @@ class Range:
         return min(max((value - self.low) / (self.high - self.low), 0.0), 1.0)
 
     @property
-    def plain(self) -> bool:
+    def is_unit(self) -> bool:
         """Whether values are left as they are."""
         return (self.low, self.high) == (0.0, 1.0)
 
@@ -144,7 +144,7 @@ def generated_length(rollout: Rollout) -> float:
     return float(rollout.usage.completion_tokens or math.ceil(len(rollout.answer) / CHARS_PER_TOKEN))
 
 
-def plain(rollout: Rollout, score: Score) -> float:
+def grader_score(rollout: Rollout, score: Score) -> float:
     """Return the grader's score as the reward: what is measured where no method is chosen; nan where there is none."""
     return math.nan if score.value is None else score.value
 

@@ -25,7 +25,7 @@ from tfgrpo.build import Components, open_components
 from tfgrpo.errors import BudgetReached, TfgrpoError, UsageError
 from tfgrpo.evaluation import controls as controlling
 from tfgrpo.evaluation import measure
-from tfgrpo.gates.comparison import shuffled
+from tfgrpo.gates.comparison import shuffle_problems
 from tfgrpo.gates.sequential import Answer
 from tfgrpo.graders import factory
 from tfgrpo.learning.run import evaluation_sampling
@@ -216,7 +216,7 @@ async def _trial(
     return _Trial(
         bench,
         design,
-        tuple(shuffled(found, f"prove/{config.seed}")),
+        tuple(shuffle_problems(found, f"prove/{config.seed}")),
         against.name,
         asked.floor,
         {q: Course(design.plan(len(questions))) for q in questions},
