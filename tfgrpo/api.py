@@ -50,7 +50,7 @@ ARGUMENTS = """Args:
     prompts: folder whose templates replace single ones.
     method: preset.
     config: TOML file with configuration keys.
-    tools: what a rollout may call, `"python,web_search"` or a list.
+    tools: what a rollout may call, `"python,web_search"`, a list, or options by name: `{"python": {"seconds": 5}}`.
     instructions: what the model is told besides the problem.
     summarizer_model: writes the lessons; None is the model itself.
     run: its name.
@@ -90,7 +90,7 @@ def setup(  # noqa: PLR0913 - the options of the command line
     prompts: str | Path | None = None,
     method: str = "default",
     config: str | Path | None = None,
-    tools: str | Sequence[str] | None = None,
+    tools: str | Sequence[str] | Mapping[str, Any] | None = None,
     instructions: str | None = None,
     summarizer_model: str | None = None,
     run: str | None = None,
@@ -119,7 +119,9 @@ def setup(  # noqa: PLR0913 - the options of the command line
     plain |= {name.replace("__", "."): value for name, value in keys.items() if value is not None}
     plain = {configuration.PLACES.get(name, name): value for name, value in plain.items()}
     names = [name.strip() for name in tools.split(",")] if isinstance(tools, str) else list(tools or ())
-    called = {"environment.kind": "tool_loop", "environment.tools": tuple(names)} if names else {}
+    called: dict[str, Any] = {"environment.kind": "tool_loop", "environment.tools": tuple(names)} if names else {}
+    if isinstance(tools, Mapping):
+        called["tools"] = dict(tools)
     return Setup(
         model=model,
         grader=grader,
@@ -158,7 +160,7 @@ async def learn(  # noqa: PLR0913
     prompts: str | Path | None = None,
     method: str = "default",
     config: str | Path | None = None,
-    tools: str | Sequence[str] | None = None,
+    tools: str | Sequence[str] | Mapping[str, Any] | None = None,
     instructions: str | None = None,
     summarizer_model: str | None = None,
     run: str | None = None,
@@ -207,7 +209,7 @@ async def learn_all(  # noqa: PLR0913
     prompts: str | Path | None = None,
     method: str = "default",
     config: str | Path | None = None,
-    tools: str | Sequence[str] | None = None,
+    tools: str | Sequence[str] | Mapping[str, Any] | None = None,
     instructions: str | None = None,
     summarizer_model: str | None = None,
     run: str | None = None,
@@ -257,7 +259,7 @@ def learn_sync(  # noqa: PLR0913
     prompts: str | Path | None = None,
     method: str = "default",
     config: str | Path | None = None,
-    tools: str | Sequence[str] | None = None,
+    tools: str | Sequence[str] | Mapping[str, Any] | None = None,
     instructions: str | None = None,
     summarizer_model: str | None = None,
     run: str | None = None,
@@ -297,7 +299,7 @@ async def evaluate(  # noqa: PLR0913
     prompts: str | Path | None = None,
     method: str = "default",
     config: str | Path | None = None,
-    tools: str | Sequence[str] | None = None,
+    tools: str | Sequence[str] | Mapping[str, Any] | None = None,
     instructions: str | None = None,
     summarizer_model: str | None = None,
     run: str | None = None,
@@ -340,7 +342,7 @@ def evaluate_sync(  # noqa: PLR0913
     prompts: str | Path | None = None,
     method: str = "default",
     config: str | Path | None = None,
-    tools: str | Sequence[str] | None = None,
+    tools: str | Sequence[str] | Mapping[str, Any] | None = None,
     instructions: str | None = None,
     summarizer_model: str | None = None,
     run: str | None = None,

@@ -15,7 +15,9 @@ def test_runs_can_be_listed_and_shown(learn, cli, parsed):
     """Name, kind, end, library; then configuration, steps and summary of one run."""
     learn("--heldout", "held.jsonl", "--run", "mine")
     assert re.match(
-        r"mine  learn  finished  \S+ \S+ UTC  library default  held-out 0.000 -> 1.000", cli("runs", "list").stdout
+        r"mine  learn  finished  \S+ \S+ UTC  \S+  \d+ calls, 0.00 USD  "
+        r"library default  4 lessons  held-out 0.000 -> 1.000",
+        cli("runs", "list").stdout,
     )
     (run,) = parsed(cli("runs", "list", "--json"))["runs"]
     assert (run["name"], run["status"]) == ("mine", "finished")

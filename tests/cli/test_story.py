@@ -45,7 +45,7 @@ def test_every_column_is_there(db):
     assert said.startswith("library 'default', version 2: 5 lessons\n")
     first = said.splitlines()[1:3]
     assert first[0] == f"  [1] {lesson(next(t for t in TOPICS if t in first[0]))}"
-    assert "(leave-one-out, n=12); from 2 problems; shown 32 times; born in version 1; 16 tokens" in first[1]
+    assert "(gate, n=12); from 2 problems; shown 32 times; born in version 1; 16 tokens" in first[1]
     row = listed(db)[0]
     assert (row["shown"], row["born"], row["tokens"], len(row["problems"])) == (32, 1, 16, 2)
     assert row["effect"]["low"] < row["effect"]["estimate"] <= row["effect"]["high"]
@@ -54,7 +54,7 @@ def test_every_column_is_there(db):
 def test_dropout_speaks_only_where_nothing_sharper_does(db):
     """A weak nomination does not hide the gate's own measurement, but is told when it is all there is."""
     effects = {row["id"]: row["effect"] for row in listed(db)}
-    assert effects[1]["kind"] == "leave-one-out"
+    assert effects[1]["kind"] == "gate"
     assert effects[5]["kind"] == "dropout"
 
 

@@ -46,8 +46,8 @@ def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_ov
         asked = {**SMALL, **model, "limit": 24, "batch_size": 12, "epochs": 2, "group_size": 6}
         asked |= {"gate": "likelihood", "gate__options": {"rollouts": 2}}
         result = tfgrpo.learn_sync(learning, heldout=held, db=db, **asked)
-        # All that is rolled out is the look for harm at the end of each epoch.
-        assert result.summary["calls"].get("gate", {"new": 0})["new"] <= 4 * len(held)
+        # All that is rolled out is the look for harm at the end of each epoch, on all problems of a set this small.
+        assert result.summary["calls"].get("gate", {"new": 0})["new"] <= 4 * (asked["limit"] + len(held))
         assert result.summary["calls"]["score"]["new"] > 0
         found[name] = edit_scores(db)
     assert found["own"]

@@ -13,9 +13,9 @@ from support.script import TOPICS, edits, lesson, play, rows, text_of
 import tfgrpo.api
 from experience_db import Store
 from search.world import blank, model, reflect, search
-from tfgrpo.cli.progress_lines import planned_work
 from tfgrpo.errors import UnknownPlugin, UsageError
 from tfgrpo.learning.events import events_of
+from tfgrpo.search import planned_work
 from tfgrpo.types import Reply, Usage
 
 

@@ -48,6 +48,7 @@ EXAMPLES: Mapping[str, str] = {
     "tasks accept": "tasks accept tasks.jsonl --all",
     "datasets list": "datasets list",
     "datasets show": "datasets show tickets.csv",
+    "ui": "ui --port 8020",
     "proxy": "proxy --upstream http://127.0.0.1:8000/v1 --library web",
     "corpus serve": "corpus serve pages.jsonl --port 8090",
 }
