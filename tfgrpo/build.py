@@ -16,7 +16,7 @@ from tfgrpo.backends.factory import Models, make_models
 from tfgrpo.config import LearnConfig
 from tfgrpo.datasets import Pools
 from tfgrpo.edit_scores.factory import make_likelihood
-from tfgrpo.environments.factory import EnvironmentParts, configured_tools, make_environment
+from tfgrpo.environments.factory import EnvironmentParts, configured_tools, instructions_note, make_environment
 from tfgrpo.executors import Local
 from tfgrpo.executors.factory import Placement, placement
 from tfgrpo.gates.factory import gate_for
@@ -96,6 +96,11 @@ class Components:
             )
         return [said for said in told if said]
 
+    def untold(self) -> list[str]:
+        """Return what a reader should know of instructions that reach no prompt; empty where they do or are none."""
+        said = instructions_note(self.setup.environment, self.setup.config, self.prompts)
+        return [said] if said else []
+
     def teacher(self) -> Teacher:
         """Return the model that writes lessons."""
         models, line = self.models, self.models.writing
@@ -165,7 +170,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
     stack.enter_context(store.claim(setup.library, f"run {run}"))
     begun = start_run(store, run, setup, mark, learning, heldout, parts.block())
     charge_earlier_calls(models.ledger, models.tally, store, run)
-    notes = parts.block_notes(begun.library)
+    notes = (*parts.block_notes(begun.library), *parts.untold())
     return Run(
         id=run,
         name=setup.run or run,

@@ -126,10 +126,10 @@ async def evaluated(
                 "seconds": round(time.monotonic() - began, 3),
             }
         )
-        told_of = parts.block_notes(shown) if shown.lessons else []
         notes = (
             *parts.models.address_changes(),
-            *told_of,
+            *(parts.block_notes(shown) if shown.lessons else ()),
+            *parts.untold(),
             *reader_notes(parts.store, shown, found, summary["dataset"], known),
         )
         if isinstance(library, str):

@@ -28,6 +28,8 @@ def print_preview(found: Preview) -> None:
     typer.echo(
         f"money: {money}; time: {low:.1f} to {high:.0f} minutes, likely {likely:.1f}, as fast as the model answers"
     )
+    for note in found.notes:
+        typer.echo(f"note: {note}")
     typer.echo("nothing was asked and nothing written; the same command without --dry-run begins")
 
 

@@ -81,6 +81,27 @@ def environment_name(agent: Agent | None, config: LearnConfig | None = None) -> 
     return "single_turn" if config is None else config.environment.kind
 
 
+def instructions_note(agent: Agent | None, config: LearnConfig, prompts: Prompts) -> str:
+    """Return one sentence where the instructions of a configuration reach no prompt; "" where they do or are none."""
+    if not config.instructions:
+        return ""
+    kind = environment_name(agent, config)
+    if kind == "tool_loop" and agent is None:
+        return ""  # the text protocol has a place for them in its own template
+    if kind != "single_turn" or agent is not None:
+        return (
+            f"--instructions has no effect: {kind!r} is an agent of your own, which gets the problem and the lessons; "
+            "tell it there"
+        )
+    if "instructions" in prompts.variables("solve/system"):
+        return ""
+    folder = prompts.path("solve/system").parent.parent
+    return (
+        f"--instructions has no effect: the template solve/system of the prompt set {folder.name!r} has no place for "
+        "it; say it in the questions, or take another set with --prompts"
+    )
+
+
 def configured_tools(config: LearnConfig) -> tuple[Tool, ...]:
     """Return the tools that a configuration names, ready to be called.
 

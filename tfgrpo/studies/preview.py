@@ -51,6 +51,8 @@ class Preview:
     usd: tuple[float, float, float] | None
     """Low, likely, high; None where nobody knows the price."""
     minutes: tuple[float, float, float]
+    notes: tuple[str, ...] = ()
+    """What a reader should know, a sentence each."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -106,6 +108,7 @@ async def preview(wanted: Setup, problems: Any, fields: Mapping[str, str] | None
         library = _library(wanted.db, wanted.library, parts.prompts.block(config.lessons.place))
         asked = learning[:COUNTED] if isinstance(environment, Prompting) else ()
         prompts = tuple(environment.prompt(p, library) for p in asked) if isinstance(environment, Prompting) else ()
+        notes = tuple(parts.untold())
         batches = -(-len(learning) // config.batch_size)
         plan = Plan(
             len(learning) * config.epochs,
@@ -122,7 +125,7 @@ async def preview(wanted: Setup, problems: Any, fields: Mapping[str, str] | None
     found = forecast(plan, prompt={"rollouts": each, "lessons": lessons})
     width = max(1, min(config.engine.concurrency, len(learning) * config.rollout.group_size))
     low, likely, high = (found.calls(i) * LATENCY[i] / width / 60 for i in range(3))
-    return Preview(len(learning), len(kept), prompts[:SHOWN], found, _money(wanted, found), (low, likely, high))
+    return Preview(len(learning), len(kept), prompts[:SHOWN], found, _money(wanted, found), (low, likely, high), notes)
 
 
 def _tokens(prompt: tuple[Message, ...]) -> int:
