@@ -181,7 +181,7 @@ def test_replay_imports_no_model_client(tmp_path):
 def test_false_verdicts_stay_below_the_level():
     """Over random experiments without an effect at most 5% are said to help, and as few to harm."""
     rng = random.Random(7)
-    from tfgrpo.proving.judge import Course, Design, Question, decided
+    from tfgrpo.proving.judge import Course, Design, Question, apply_holm
     from tfgrpo.proving.pairs import Pair, Side
 
     verdicts = []
@@ -189,6 +189,6 @@ def test_false_verdicts_stay_below_the_level():
         pairs = [Pair(str(i), "", Side(float(rng.random() < 0.5)), Side(float(rng.random() < 0.5))) for i in range(40)]
         question = Question("a", "b")
         course = Course(Design(40, pairs=40).plan()).looked(pairs)
-        verdicts.append(decided({question: course}, 0.05)[question].answer.value)
+        verdicts.append(apply_holm({question: course}, 0.05)[question].answer.value)
     assert verdicts.count("helps") <= 400 * 0.05 + 2 * (400 * 0.05 * 0.95) ** 0.5
     assert verdicts.count("harms") <= 400 * 0.05 + 2 * (400 * 0.05 * 0.95) ** 0.5

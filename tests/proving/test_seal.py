@@ -74,7 +74,7 @@ def test_a_line_cut_by_a_crash(prove, tmp_path):
     prove("good.md", "--seal", "test")
     place = tmp_path / "tasks.jsonl.seal"
     place.write_bytes(place.read_bytes() + b'{"opened": "x", "que')
-    assert len(seal.read(tmp_path / "tasks.jsonl").openings) == 1
+    assert len(seal.read_seal(tmp_path / "tasks.jsonl").openings) == 1
     place.write_bytes(b"rubbish\n" + place.read_bytes())
     result = prove("good.md")
     assert result.exit_code == 2

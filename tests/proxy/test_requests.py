@@ -4,7 +4,7 @@ import pytest
 
 from experience_db import Lesson, Library
 from tfgrpo.proxy.requests import protocol, with_lessons
-from tfgrpo.proxy.server import Settings, allowed, forwarded, target
+from tfgrpo.proxy.server import Settings, forwarded_headers, is_authorized, target
 
 LIBRARY = Library("algebra", 3, (Lesson(1, "When signs differ, subtract.", 1, 1),), template="{{ lessons[0].text }}")
 BLOCK = "When signs differ, subtract."
@@ -79,7 +79,7 @@ def test_v1_is_named_once(upstream, path, url):
 def test_headers_of_one_connection_stay_on_it():
     """Hop-by-hop headers, those that Connection names, and ours are not passed on."""
     given = {"Connection": "keep-alive, X-Own", "X-Own": "1", "Host": "a", "x-tfgrpo-library": "b", "OpenAI-Beta": "c"}
-    assert forwarded(given, Settings("http://h"), changed=False) == [("OpenAI-Beta", "c")]
+    assert forwarded_headers(given, Settings("http://h"), changed=False) == [("OpenAI-Beta", "c")]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_headers_of_one_connection_stay_on_it():
 def test_the_token_of_the_proxy_never_goes_on(given, sent):
     """Where the proxy asks for a token, the upstream's key takes its place, in the style of the client."""
     settings = Settings("http://h", token="ours", upstream_key="theirs")
-    assert allowed(given, settings.token)
-    assert forwarded(given, settings, changed=False) == sent
-    assert not allowed({"Authorization": "Bearer other"}, "ours")
-    assert not allowed({}, "ours")
+    assert is_authorized(given, settings.token)
+    assert forwarded_headers(given, settings, changed=False) == sent
+    assert not is_authorized({"Authorization": "Bearer other"}, "ours")
+    assert not is_authorized({}, "ours")

@@ -11,7 +11,7 @@ from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
 from tfgrpo.errors import BudgetReached, EndpointError, NothingLearned, UsageError
 from tfgrpo.proving import Proof, Verdict
-from tfgrpo.proving.proof import EXITS, broken
+from tfgrpo.proving.proof import EXITS, failed_proof
 from tfgrpo.system.redact import hide_secrets
 
 Text = Annotated[
@@ -207,7 +207,7 @@ def _live(asked: dict[str, Any], progress: Any) -> Proof:
         # An endpoint that cannot be asked is no verdict against the text: exit code 1 would be one.
         reason = hide_secrets(str(error), configuration.secrets())
         typer.echo(f"error: {reason}", err=True)
-        return broken(reason, wanted.texts, wanted.against, wanted.alpha)
+        return failed_proof(reason, wanted.texts, wanted.against, wanted.alpha)
 
 
 def _bridged(asked: dict[str, Any]) -> dict[str, Any]:
@@ -237,5 +237,5 @@ def _progress(line: str) -> None:
 def _write(place: Path, proof: Proof) -> None:
     from tfgrpo.proving import page
 
-    o.write_text_file(place, page.written(place, proof).rstrip("\n"))
+    o.write_text_file(place, page.render_proof(place, proof).rstrip("\n"))
     typer.echo(f"wrote {place}", err=True)

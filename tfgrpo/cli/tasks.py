@@ -25,7 +25,7 @@ def from_(
 ) -> None:
     """Propose candidates for tasks; none is used before a person has accepted it."""
     secrets = configuration.secrets()
-    found = tasks.hidden(tasks.candidates(source), lambda text: hide_secrets(text, secrets))[:limit]
+    found = tasks.hide_keys(tasks.candidates(source), lambda text: hide_secrets(text, secrets))[:limit]
     if output.exists():
         raise UsageError(f"{output} is there already; name another file, so that no accepted task is lost")
     o.write_text_file(output, "\n".join(to_json(candidate.row()) for candidate in found))

@@ -38,7 +38,7 @@ class LearnResult:
         """Return what a notebook shows: the lessons under the measured effect, the funnel beside it."""
         edits, groups = self.summary["edits"], self.summary["groups"]
         note = (
-            f"held-out {change(self.summary['heldout'])}; groups: {counted(groups)}; edits: {counted(edits)}; "
+            f"held-out {change(self.summary['heldout'])}; groups: {counts_text(groups)}; edits: {counts_text(edits)}; "
             f"{self.summary['seconds']:.0f} s"
         )
         title = f"Run {self.summary['run']}: library {self.library.name!r}, version {self.library.version}"
@@ -134,7 +134,7 @@ def change(heldout: Mapping[str, Any] | None) -> str:
     return f"{number(heldout['before'])} -> {number(heldout['after'])}{diff}"
 
 
-def counted(table: Mapping[str, int]) -> str:
+def counts_text(table: Mapping[str, int]) -> str:
     """Return counts in words, without those that are 0."""
     return ", ".join(f"{n} {name}" for name, n in table.items() if n) or "none"
 

@@ -21,7 +21,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from tfgrpo.errors import UsageError
 from tfgrpo.integrations.bridges import Bridge
 from tfgrpo.readers import documents
-from tfgrpo.readers.row import mark, text_of
+from tfgrpo.readers.row import content_id, text_of
 from tfgrpo.types import Problem, Rollout, Score
 
 Check = Callable[[str, Any], bool]
@@ -64,7 +64,7 @@ def bridge(address: str) -> Bridge:
             continue
         given = {**(default.get("vars") or {}), **(test.get("vars") or {})}
         own = [a for a in (*(default.get("assert") or ()), *(test.get("assert") or ())) if _known(a)]
-        name = str(test.get("description") or mark(given))
+        name = str(test.get("description") or content_id(given))
         if own and name not in checks:
             checks[name] = _filled(own, given)
             problems.append(Problem(name, _render(template, given, address)))

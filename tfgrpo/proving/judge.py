@@ -57,7 +57,7 @@ class Design:
         """Pairs that are wanted, whatever there is."""
         if self.pairs is not None:
             return self.pairs
-        return PAIRS if self.detect is None else max(LOOK, needed(self.detect, self.square, self.alpha))
+        return PAIRS if self.detect is None else max(LOOK, required_pairs(self.detect, self.square, self.alpha))
 
     @property
     def passes(self) -> int:
@@ -75,7 +75,7 @@ class Design:
         return Plan(alpha=level, harm=level, horizon=horizon, harm_horizon=horizon, pursuit=0.2)
 
 
-def needed(effect: float, square: float, alpha: float = 0.05, power: float = POWER) -> int:
+def required_pairs(effect: float, square: float, alpha: float = 0.05, power: float = POWER) -> int:
     """Return how many pairs show a true `effect` with this power at one-sided level alpha, by the normal approximation.
 
     `square` is the mean square of a pair's difference; for 0/1 rewards the share of pairs that differ. It is never
@@ -120,7 +120,7 @@ def _testable(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(round(d, 1) for d in found) if many else found
 
 
-def decided(courses: Mapping[Question, Course], alpha: float) -> dict[Question, State]:
+def apply_holm(courses: Mapping[Question, Course], alpha: float) -> dict[Question, State]:
     """Return the final states, the error shared over all questions by Holm's steps.
 
     Each course is run at alpha / m; once some were decided, the others at alpha over their number, and so on. So the
@@ -189,7 +189,7 @@ def finding(
             "how": touch.how if touch else "all",
         },
         len(pairs) - len(scored),
-        needed(detect or WORTH, square, state.plan.alpha),
+        required_pairs(detect or WORTH, square, state.plan.alpha),
     )
 
 

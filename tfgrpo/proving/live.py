@@ -33,12 +33,12 @@ from tfgrpo.learning.setup import Setup, describe
 from tfgrpo.proving import seal as sealing
 from tfgrpo.proving.bench import Bench, interleaved
 from tfgrpo.proving.drift import drift
-from tfgrpo.proving.judge import LOOK, Course, Design, Question, Touch, decided, finding
+from tfgrpo.proving.judge import LOOK, Course, Design, Question, Touch, apply_holm, finding
 from tfgrpo.proving.output import summary
 from tfgrpo.proving.pairs import Pair
 from tfgrpo.proving.proof import Finding, Floor, Proof
 from tfgrpo.proving.replay import floor_of
-from tfgrpo.proving.texts import NONE, WAYS, Shelf, Text, joined, touch, unique
+from tfgrpo.proving.texts import NONE, WAYS, Shelf, Text, join_texts, touch, with_unique_names
 from tfgrpo.types import Problem
 
 CONTROLS = ("filler", "one-shot")
@@ -109,10 +109,10 @@ async def prove(
         parts = open_components(wanted, store, stack)
         shelf = Shelf(store, parts.prompts, asked.way)  # type: ignore[arg-type]  # checked above
         against = shelf.none() if asked.against == NONE else _one(shelf, asked.against)
-        against, *texts = unique([against, *(text for given in asked.texts for text in shelf.texts(given))])
+        against, *texts = with_unique_names([against, *(text for given in asked.texts for text in shelf.texts(given))])
         mark = _mark(wanted, asked, found, (*texts, against))
         run = parts.models.run = f"prove-{mark[:8]}"
-        seal = sealing.opened(asked, mark, texts, wanted.model)
+        seal = sealing.record_opening(asked, mark, texts, wanted.model)
         told = _told(wanted, asked, texts, against)
         store.start_run(run, name=run, kind="prove", fingerprint=mark, config=told, library=None, base_version=None,
                         dataset=datasets.content_hash(found))  # fmt: skip
@@ -129,7 +129,7 @@ async def prove(
             raise
         finally:
             store.finish_run(run, status, data)
-        sealing.closed(asked, mark, proof.verdict.value)
+        sealing.record_closing(asked, mark, proof.verdict.value)
     return proof
 
 
@@ -198,11 +198,11 @@ async def _trial(
     arms: dict[str, Library] = {against.name: against.library} | {t.name: t.library for t in texts}
     questions = [Question(text.name, against.name) for text in texts]
     if asked.together and len(texts) > 1:
-        arms[ALL] = joined(texts, ALL).library
+        arms[ALL] = join_texts(texts, ALL).library
         questions.append(Question(ALL, against.name, "together"))
         for text in texts:
             rest = f"all without {text.name}"
-            arms[rest] = joined([t for t in texts if t is not text], rest).library
+            arms[rest] = join_texts([t for t in texts if t is not text], rest).library
             questions.append(Question(text.name, rest, "leave-one-out"))
     extra = list[Question]()
     for control in asked.controls:
@@ -317,7 +317,7 @@ def _proof(
     notes = [f"{trial.stopped}; the same command with a larger budget goes on from here"] if trial.stopped else []
 
     def made(courses: Mapping[Question, Course]) -> tuple[Finding, ...]:
-        states = decided(courses, asked.alpha)
+        states = apply_holm(courses, asked.alpha)
         return tuple(
             finding(
                 question,

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from tfgrpo.proving.judge import WORTH
-from tfgrpo.proving.pairs import Pair, Side, cost, counted, failure_p, failures
+from tfgrpo.proving.pairs import Pair, Side, cost, failure_counts_text, failure_p, failures
 from tfgrpo.proving.proof import Finding, Floor, Proof, Verdict
 
 VERSION = 1
@@ -145,7 +145,7 @@ def _problems(word: str, found: Finding, ids: tuple[str, ...]) -> Iterator[str]:
     yield f"  {word}:     {len(ids)} of {len(found.differences)}{more}"
     for problem in ids[:SHOWN]:
         pair = example(found, problem)
-        yield f"    {problem}: {short(pair.question)}"
+        yield f"    {problem}: {one_line(pair.question)}"
         yield f"      {other} {side_words(pair.without)}"
         yield f"      with:    {side_words(pair.given)}"
 
@@ -160,10 +160,10 @@ def example(found: Finding, problem: str) -> Pair:
 def side_words(side: Side) -> str:
     """Return one attempt in a line: its reward, or its failure, and how its answer ends."""
     told = side.failure if side.failure else f"{side.reward:g}"
-    return f"({told}) {short(side.text, end=True)}".rstrip()
+    return f"({told}) {one_line(side.text, end=True)}".rstrip()
 
 
-def short(text: str, *, end: bool = False) -> str:
+def one_line(text: str, *, end: bool = False) -> str:
     """Return a text on one line, cut in front or at the end."""
     line = " ".join(text.split())
     if len(line) <= WIDTH:
@@ -196,7 +196,7 @@ def failure_words(found: Finding) -> str:
         return ""
     p = failure_p(found.pairs)
     told = "" if p is None else f" (difference: p={p:.2g})"
-    return f"{counted(given) or 'none'} with, {counted(without) or 'none'} without{told}"
+    return f"{failure_counts_text(given) or 'none'} with, {failure_counts_text(without) or 'none'} without{told}"
 
 
 def noise(proof: Proof) -> Iterator[str]:

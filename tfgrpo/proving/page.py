@@ -26,7 +26,7 @@ WIDE = 6.6
 """Width of a character of the badge, in pixels."""
 
 
-def written(place: Path, proof: Proof, date: str | None = None) -> str:
+def render_proof(place: Path, proof: Proof, date: str | None = None) -> str:
     """Return what belongs into a file by its ending: .html, .md, .svg or .json; raises UsageError for another one."""
     check_place(place)
     match place.suffix.lower():
@@ -88,7 +88,7 @@ def _context(proof: Proof, date: str | None) -> dict[str, Any]:
         "failures": output.failure_words,
         "noise": list(output.noise(proof)),
         "floor": output.floor_words(proof.floor),
-        "short": output.short,
+        "short": output.one_line,
         "bar": bar,
         "date": date or today(),
         "most": MOST,
@@ -129,5 +129,5 @@ def _environment(*, escape: bool) -> Environment:
 
 def cell(text: str) -> str:
     """Return a text as code in a cell of a Markdown table: no line break, no bar, no back-tick, no markup."""
-    line = output.short(str(text), end=True).replace("`", "'").replace("|", "\\|")
+    line = output.one_line(str(text), end=True).replace("`", "'").replace("|", "\\|")
     return f"`{line}`" if line else ""

@@ -95,6 +95,6 @@ def failure_p(pairs: Sequence[Pair]) -> float | None:
     return min(1.0, 2 * tail)
 
 
-def counted(table: Mapping[str, int]) -> str:
+def failure_counts_text(table: Mapping[str, int]) -> str:
     """Return failures in words; '' without one."""
     return ", ".join(f"{n} {kind}" for kind, n in table.items())

@@ -92,7 +92,7 @@ NO_FLOOR = Floor()
 """Where nothing was tried twice."""
 
 
-def broken(reason: str, texts: Sequence[str], against: str, alpha: float) -> Proof:
+def failed_proof(reason: str, texts: Sequence[str], against: str, alpha: float) -> Proof:
     """Return the proof that could not be made: it cannot tell, and says why."""
     found = Finding(
         texts[0] if texts else "", against, "text", Verdict.CANNOT_TELL, reason, None, (None, None), "none", None, None,

@@ -16,7 +16,7 @@ from typing import Any
 
 from tfgrpo import stats
 from tfgrpo.errors import UsageError
-from tfgrpo.proving.judge import Course, Design, Question, Touch, decided, finding
+from tfgrpo.proving.judge import Course, Design, Question, Touch, apply_holm, finding
 from tfgrpo.proving.pairs import Pair, Side, by_problem
 from tfgrpo.proving.proof import Floor, Proof
 from tfgrpo.readers import Row, Stored, read
@@ -82,7 +82,7 @@ def replay(asked: Asked) -> Proof:
         raise UsageError(f"no result of {asked.path} has a score; give tasks and a grader: --on TASKS --grader exact")
     found = {Question(a.name, a.against): pairs for a, pairs, _ in paired}
     courses = {q: _course(pairs, asked.alpha, len(found)) for q, pairs in found.items()}
-    states = decided(courses, asked.alpha)
+    states = apply_holm(courses, asked.alpha)
     floor = _floor(arms, low, high)
     findings = [
         finding(q, states[q], pairs, touch=_all(pairs), detect=asked.detect, floor=floor, fixed=True)

@@ -60,7 +60,7 @@ class Seal:
         return tuple(dict.fromkeys(str(o["question"]) for o in self.openings))
 
 
-def read(tasks: Path) -> Seal:
+def read_seal(tasks: Path) -> Seal:
     """Return what is on record; a last line that was cut by a crash is left out. Raises UsageError for another file."""
     place = tasks.with_name(f"{tasks.name}.seal")
     lines = place.read_text(encoding="utf-8").split("\n") if place.is_file() else []
@@ -78,7 +78,7 @@ def read(tasks: Path) -> Seal:
     return Seal(place, sealed, tuple(r for r in found if "opened" in r), tuple(r for r in found if "closed" in r))
 
 
-def opened(asked: Sealing, question: str, texts: Sequence[Named], model: str) -> dict[str, Any] | None:
+def record_opening(asked: Sealing, question: str, texts: Sequence[Named], model: str) -> dict[str, Any] | None:
     """Record that a set is opened, before anything is asked; None where it is neither sealed nor to be sealed.
 
     Raises:
@@ -87,12 +87,12 @@ def opened(asked: Sealing, question: str, texts: Sequence[Named], model: str) ->
     tasks = Path(str(asked.on)) if isinstance(asked.on, str | Path) else None
     if tasks is None or not tasks.is_file():
         return None
-    seal, digest = read(tasks), hashlib.sha256(tasks.read_bytes()).hexdigest()
+    seal, digest = read_seal(tasks), hashlib.sha256(tasks.read_bytes()).hexdigest()
     if seal.sealed is None and asked.seal is None:
         return None
     if seal.sealed is None:
         _append(seal.place, {"sealed": digest, "purpose": asked.seal, **_who()})
-        seal = read(tasks)
+        seal = read_seal(tasks)
     assert seal.sealed is not None
     if seal.sealed["sealed"] != digest:
         raise UsageError(f"{tasks} has changed since it was sealed; put the sealed file back, or seal a new one")
@@ -110,10 +110,10 @@ def opened(asked: Sealing, question: str, texts: Sequence[Named], model: str) ->
     }
 
 
-def closed(asked: Sealing, question: str, verdict: str) -> None:
+def record_closing(asked: Sealing, question: str, verdict: str) -> None:
     """Record how a question was answered, where the set is sealed."""
     tasks = Path(str(asked.on)) if isinstance(asked.on, str | Path) else None
-    if tasks is not None and tasks.is_file() and (seal := read(tasks)).sealed is not None:
+    if tasks is not None and tasks.is_file() and (seal := read_seal(tasks)).sealed is not None:
         _append(seal.place, {"closed": question, "verdict": verdict, "at": time.time()})
 
 

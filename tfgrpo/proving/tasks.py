@@ -17,7 +17,7 @@ from typing import Any
 
 from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.readers import read
-from tfgrpo.readers.row import mark, text_of
+from tfgrpo.readers.row import content_id, text_of
 
 SHORT = 60
 """Characters up to which an answer is compared as it is; a longer one wants a judge or words of its own."""
@@ -129,7 +129,7 @@ def _readme(place: Path) -> list[Candidate]:
 def _candidate(question: str, answer: str | None, source: str, reason: str) -> Candidate:
     question, cut = question.strip(), len(question) > LONGEST
     told = f"{reason}; the question was cut" if cut else reason
-    return Candidate(mark(question), question[:LONGEST], answer, check_of(answer), source, told)
+    return Candidate(content_id(question), question[:LONGEST], answer, check_of(answer), source, told)
 
 
 def load(place: Path) -> tuple[dict[str, Any], ...]:
@@ -163,7 +163,7 @@ def accept(rows: Sequence[Mapping[str, Any]], ids: Iterable[str] | None) -> tupl
     return tuple({**row, "accepted": row.get("accepted") is True or str(row.get("id")) in wanted} for row in rows)
 
 
-def hidden(found: Sequence[Candidate], hide: Any) -> tuple[Candidate, ...]:
+def hide_keys(found: Sequence[Candidate], hide: Any) -> tuple[Candidate, ...]:
     """Return candidates whose texts went through `hide`, which takes keys out."""
     return tuple(
         replace(c, question=hide(c.question), answer=None if c.answer is None else hide(c.answer)) for c in found

@@ -115,7 +115,7 @@ def _lessons(name: str, texts: Sequence[str], template: str) -> Library:
     return Library(name, 0, tuple(Lesson(i, text, 1, 1) for i, text in enumerate(texts, 1)), template)
 
 
-def joined(texts: Sequence[Text], name: str) -> Text:
+def join_texts(texts: Sequence[Text], name: str) -> Text:
     """Return several texts as one, one after the other; they are shown as the first one is."""
     lessons = [lesson.text for text in texts for lesson in text.library]
     template = texts[0].library.template
@@ -139,7 +139,7 @@ def _sentences(words: str) -> set[str]:
     return {s for line in lines for s in re.split(r"(?<=[.!?])\s+", line) if s}
 
 
-def unique(texts: Sequence[Text]) -> tuple[Text, ...]:
+def with_unique_names(texts: Sequence[Text]) -> tuple[Text, ...]:
     """Return texts with names of their own; a name that comes twice is numbered."""
     met: dict[str, int] = {}
     found = []

@@ -103,7 +103,7 @@ def target(upstream: str, path_and_query: str) -> str:
     return base + path_and_query
 
 
-def forwarded(headers: Mapping[str, str], settings: Settings, *, changed: bool) -> list[tuple[str, str]]:
+def forwarded_headers(headers: Mapping[str, str], settings: Settings, *, changed: bool) -> list[tuple[str, str]]:
     """Return the headers that go on: all but those of this connection, ours, and where the body changed its length."""
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     left = HOP | named | {"host", *(["content-length"] if changed else [])}
@@ -120,7 +120,7 @@ def forwarded(headers: Mapping[str, str], settings: Settings, *, changed: bool) 
     return own
 
 
-def allowed(headers: Mapping[str, str], token: str) -> bool:
+def is_authorized(headers: Mapping[str, str], token: str) -> bool:
     """Whether a request carries the proxy's token, as a bearer token or as an Anthropic key."""
     if not token:
         return True
@@ -131,7 +131,7 @@ def allowed(headers: Mapping[str, str], token: str) -> bool:
 async def _passed(
     request: web.Request, settings: Settings, served: Served, session: ClientSession
 ) -> web.StreamResponse:
-    if not allowed(request.headers, settings.token):
+    if not is_authorized(request.headers, settings.token):
         return _wrong(401, "unauthorized", "this proxy wants its token: send it as the API key")
     if "upgrade" in request.headers.get("Connection", "").lower():
         return _wrong(501, "not_supported", "this proxy passes HTTP requests on, no upgraded connections")
@@ -190,7 +190,7 @@ async def _exchanged(
     from yarl import URL  # noqa: PLC0415
 
     stream = request.content if body is None and request.can_read_body else body
-    headers = forwarded(request.headers, settings, changed=body is not None)
+    headers = forwarded_headers(request.headers, settings, changed=body is not None)
     url = URL(target(settings.upstream, request.raw_path), encoded=True)
     try:
         got = await session.request(request.method, url, data=stream, headers=headers, allow_redirects=False)

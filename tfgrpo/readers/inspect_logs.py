@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgrpo.readers.documents import Document
-from tfgrpo.readers.row import Row, chat, flat, numbered, real, said, text_of, whole
+from tfgrpo.readers.row import Row, chat, flatten_numbers, float_or_none, message_text, numbered, sum_counts, text_of
 
 
 def matches(document: Document) -> bool:
@@ -31,24 +31,24 @@ def _row(sample: Mapping[str, Any]) -> Row:
     scores: dict[str, float] = {}
     for name, score in (sample.get("scores") or {}).items():
         value = score.get("value") if isinstance(score, Mapping) else score
-        told = flat(value)
+        told = flatten_numbers(value)
         scores |= {name if key == "score" else f"{name}.{key}": number for key, number in told.items()}
     error = sample.get("error")
     messages = chat(sample.get("messages"))
     output = sample.get("output") or {}
     usage = [u for u in (sample.get("model_usage") or {}).values() if isinstance(u, Mapping)]
     given = sample.get("input")
-    asked = given if isinstance(given, str) else said(chat(given), "user", last=True)
+    asked = given if isinstance(given, str) else message_text(chat(given), "user", last=True)
     failed = text_of(error) if error else ("" if scores else "no score")
     return Row(
         str(sample.get("id")),
         None if error else next(iter(scores.values()), None),
         {} if error else scores,
-        text_of(output.get("completion")) or said(messages, "assistant", last=True),
+        text_of(output.get("completion")) or message_text(messages, "assistant", last=True),
         failed,
         asked,
         text_of(sample.get("target")) or None,
-        tokens=whole(*(u.get("total_tokens") for u in usage)),
-        seconds=real(sample.get("working_time") or sample.get("total_time")),
+        tokens=sum_counts(*(u.get("total_tokens") for u in usage)),
+        seconds=float_or_none(sample.get("working_time") or sample.get("total_time")),
         messages=messages,
     )

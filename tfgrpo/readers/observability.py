@@ -7,7 +7,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfgrpo.readers.documents import Document
-from tfgrpo.readers.row import Row, chat, flat, mark, number, numbered, real, said, text_of, whole
+from tfgrpo.readers.row import (
+    Row,
+    chat,
+    content_id,
+    flatten_numbers,
+    float_or_none,
+    message_text,
+    number,
+    numbered,
+    sum_counts,
+    text_of,
+)
 
 Object = Mapping[str, Any]
 SPAN_IDS = ("test.case.id", "test.case.name", "gen_ai.evaluation.item.id", "dataset.item.id", "example.id",
@@ -30,9 +41,11 @@ def weave_rows(document: Document) -> tuple[Row, ...]:
 def _weave(call: Object) -> Row:
     inputs, output = _object(call.get("inputs")), _object(call.get("output"))
     example = inputs.get("example")
-    scores = flat(output.get("scores") or {})
+    scores = flatten_numbers(output.get("scores") or {})
     fields = _object(example)
-    identity = fields.get("id") or (str(example).rpartition("/")[2] if isinstance(example, str) else mark(example))
+    identity = fields.get("id") or (
+        str(example).rpartition("/")[2] if isinstance(example, str) else content_id(example)
+    )
     asked = next((text_of(fields[k]) for k in ("question", "prompt", "input", "query") if fields.get(k)), "")
     failed = text_of(call.get("exception"))
     return Row(
@@ -43,13 +56,13 @@ def _weave(call: Object) -> Row:
         failed or ("" if scores else "no score"),
         asked,
         arm=_model(inputs.get("model")),
-        seconds=real(output.get("model_latency")),
+        seconds=float_or_none(output.get("model_latency")),
     )
 
 
 def _model(given: Any) -> str:
     if isinstance(given, Mapping):
-        return str(given.get("name") or given.get("_class_name") or mark(given))
+        return str(given.get("name") or given.get("_class_name") or content_id(given))
     return str(given or "").rpartition("/object/")[2] or str(given or "")
 
 
@@ -80,13 +93,13 @@ def _langfuse_row(trace: Object) -> Row:
     scores: dict[str, float] = {}
     listed = _parsed(trace.get("scores"))
     if isinstance(listed, Mapping):
-        scores = flat(listed)
+        scores = flatten_numbers(listed)
     for score in listed if isinstance(listed, list) else ():
         told = number(score.get("value", score.get("stringValue"))) if isinstance(score, Mapping) else None
         if told is not None:
             scores[str(score.get("name", "score"))] = told
     keys = ("datasetItemId", "dataset_item_id", "sourceDatasetItemId")
-    identity = next((str(place[k]) for place in (trace, meta) for k in keys if place.get(k)), mark(given))
+    identity = next((str(place[k]) for place in (trace, meta) for k in keys if place.get(k)), content_id(given))
     arms = ("datasetRunName", "dataset_run_name", "runName", "release", "version")
     arm = next((str(place[k]) for place in (trace, meta) for k in arms if place.get(k)), "")
     failed = text_of(trace.get("statusMessage")) if trace.get("level") == "ERROR" else ""
@@ -97,11 +110,11 @@ def _langfuse_row(trace: Object) -> Row:
         {} if failed else scores,
         text_of(_parsed(trace.get("output"))),
         failed or ("" if scores else "no score"),
-        said(messages, "user", last=True) or text_of(given),
+        message_text(messages, "user", last=True) or text_of(given),
         text_of(_parsed(trace.get("expectedOutput"))) or None,
         arm,
-        usd=real(trace.get("totalCost")),
-        seconds=real(trace.get("latency")),
+        usd=float_or_none(trace.get("totalCost")),
+        seconds=float_or_none(trace.get("latency")),
     )
 
 
@@ -148,18 +161,18 @@ def _trace_row(spans: Sequence[Object]) -> Row | None:
     output = said_last if said_last is not None else together.get("gen_ai.output.messages")
     messages = chat(_parsed(asked))
     identity = next(
-        (str(together[k]) for k in SPAN_IDS if k in together), mark(asked if asked is not None else together)
+        (str(together[k]) for k in SPAN_IDS if k in together), content_id(asked if asked is not None else together)
     )
     error = text_of(together.get("error.type"))
     return Row(
         identity,
         None if error else next(iter(scores.values()), None),
         {} if error else scores,
-        said(chat(_parsed(output)), "assistant", last=True) or text_of(_parsed(output)),
+        message_text(chat(_parsed(output)), "assistant", last=True) or text_of(_parsed(output)),
         error or ("" if scores else "no gen_ai.evaluation.result"),
-        said(messages, "user", last=True) or text_of(_parsed(asked)),
+        message_text(messages, "user", last=True) or text_of(_parsed(asked)),
         arm=next((str(together[k]) for k in SPAN_ARMS if k in together), ""),
-        tokens=whole(*(a.get(f"gen_ai.usage.{side}_tokens") for a in told for side in ("input", "output"))),
+        tokens=sum_counts(*(a.get(f"gen_ai.usage.{side}_tokens") for a in told for side in ("input", "output"))),
         messages=messages,
     )
 

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfgrpo.readers.documents import Document
-from tfgrpo.readers.row import Row, chat, flat, mark, number, numbered, said, text_of, whole
+from tfgrpo.readers.row import (
+    Row,
+    chat,
+    content_id,
+    flatten_numbers,
+    message_text,
+    number,
+    numbered,
+    sum_counts,
+    text_of,
+)
 
 QUESTION_KEYS = ("question", "input", "prompt", "query", "text", "message")
 ANSWER_KEYS = ("ideal", "answer", "correct_label", "ground_truth", "expected", "label", "reference_answer", "target")
@@ -66,13 +76,13 @@ def _from_log(events: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:
         match event.get("type"):
             case "sampling":
                 prompt = data.get("prompt")
-                sample["question"] = said(chat(prompt), "user", last=True) or text_of(prompt)
+                sample["question"] = message_text(chat(prompt), "user", last=True) or text_of(prompt)
                 sample["text"] = text_of(data.get("sampled"))
             case "match":
                 sample["scores"]["correct"] = number(data.get("correct"))
                 sample["answer"] = text_of(data.get("expected"))
             case "metrics":
-                sample["scores"] |= flat(data)
+                sample["scores"] |= flatten_numbers(data)
             case "error":
                 sample["error"] = text_of(data.get("message") or data.get("error")) or "error"
     return numbered(_logged(name, sample) for name, sample in by_sample.items())
@@ -105,18 +115,20 @@ def _item(value: Mapping[str, Any]) -> Row:
         str(identity) if identity is not None else example.id,
         None if failed else main,
         {} if failed else scores,
-        said(chat(sample.get("output")), "assistant", last=True),
+        message_text(chat(sample.get("output")), "assistant", last=True),
         failed or ("" if main is not None else "no result"),
-        example.question or said(chat(sample.get("input")), "user", last=True),
+        example.question or message_text(chat(sample.get("input")), "user", last=True),
         example.answer,
-        tokens=whole(usage.get("total_tokens")),
+        tokens=sum_counts(usage.get("total_tokens")),
     )
 
 
 def _example(item: Mapping[str, Any]) -> Row:
     given = next((item[k] for k in QUESTION_KEYS if item.get(k)), None)
-    asked = said(chat(given), "user", last=True) or text_of(given if given is not None else item)
+    asked = message_text(chat(given), "user", last=True) or text_of(given if given is not None else item)
     answer = next((item[k] for k in ANSWER_KEYS if item.get(k) is not None), None)
     first = answer[0] if isinstance(answer, list) and answer else answer
     identity = item.get("id")
-    return Row(str(identity) if identity is not None else mark(asked), question=asked, answer=text_of(first) or None)
+    return Row(
+        str(identity) if identity is not None else content_id(asked), question=asked, answer=text_of(first) or None
+    )

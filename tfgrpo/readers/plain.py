@@ -11,7 +11,18 @@ from typing import Any
 
 from tfgrpo.errors import BadRow
 from tfgrpo.readers.documents import Document
-from tfgrpo.readers.row import Row, chat, flat, mark, number, numbered, real, said, text_of, whole
+from tfgrpo.readers.row import (
+    Row,
+    chat,
+    content_id,
+    flatten_numbers,
+    float_or_none,
+    message_text,
+    number,
+    numbered,
+    sum_counts,
+    text_of,
+)
 
 IDS = ("id", "item_id", "task_id", "problem_id", "example_id", "sample_id", "problem", "task", "name")
 SCORES = ("score", "reward", "correct", "passed", "success", "is_correct", "pass", "accuracy", "result", "value")
@@ -36,25 +47,25 @@ def rows(document: Document) -> tuple[Row, ...]:
 def _row(value: Mapping[str, Any]) -> Row:
     messages = chat(value.get("messages"))
     question = _first(value, QUESTIONS)
-    asked = text_of(question) if question is not None else said(messages, "user", last=False)
-    scores = flat(value.get("scores") or {})
+    asked = text_of(question) if question is not None else message_text(messages, "user", last=False)
+    scores = flatten_numbers(value.get("scores") or {})
     main = next((n for k in SCORES if (n := number(value.get(k))) is not None), next(iter(scores.values()), None))
     failure = text_of(_first(value, FAILURES))
     text = _first(value, TEXTS)
     reference = _first(value, REFERENCES)
     identity = _first(value, IDS)
     return Row(
-        str(identity) if isinstance(identity, str | int) and str(identity) else mark(asked or dict(value)),
+        str(identity) if isinstance(identity, str | int) and str(identity) else content_id(asked or dict(value)),
         None if failure else main,
         {} if failure else {**scores, **({} if main is None else {"score": main})},
-        text_of(text) if text is not None else said(messages, "assistant", last=True),
+        text_of(text) if text is not None else message_text(messages, "assistant", last=True),
         failure,
         asked,
         None if reference is None else text_of(reference),
         text_of(_first(value, ARMS)),
-        tokens=whole(value.get("tokens"), value.get("prompt_tokens"), value.get("completion_tokens")),
-        usd=real(value.get("usd", value.get("cost"))),
-        seconds=real(value.get("seconds", value.get("latency"))),
+        tokens=sum_counts(value.get("tokens"), value.get("prompt_tokens"), value.get("completion_tokens")),
+        usd=float_or_none(value.get("usd", value.get("cost"))),
+        seconds=float_or_none(value.get("seconds", value.get("latency"))),
         messages=messages,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from tfgrpo.readers.documents import Document
-from tfgrpo.readers.row import Row, flat, mark, number, numbered, real, text_of, whole
+from tfgrpo.readers.row import Row, content_id, flatten_numbers, float_or_none, number, numbered, sum_counts, text_of
 
 ERROR = 2
 """`failureReason` of a result whose call broke; 1 is an assertion that did not hold, which is a score."""
@@ -74,12 +74,12 @@ def _row(result: Mapping[str, Any]) -> Row:
     response = result.get("response") if isinstance(result.get("response"), Mapping) else {}
     assert isinstance(response, Mapping)
     used = result.get("tokenUsage") or response.get("tokenUsage") or {}
-    latency = real(result.get("latencyMs"))
+    latency = float_or_none(result.get("latencyMs"))
     graded = result.get("gradingResult")
     broken = result.get("failureReason") == ERROR or (bool(result.get("error")) and not graded)
     success, score = number(result.get("success")), number(result.get("score"))
     told = {"success": success, "score": score}
-    scores = {**flat(result.get("namedScores") or {}), **{k: v for k, v in told.items() if v is not None}}
+    scores = {**flatten_numbers(result.get("namedScores") or {}), **{k: v for k, v in told.items() if v is not None}}
     return Row(
         _id(test, given),
         None if broken else score,
@@ -87,15 +87,15 @@ def _row(result: Mapping[str, Any]) -> Row:
         text_of(response.get("output")),
         text_of(result.get("error") or "no response") if broken else "",
         _question(given),
-        tokens=whole(used.get("total")) if isinstance(used, Mapping) else None,
-        usd=real(result.get("cost")),
+        tokens=sum_counts(used.get("total")) if isinstance(used, Mapping) else None,
+        usd=float_or_none(result.get("cost")),
         seconds=None if latency is None else latency / 1000,
     )
 
 
 def _id(test: Mapping[str, Any], given: Any) -> str:
     described = test.get("description")
-    return str(described) if described else mark(given)
+    return str(described) if described else content_id(given)
 
 
 def _question(given: Any) -> str:

@@ -65,12 +65,12 @@ def number(value: Any) -> float | None:
     return None
 
 
-def flat(value: Any, name: str = "") -> dict[str, float]:
+def flatten_numbers(value: Any, name: str = "") -> dict[str, float]:
     """Return every number in nested objects by its dotted path; a bare number is called `name` or `score`."""
     if isinstance(value, Mapping):
         found: dict[str, float] = {}
         for key, inner in value.items():
-            found |= flat(inner, f"{name}.{key}" if name else str(key))
+            found |= flatten_numbers(inner, f"{name}.{key}" if name else str(key))
         return found
     told = number(value)
     return {} if told is None else {name or "score": told}
@@ -100,13 +100,13 @@ def chat(messages: Any) -> tuple[dict[str, Any], ...]:
     return tuple({"role": str(m["role"]), "content": text_of(m.get("content", m.get("parts")))} for m in found)
 
 
-def said(messages: Sequence[Mapping[str, Any]], role: str, *, last: bool) -> str:
+def message_text(messages: Sequence[Mapping[str, Any]], role: str, *, last: bool) -> str:
     """Return the first or the last text of a role."""
     texts = [str(m["content"]) for m in messages if m["role"] == role and m["content"]]
     return texts[-1 if last else 0] if texts else ""
 
 
-def mark(value: Any) -> str:
+def content_id(value: Any) -> str:
     """Return 12 hex digits that name a value without an id: the same words, the same item."""
     told = value if isinstance(value, str) else json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:12]
@@ -123,12 +123,12 @@ def numbered(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(found)
 
 
-def whole(*values: Any) -> int | None:
+def sum_counts(*values: Any) -> int | None:
     """Return the sum of those values that are counts; None when none is."""
     counts = [int(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     return sum(counts) if counts else None
 
 
-def real(value: Any) -> float | None:
+def float_or_none(value: Any) -> float | None:
     """Return a money or time value; None when it is none."""
     return None if isinstance(value, bool | str) else number(value)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgrpo.readers.documents import Document
-from tfgrpo.readers.row import Row, mark, real, said, text_of, whole
+from tfgrpo.readers.row import Row, content_id, float_or_none, message_text, sum_counts, text_of
 
 Message = dict[str, str]
 FRAMES = ("<command-", "<local-command", "<system-reminder", "<environment_context", "<user_instructions", "Caveat:")
@@ -34,14 +34,14 @@ def claude_rows(document: Document) -> tuple[Row, ...]:
 
 def _claude(name: str, lines: list[Mapping[str, Any]]) -> Row | None:
     messages, tokens = list[Message](), list[int | None]()
-    usd = [real(line.get("costUSD")) for line in lines]
+    usd = [float_or_none(line.get("costUSD")) for line in lines]
     for line in lines:
         told = line["message"]
         messages += _blocks(str(told.get("role", line.get("type"))), told.get("content"))
         usage = told.get("usage")
         if isinstance(usage, Mapping):
-            tokens += [whole(usage.get("input_tokens"), usage.get("output_tokens"))]
-    return _row(name, messages, whole(*tokens), sum(u for u in usd if u) or None)
+            tokens += [sum_counts(usage.get("input_tokens"), usage.get("output_tokens"))]
+    return _row(name, messages, sum_counts(*tokens), sum(u for u in usd if u) or None)
 
 
 def _blocks(role: str, content: Any) -> list[Message]:
@@ -90,20 +90,20 @@ def codex_rows(document: Document) -> tuple[Row, ...]:
         elif kind == ("event_msg", "token_count"):
             info = payload.get("info")
             used = info.get("total_token_usage") if isinstance(info, Mapping) else None
-            tokens = whole(used.get("total_tokens")) if isinstance(used, Mapping) else tokens
+            tokens = sum_counts(used.get("total_tokens")) if isinstance(used, Mapping) else tokens
     row = _row(name, messages, tokens, None)
     return (row,) if row else ()
 
 
 def _row(session: str, messages: list[Message], tokens: int | None, usd: float | None) -> Row | None:
     own = [m for m in messages if not (m["role"] == "user" and m["content"].lstrip().startswith(FRAMES))]
-    asked = said(own, "user", last=False)
+    asked = message_text(own, "user", last=False)
     if not asked:
         return None
     answers = [m for m in own if not m["content"].startswith("[")]
     return Row(
-        mark(asked),
-        text=said(answers, "assistant", last=True),
+        content_id(asked),
+        text=message_text(answers, "assistant", last=True),
         failure="a session has no score",
         question=asked,
         tokens=tokens,

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfgrpo.readers.documents import Document
-from tfgrpo.readers.row import Row, chat, flat, mark, number, numbered, real, said, text_of, whole
+from tfgrpo.readers.row import (
+    Row,
+    chat,
+    content_id,
+    flatten_numbers,
+    float_or_none,
+    message_text,
+    number,
+    numbered,
+    sum_counts,
+    text_of,
+)
 
 
 def matches(document: Document) -> bool:
@@ -51,15 +62,15 @@ def _trace(trace: Mapping[str, Any]) -> Row:
     messages = chat([n["message"] for n in trace.get("nodes") or () if isinstance(n, Mapping) and "message" in n])
     errors = [text_of(e.get("message") or e.get("type")) for e in trace.get("errors") or () if isinstance(e, Mapping)]
     failed = errors[-1] if errors and not trace.get("ok") else ("" if rewards else "no reward")
-    usage = [whole(trace.get("num_input_tokens"), trace.get("num_output_tokens"))]
-    told = {**scores, **flat(trace.get("metrics") or {}), **({} if main is None else {"reward": main})}
+    usage = [sum_counts(trace.get("num_input_tokens"), trace.get("num_output_tokens"))]
+    told = {**scores, **flatten_numbers(trace.get("metrics") or {}), **({} if main is None else {"reward": main})}
     identity = data.get("id") or data.get("name") or task.get("key")
-    asked = text_of(data.get("prompt")) or said(messages, "user", last=False)
+    asked = text_of(data.get("prompt")) or message_text(messages, "user", last=False)
     return Row(
-        str(identity) if identity else (mark(asked) if asked else str(data.get("idx", ""))),
+        str(identity) if identity else (content_id(asked) if asked else str(data.get("idx", ""))),
         None if failed else main,
         {} if failed else told,
-        text_of(trace.get("root_reply")) or said(messages, "assistant", last=True),
+        text_of(trace.get("root_reply")) or message_text(messages, "assistant", last=True),
         failed,
         asked,
         tokens=usage[0],
@@ -69,17 +80,17 @@ def _trace(trace: Mapping[str, Any]) -> Row:
 
 def _result(value: Mapping[str, Any]) -> Row:
     prompt, completion = chat(value.get("prompt")), chat(value.get("completion"))
-    asked = said(prompt, "user", last=True) or text_of(value.get("prompt"))
+    asked = message_text(prompt, "user", last=True) or text_of(value.get("prompt"))
     plain = {str(k): n for k, v in value.items() if isinstance(v, int | float) and (n := number(v)) is not None}
     scores = {k: v for k, v in plain.items() if k not in ("example_id", "id", "reward") and not k.endswith("_ms")}
     failed = text_of(value.get("error"))
     main = number(value.get("reward"))
-    milliseconds = real(value.get("generation_ms"))
+    milliseconds = float_or_none(value.get("generation_ms"))
     return Row(
-        str(value["example_id"]) if value.get("example_id") is not None else mark(asked),
+        str(value["example_id"]) if value.get("example_id") is not None else content_id(asked),
         None if failed else main,
         {} if failed or main is None else {"reward": main, **scores},
-        said(completion, "assistant", last=True) or text_of(value.get("completion")),
+        message_text(completion, "assistant", last=True) or text_of(value.get("completion")),
         failed,
         asked,
         text_of(value.get("answer")) or None,
