@@ -144,7 +144,7 @@ def open_components(setup: Setup, store: Store | None, stack: AsyncExitStack, ru
     store.wait_for(config.engine.lock_wait)
     store.hide = secret_hider(secrets_of(setup))
     models = make_models(line, writer, store, config.engine, config.budget, run)
-    stack.callback(models.lost_calls.flush)
+    stack.callback(models.failed_calls.flush)
     return Components(setup, store, models, texts, writing, grader, judge, placed=placed)
 
 

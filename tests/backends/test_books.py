@@ -86,7 +86,7 @@ async def test_every_billed_reply_is_in_the_books(server: Server):
         lost.append(usage)
         calls.append(count)
 
-    ledger.on_lost = on_lost
+    ledger.on_failure = on_lost
     backend = with_wrappers(bare, policy=NO_WAIT, ledger=ledger, joining=server.url)
     found = [one for _ in range(6) for one in await ask(backend, 5)]
     joined = [replace(ASK, attempt=i, sampling=Sampling(1.0, seed=7 + i)) for i in range(8)]
@@ -200,7 +200,7 @@ async def test_a_cancelled_call_is_in_the_books_with_what_it_may_have_used(serve
     """Marked as an estimate: nobody knows what the endpoint did."""
     server.faults = [Fault.HANG]
     ledger, bare, lost = Ledger(), OpenAI(server.url), []
-    ledger.on_lost = lambda request, usage, calls, why: lost.append((usage, why))
+    ledger.on_failure = lambda request, usage, calls, why: lost.append((usage, why))
     limited = replace(ASK, sampling=Sampling(max_tokens=50))
     task = asyncio.ensure_future(with_wrappers(bare, ledger=ledger).complete(limited))
     while not server.chats:

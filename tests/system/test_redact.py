@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfgrpo.backends.transports import address
+from tfgrpo.backends.transports import completions_url
 from tfgrpo.system.redact import (
     HIDDEN,
     address_texts,
@@ -94,7 +94,7 @@ def test_addresses_are_found_anywhere_in_a_configuration():
 )
 def test_a_base_url_may_hold_a_query_and_a_login(base, url, login):
     """The path goes before the query, and a login becomes a header, not a part of the address."""
-    assert address(base) == (url, login)
+    assert completions_url(base) == (url, login)
 
 
 @pytest.mark.parametrize("before", ["", "u:", "user", "abcde"])

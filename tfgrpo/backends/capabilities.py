@@ -171,11 +171,11 @@ def response_format(schema: Mapping[str, Any], mode: SchemaMode) -> dict[str, An
     return {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": is_strict(schema)}}
 
 
-def without(schema: Any, keywords: Collection[str]) -> Any:
+def drop_keywords(schema: Any, keywords: Collection[str]) -> Any:
     """Return a schema without some of its keywords, at any depth."""
     if isinstance(schema, Mapping):
-        return {key: without(part, keywords) for key, part in schema.items() if key not in keywords}
-    return [without(part, keywords) for part in schema] if isinstance(schema, list) else schema
+        return {key: drop_keywords(part, keywords) for key, part in schema.items() if key not in keywords}
+    return [drop_keywords(part, keywords) for part in schema] if isinstance(schema, list) else schema
 
 
 def is_strict(schema: Any) -> bool:

@@ -18,7 +18,7 @@ from itertools import zip_longest
 from typing import Any, Protocol
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.n_choices import ChoicesReply, Outcome, join_requests, redrawn
+from tfgrpo.backends.n_choices import ChoicesReply, Outcome, join_requests, redraw_request
 from tfgrpo.backends.retry_policy import Redraw, Transient
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.types import FailureKind, Reply, Request
@@ -103,7 +103,7 @@ class Coalesced:
             if isinstance(outcome, Reply):
                 return outcome
             if isinstance(outcome, Redraw):
-                return await self.backend.complete(redrawn(request, outcome.failure.kind))
+                return await self.backend.complete(redraw_request(request, outcome.failure.kind))
             if isinstance(outcome, ProviderError) and not isinstance(outcome, Transient):
                 raise outcome
         return await self.backend.complete(request)

@@ -13,7 +13,7 @@ from tfgrpo import config as configuration
 from tfgrpo import registry
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
-from tfgrpo.backends.faults import public
+from tfgrpo.backends.faults import without_secrets
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.pricing import Price, known_price
 from tfgrpo.backends.scripted import Scripted
@@ -109,7 +109,7 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
     asked: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
     how = _how(engine, token_ids=token_ids)
     first, *others = (OpenAI(url, key, price=price, **how) for url in asked)
-    urls = tuple(public(backend.base_url) for backend in (first, *others))
+    urls = tuple(without_secrets(backend.base_url) for backend in (first, *others))
     joining = ", ".join(urls) if engine.join else None
     return Endpoints(first, model.removeprefix("openai/"), price, tuple(others), joining, urls=urls)
 

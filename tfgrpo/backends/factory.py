@@ -9,9 +9,9 @@ from experience_db import Journal, Store
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
 from tfgrpo.backends.endpoints import Endpoints, endpoint_paces
+from tfgrpo.backends.failed_calls import FailedCalls
 from tfgrpo.backends.limited import Budget, Ledger
-from tfgrpo.backends.lost_calls import LostCalls
-from tfgrpo.backends.metered import Metered, Tally, count_lost
+from tfgrpo.backends.metered import Metered, Tally, count_failed
 from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.config import BudgetConfig
@@ -40,10 +40,10 @@ class Models:
     hedge: float = 0.0
     """A call that takes so many times the usual time is asked a second time; 0 never."""
 
-    lost_calls: LostCalls = field(init=False)
+    failed_calls: FailedCalls = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lost_calls = LostCalls(Journal(self.store))
+        self.failed_calls = FailedCalls(Journal(self.store))
 
     def backend(self, line: Endpoints) -> Backend:
         """Put retries, limits, journal and meter around the bare backends of a model."""
@@ -62,11 +62,11 @@ class Models:
         )
         return Metered(stack, self.tally)
 
-    def lose(self, request: Request, usage: Usage, calls: int, why: str) -> None:
+    def record_failure(self, request: Request, usage: Usage, calls: int, why: str) -> None:
         """Put a request that brought no reply into the bill, and where a run goes on from it into the journal."""
-        count_lost(self.tally, request.role, usage, calls)
+        count_failed(self.tally, request.role, usage, calls)
         if self.run is not None:
-            self.lost_calls.record(self.run, request, usage, calls, why)
+            self.failed_calls.record(self.run, request, usage, calls, why)
 
     def address_changes(self) -> list[str]:
         """Return a sentence for each model that was asked at another address the last time."""
@@ -87,7 +87,7 @@ def make_models(
     shared = endpoint_paces((attempting, writing), engine, ledger)
     policy = RetryPolicy(attempts=engine.attempts)
     models = Models(attempting, writing, store, ledger, shared, policy, run=run, hedge=engine.hedge)
-    ledger.on_lost = models.lose
+    ledger.on_failure = models.record_failure
     return models
 
 

@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 
 from experience_db import Call, Journal, StoreBusy, StoreError
-from tfgrpo.backends.metered import Tally, count_lost
+from tfgrpo.backends.metered import Tally, count_failed
 from tfgrpo.types import Request, Usage
 
 FAILED = "failed:"
@@ -18,7 +18,7 @@ FAILED = "failed:"
 
 
 @dataclass(slots=True)
-class LostCalls:
+class FailedCalls:
     """Those of a run that are to be written: at once, and while another process writes, with the next ones."""
 
     journal: Journal
@@ -44,9 +44,9 @@ def _call(run: str, request: Request, usage: Usage, calls: int, why: str) -> Cal
     return Call(Journal.key(question), role, request.model, question, reply, *tokens, usage.usd, 0.0, run)
 
 
-def earlier(tally: dict[str, Tally], journal: Journal, run: str) -> None:
+def add_earlier_failures(tally: dict[str, Tally], journal: Journal, run: str) -> None:
     """Put what earlier executions of a run lost into its bill."""
     for role, used in journal.usage(run).items():
         if role.startswith(FAILED):
             usage = Usage(used.prompt_tokens, used.completion_tokens, used.cached_tokens, used.usd)
-            count_lost(tally, role.removeprefix(FAILED), usage, used.calls)
+            count_failed(tally, role.removeprefix(FAILED), usage, used.calls)

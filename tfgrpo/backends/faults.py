@@ -61,7 +61,7 @@ class Where:
     """What no message may hold."""
 
     def __str__(self) -> str:
-        return f"{public(self.url)} (model {self.model})"
+        return f"{without_secrets(self.url)} (model {self.model})"
 
     def quote(self, text: str) -> str:
         """Return `text` on one line, shortened, without keys."""
@@ -71,7 +71,7 @@ class Where:
         return text if len(text) <= LONGEST_DETAIL else text[: LONGEST_DETAIL - 3] + "..."
 
 
-def public(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return a URL without user, password and query, any of which may be a key."""
     head, sign, rest = url.partition("?")[0].partition("://")
     if not sign:

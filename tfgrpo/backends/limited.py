@@ -29,7 +29,7 @@ CHARACTERS_PER_TOKEN = 3.0
 """On the safe side: English has about 4."""
 FIRST_GUESS = 1024
 """Completion tokens that a limit per minute expects while nothing is known."""
-Lost = Callable[[Request, Usage, int, str], None]
+FailureRecorder = Callable[[Request, Usage, int, str], None]
 """Told of a request that brought no reply: what it used all the same, the calls it stood for, and why."""
 
 REPEATED = "it failed when this step was made, and the step stands; a new --run tries it again"
@@ -72,7 +72,7 @@ class Ledger:
         """Whether the journal alone answers: a stored step is being repeated, and what failed in it stays failed."""
         self._clock = clock
         self._began: float | None = None
-        self.on_lost: Lost | None = None
+        self.on_failure: FailureRecorder | None = None
         """Keeps the books of what brought no reply: tried in vain, filtered, cut off."""
         self._under_way: list[_Entry] = []
         self._longest: dict[str, int] = {}
@@ -139,21 +139,21 @@ class Ledger:
         choices = request.n if isinstance(request, ChoicesRequest) else 1
         return Usage(int(len(words) / CHARACTERS_PER_TOKEN), completion * choices)
 
-    def lose(self, request: Request, entry: _Entry, why: str) -> None:
+    def record_failure(self, request: Request, entry: _Entry, why: str) -> None:
         """Put a request that brought no reply into the books."""
-        if self.on_lost is not None:
+        if self.on_failure is not None:
             usage = entry.usage
             if not entry.answered:
                 usage = replace(usage, estimated_tokens=entry.tokens)
             usd = entry.usd if entry.price or usage.usd is not None else None
-            self.on_lost(request, replace(usage, usd=usd), entry.calls, why)
+            self.on_failure(request, replace(usage, usd=usd), entry.calls, why)
 
     def lose_choices(self, request: Request, reply: Reply) -> None:
         """Put the choices of a request that brought no reply into the books; the others carry its whole usage."""
-        if self.on_lost is not None and isinstance(request, ChoicesRequest) and isinstance(reply, ChoicesReply):
+        if self.on_failure is not None and isinstance(request, ChoicesRequest) and isinstance(reply, ChoicesReply):
             came = sum(isinstance(one, Reply) for one in reply.choices)
             if came < request.n:
-                self.on_lost(request, Usage(), request.n - came, "choice")
+                self.on_failure(request, Usage(), request.n - came, "choice")
 
     def _fits(self, entry: _Entry) -> bool:
         """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
@@ -265,10 +265,10 @@ class Limited:
                 reply = await self.backend.complete(request)
             except ProviderError as error:
                 entry.settle(error.usage)
-                self._ledger.lose(request, entry, str(error.failure.kind))
+                self._ledger.record_failure(request, entry, str(error.failure.kind))
                 raise
             except asyncio.CancelledError:
-                self._ledger.lose(request, entry, "cancelled")
+                self._ledger.record_failure(request, entry, "cancelled")
                 raise
             else:
                 entry.settle(reply.usage, reply.text)

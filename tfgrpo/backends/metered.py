@@ -50,7 +50,7 @@ def count_call(tally: dict[str, Tally], role: str, usage: Usage, *, replayed: bo
     entry.usage = entry.usage + usage
 
 
-def count_lost(tally: dict[str, Tally], role: str, usage: Usage, calls: int = 1) -> None:
+def count_failed(tally: dict[str, Tally], role: str, usage: Usage, calls: int = 1) -> None:
     """Add requests that brought no reply to the bill of a role."""
     entry = tally.setdefault(role, Tally())
     entry.failed += calls

@@ -45,7 +45,7 @@ def join_requests(requests: Sequence[Request], tries: int | None = None) -> Choi
     return ChoicesRequest(**{f.name: getattr(first, f.name) for f in fields(Request)}, n=len(requests), tries=tries)
 
 
-def redrawn(request: Request, kind: FailureKind) -> Request:
+def redraw_request(request: Request, kind: FailureKind) -> Request:
     """Return `request` with other noise; with twice the limit where the first draw spent it all on reasoning."""
     sampling = request.sampling
     if sampling.seed is not None:
@@ -60,7 +60,7 @@ def redrawn(request: Request, kind: FailureKind) -> Request:
 def join_choices(outcomes: Sequence[Outcome], usage: Usage) -> ChoicesReply:
     """Return the choices of one answer as one Reply, the usage of the whole shared out among those that are replies."""
     replies = [one for one in outcomes if isinstance(one, Reply)]
-    shared = iter(split_usage(usage, [size(reply) for reply in replies]))
+    shared = iter(split_usage(usage, [choice_size(reply) for reply in replies]))
     parts = tuple(replace(one, usage=next(shared)) if isinstance(one, Reply) else one for one in outcomes)
     first = next(part for part in parts if isinstance(part, Reply))
     whole = {f.name: getattr(first, f.name) for f in fields(Reply)} | {"usage": usage}
@@ -80,7 +80,7 @@ def split_usage(usage: Usage, sizes: Sequence[int]) -> list[Usage]:
     return parts
 
 
-def size(choice: Reply) -> int:
+def choice_size(choice: Reply) -> int:
     """Return how much of the completion a choice is: its tokens, else its characters; at least 1."""
     if choice.token_ids is not None:
         return max(1, len(choice.token_ids))

@@ -17,10 +17,10 @@ from tfgrpo.backends.counting import of_broken
 from tfgrpo.backends.faults import Where, connection_error, from_status, redirect_error, retry_after
 from tfgrpo.backends.http import MOST_BYTES, NotDelivered, TooLarge
 from tfgrpo.backends.n_choices import ChoicesRequest
+from tfgrpo.backends.n_choices_usage import Tokenizer, recount_usage
 from tfgrpo.backends.negotiation import negotiated, renegotiated
 from tfgrpo.backends.patience import Patience
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.recounted import Tokenizer, recount_usage
 from tfgrpo.backends.retry_policy import Transient, Unreachable
 from tfgrpo.backends.transports import TRANSPORTS, Transport
 from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.backends.n_choices import ChoicesRequest, Redrawn, redrawn
+from tfgrpo.backends.n_choices import ChoicesRequest, Redrawn, redraw_request
 from tfgrpo.backends.retry_policy import Redraw, RetryPolicy, with_retries
 from tfgrpo.types import Reply, Request
 
@@ -38,7 +38,7 @@ class Retried:
             except Redraw as error:
                 if isinstance(request, Redrawn):
                     raise error.final(2) from None
-                asked = redrawn(asked, error.failure.kind)
+                asked = redraw_request(asked, error.failure.kind)
                 raise
 
         policy = self.policy

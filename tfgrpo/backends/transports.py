@@ -37,12 +37,12 @@ class Transport(Protocol):
         ...
 
 
-class Thin:
+class AiohttpTransport:
     """A transport by aiohttp, without anything between."""
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float, most: int = MOST_BYTES) -> None:
         """Remember the settings; connections are opened by the first call."""
-        self._url, login = address(base_url)
+        self._url, login = completions_url(base_url)
         self._headers = {"Content-Type": "application/json"}
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
@@ -59,7 +59,7 @@ class Thin:
         await self._http.aclose()
 
 
-def address(base_url: str) -> tuple[str, str]:
+def completions_url(base_url: str) -> tuple[str, str]:
     """Return where chat completions are, and the login of the address as HTTP wants it; '' when it has none.
 
     A query stays behind the path, as vendors with an `api-version` in it expect.
@@ -77,7 +77,7 @@ def login_of(url: str) -> tuple[str, str]:
     return parts._replace(netloc=host).geturl(), login
 
 
-class SDK:
+class OpenAISDKTransport:
     """A transport by the openai client, for those who need what it reads from the environment."""
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float, most: int = MOST_BYTES) -> None:
@@ -125,4 +125,7 @@ class SDK:
         return self._client
 
 
-TRANSPORTS: Mapping[str, type[Thin] | type[SDK]] = {"aiohttp": Thin, "sdk": SDK}
+TRANSPORTS: Mapping[str, type[AiohttpTransport] | type[OpenAISDKTransport]] = {
+    "aiohttp": AiohttpTransport,
+    "sdk": OpenAISDKTransport,
+}

@@ -25,7 +25,7 @@ MARKS = re.compile(
 )
 
 
-def left_call(text: str, tools: Sequence[Mapping[str, Any]]) -> bool:
+def has_unparsed_tool_call(text: str, tools: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a text holds the marks of a tool call, or is nothing but the JSON of a call to one of `tools`."""
     return bool(MARKS.search(text)) or _is_call(text.strip(), tools)
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tfgrpo.backends.capabilities import Dialect, response_format, without
+from tfgrpo.backends.capabilities import Dialect, drop_keywords, response_format
 from tfgrpo.backends.counting import usage_of
 from tfgrpo.backends.faults import Where, from_error_in_body
-from tfgrpo.backends.left_calls import left_call
 from tfgrpo.backends.n_choices import ChoicesRequest, Outcome, join_choices
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry_policy import Redraw, Transient
+from tfgrpo.backends.unparsed_tool_calls import has_unparsed_tool_call
 from tfgrpo.errors import ProviderError
 from tfgrpo.system.foreign import CallIn, ChoiceIn, CompletionIn, Unreadable, read
 from tfgrpo.types import FailureKind, Message, Reply, Request
@@ -59,7 +59,7 @@ def body_of(request: Request, dialect: Dialect) -> dict[str, Any]:
         "n": request.n if isinstance(request, ChoicesRequest) else None,
         "response_format": None
         if schema is None
-        else response_format(without(schema, dialect.dropped), dialect.schema_mode),
+        else response_format(drop_keywords(schema, dialect.dropped), dialect.schema_mode),
     }
     return {name: value for name, value in body.items() if value is not None and name not in dialect.dropped}
 
@@ -143,7 +143,7 @@ def _why_not(reply: Reply, choice: ChoiceIn, request: Request, where: Where, rea
             found = Redraw(f"{words}: there is reasoning and no answer", FailureKind.EMPTY, status=200)
         else:
             found = Transient(words, FailureKind.EMPTY, status=200)
-    elif request.tools and not reply.tool_calls and left_call(reply.text, request.tools):
+    elif request.tools and not reply.tool_calls and has_unparsed_tool_call(reply.text, request.tools):
         found = ProviderError(f"{where} {LEFT_CALL}", FailureKind.MALFORMED, status=200)
     return found
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experience_db import Journal, Library, Store
+from tfgrpo.backends.failed_calls import add_earlier_failures
 from tfgrpo.backends.limited import Ledger
-from tfgrpo.backends.lost_calls import earlier
 from tfgrpo.backends.metered import Tally
 from tfgrpo.datasets import content_hash, exposure
 from tfgrpo.learning.resume import continuation
@@ -62,7 +62,7 @@ def charge_earlier_calls(ledger: Ledger, tally: dict[str, Tally], store: Store, 
     """
     journal = Journal(store)
     ledger.calls, ledger.tokens, ledger.usd = journal.spent(run)
-    earlier(tally, journal, run)
+    add_earlier_failures(tally, journal, run)
 
 
 def _first_version(setup: Setup, store: Store, run: str, template: str) -> Library:
