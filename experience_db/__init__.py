@@ -33,6 +33,7 @@ from experience_db.exchange import lesson_texts
 from experience_db.journal import Journal
 from experience_db.library import DEFAULT_TEMPLATE, Library
 from experience_db.records import (
+    OUTCOMES,
     AppliedEdit,
     Blame,
     Call,
@@ -43,6 +44,7 @@ from experience_db.records import (
     Lesson,
     Op,
     Origin,
+    Report,
     RoleUsage,
     Run,
     RunStep,
@@ -57,6 +59,7 @@ from experience_db.store import Store, open_library
 
 __all__ = [
     "DEFAULT_TEMPLATE",
+    "OUTCOMES",
     "SCHEMA",
     "Applied",
     "AppliedEdit",
@@ -79,6 +82,7 @@ __all__ = [
     "NotAStore",
     "Op",
     "Origin",
+    "Report",
     "RoleUsage",
     "Run",
     "RunConflict",

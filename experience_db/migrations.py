@@ -330,10 +330,38 @@ def m003_lineage(db: Database) -> None:
         )
 
 
+def m004_reports(db: Database) -> None:
+    """Keep what users of a library report, apart from what was measured."""
+    db.execute(
+        """
+        CREATE TABLE reports (
+            id INTEGER PRIMARY KEY,
+            library TEXT NOT NULL,
+            version INTEGER NOT NULL,
+            lesson_ids TEXT NOT NULL CHECK (json_valid(lesson_ids)),
+            outcome TEXT NOT NULL CHECK (outcome IN ('succeeded', 'failed', 'unclear')),
+            reward REAL CHECK (reward BETWEEN 0 AND 1),
+            task TEXT NOT NULL,
+            feedback TEXT NOT NULL,
+            reporter TEXT NOT NULL,
+            created REAL NOT NULL,
+            FOREIGN KEY (library, version) REFERENCES versions(library, version)
+        ) STRICT
+        """
+    )
+    db.execute("CREATE INDEX reports_library ON reports(library)")
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(
+            f"CREATE TRIGGER reports_refuse_{verb.lower()} BEFORE {verb} ON reports BEGIN "
+            "SELECT RAISE(ABORT, 'reports is append-only'); END"
+        )
+
+
 migrations = Migrations("experience_db")
 migrations()(m001_first_schema)
 migrations()(m002_endpoint_facts)
 migrations()(m003_lineage)
+migrations()(m004_reports)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = migrations) -> None:

@@ -118,6 +118,31 @@ class Evidence:
     """When it was stored, in seconds since the epoch."""
 
 
+OUTCOMES = ("succeeded", "failed", "unclear")
+"""How a task can have ended that somebody reports about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What somebody who used a library says came of a task. It is a claim, no measurement, and proves no lesson."""
+
+    outcome: str
+    """One of OUTCOMES."""
+    reward: float | None = None
+    """In [0, 1], where whoever reports has one."""
+    lesson_ids: tuple[int, ...] = ()
+    """The lessons it speaks about; empty means the whole version."""
+    task: str = ""
+    feedback: str = ""
+    reporter: str = ""
+    """Who says so, by the name it gives itself."""
+    version: int | None = None
+    """The version it is about; the store fills it in, like `id` and `created`."""
+    id: int = 0
+    created: float = field(default=0.0, compare=False)
+    """When it was stored, in seconds since the epoch."""
+
+
 def effect_of(evidence: Iterable[Evidence]) -> Evidence | None:
     """Return the measurement that speaks for a lesson: the newest about it alone, else about it among others.
 

@@ -10,11 +10,12 @@ from experience_db.lessons import Lessons
 from experience_db.library import Library
 from experience_db.lineage import Lineage
 from experience_db.pages import Pages
+from experience_db.reports import Reports
 from experience_db.runs import Runs
 from experience_db.upkeep import Upkeep
 
 
-class Store(Lessons, Lineage, Exchange, Upkeep, Runs, Groups, Pages):
+class Store(Lessons, Lineage, Exchange, Upkeep, Runs, Groups, Pages, Reports):
     """One database file. One process writes, any number read; use it as a context manager.
 
     ```

@@ -16,7 +16,7 @@ LAYERS = (
     {"search"},
     {"evaluation"},
     {"learning"},
-    {"ui"},
+    {"ui", "mcp_server"},
     {"report"},
     {"gates"},
     {"lessons"},

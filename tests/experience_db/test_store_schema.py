@@ -29,10 +29,16 @@ COLUMNS = {
     "evaluations": "id run library version dataset model control k problems mean low high summary created",
     "endpoint_facts": "endpoint model name value created",
     "lineage": "library version position origin kind run step",
+    "reports": "id library version lesson_ids outcome reward task feedback reporter created",
 }
 
 
-RELEASED = (migrations.m001_first_schema, migrations.m002_endpoint_facts, migrations.m003_lineage)
+RELEASED = (
+    migrations.m001_first_schema,
+    migrations.m002_endpoint_facts,
+    migrations.m003_lineage,
+    migrations.m004_reports,
+)
 
 
 @pytest.fixture

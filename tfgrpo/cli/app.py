@@ -71,6 +71,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "tfgrpo.cli.proxy:proxy",
         "Pass requests on to a model's API with a library's lessons in them, and answers back as they come.",
     ),
+    "mcp": (
+        "tfgrpo.cli.mcp:mcp",
+        "Serve a library to agents over MCP: lessons as resources, the block as a prompt, and tools to search and "
+        "report.",
+    ),
     "corpus": ("tfgrpo.cli.corpus:COMMANDS", "A file of pages as a small web of its own."),
 }
 """Name -> (`module:function`, or `module:COMMANDS` for a group; the first line of its help). A module here is imported

@@ -25,6 +25,7 @@ EXAMPLES: Mapping[str, str] = {
     "lessons blame": "lessons blame 3",
     "lessons audit": "lessons audit test.jsonl --grader math --model openai/NAME",
     "lessons review": "lessons review",
+    "lessons reports": "lessons reports --library web",
     "lessons block": "lessons block --library web",
     "lessons scan": "lessons scan --library web",
     "lessons rollback": "lessons rollback 3",
@@ -50,5 +51,6 @@ EXAMPLES: Mapping[str, str] = {
     "datasets show": "datasets show tickets.csv",
     "ui": "ui --port 8020",
     "proxy": "proxy --upstream http://127.0.0.1:8000/v1 --library web",
+    "mcp": "mcp --library web",
     "corpus serve": "corpus serve pages.jsonl --port 8090",
 }

@@ -18,6 +18,7 @@ from experience_db.template_rules import renderings, require_plain
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
 from tfgrpo.cli.block import block
+from tfgrpo.cli.lesson_reports import reports
 from tfgrpo.cli.lesson_stories import Id, Lib, edit_in_words, list_, show
 from tfgrpo.cli.merge import merge
 from tfgrpo.cli.print_results import lesson_count, lesson_line
@@ -251,6 +252,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "blame": show,
     "audit": audit,
     "review": review,
+    "reports": reports,
     "block": block,
     "scan": scan_,
     "rollback": rollback,

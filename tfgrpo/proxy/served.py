@@ -33,11 +33,16 @@ class Served:
         if self._store is not None:
             self._store.close()
 
+    @property
+    def store(self) -> Store:
+        """The database, open for reading. Raises StoreError."""
+        if self._store is None:
+            raise StoreError(f"{self.db} is not open")
+        return self._store
+
     def library(self, spec: str) -> Library:
         """Return `NAME` or `NAME@VERSION`. Raises UnknownLibrary, UnknownVersion or another StoreError."""
-        store = self._store
-        if store is None:
-            raise StoreError(f"{self.db} is not open")
+        store = self.store
         data = store.data_version()
         if data != self._data:
             self._known.clear()
