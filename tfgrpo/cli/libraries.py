@@ -10,7 +10,6 @@ import typer
 from experience_db import Store
 from tfgrpo.cli import options as o
 from tfgrpo.cli.print_results import number_text
-from tfgrpo.cli.runs import as_it_is
 
 
 def list_(db: o.Db = None, json_: o.Json = False) -> None:
@@ -31,7 +30,7 @@ def list_(db: o.Db = None, json_: o.Json = False) -> None:
 def _row(store: Store, name: str) -> dict[str, Any]:
     newest = store.library(name)
     taught = [run for run in store.runs() if run.library == name and run.kind == "learn"]
-    run = as_it_is(store, taught[-1]) if taught else None
+    run = store.with_current_status(taught[-1]) if taught else None
     heldout = (run.summary or {}).get("heldout") or {} if run else {}
     return {
         "library": name,

@@ -14,17 +14,6 @@ from tfgrpo.cli import options as o
 from tfgrpo.cli.print_results import number_text
 
 
-def as_it_is(store: Store, run: Run) -> Run:
-    """Return a run with its status; one that was left `running` by a process that is gone has `died`.
-
-    A run that teaches holds its library, any other its own id, for as long as its process lives.
-    """
-    if run.status != "running":
-        return run
-    held = [store.claimed_by(name).startswith(f"run {run.id} ") for name in (run.library, f"run {run.id}") if name]
-    return run if any(held) else dataclasses.replace(run, status="died")
-
-
 def run_named(store: Store, name: str) -> Run:
     """Return the run of that name or id, the newest for `latest`; raises UnknownRun."""
     every = store.runs() if name == "latest" else ()
@@ -34,7 +23,7 @@ def run_named(store: Store, name: str) -> Run:
 def list_(db: o.Db = None, json_: o.Json = False) -> None:
     """List all runs, newest last, with model, calls, cost, lessons, and held-out reward before and after."""
     with Store.open(o.db_path(db), readonly=True) as store:
-        runs = [as_it_is(store, run) for run in store.runs()]
+        runs = [store.with_current_status(run) for run in store.runs()]
         used = {run.id: store.usage(run.id).values() for run in runs} if not json_ else {}
     if json_:
         o.print_json({"runs": [dataclasses.asdict(run) for run in runs]})
@@ -67,7 +56,7 @@ def show(
 ) -> None:
     """Show one run: what it did and how it ended, its steps, its calls and its configuration."""
     with Store.open(o.db_path(db), readonly=True) as store:
-        run = as_it_is(store, run_named(store, name))
+        run = store.with_current_status(run_named(store, name))
         steps, used = store.steps(run.id), store.usage(run.id)
     if json_:
         o.print_json({**dataclasses.asdict(run), "steps": [dataclasses.asdict(step) for step in steps]})

@@ -11,7 +11,7 @@ import typer
 from experience_db import Run, Store
 from tfgrpo.cli import options as o
 from tfgrpo.cli.print_results import number_text
-from tfgrpo.cli.runs import as_it_is, run_named
+from tfgrpo.cli.runs import run_named
 
 PAUSE = 1.0
 """Seconds between two looks."""
@@ -28,7 +28,7 @@ def watch(
     shown, said = 0, float("-inf")
     while True:
         with Store.open(o.db_path(db), readonly=True) as store:
-            found = as_it_is(store, run_named(store, run))
+            found = store.with_current_status(run_named(store, run))
             steps = store.steps(found.id)
             calls = sum(usage.calls for usage in store.usage(found.id).values())
         if not shown and said < 0:

@@ -36,12 +36,9 @@ def view_run(store: Store, name: str) -> RunView:
     """Return a run by id or name (the latest of that name); raises UnknownRun."""
     run = store.find_run(name) or store.run(name)
     points = _points(store.steps(run.id), store.step_rewards(run.id))
-    status = run.status
-    if status == "running" and not store.is_live(run.id, run.library):
-        status = "died"
     return RunView(
         run,
-        status,
+        store.current_status(run),
         _headline(run),
         points,
         numbers.funnel(points),
