@@ -13,7 +13,7 @@ from support.script import SMALL, Model, learn, play, rows
 
 import tfgrpo
 from tfgrpo.errors import UsageError
-from tfgrpo.learning.bar import Bar
+from tfgrpo.learning.progress_bar import Bar
 
 
 @pytest.fixture

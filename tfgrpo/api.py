@@ -13,7 +13,7 @@ from tfgrpo import config as configuration
 from tfgrpo.environments import Agent
 from tfgrpo.evaluation.results import EvalResult, LearnResult
 from tfgrpo.execution import evaluated, execute
-from tfgrpo.learning.bar import Bar
+from tfgrpo.learning.progress_bar import Bar
 from tfgrpo.learning.setup import Setup
 from tfgrpo.system.waiting import waited
 from tfgrpo.types import Step

@@ -27,7 +27,7 @@ from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup, fingerprint, secrets_of
 from tfgrpo.learning.start import charge_earlier_calls, run_id, start_run
 from tfgrpo.lessons.blocks import PREFILL, fact_key, probed_template, warning
-from tfgrpo.lessons.public import public_of
+from tfgrpo.lessons.dataset_vocabulary import dataset_vocabulary
 from tfgrpo.lessons.review import review_rules
 from tfgrpo.lessons.rivals import topics_of
 from tfgrpo.lessons.teacher import Teacher
@@ -178,7 +178,7 @@ def open_run(setup: Setup, learning: Sequence[Problem], heldout: Sequence[Proble
         store=store,
         library=begun.library,
         actor=replace(actor, reward=Reward(config)),
-        teacher=replace(parts.teacher(), public=public_of((*learning, *heldout), config.lessons.leakage)),
+        teacher=replace(parts.teacher(), public=dataset_vocabulary((*learning, *heldout), config.lessons.leakage)),
         gate=gate,
         learning=tuple(learning),
         heldout=tuple(heldout),

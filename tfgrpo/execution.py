@@ -23,9 +23,9 @@ from tfgrpo.evaluation import measure
 from tfgrpo.evaluation.record import reader_notes, record_evaluation
 from tfgrpo.evaluation.results import EvalResult, LearnResult
 from tfgrpo.graders import factory
-from tfgrpo.graders.fit import require_fit, with_labels
-from tfgrpo.learning.outcome import require_grades, require_learning
+from tfgrpo.graders.dataset_check import require_fit, with_labels
 from tfgrpo.learning.run import Run, evaluation_sampling
+from tfgrpo.learning.run_failure import require_grades, require_learning
 from tfgrpo.learning.setup import Setup
 from tfgrpo.learning.summary import for_record, summarize_run, without_contents
 from tfgrpo.lessons.versions import library_at

@@ -17,9 +17,9 @@ from support.server import Fault, Raw, Server, error
 import tfgrpo
 from experience_db import Journal, Store
 from tfgrpo.backends import Budget, Ledger, OpenAI, with_wrappers
+from tfgrpo.backends.adaptive_timeout import FLOOR, AdaptiveTimeout
 from tfgrpo.backends.base import close
 from tfgrpo.backends.hedged import Hedged
-from tfgrpo.backends.patience import FLOOR, Patience
 from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.errors import BudgetReached, ProviderError
 from tfgrpo.types import Reply, Request, Sampling, Usage
@@ -236,7 +236,7 @@ async def test_a_record_that_cannot_be_read_is_said_once_and_its_call_made_again
 def test_patience_is_a_multiple_of_the_slowest_and_grows_for_what_is_late():
     """Eight answers of a role say what is usual; a call that was late gets twice the time, up to the limit."""
     now = [0.0]
-    patience = Patience(600.0, 4.0, clock=lambda: now[0])
+    patience = AdaptiveTimeout(600.0, 4.0, clock=lambda: now[0])
     assert patience.limit(ASK) == 600.0
     for _ in range(8):
         with patience.waiting(ASK):
@@ -249,12 +249,12 @@ def test_patience_is_a_multiple_of_the_slowest_and_grows_for_what_is_late():
             raise TimeoutError
         assert patience.limit(ASK) == limit
     assert patience.limit(replace(ASK, attempt=1)) == 40.0
-    quick = Patience(600.0, 4.0, clock=lambda: now[0])
+    quick = AdaptiveTimeout(600.0, 4.0, clock=lambda: now[0])
     for _ in range(8):
         with quick.waiting(ASK):
             now[0] += 0.1
     assert quick.limit(ASK) == FLOOR
-    assert Patience(600.0).limit(ASK) == 600.0
+    assert AdaptiveTimeout(600.0).limit(ASK) == 600.0
 
 
 async def test_a_late_call_is_asked_a_second_time_and_the_first_answer_taken():

@@ -14,7 +14,7 @@ from support.server import Raw, Server, error
 
 from tfgrpo.backends import OpenAI, with_wrappers
 from tfgrpo.backends.capabilities import Dialect, SchemaMode
-from tfgrpo.backends.complaints import complaint, wait_in
+from tfgrpo.backends.error_bodies import parse_error_body, retry_after_in
 from tfgrpo.backends.faults import Where, from_status
 from tfgrpo.backends.http import Http, TooLarge
 from tfgrpo.backends.retry_policy import RetryPolicy, Transient
@@ -75,7 +75,7 @@ SETTINGS: list[tuple[str, str, dict[str, Any]]] = [
 def test_a_refused_setting_is_known_by_field_code_or_sense(vendor, setting, said):
     """What a vendor refuses is left out, renamed or moved; nothing else is."""
     dialect, body = Dialect(), {"error": said} if "detail" not in said else said
-    assert dialect.learn(ALL, complaint(json.dumps(body))) != "", vendor
+    assert dialect.learn(ALL, parse_error_body(json.dumps(body))) != "", vendor
     changed = {
         *dialect.dropped,
         *(["max_completion_tokens"] if dialect.limit_name != "max_tokens" else []),
@@ -97,7 +97,7 @@ def test_a_refused_setting_is_known_by_field_code_or_sense(vendor, setting, said
 )
 def test_a_wrong_value_or_another_fault_is_no_refused_setting(said):
     """A value that is out of range is the user's to mend; what says nothing of a setting changes none."""
-    assert Dialect().learn(ALL, complaint(json.dumps({"error": {"message": said}}))) == ""
+    assert Dialect().learn(ALL, parse_error_body(json.dumps({"error": {"message": said}}))) == ""
 
 
 def test_what_is_for_the_system_goes_into_the_user_turn():
@@ -170,7 +170,7 @@ def test_a_wait_told_in_the_body_is_heeded(body, seconds):
     found = from_status(Where("http://h/v1", "m"), 429, body)
     assert isinstance(found, Transient)
     assert found.retry_after == seconds
-    assert wait_in("nothing of the sort") is None
+    assert retry_after_in("nothing of the sort") is None
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -292,12 +292,12 @@ async def test_a_redirect_to_another_host_is_refused_with_a_sentence(status):
 
 def test_an_error_page_is_quoted_without_its_markup():
     """Half a megabyte of brackets costs no time either."""
-    assert complaint("<html><h1>Bad  gateway</h1></html>").said.split() == ["Bad", "gateway"]
-    assert len(complaint("<" * 500_000).said) <= 100_000
+    assert parse_error_body("<html><h1>Bad  gateway</h1></html>").said.split() == ["Bad", "gateway"]
+    assert len(parse_error_body("<" * 500_000).said) <= 100_000
 
 
 def test_raw_bodies_of_refusals_need_no_form():
     """A list with one error, a text, a number: each has words."""
     for body in ('[{"error": {"message": "no"}}]', '"no"', '{"error": "no"}', '{"message": "no"}', "no"):
-        assert complaint(body).said == "no"
-    assert Raw(400, "7").body == complaint("7").said
+        assert parse_error_body(body).said == "no"
+    assert Raw(400, "7").body == parse_error_body("7").said

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from experience_db import Edit, Op, Store
-from tfgrpo.cli.writer import printable
+from tfgrpo.cli.terminal_output import printable
 
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x9b1A\r\x08\u202eabc"
 COMMANDS = [

@@ -6,8 +6,8 @@ import pytest
 
 from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import UsageError
+from tfgrpo.graders.dataset_check import require_fit, with_labels
 from tfgrpo.graders.exact import Exact, named_label
-from tfgrpo.graders.fit import require_fit, with_labels
 from tfgrpo.types import Problem, Rollout
 
 LABELS = ("billing", "account", "shipping")

@@ -11,7 +11,7 @@ from support.script import SMALL, Model, play, rows
 
 import tfgrpo
 from experience_db import Edit, Evidence, Op
-from tfgrpo.learning import why
+from tfgrpo.learning import diagnosis
 from tfgrpo.types import Group, GroupStatus, Problem, Rollout, Score, Step, Verdict
 
 
@@ -55,8 +55,8 @@ def verdict(decision: str, reason: str, *, tested: bool) -> Verdict:
 )  # fmt: skip
 def test_the_likeliest_cause_comes_first_with_its_remedy(told, steps, said, remedy):
     """Whatever stands in the way: the data, the grader, the checks, the gate, the writer of lessons."""
-    assert why.needs_explaining(told)
-    found = why.causes(told, [steps])
+    assert diagnosis.needs_explaining(told)
+    found = diagnosis.likely_causes(told, [steps])
     assert 1 <= len(found) <= 3
     assert re.search(said, found[0].said), found
     assert remedy in found[0].remedy
@@ -64,14 +64,16 @@ def test_the_likeliest_cause_comes_first_with_its_remedy(told, steps, said, reme
 
 def test_an_effect_that_is_clear_needs_no_explanation():
     """Lessons whose held-out effect excludes zero, or was not measured."""
-    assert not why.needs_explaining(summary(lessons=1))
-    assert not why.needs_explaining(summary(lessons=1, heldout={"diff": 0.2, "ci": (0.1, 0.3), "n": 9, "before": 0.5}))
+    assert not diagnosis.needs_explaining(summary(lessons=1))
+    assert not diagnosis.needs_explaining(
+        summary(lessons=1, heldout={"diff": 0.2, "ci": (0.1, 0.3), "n": 9, "before": 0.5})
+    )
 
 
 def test_the_funnel_counts_what_is_left_at_each_stage(tmp_path):
     """From groups to accepted edits, never more than before."""
     result = tfgrpo.learn_sync(rows(4), model=play(Model()), db=tmp_path / "x.db", **SMALL)
-    found = why.funnel(result.summary, result.steps)
+    found = diagnosis.funnel(result.summary, result.steps)
     assert found.groups >= found.kept
     assert found.proposed >= found.checked >= found.tested
     assert str(found).startswith(f"{found.groups} groups -> {found.kept} disagreed")

@@ -9,8 +9,8 @@ from tfgrpo.backends.scripted import Scripted
 from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.errors import MalformedReply
 from tfgrpo.executors import Local
-from tfgrpo.lessons.asking import ask_edits, ask_proposals, line_of
 from tfgrpo.lessons.consolidate import consolidate
+from tfgrpo.lessons.request_edits import ask_edits, ask_proposals, line_of
 from tfgrpo.lessons.summarize import contrast
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting import templates

@@ -14,8 +14,8 @@ from tfgrpo.backends import Scripted
 from tfgrpo.config import LessonsConfig
 from tfgrpo.errors import EndpointError, MalformedReply, ProviderError
 from tfgrpo.executors import Local
-from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.leakage import REMEDY
+from tfgrpo.lessons.request_edits import ask_edits
 from tfgrpo.lessons.summarize import contrast, effect_in_words
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting import templates

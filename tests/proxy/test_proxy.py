@@ -10,7 +10,7 @@ from aiohttp import ClientError, ClientSession, web
 
 from experience_db import Edit, Op, Store
 from tfgrpo.proxy import Settings, build_app
-from tfgrpo.proxy.served import Served
+from tfgrpo.proxy.library_routing import LibraryRouting
 from tfgrpo.system.http_server import serve_in_background
 
 
@@ -31,7 +31,7 @@ def proxied(db):
     opened = []
 
     def start(upstream, **settings):
-        served = Served(db, settings.pop("library", "algebra"))
+        served = LibraryRouting(db, settings.pop("library", "algebra"))
         served.open()
         running = serve_in_background(lambda: build_app(Settings(upstream, **settings), served))
         opened.append((running, served))

@@ -23,7 +23,7 @@ MOST_REMEMBERED = 10_000
 
 
 @dataclass(slots=True)
-class Patience:
+class AdaptiveTimeout:
     """Limits for the calls to one endpoint."""
 
     most: float

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tfgrpo.backends.complaints import Complaint
+from tfgrpo.backends.error_bodies import ErrorDetails
 
 
 class SchemaMode(StrEnum):
@@ -96,7 +96,7 @@ class Dialect:
     probe: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one call that tries a schema while nothing is settled, so that one 400 decides for all."""
 
-    def learn(self, sent: Mapping[str, Any], said: Complaint) -> str:
+    def learn(self, sent: Mapping[str, Any], said: ErrorDetails) -> str:
         """Draw the conclusion from a refusal and return it in words; empty when it is not about a setting.
 
         Args:
@@ -120,7 +120,7 @@ class Dialect:
             return "what is for the system role goes into the user's turn"
         return ""
 
-    def stumble(self, sent: Mapping[str, Any], said: Complaint) -> str:
+    def stumble(self, sent: Mapping[str, Any], said: ErrorDetails) -> str:
         """Draw the conclusion from a server error of a call with a schema; empty while it may pass by itself.
 
         Some engines answer 500 to a schema that they cannot compile: a second one, or words about it, is a refusal.

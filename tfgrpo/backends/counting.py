@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tfgrpo.backends.pricing import Price
-from tfgrpo.system.foreign import UsageIn, count_of
+from tfgrpo.system.untrusted_json import UsageIn, count_of
 from tfgrpo.types import Reply, Request, Usage
 
 BYTES_PER_TOKEN = 4

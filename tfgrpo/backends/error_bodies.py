@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tfgrpo.system.foreign import ErrorIn, Unreadable, loads, read
+from tfgrpo.system.untrusted_json import ErrorIn, Unreadable, loads, read_model
 
 LONGEST_BODY = 100_000
 """Characters of an error body that are looked at."""
@@ -20,7 +20,7 @@ _PATHS = ("error", "message", "detail")
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class ErrorDetails:
     """An error body, read."""
 
     said: str
@@ -35,30 +35,30 @@ class Complaint:
     """Whether it has the reasons of a moderation in a field of its own."""
 
 
-def complaint(body: str) -> Complaint:
+def parse_error_body(body: str) -> ErrorDetails:
     """Read an error body of any vendor; HTML is read without its tags."""
     text = body[:LONGEST_BODY]
     try:
         found = loads(text)
     except Unreadable:
         said = _TAG.sub(" ", text)
-        return Complaint(said, wait=wait_in(said))
+        return ErrorDetails(said, wait=retry_after_in(said))
     # Some send a list with one error, some a text.
     found = found[0] if isinstance(found, list) and found else found
     inner = _innermost(found)
     said = inner if isinstance(inner, str) else json.dumps(inner, ensure_ascii=False)[:LONGEST_BODY]
     errors = list(_errors(found))
     wait = next((seconds for error in errors for seconds in _delays(error) if seconds is not None), None)
-    return Complaint(
+    return ErrorDetails(
         said,
         next((error.param for error in errors if error.param), ""),
         " ".join(word.lower() for error in errors for word in (error.code, error.type) if word),
-        wait if wait is not None else wait_in(said),
+        wait if wait is not None else retry_after_in(said),
         any(error.metadata.get("reasons") or error.metadata.get("flagged_input") for error in errors),
     )
 
 
-def wait_in(text: str) -> float | None:
+def retry_after_in(text: str) -> float | None:
     """Return the seconds of "try again in 1m20s", "retry after 30 seconds" and their like; None without any."""
     for match in _WAIT.finditer(text[:LONGEST_BODY]):
         if (seconds := _duration(text[match.end() : match.end() + 60])) is not None:
@@ -94,7 +94,7 @@ def _errors(found: Any) -> Iterator[ErrorIn]:
         return
     for place in (found.get("error"), found.get("detail"), found):
         if isinstance(place, Mapping):
-            yield read(ErrorIn, dict(place))
+            yield read_model(ErrorIn, dict(place))
 
 
 def _delays(error: ErrorIn) -> Iterator[float | None]:

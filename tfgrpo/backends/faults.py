@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from tfgrpo.backends.complaints import LONGEST_BODY, complaint
+from tfgrpo.backends.error_bodies import LONGEST_BODY, parse_error_body
 from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.system.redact import hide_secrets
@@ -82,7 +82,7 @@ def without_secrets(url: str) -> str:
 
 def from_status(where: Where, status: int, body: str, retry_after: float | None = None) -> ProviderError:
     """Return the error for an HTTP error status; `body` is what came with it."""
-    said = complaint(body)
+    said = parse_error_body(body)
     words = f"{where} answered {status}: {where.quote(said.said) or 'no reason given'}"
     stopped = said.moderated or MODERATED.search(said.said) or MODERATED.search(said.code)
     if status in {400, 403, 422, 451} and stopped:
@@ -111,7 +111,7 @@ def redirect_error(where: Where, status: int, place: str) -> EndpointError:
 
 def detail_of(body: str) -> str:
     """Return the words that explain an error body: its message, or the text itself."""
-    return complaint(body).said
+    return parse_error_body(body).said
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from tfgrpo.backends.base import Backend, close
-from tfgrpo.system.foreign import StoredReply, Unreadable, read
+from tfgrpo.system.untrusted_json import StoredReply, Unreadable, read_model
 from tfgrpo.system.waiting import patiently
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
@@ -186,7 +186,7 @@ def reply_from(record: Mapping[str, Any]) -> Reply:
     Raises:
         Unreadable: it is none.
     """
-    kept = read(StoredReply, record)
+    kept = read_model(StoredReply, record)
     return Reply(
         text=kept.text,
         finish_reason=kept.finish_reason,

@@ -18,7 +18,7 @@ from tfgrpo.backends.http import Http, NotDelivered, TooLarge
 from tfgrpo.backends.n_choices import ChoicesReply, join_choices
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.transports import login_of
-from tfgrpo.system.foreign import Unreadable, count_of, loads
+from tfgrpo.system.untrusted_json import Unreadable, count_of, loads
 from tfgrpo.types import Reply
 
 SECONDS = 10.0

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from tfgrpo.backends.capabilities import Dialect
-from tfgrpo.backends.complaints import complaint
+from tfgrpo.backends.error_bodies import parse_error_body
 from tfgrpo.backends.faults import Where
 from tfgrpo.backends.retry_policy import Renegotiated
 from tfgrpo.types import FailureKind, Reply, Request
@@ -38,7 +38,7 @@ def renegotiated(
         sent: what was asked.
         dialect: what is known of the model, which learns from this.
     """
-    said = complaint(body)
+    said = parse_error_body(body)
     lesson = ""
     if status in {400, 404, 415, 422}:
         lesson = dialect.learn(sent, said)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from tfgrpo.backends.adaptive_timeout import AdaptiveTimeout
 from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.counting import of_broken
 from tfgrpo.backends.faults import Where, connection_error, from_status, redirect_error, retry_after
@@ -19,14 +20,13 @@ from tfgrpo.backends.http import MOST_BYTES, NotDelivered, TooLarge
 from tfgrpo.backends.n_choices import ChoicesRequest
 from tfgrpo.backends.n_choices_usage import Tokenizer, recount_usage
 from tfgrpo.backends.negotiation import negotiated, renegotiated
-from tfgrpo.backends.patience import Patience
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry_policy import Transient, Unreachable
 from tfgrpo.backends.transports import TRANSPORTS, Transport
 from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
-from tfgrpo.system.foreign import Unreadable, loads
 from tfgrpo.system.redact import secret_of, url_secrets, without_secrets
+from tfgrpo.system.untrusted_json import Unreadable, loads
 from tfgrpo.types import FailureKind, Reply, Request
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -87,7 +87,7 @@ class OpenAI:
         self._timeout = timeout
         self._extra = {**({"return_token_ids": True} if token_ids else {}), **(extra_body or {})}
         self._transport: Transport = TRANSPORTS[transport](self.base_url, self._api_key, timeout, most_bytes)
-        self._patience = Patience(timeout, patience)
+        self._patience = AdaptiveTimeout(timeout, patience)
         self._most_characters = most_characters
         self._tokenizer = Tokenizer(self.base_url, self._api_key)
         self._is_there = False

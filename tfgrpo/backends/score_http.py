@@ -21,8 +21,8 @@ from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.backends.score import forced_ids
 from tfgrpo.backends.transports import login_of
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.system.foreign import CompletionIn, ScoredIn, Unreadable, loads, read
 from tfgrpo.system.redact import url_secrets
+from tfgrpo.system.untrusted_json import CompletionIn, ScoredIn, Unreadable, loads, read_model
 from tfgrpo.types import FailureKind, Reply, Request
 
 ROUTES: Mapping[str, Mapping[str, Any]] = {
@@ -137,7 +137,7 @@ def _scored(payload: Mapping[str, Any]) -> ScoredIn:
     if not isinstance(first, Mapping):
         raise Unreadable("a choice that is no object")
     rows = first.get("prompt_logprobs") or payload.get("prompt_logprobs")
-    return read(ScoredIn, {**first, "prompt_logprobs": rows or None})
+    return read_model(ScoredIn, {**first, "prompt_logprobs": rows or None})
 
 
 def logprobs_of(payload: Mapping[str, Any], route: str, ids: Sequence[int]) -> list[float | None] | None:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfgrpo.system.foreign import Unreadable, loads
+from tfgrpo.system.untrusted_json import Unreadable, loads
 
 MARKS = re.compile(
     r"<tool_call>(\s{0,20}[{<]|\w)"  # Hermes, Qwen, GLM

@@ -14,7 +14,7 @@ from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry_policy import Redraw, Transient
 from tfgrpo.backends.unparsed_tool_calls import has_unparsed_tool_call
 from tfgrpo.errors import ProviderError
-from tfgrpo.system.foreign import CallIn, ChoiceIn, CompletionIn, Unreadable, read
+from tfgrpo.system.untrusted_json import CallIn, ChoiceIn, CompletionIn, Unreadable, read_model
 from tfgrpo.types import FailureKind, Message, Reply, Request
 
 MOST_CHARACTERS = 1_000_000
@@ -118,7 +118,7 @@ def _billed(error: ProviderError, body: CompletionIn, request: Request, reading:
 def _outcome(value: Any, request: Request, where: Where, reading: Reading) -> Outcome:
     """One choice as a reply, or why it is none."""
     try:
-        choice = read(ChoiceIn, value)
+        choice = read_model(ChoiceIn, value)
     except Unreadable as error:
         return Transient(f"{where} answered with a choice that cannot be read ({error})", status=200)
     if choice.error:

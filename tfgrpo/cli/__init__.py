@@ -9,8 +9,8 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of the `tfgrpo` command."""
-    from tfgrpo.cli import writer
+    from tfgrpo.cli import terminal_output
     from tfgrpo.cli.app import app
 
-    writer.install()
+    terminal_output.install()
     app()

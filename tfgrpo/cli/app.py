@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from tfgrpo.cli.lazy import LOOKS, lazy_group
+from tfgrpo.cli.lazy_commands import LOOKS, lazy_group
 from tfgrpo.version import __version__
 
 P = ParamSpec("P")

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tfgrpo.cli.progress_lines import ProgressLines
-from tfgrpo.cli.writer import printable, terminal
+from tfgrpo.cli.terminal_output import printable, terminal
 from tfgrpo.learning.run import Run
 from tfgrpo.types import Step
 

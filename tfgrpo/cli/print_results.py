@@ -12,7 +12,7 @@ import typer
 from experience_db import Evidence, Lesson, RoleUsage, Store, effect_of, own_words
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
-from tfgrpo.learning import why
+from tfgrpo.learning import diagnosis
 from tfgrpo.learning.record_step import count_each
 from tfgrpo.learning.setup import Setup
 from tfgrpo.lessons.scanners import visible
@@ -136,10 +136,10 @@ def _reasons(steps: Sequence[Step]) -> None:
 
 def _why(result: LearnResult) -> None:
     """Print why nothing was learned, or nothing that can be seen, and what mends it."""
-    if result.summary["stopped"] or not why.needs_explaining(result.summary):
+    if result.summary["stopped"] or not diagnosis.needs_explaining(result.summary):
         return
-    typer.echo(f"\nwhat became of it: {why.funnel(result.summary, result.steps)}")
-    for number, cause in enumerate(why.causes(result.summary, result.steps), 1):
+    typer.echo(f"\nwhat became of it: {diagnosis.funnel(result.summary, result.steps)}")
+    for number, cause in enumerate(diagnosis.likely_causes(result.summary, result.steps), 1):
         typer.echo(f"  {number}. {visible(cause.said)}\n     -> {cause.remedy}")
 
 

@@ -13,7 +13,7 @@ from tfgrpo.learning.forecast import Plan
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.summary import harm_warnings, outlook
-from tfgrpo.lessons.public import notice
+from tfgrpo.lessons.dataset_vocabulary import vocabulary_notice
 from tfgrpo.types import Step, Usage
 
 FEW = 5
@@ -50,7 +50,7 @@ class ProgressLines:
         )
         if run.continuation:
             self.say(run.continuation)
-        if said := notice(run.teacher.public):
+        if said := vocabulary_notice(run.teacher.public):
             self.say(said)
         if can := outlook(run):
             self.say(can)

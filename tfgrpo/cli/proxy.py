@@ -37,7 +37,7 @@ def proxy(
     Example: tfgrpo proxy --upstream https://api.openai.com/v1 --library support
     """
     from tfgrpo.proxy import Settings, serve
-    from tfgrpo.proxy.served import Served
+    from tfgrpo.proxy.library_routing import LibraryRouting
 
     if not upstream.startswith(("http://", "https://")):
         raise UsageError(f"--upstream is a URL that begins with http:// or https://, not {upstream!r}")
@@ -47,20 +47,20 @@ def proxy(
             f"--host {host} can be reached by others; set {token_env} to a token for clients, or stay on 127.0.0.1"
         )
     key = (configuration.environment(key_env) or "") if token else ""
-    served = Served(db_path(db), library)
-    served.open()
+    routing = LibraryRouting(db_path(db), library)
+    routing.open()
 
     def ready(where: str) -> None:
-        shown = served.library(library) if library else None
+        shown = routing.library(library) if library else None
         what = f"lessons of {shown.name}@{shown.version} ({len(shown)})" if shown else "no lessons unless asked for"
         typer.echo(f"passing on to {_plain(upstream)} with {what}")
         typer.echo(f"export OPENAI_BASE_URL={where}/v1   # or ANTHROPIC_BASE_URL={where}; stop with Ctrl-C")
 
     settings = Settings(upstream, token, key, max_body_mib * 2**20)
     try:
-        asyncio.run(serve(settings, served, host, port, ready))
+        asyncio.run(serve(settings, routing, host, port, ready))
     finally:
-        served.close()
+        routing.close()
 
 
 def _loopback(host: str) -> bool:

@@ -24,7 +24,7 @@ from tfgrpo.backends.metered import Tally, count_call
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, EnvironmentFailed, MalformedReply, ProviderError
-from tfgrpo.system.foreign import StoredCall, StoredRollout, read
+from tfgrpo.system.untrusted_json import StoredCall, StoredRollout, read_model
 from tfgrpo.types import Failure, FailureKind, Message, Problem, Rollout, ToolCall, Usage
 
 Agent = Callable[[Problem, str], Awaitable[str | Rollout]] | Callable[[Problem, str], str | Rollout]
@@ -141,7 +141,7 @@ async def _answered(agent: Agent, problem: Problem, lessons: str) -> str | Rollo
 
 def _revive(problem: Problem, slot: Slot, record: Mapping[str, Any]) -> Rollout:
     """Return the rollout in a record; raises ValueError where it is none."""
-    found = read(StoredRollout, record)
+    found = read_model(StoredRollout, record)
     return Rollout(
         problem.id,
         slot.index,

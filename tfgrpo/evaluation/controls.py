@@ -22,7 +22,7 @@ from tfgrpo.errors import EndpointError, MalformedReply, ProviderError, UsageErr
 from tfgrpo.evaluation import measure
 from tfgrpo.evaluation.measure import Evaluation
 from tfgrpo.graders.extract import final_answer, normalise
-from tfgrpo.lessons.asking import ask_edits, ask_lines
+from tfgrpo.lessons.request_edits import ask_edits, ask_lines
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.rollout import Actor, Graded

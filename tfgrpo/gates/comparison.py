@@ -18,7 +18,7 @@ from experience_db import Library
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Case, Rewards, Trial, earlier_rewards
 from tfgrpo.gates.eprocess import fold
-from tfgrpo.gates.missing import Lost, difference
+from tfgrpo.gates.missing_rewards import MissingCounts, reward_difference
 from tfgrpo.gates.sequential import Answer, Plan, State
 from tfgrpo.gates.touch import Touched, strata
 from tfgrpo.stats import t_cdf
@@ -152,7 +152,7 @@ class Comparison:
     """Pairs asked for, those without a difference included."""
     enough: bool = True
     """Whether the share `Design.usable` of them has a difference; without it nothing is decided."""
-    lost: Lost = field(default_factory=Lost)
+    lost: MissingCounts = field(default_factory=MissingCounts)
     new: int = 0
     """Rollouts made, both sides."""
     cached: int = 0
@@ -267,7 +267,7 @@ async def _one_look(
     pairs, lost, sums = list(found.pairs), found.lost, dict(found.sums)
     for (problem, index), old, new in zip(look, before.observations, after.observations, strict=True):
         lost = lost.after(old, new)
-        if not isnan(d := difference(old, new)):
+        if not isnan(d := reward_difference(old, new)):
             pairs.append(Pair(problem.id, index, d))
             unit = question.units.get(problem.id, problem.id)
             total, n = sums.get(unit, (0.0, 0))

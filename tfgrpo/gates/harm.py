@@ -41,7 +41,7 @@ class Elsewhere:
         return f"{what} (p = {found.state.p_harms:.2g})"
 
 
-async def elsewhere(
+async def check_elsewhere(
     own: Comparison,
     question: Question,
     pool: tuple[Problem, ...],

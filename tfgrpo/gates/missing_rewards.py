@@ -12,7 +12,7 @@ LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class MissingCounts:
     """Pairs of which a side has no reward."""
 
     current: int = 0
@@ -47,7 +47,7 @@ class Lost:
             side, more, less = "without", less, more
         return f"it fails more often {side} the edit: {more} rollouts against {less} (p = {self.p:.2g})"
 
-    def after(self, before: Observation, after: Observation) -> Lost:
+    def after(self, before: Observation, after: Observation) -> MissingCounts:
         """Return the counts after one more pair."""
         if before.scored and after.scored:
             return self
@@ -60,7 +60,7 @@ class Lost:
         return replace(self, current=self.current + 1, outages_current=outages)
 
 
-def difference(before: Observation, after: Observation) -> float:
+def reward_difference(before: Observation, after: Observation) -> float:
     """Return after minus before; a side's own fault is 0 where the other was scored, and anything else is nan."""
     old = 0.0 if before.missing is Missing.OWN_FAULT and after.scored else before.reward
     new = 0.0 if after.missing is Missing.OWN_FAULT and before.scored else after.reward

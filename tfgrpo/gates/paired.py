@@ -2,7 +2,7 @@
 
 How a verdict comes about, in the order of this file:
 
-1. Rivals (`rivals.py`): of edits that exclude each other one gets a test, the others stay `untested`.
+1. Rivals (`rival_race.py`): of edits that exclude each other one gets a test, the others stay `untested`.
 2. The edit's own test (`comparison.py`, which feeds `sequential.py`) on the problems that it touches (`touch.py`),
    against the library with everything accepted so far. Each accepted edit has passed a test of its own; none rides in
    with others.
@@ -25,10 +25,10 @@ from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
 from tfgrpo.gates.base import Rewards, Trial, fingerprint, pool_for
 from tfgrpo.gates.comparison import LEAST, Comparison, Design, Question, compare
-from tfgrpo.gates.harm import FIRST, Elsewhere, elsewhere
+from tfgrpo.gates.harm import FIRST, Elsewhere, check_elsewhere
 from tfgrpo.gates.log_prob_changes import changes_of
 from tfgrpo.gates.objectives import weigh
-from tfgrpo.gates.rivals import race, rival_groups
+from tfgrpo.gates.rival_race import race_rivals, rival_groups
 from tfgrpo.gates.sequential import Answer, Plan
 from tfgrpo.gates.touch import Touched, touched, union
 from tfgrpo.gates.verdicts import gate_evidence, reason, verdict_of
@@ -135,7 +135,7 @@ class PairedGate:
             return rivals[0], {}, (), frozenset()
         pool = union([call.touches[i] for i in rivals], call.trial.problems).problems
         those = [call.proposals[i] for i in rivals]
-        found = await race(those, current, pool, clusters(pool), call.trial, self.rewards, self.design)
+        found = await race_rivals(those, current, pool, clusters(pool), call.trial, self.rewards, self.design)
         first, left = found.order[0], {}
         for place, i in enumerate(rivals):
             if place != first:
@@ -165,7 +165,7 @@ class PairedGate:
             found = await compare(call.trial, self.rewards, question, self.design, plan)
             verdict = verdict_of(edit, found)
         if verdict.decision == "accepted":
-            away = await elsewhere(
+            away = await check_elsewhere(
                 found, question, pool, call.trial, self.rewards, self.design, FIRST + self.alpha.tests
             )
             verdict = _unless_harmful(verdict, away)

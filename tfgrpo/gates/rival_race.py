@@ -70,7 +70,7 @@ def _exclude(a: Proposal, b: Proposal) -> bool:
     return (a.subject != "" and a.subject == b.subject) or bool(set(a.edit.ids) & set(b.edit.ids))
 
 
-async def race(
+async def race_rivals(
     rivals: Sequence[Proposal],
     library: Library,
     problems: Sequence[Problem],

@@ -11,7 +11,7 @@ from math import factorial
 
 from tfgrpo.graders.extract import after_thinking, final_answer, last_boxed, last_tagged
 from tfgrpo.graders.number_text import SCALES, Token, tokens, value_of
-from tfgrpo.graders.spoken import spoken
+from tfgrpo.graders.number_words import parse_number_words
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
 _ASIDE = re.compile(r" ?\(|;|,? (?:because|since|as|which|where|for|so|when|after|given)\b| - ")
@@ -104,7 +104,7 @@ def _several_equations(sides: Sequence[Sequence[Token]]) -> bool:
 
 def spoken_number(text: str) -> Number | None:
     """The number that is said in English words, in an answer of a few words."""
-    value = spoken(text)
+    value = parse_number_words(text)
     return None if value is None else Number(value, percent="percent" in text.lower())
 
 
@@ -161,7 +161,7 @@ def _second_in_words(side: Sequence[Token], kept: Sequence[Found]) -> bool:
     """Whether a number in words stands beside one in digits as its alternative: "5 or six"."""
     joins = {"or", "to", "and", "oder"}
     pairs = [(side[i].text, side[i + 1].text) for i in range(len(side) - 1) if side[i].kind == "word"]
-    return bool(kept) and any(a in joins and b != "one" and spoken(b) is not None for a, b in pairs)
+    return bool(kept) and any(a in joins and b != "one" and parse_number_words(b) is not None for a, b in pairs)
 
 
 def _places(side: Sequence[Token]) -> list[Found]:

@@ -20,7 +20,7 @@ _LONGEST = 12
 """Words of an answer that may be a number in words; longer texts only mention one."""
 
 
-def spoken(text: str) -> Fraction | None:
+def parse_number_words(text: str) -> Fraction | None:
     """Return the number that a few words say, words around it aside; None where there is none, or several.
 
     "one" counts only where nothing but a unit or two stands beside it.

@@ -74,7 +74,7 @@ def funnel(summary: Mapping[str, Any], steps: Sequence[Step]) -> Funnel:
     )
 
 
-def causes(summary: Mapping[str, Any], steps: Sequence[Step]) -> tuple[Cause, ...]:
+def likely_causes(summary: Mapping[str, Any], steps: Sequence[Step]) -> tuple[Cause, ...]:
     """Return the likeliest causes of a run that learned nothing or little, each with its remedy."""
     found = [*_of_groups(summary, steps), *_of_edits(summary, steps), *_of_measuring(summary)]
     return tuple(sorted((c for c in found if c.share > 0.02), key=lambda c: -c.share)[:MOST])

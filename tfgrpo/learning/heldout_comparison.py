@@ -13,7 +13,7 @@ from tfgrpo.methods.reward import generated_length, parts_of
 from tfgrpo.rollout import Graded
 
 
-def heldout(run: Run) -> dict[str, Any] | None:
+def compare_heldout(run: Run) -> dict[str, Any] | None:
     """Return the paired comparison of before and after; None if a side is missing.
 
     `selected_on` says that the same problems chose the lessons; then there is no `p`: it would be too small. Where a

@@ -10,7 +10,7 @@ from tfgrpo import datasets
 from tfgrpo.backends.metered import printed_usage, total_usage
 from tfgrpo.gates import OpenGate
 from tfgrpo.gates.alpha import Alpha
-from tfgrpo.learning.figures import heldout
+from tfgrpo.learning.heldout_comparison import compare_heldout
 from tfgrpo.learning.record_step import count_each, step_failures, step_summary
 from tfgrpo.learning.run import Run
 from tfgrpo.lessons.review import notices
@@ -49,7 +49,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "calls": {role: {"new": t.new, "replayed": t.replayed} for role, t in sorted(run.tally.items())},
         "usage": printed_usage(usage),
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
-        "heldout": heldout(run),
+        "heldout": compare_heldout(run),
         "false_lessons": false_lessons(run),
         "outlook": outlook(run),
         "failures": count_each(f.kind.value for f in every),

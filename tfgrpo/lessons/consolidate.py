@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from experience_db import Edit, Library, Op
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates, net_edits, normalise
+from tfgrpo.lessons.request_edits import ask_edits
 from tfgrpo.lessons.rivals import NOTHING, Topics, contradict, first_of_each_subject, rivals, says_all, with_subjects
 from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, lesson_variables, numbered_proposals
 from tfgrpo.lessons.teacher import Teacher

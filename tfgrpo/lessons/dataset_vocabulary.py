@@ -33,7 +33,7 @@ _NUMERIC = re.compile(r"[-+$€£]?[., ]{0,3}\d[\d.,/ ]{0,60}%?")
 
 
 @dataclass(frozen=True, slots=True)
-class Public:
+class DatasetVocabulary:
     """What lessons may name."""
 
     answers: frozenset[str] = frozenset()
@@ -52,10 +52,10 @@ class Public:
         return all(word in self.words for word in tokens(thing)) and bool(tokens(thing))
 
 
-EVERYTHING_SECRET = Public()
+EVERYTHING_SECRET = DatasetVocabulary()
 
 
-def public_of(problems: Sequence[Problem], mode: str = "dataset") -> Public:
+def dataset_vocabulary(problems: Sequence[Problem], mode: str = "dataset") -> DatasetVocabulary:
     """Return what `problems` make public.
 
     Args:
@@ -68,7 +68,7 @@ def public_of(problems: Sequence[Problem], mode: str = "dataset") -> Public:
     if mode not in MODES:
         raise UsageError(f"lessons.leakage is {mode!r}; it is one of {', '.join(MODES)}")
     if mode != "dataset":
-        return Public(check=mode != "off")
+        return DatasetVocabulary(check=mode != "off")
     asked: dict[str, set[str]] = defaultdict(set)
     written: dict[str, str] = {}
     for problem in problems:
@@ -79,7 +79,7 @@ def public_of(problems: Sequence[Problem], mode: str = "dataset") -> Public:
     labels = _labels(often)
     words = _shared(problems) | {word for label in labels for word in tokens(label)}
     shown = tuple(written[label] for label in sorted(labels, key=lambda label: (-often[label], label)))
-    return Public(frozenset(labels), frozenset(words), _phrases(problems), labels=shown)
+    return DatasetVocabulary(frozenset(labels), frozenset(words), _phrases(problems), labels=shown)
 
 
 def plain_answer(answer: str) -> str:
@@ -87,7 +87,7 @@ def plain_answer(answer: str) -> str:
     return " ".join(answer.casefold().split()).strip(" .,;:!?\"'“”‘’`*()[]{}$")
 
 
-def notice(public: Public) -> str:
+def vocabulary_notice(public: DatasetVocabulary) -> str:
     """Return one sentence for the start of a run on what lessons may name; '' where every answer is a problem's own."""
     if not public.check:
         return "the check for leaked answers is off (lessons.leakage=off)"

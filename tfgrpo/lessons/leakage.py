@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-from tfgrpo.lessons.public import EVERYTHING_SECRET, NGRAM, Public, plain_answer
+from tfgrpo.lessons.dataset_vocabulary import EVERYTHING_SECRET, NGRAM, DatasetVocabulary, plain_answer
 from tfgrpo.types import Problem
 
 TINY = 10
@@ -65,7 +65,7 @@ QUOTE = re.compile(r"[\"“«]([^\"”»]{3,80})[\"”»]|``(.{3,80}?)''")
 REMEDY = "say how such problems are solved without it; where it is no secret, -s lessons.leakage=off lets it pass"
 
 
-def leak_reason(text: str, problem: Problem, public: Public = EVERYTHING_SECRET) -> str | None:
+def leak_reason(text: str, problem: Problem, public: DatasetVocabulary = EVERYTHING_SECRET) -> str | None:
     """Return why a lesson gives away its source problem, or None when it does not; REMEDY says what to do.
 
     Args:
@@ -113,7 +113,7 @@ def _option(question: str, answer: str) -> str:
     return found[1] if found else ""
 
 
-def _rare_thing(text: str, problem: Problem, public: Public) -> str | None:
+def _rare_thing(text: str, problem: Problem, public: DatasetVocabulary) -> str | None:
     """Say which address, quotation, name or number of the problem the text holds."""
     where = " ".join([problem.question, *(x for x in problem.metadata.values() if isinstance(x, str))])
     if hosts := {host for host in _hosts(text) & _hosts(where) if not public.holds(host)}:
@@ -131,7 +131,7 @@ def _rare_thing(text: str, problem: Problem, public: Public) -> str | None:
     return None
 
 
-def _copy(text: str, question: str, public: Public) -> str | None:
+def _copy(text: str, question: str, public: DatasetVocabulary) -> str | None:
     """Say which run of words the text shares with the problem."""
     mine, theirs = _words(text), f" {' '.join(_words(question))} "
     for i in range(len(mine) - NGRAM + 1):

@@ -17,9 +17,9 @@ from tfgrpo.boundary import failure_of
 from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
-from tfgrpo.lessons.asking import ask_edits, ask_proposals
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.lessons.leakage import REMEDY, leak_reason
+from tfgrpo.lessons.request_edits import ask_edits, ask_proposals
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting.transcript import CHARS_PER_TOKEN, cut_to_tokens, transcript
 from tfgrpo.replies import ParsedEdits

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tfgrpo.backends.base import Backend
 from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.executors import Executor
-from tfgrpo.lessons.public import EVERYTHING_SECRET, Public
+from tfgrpo.lessons.dataset_vocabulary import EVERYTHING_SECRET, DatasetVocabulary
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.types import Sampling
 
@@ -24,7 +24,7 @@ class Teacher:
     run: str = ""
     prefill: bool = False
     """Whether the endpoint goes on with the words that a last message of the assistant begins."""
-    public: Public = EVERYTHING_SECRET
+    public: DatasetVocabulary = EVERYTHING_SECRET
     """What the dataset makes public, so that lessons may name it."""
 
     @property

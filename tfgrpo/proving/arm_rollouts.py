@@ -23,7 +23,7 @@ REDRAWS = 2
 
 
 @dataclass(slots=True)
-class Bench:
+class ArmRollouts:
     """What measures; remembers every attempt."""
 
     actor: Actor

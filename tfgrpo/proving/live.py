@@ -31,7 +31,7 @@ from tfgrpo.graders import factory
 from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.learning.setup import Setup, describe
 from tfgrpo.proving import seal as sealing
-from tfgrpo.proving.bench import Bench, interleaved
+from tfgrpo.proving.arm_rollouts import ArmRollouts, interleaved
 from tfgrpo.proving.drift import drift
 from tfgrpo.proving.judge import LOOK, Course, Design, Question, Touch, apply_holm, finding
 from tfgrpo.proving.output import summary
@@ -71,7 +71,7 @@ class Asked:
 class _Trial:
     """A proof under way."""
 
-    bench: Bench
+    bench: ArmRollouts
     design: Design
     order: tuple[Problem, ...]
     """All problems, in the order in which they are met."""
@@ -212,7 +212,7 @@ async def _trial(
             extra.append(Question(text.name, name, control))
     config = parts.setup.config
     design = Design(len(found), asked.alpha, asked.detect, asked.pairs)
-    bench = Bench(parts.actor(), arms, evaluation_sampling(config))
+    bench = ArmRollouts(parts.actor(), arms, evaluation_sampling(config))
     return _Trial(
         bench,
         design,

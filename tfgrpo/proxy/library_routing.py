@@ -12,7 +12,7 @@ HEADER = "x-tfgrpo-library"
 
 
 @dataclass(slots=True)
-class Served:
+class LibraryRouting:
     """The libraries of one database; a version committed by anybody is seen by the next request."""
 
     db: Path

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from experience_db.errors import StoreError
+from tfgrpo.proxy.library_routing import HEADER, LibraryRouting
 from tfgrpo.proxy.requests import protocol, with_lessons
-from tfgrpo.proxy.served import HEADER, Served
 from tfgrpo.system.http_server import serve_until_stopped
 
 if TYPE_CHECKING:
@@ -61,16 +61,18 @@ class Settings:
     """Most requests under way to the upstream."""
 
 
-async def serve(settings: Settings, served: Served, host: str, port: int, on_ready: Callable[[str], None]) -> None:
+async def serve(
+    settings: Settings, routing: LibraryRouting, host: str, port: int, on_ready: Callable[[str], None]
+) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the URL once.
 
     Raises:
         UsageError: the address cannot be bound.
     """
-    await serve_until_stopped(build_app(settings, served), host, port, on_ready)
+    await serve_until_stopped(build_app(settings, routing), host, port, on_ready)
 
 
-def build_app(settings: Settings, served: Served) -> web.Application:
+def build_app(settings: Settings, routing: LibraryRouting) -> web.Application:
     """The proxy as an aiohttp application, for a server of one's own."""
     from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web  # noqa: PLC0415
 
@@ -87,7 +89,7 @@ def build_app(settings: Settings, served: Served) -> web.Application:
             yield
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await _passed(request, settings, served, opened[0])
+        return await _passed(request, settings, routing, opened[0])
 
     app = web.Application(client_max_size=settings.body_bytes)
     app.cleanup_ctx.append(upstream)
@@ -129,7 +131,7 @@ def is_authorized(headers: Mapping[str, str], token: str) -> bool:
 
 
 async def _passed(
-    request: web.Request, settings: Settings, served: Served, session: ClientSession
+    request: web.Request, settings: Settings, routing: LibraryRouting, session: ClientSession
 ) -> web.StreamResponse:
     if not is_authorized(request.headers, settings.token):
         return _wrong(401, "unauthorized", "this proxy wants its token: send it as the API key")
@@ -139,7 +141,7 @@ async def _passed(
     kind = protocol(request.path) if request.method == "POST" else None
     if kind:
         try:
-            body, shown = await _changed(request, kind, served)
+            body, shown = await _changed(request, kind, routing)
         except StoreError as error:
             return _wrong(404, "library_not_found", str(error))
         if body is None:
@@ -147,7 +149,7 @@ async def _passed(
     return await _exchanged(request, settings, session, body, shown)
 
 
-async def _changed(request: web.Request, kind: str, served: Served) -> tuple[bytes | None, str]:
+async def _changed(request: web.Request, kind: str, routing: LibraryRouting) -> tuple[bytes | None, str]:
     """Return the body to send and which version it shows; None for a body over the limit.
 
     What is no JSON object, is compressed, or has no place for text goes on as it came, for the upstream to judge.
@@ -159,7 +161,7 @@ async def _changed(request: web.Request, kind: str, served: Served) -> tuple[byt
     except web.HTTPRequestEntityTooLarge:
         return None, ""
     body = _decoded(raw)
-    library, bare = served.choose(request.headers.get(HEADER), body.get("model") if body else None)
+    library, bare = routing.choose(request.headers.get(HEADER), body.get("model") if body else None)
     if body is None or library is None:
         return raw, ""
     if bare is not None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from experience_db import Evidence, Lesson, Store, effect_of
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.edits import check_edits
+from tfgrpo.lessons.request_edits import ask_edits
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.search.merge_three_way import Conflict, ThreeWayMerge, merge_lessons, side_by_effect, with_lesson
 from tfgrpo.types import Failure

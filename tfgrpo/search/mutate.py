@@ -16,11 +16,11 @@ from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, Provider
 from tfgrpo.learning.batch import BatchConditions, run_batch
 from tfgrpo.learning.gate_step import known_effects
 from tfgrpo.learning.run import Run, learning_sampling
-from tfgrpo.lessons.asking import ask_edits
 from tfgrpo.lessons.consolidate import consolidate, within_budget
+from tfgrpo.lessons.dataset_vocabulary import EVERYTHING_SECRET, DatasetVocabulary
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.lessons.leakage import REMEDY, leak_reason
-from tfgrpo.lessons.public import EVERYTHING_SECRET, Public
+from tfgrpo.lessons.request_edits import ask_edits
 from tfgrpo.lessons.review import decided_before, hold_for_review, screen
 from tfgrpo.lessons.summarize import Effects, lesson_variables
 from tfgrpo.methods.method import EMPTY_MEMORY, accuracy
@@ -210,7 +210,7 @@ def check_reflection(run: Run, child: Child, parsed: ParsedEdits, known: Effects
     return replace(child, proposals=fitting, dropped=(*dropped, *full), failures=parsed.malformed)
 
 
-def leak_in_edit(edit: Edit, problems: Sequence[Problem], public: Public = EVERYTHING_SECRET) -> str | None:
+def leak_in_edit(edit: Edit, problems: Sequence[Problem], public: DatasetVocabulary = EVERYTHING_SECRET) -> str | None:
     """Say which answer or text of the minibatch an edit gives away; None when it is clean."""
     return next((leak for p in problems if edit.text and (leak := leak_reason(edit.text, p, public))), None)
 

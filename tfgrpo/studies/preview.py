@@ -14,7 +14,7 @@ from tfgrpo import config as configuration
 from tfgrpo.backends.pricing import known_price
 from tfgrpo.datasets import learning_and_heldout
 from tfgrpo.errors import UsageError
-from tfgrpo.graders.fit import require_fit
+from tfgrpo.graders.dataset_check import require_fit
 from tfgrpo.learning.forecast import CHARACTERS, REPLY, Forecast, Plan, forecast
 from tfgrpo.learning.setup import Setup
 from tfgrpo.types import Message, Problem

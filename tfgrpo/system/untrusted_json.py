@@ -40,7 +40,7 @@ def loads(text: str | bytes) -> Any:
         raise Unreadable("something that is not JSON") from None
 
 
-def read(model: type[Model], value: Any) -> Model:
+def read_model(model: type[Model], value: Any) -> Model:
     """Return `value` as `model`.
 
     Raises:
@@ -177,13 +177,13 @@ AnObject = Annotated[dict[str, Any], BeforeValidator(_object)]
 Objects = Annotated[list[Any], BeforeValidator(_objects)]
 
 
-class Foreign(BaseModel):
+class UntrustedModel(BaseModel):
     """An object from outside; what it holds besides is passed over."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class UsageIn(Foreign):
+class UsageIn(UntrustedModel):
     """A `usage` object; None is unknown."""
 
     prompt_tokens: Count = None
@@ -199,14 +199,14 @@ class UsageIn(Foreign):
         return min(found, self.prompt_tokens or 0)
 
 
-class FunctionIn(Foreign):
+class FunctionIn(UntrustedModel):
     """Which function a call names."""
 
     name: Annotated[str, BeforeValidator(_name)] = ""
     arguments: Annotated[str, BeforeValidator(_arguments)] = "{}"
 
 
-class CallIn(Foreign):
+class CallIn(UntrustedModel):
     """One tool call."""
 
     id: SomeText = None
@@ -217,7 +217,7 @@ class CallIn(Foreign):
         return {"id": name, "type": "function", "function": self.function.model_dump()}
 
 
-class MessageIn(Foreign):
+class MessageIn(UntrustedModel):
     """What the model said."""
 
     content: Text = None
@@ -228,7 +228,7 @@ class MessageIn(Foreign):
     function_call: FunctionIn | None = None
 
 
-class ChoiceIn(Foreign):
+class ChoiceIn(UntrustedModel):
     """One choice."""
 
     message: MessageIn = MessageIn()
@@ -242,7 +242,7 @@ class ChoiceIn(Foreign):
         return "finish_reason" in self.model_fields_set
 
 
-class CompletionIn(Foreign):
+class CompletionIn(UntrustedModel):
     """The body of a chat completion; the choices are read one by one."""
 
     choices: Annotated[list[Any], BeforeValidator(lambda value: value if isinstance(value, list) else [])] = []
@@ -259,17 +259,17 @@ class CompletionIn(Foreign):
         if not isinstance(payload, Mapping):
             raise Unreadable("JSON that is not an object")
         usage = payload.get("usage")
-        return read(cls, {**payload, "usage": usage if isinstance(usage, Mapping) else None})
+        return read_model(cls, {**payload, "usage": usage if isinstance(usage, Mapping) else None})
 
 
-class ScoredIn(Foreign):
+class ScoredIn(UntrustedModel):
     """One choice of a legacy completion that echoes its prompt with log-probs."""
 
     prompt_logprobs: list[Any] | None = None
     logprobs: AnObject = {}
 
 
-class StoredUsage(Foreign):
+class StoredUsage(UntrustedModel):
     """Usage in a record of the journal."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -281,7 +281,7 @@ class StoredUsage(Foreign):
     estimated_tokens: int = Field(0, ge=0, strict=True)
 
 
-class StoredReply(Foreign):
+class StoredReply(UntrustedModel):
     """A reply in a record of the journal: strict, for we wrote it."""
 
     text: str = Field(strict=True)
@@ -294,14 +294,14 @@ class StoredReply(Foreign):
     token_texts: tuple[str, ...] | None = None
 
 
-class FailureIn(Foreign):
+class FailureIn(UntrustedModel):
     """A failure in a record of the journal."""
 
     kind: str
     message: str
 
 
-class StoredResult(Foreign):
+class StoredResult(UntrustedModel):
     """What a tool answered, in a record of the journal."""
 
     text: str
@@ -319,7 +319,7 @@ class StoredCall(StoredResult):
     turn: int
 
 
-class StoredRollout(Foreign):
+class StoredRollout(UntrustedModel):
     """An agent's rollout in a record of the journal."""
 
     messages: list[dict[str, Any]]
@@ -331,7 +331,7 @@ class StoredRollout(Foreign):
     notes: list[str] = []
 
 
-class ErrorIn(Foreign):
+class ErrorIn(UntrustedModel):
     """What explains a refusal, wherever a vendor puts it."""
 
     message: SomeText = None
@@ -342,12 +342,14 @@ class ErrorIn(Foreign):
     details: Objects = []
 
 
-def each(model: type[Model], values: Sequence[Any], lost: Callable[[Unreadable], None] | None = None) -> list[Model]:
+def read_each(
+    model: type[Model], values: Sequence[Any], lost: Callable[[Unreadable], None] | None = None
+) -> list[Model]:
     """Return those of `values` that can be read, telling `lost` of the others."""
     found = []
     for value in values:
         try:
-            found.append(read(model, value))
+            found.append(read_model(model, value))
         except Unreadable as error:
             if lost is not None:
                 lost(error)

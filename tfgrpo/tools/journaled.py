@@ -21,8 +21,8 @@ from tfgrpo.backends.metered import Tally, count_call
 from tfgrpo.boundary import boundary, failure_of
 from tfgrpo.config import secrets
 from tfgrpo.errors import EnvironmentFailed, ProviderError
-from tfgrpo.system.foreign import StoredResult, read
 from tfgrpo.system.redact import address_texts, clean_data, secret_hider
+from tfgrpo.system.untrusted_json import StoredResult, read_model
 from tfgrpo.system.waiting import patiently
 from tfgrpo.tools.base import Restorable, SessionTool, Tool, ToolResult
 from tfgrpo.types import Failure, FailureKind, Request, Usage
@@ -216,7 +216,7 @@ def result_from_record(record: Mapping[str, Any]) -> ToolResult:
     Raises:
         ValueError: it is none.
     """
-    kept = read(StoredResult, record)
+    kept = read_model(StoredResult, record)
     failure = None if kept.failure is None else Failure(FailureKind(kept.failure.kind), kept.failure.message)
     return ToolResult(kept.text, failure, kept.detail, kept.seconds)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from experience_db.errors import StoreError, UnknownLesson, UnknownLibrary, UnknownRun, UnknownVersion
 from tfgrpo.errors import TfgrpoError
 from tfgrpo.system.http_server import serve_until_stopped
-from tfgrpo.ui import comparing, live, reading, writing
+from tfgrpo.ui import compare_runs, forms, pages, server_events
 from tfgrpo.ui.access import HEADERS, Access, new_token, refusal
 from tfgrpo.ui.state import Site, cookie_name, open_site, render
 
@@ -24,26 +24,26 @@ HOST = "127.0.0.1"
 LONGEST_FORM = 2**20
 """Bytes of a form."""
 READS = {
-    "/": reading.overview,
-    "/library/{name}": reading.library,
-    "/library/{name}/lesson/{id}": reading.lesson,
-    "/library/{name}/export": reading.export,
-    "/review": reading.review,
-    "/search": reading.search,
-    "/runs": reading.runs,
-    "/run/{id}": reading.run,
-    "/run/{id}/live": reading.run_live,
-    "/run/{id}/group": reading.group,
-    "/run/{id}/report": reading.report,
-    "/compare": comparing.compare,
-    "/events": live.events,
+    "/": pages.overview,
+    "/library/{name}": pages.library,
+    "/library/{name}/lesson/{id}": pages.lesson,
+    "/library/{name}/export": pages.export,
+    "/review": pages.review,
+    "/search": pages.search,
+    "/runs": pages.runs,
+    "/run/{id}": pages.run,
+    "/run/{id}/live": pages.run_live,
+    "/run/{id}/group": pages.group,
+    "/run/{id}/report": pages.report,
+    "/compare": compare_runs.compare,
+    "/events": server_events.events,
 }
 WRITES = {
-    "/library/{name}/add": writing.add,
-    "/library/{name}/rollback": writing.rollback,
-    "/library/{name}/lesson/{id}/edit": writing.edit,
-    "/library/{name}/lesson/{id}/delete": writing.delete,
-    "/library/{name}/review": writing.decide,
+    "/library/{name}/add": forms.add,
+    "/library/{name}/rollback": forms.rollback,
+    "/library/{name}/lesson/{id}/edit": forms.edit,
+    "/library/{name}/lesson/{id}/delete": forms.delete,
+    "/library/{name}/review": forms.decide,
 }
 ASSETS = {"ui.css": "text/css", "ui.js": "text/javascript"}
 
@@ -85,7 +85,7 @@ def build_app(settings: Settings) -> web.Application:
     for path, read in READS.items():
         app.router.add_get(path, functools.partial(read, site))
     for path, write in WRITES.items():
-        app.router.add_post(path, functools.partial(writing.with_leave, site, write))
+        app.router.add_post(path, functools.partial(forms.with_leave, site, write))
     app.router.add_get("/sign-in", functools.partial(_sign_in, site))
     app.router.add_post("/sign-in", functools.partial(_sign_in, site))
     app.router.add_get("/assets/{name}", _asset)

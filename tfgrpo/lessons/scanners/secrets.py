@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from tfgrpo.lessons.scanners.base import Finding, Kind
 from tfgrpo.lessons.scanners.personal import mask_personal
-from tfgrpo.lessons.scanners.pieces import required
+from tfgrpo.lessons.scanners.required_literals import required
 
 SHAPES = (
     ("an OpenAI-style key", r"\bsk-[A-Za-z0-9_*-]{8,}"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tfgrpo.lessons.scanners.base import Finding, Kind, quoted
 from tfgrpo.lessons.scanners.conditions import FIXED, is_conditional
-from tfgrpo.lessons.scanners.pieces import required
+from tfgrpo.lessons.scanners.required_literals import required
 
 FILE = Path(__file__).with_name("signs.toml")
 WORD = re.compile(r"<([A-Z]{3,})>")

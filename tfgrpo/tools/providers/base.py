@@ -12,14 +12,14 @@ from html import unescape
 from typing import Any, Protocol
 from urllib.parse import urlencode, urlsplit
 
-from tfgrpo.backends.complaints import wait_in
+from tfgrpo.backends.error_bodies import retry_after_in
 from tfgrpo.backends.faults import retry_after
 from tfgrpo.backends.http import Answer, Http, NotDelivered, TooLarge
 from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.backends.transports import login_of
 from tfgrpo.errors import EndpointError, ProviderError
-from tfgrpo.system.foreign import Foreign, SomeText, Unreadable, loads, read
 from tfgrpo.system.redact import hide_secrets, secret_of, url_secrets
+from tfgrpo.system.untrusted_json import SomeText, Unreadable, UntrustedModel, loads, read_model
 from tfgrpo.types import FailureKind
 
 _TAG = re.compile(r"</?\w[^<>]{0,2000}>")
@@ -105,7 +105,7 @@ class Site:
         said = self._clear(f"{self.name} answered {status}: {_BLANK.sub(' ', _TAG.sub(' ', body)).strip()}")
         if status in (408, 425, 429) or status >= 500:
             kind = FailureKind.RATE_LIMITED if status == 429 else FailureKind.PROVIDER
-            wait = retry_after(headers) or _reset(headers) or wait_in(body)
+            wait = retry_after(headers) or _reset(headers) or retry_after_in(body)
             return Transient(said, kind, status=status, retry_after=wait)
         if 300 <= status < 400:
             host = urlsplit(headers.get("location", "")).netloc.rpartition("@")[2] or "nowhere"
@@ -121,7 +121,7 @@ class Site:
         return hide_secrets(text[:3000], (*secret_of(self.key), *url_secrets(self.url)))[:300]
 
 
-class Hit(Foreign):
+class Hit(UntrustedModel):
     """One result as a provider sends it; its fields have other names at each."""
 
     title: SomeText = None
@@ -149,7 +149,7 @@ def results_of(
     for entry in found:
         with suppress(Unreadable):
             hits.append(
-                read(Hit, {"title": entry.get("title"), "link": entry.get(link), "snippet": entry.get(snippet)})
+                read_model(Hit, {"title": entry.get("title"), "link": entry.get(link), "snippet": entry.get(snippet)})
             )
     return tuple(Result(tidy(hit.title or ""), hit.link.strip(), tidy(hit.snippet or "")) for hit in hits if hit.link)
 
