@@ -12,12 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tfgrpo.proxy.served import Served
 from typer.testing import CliRunner
 
 from experience_db import Edit, Evidence, Op, Store
 from tfgrpo.cli.app import app
 from tfgrpo.mcp_server import build_server
-from tfgrpo.proxy.served import Served
 
 mcp = pytest.importorskip("mcp")
 
