@@ -12,12 +12,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tfgrpo.proxy.served import Served
 from typer.testing import CliRunner
 
 from experience_db import Edit, Evidence, Op, Store
 from tfgrpo.cli.app import app
 from tfgrpo.mcp_server import build_server
+from tfgrpo.proxy.library_routing import LibraryRouting
 
 mcp = pytest.importorskip("mcp")
 
@@ -50,7 +50,7 @@ async def over_stdio(db: Path, *more: str):
 @asynccontextmanager
 async def inside(db: Path, library: str = "web"):
     """A client of a server in this process: the same without a transport, where that is not what is looked at."""
-    served = Served(db, library)
+    served = LibraryRouting(db, library)
     served.open()
     try:
         async with mcp.Client(build_server(served)) as client:

@@ -28,10 +28,10 @@ def mcp(
     Example: tfgrpo mcp --library support
     """
     from tfgrpo.mcp_server import require_sdk, serve_http, serve_stdio
-    from tfgrpo.proxy.served import Served
+    from tfgrpo.proxy.library_routing import LibraryRouting
 
     require_sdk()
-    served = Served(db_path(db).absolute(), library)
+    served = LibraryRouting(db_path(db).absolute(), library)
     served.open()
 
     def ready(where: str) -> None:

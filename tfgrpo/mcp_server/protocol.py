@@ -15,7 +15,7 @@ from tfgrpo import config as configuration
 from tfgrpo.errors import UsageError
 from tfgrpo.mcp_server import received, shown
 from tfgrpo.mcp_server.arguments import ARGUMENTS, Propose, ReportOutcome, Search, parsed
-from tfgrpo.proxy.served import Served
+from tfgrpo.proxy.library_routing import LibraryRouting
 from tfgrpo.system.redact import without_secrets
 from tfgrpo.version import __version__
 
@@ -35,7 +35,7 @@ def require_sdk() -> None:
         raise UsageError("tfgrpo mcp needs the package mcp; pip install 'tfgrpo[mcp]'")
 
 
-def build_server(served: Served) -> Server:
+def build_server(served: LibraryRouting) -> Server:
     """Return the server of the SDK, for a transport of one's own; `served` is open and has a default library."""
     from mcp.server import Server  # noqa: PLC0415 - an extra, 0.5 s
 
@@ -55,7 +55,7 @@ def build_server(served: Served) -> Server:
     )
 
 
-async def serve_stdio(served: Served) -> None:
+async def serve_stdio(served: LibraryRouting) -> None:
     """Serve one client over stdin and stdout until it closes stdin."""
     from mcp.server.stdio import stdio_server  # noqa: PLC0415
 
@@ -64,7 +64,7 @@ async def serve_stdio(served: Served) -> None:
         await server.run(reading, writing, server.create_initialization_options())
 
 
-async def serve_http(served: Served, port: int, on_ready: Callable[[str], None]) -> None:
+async def serve_http(served: LibraryRouting, port: int, on_ready: Callable[[str], None]) -> None:
     """Serve over streamable HTTP on loopback until a signal comes; `on_ready` gets the URL once.
 
     Requests whose Host or Origin is not this very address are refused, so that no page in a browser can get in under a
@@ -96,10 +96,10 @@ async def serve_http(served: Served, port: int, on_ready: Callable[[str], None])
             await uvicorn.Server(quiet).serve(sockets=[listening])
 
 
-Handler = Callable[[Served, Library, Any, Any], Awaitable[Any]]
+Handler = Callable[[LibraryRouting, Library, Any, Any], Awaitable[Any]]
 
 
-def _answering(served: Served, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
+def _answering(served: LibraryRouting, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
     """A handler of the SDK: looks the library up anew, so that a new version is seen by the next request."""
     from mcp import MCPError  # noqa: PLC0415
     from mcp_types import INVALID_PARAMS  # noqa: PLC0415
@@ -114,7 +114,7 @@ def _answering(served: Served, handler: Handler) -> Callable[[Any, Any], Awaitab
     return answer
 
 
-async def _list_resources(served: Served, library: Library, _: Any, params: Any) -> Any:
+async def _list_resources(served: LibraryRouting, library: Library, _: Any, params: Any) -> Any:
     from mcp_types import ListResourcesResult, Resource  # noqa: PLC0415
 
     items, cursor = shown.page(served, library, params.cursor if params else None)
@@ -124,7 +124,7 @@ async def _list_resources(served: Served, library: Library, _: Any, params: Any)
     return ListResourcesResult(resources=listed, next_cursor=cursor)
 
 
-async def _read_resource(served: Served, library: Library, _: Any, params: Any) -> Any:
+async def _read_resource(served: LibraryRouting, library: Library, _: Any, params: Any) -> Any:
     from mcp_types import ReadResourceResult, TextResourceContents  # noqa: PLC0415
 
     item = shown.resource(served, library, str(params.uri))
@@ -133,14 +133,14 @@ async def _read_resource(served: Served, library: Library, _: Any, params: Any) 
     return ReadResourceResult(contents=[content])
 
 
-async def _list_prompts(served: Served, library: Library, _: Any, params: Any) -> Any:
+async def _list_prompts(served: LibraryRouting, library: Library, _: Any, params: Any) -> Any:
     from mcp_types import ListPromptsResult, Prompt  # noqa: PLC0415
 
     about = f"The lessons of {library.name}, as learning put them into prompts; no message while there are none."
     return ListPromptsResult(prompts=[Prompt(name=PROMPT, title=f"Lessons of {library.name}", description=about)])
 
 
-async def _get_prompt(served: Served, library: Library, _: Any, params: Any) -> Any:
+async def _get_prompt(served: LibraryRouting, library: Library, _: Any, params: Any) -> Any:
     from mcp_types import GetPromptResult, PromptMessage, TextContent  # noqa: PLC0415
 
     if params.name != PROMPT:
@@ -150,7 +150,7 @@ async def _get_prompt(served: Served, library: Library, _: Any, params: Any) -> 
     return GetPromptResult(description=f"{library.name}@{library.version}", messages=content)
 
 
-async def _list_tools(served: Served, library: Library, _: Any, params: Any) -> Any:
+async def _list_tools(served: LibraryRouting, library: Library, _: Any, params: Any) -> Any:
     from mcp_types import ListToolsResult, Tool, ToolAnnotations  # noqa: PLC0415
 
     tools = []
@@ -163,7 +163,7 @@ async def _list_tools(served: Served, library: Library, _: Any, params: Any) -> 
     return ListToolsResult(tools=tools)
 
 
-async def _call_tool(served: Served, library: Library, context: Any, params: Any) -> Any:
+async def _call_tool(served: LibraryRouting, library: Library, context: Any, params: Any) -> Any:
     """Errors of a call are results that a model can read."""
     from mcp_types import CallToolResult, TextContent  # noqa: PLC0415
 
@@ -177,7 +177,7 @@ async def _call_tool(served: Served, library: Library, context: Any, params: Any
 
 
 async def _called(
-    served: Served, library: Library, name: str, given: Mapping[str, Any], client: str
+    served: LibraryRouting, library: Library, name: str, given: Mapping[str, Any], client: str
 ) -> tuple[str, dict[str, Any]]:
     asked = parsed(name, given)
     known = configuration.secrets()

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from experience_db import Evidence, Lesson, Library, UnknownLesson, effect_of, own_words
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.scanners import visible
-from tfgrpo.proxy.served import Served
+from tfgrpo.proxy.library_routing import LibraryRouting
 
 PAGE = 200
 """Lessons in one page of the list of resources."""
@@ -47,7 +47,7 @@ def lesson_item(library: Library, lesson: Lesson, found: Evidence | None) -> Ite
     return Item(f"{_root(library)}/lessons/{lesson.id}", f"lesson {lesson.id}", title, about, lesson.text)
 
 
-def page(served: Served, library: Library, cursor: str | None) -> tuple[tuple[Item, ...], str | None]:
+def page(served: LibraryRouting, library: Library, cursor: str | None) -> tuple[tuple[Item, ...], str | None]:
     """Return a page of resources and the cursor of the next one, None after the last.
 
     A cursor is the id of the last lesson seen. Ids are never given out twice, so it holds across versions.
@@ -65,7 +65,7 @@ def page(served: Served, library: Library, cursor: str | None) -> tuple[tuple[It
     return first + items, str(rest[PAGE - 1].id) if len(rest) > PAGE else None
 
 
-def resource(served: Served, library: Library, uri: str) -> Item:
+def resource(served: LibraryRouting, library: Library, uri: str) -> Item:
     """Return the resource of an address.
 
     Raises:
@@ -81,7 +81,7 @@ def resource(served: Served, library: Library, uri: str) -> Item:
     raise UnknownLesson(f"there is no resource {uri[:200]!r}; there are {root}/block and {root}/lessons/ID")
 
 
-def search(served: Served, library: Library, query: str, limit: int) -> dict[str, Any]:
+def search(served: LibraryRouting, library: Library, query: str, limit: int) -> dict[str, Any]:
     """Return the lessons that share words with `query`, best first, with what was measured; raises StoreError."""
     found = served.store.search(library.name, query, limit, version=library.version)
     effects = effects_of(served, library, found)
@@ -95,7 +95,7 @@ def search_text(found: Mapping[str, Any]) -> str:
     return "\n".join(f"[{row['id']}] {' '.join(row['text'].split())}" for row in rows) or "no lesson matches"
 
 
-def effects_of(served: Served, library: Library, lessons: Sequence[Lesson]) -> dict[int, Evidence | None]:
+def effects_of(served: LibraryRouting, library: Library, lessons: Sequence[Lesson]) -> dict[int, Evidence | None]:
     """Return what was measured about the present words of each lesson up to this version; None where nothing was."""
     measured: dict[int, list[Evidence]] = {lesson.id: [] for lesson in lessons}
     for item in served.store.evidence(library.name):
