@@ -52,7 +52,9 @@ class Lessons(Libraries):
         now = self.library(name)
         edits = tuple(map(applied_of, self._rows(_STORY, name, lesson_id)))
         if not edits:
-            raise UnknownLesson(f"library {name!r} never had a lesson {lesson_id}")
+            raise UnknownLesson(
+                f"library {name!r} never had a lesson {lesson_id}; `tfgrpo lessons list` shows those it has"
+            )
         shown = self._rows("SELECT sum(shown) FROM lesson_uses WHERE library = ? AND lesson_id = ?", name, lesson_id)[
             0
         ][0]

@@ -35,6 +35,10 @@ class Upkeep(Verification):
         goal = Path(to)
         if goal.exists() and (not replace or goal.samefile(self.path)):
             raise StoreReadOnly(f"{goal} exists; name another file, or allow it to be replaced (--force)")
+        if not goal.absolute().parent.is_dir():
+            raise StoreReadOnly(
+                f"{goal} cannot be written: there is no folder {goal.parent}; create it, or name another file"
+            )
         part = goal.with_name(f"{goal.name}-part-{os.getpid()}")
         try:
             with translated_errors(os.fspath(goal)), closing(sqlite3.connect(part)) as copy:
@@ -44,7 +48,7 @@ class Upkeep(Verification):
             part.replace(goal)
         except OSError as error:
             raise StoreReadOnly(
-                f"{goal} cannot be written ({error.strerror}); name a file in another folder"
+                f"{goal} cannot be written ({error.strerror or error}); name a file in another folder"
             ) from error
         finally:
             part.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from experience_db import Library, Store
+from experience_db import Library, Store, StoreNotFound
 from experience_db.codec import nan_to_none
 from tfgrpo import build, search
 from tfgrpo import config as configuration
@@ -28,7 +28,7 @@ from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.learning.run_failure import require_grades, require_learning
 from tfgrpo.learning.setup import Setup
 from tfgrpo.learning.summary import for_record, summarize_run, without_contents
-from tfgrpo.lessons.versions import library_at
+from tfgrpo.lessons.versions import library_at, name_and_version
 from tfgrpo.rollout import Actor
 from tfgrpo.types import Problem, Step
 
@@ -96,6 +96,8 @@ async def evaluated(
     """Measure a library as `wanted` says; arguments and errors as of `api.evaluate`."""
     controlling.check_controls(controls)
     config = wanted.config
+    if isinstance(library, str) and library:
+        _require_database(wanted.db, library)
     found = limited(problems_from(problems, fields, configuration.data_folder()), config.limit, config.seed)
     await require_fit(found, wanted.grader, _named(problems, len(found)))
     wanted = replace(wanted, config=replace(config, grader=with_labels(config.grader, found, wanted.grader)))
@@ -158,6 +160,13 @@ def _control_conditions(
         examples,
         config.instructions,
     )
+
+
+def _require_database(db: Path, spec: str) -> None:
+    """Raise StoreNotFound where a library cannot be: else a database would be made, and then said to lack it."""
+    name, _ = name_and_version(spec)
+    if not Path(db).is_file():
+        raise StoreNotFound(f"there is no database {db}, so no library {name!r}; name another file with --db")
 
 
 def _library(store: Store, given: str | Library, template: str) -> Library:

@@ -105,3 +105,37 @@ def test_help_is_plain_under_no_color(cli, monkeypatch, command):
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
     assert "Usage" in result.stdout
+
+
+def test_what_is_not_there_is_told_with_a_remedy(cli, tmp_path):
+    """A folder, a file, a lesson, a recipe or a text that does not exist: which one, and what to do."""
+    assert cli("lessons", "add", "Read the question twice.").exit_code == 0
+    for command, said in (
+        (("db", "backup", "nowhere/x.db"), "nowhere/x.db cannot be written: there is no folder nowhere; create it"),
+        (("lessons", "show", 99), "never had a lesson 99; `tfgrpo lessons list` shows those it has"),
+        (("lessons", "import", "no.json"), "cannot read no.json: No such file or directory; name a file of lessons"),
+        (("lessons", "scan", "no.json"), "cannot read no.json: No such file or directory; name a file of lessons"),
+        (
+            ("eval", "learn.jsonl", "--grader", "exact", "--model", "tiny", "--library", "nope"),
+            "experience.db has no library 'nope'; it has: default",
+        ),
+        (("reproduce", "no.toml"), "there is no file no.toml; name a recipe in TOML, or one of math-paper"),
+        (
+            ("prove", "no.md", "--on", "learn.jsonl", "--grader", "exact", "--model", "tiny"),
+            "no file or folder 'no.md', and as a library: experience.db has no library 'no.md'; it has: default; name ",
+        ),
+    ):
+        told = cli(*command)
+        assert told.exit_code == 2, told.output
+        assert said in told.stderr
+    assert not list(tmp_path.glob("nowhere*"))
+
+
+def test_an_endpoint_that_does_not_answer_is_no_endpoint_that_can_nothing(cli):
+    """The probe ends with what is wrong, not with a table of noes."""
+    dead = cli("models", "probe", "http://127.0.0.1:1/v1")
+    assert dead.exit_code == 2
+    assert "nothing answers at http://127.0.0.1:1/v1 (ConnectError); start the endpoint" in dead.stderr
+    named = cli("models", "probe", "http://127.0.0.1:1/v1", "--model", "openai/x")
+    assert named.exit_code == 1
+    assert "nothing answers at http://127.0.0.1:1/v1" in named.stderr

@@ -55,7 +55,10 @@ WRONG = {
     "no database": (("learn", "learn.jsonl", "--db", "text.db"), "text.db is no database or is damaged"),
     "foreign database": (("learn", "learn.jsonl", "--db", "foreign.db"), "foreign.db"),
     "folder that is not there": (("learn", "learn.jsonl", "--db", "no/where.db"), "no"),
-    "unknown library": (("eval", "learn.jsonl", "--library", "nope"), "has no library 'nope'"),
+    "unknown library": (
+        ("eval", "learn.jsonl", "--library", "nope"),
+        "there is no database experience.db, so no library 'nope'",
+    ),
     "unknown version": (("eval", "learn.jsonl", "--library", "default@x"), "NAME or NAME@VERSION with a whole number"),
     "unknown control": (("eval", "learn.jsonl", "--control", "none"), "no control 'none'; there are: same, empty"),
     "nothing to grade": (("grade", "nofile.jsonl"), "no file 'nofile.jsonl'; give a .jsonl or .csv file of answers"),
@@ -98,8 +101,7 @@ def test_wrong_input_ends_with_2_and_a_sentence(cli, tmp_path, command, said):
     assert result.stderr.count("\n") == 1
     assert said in result.stderr
     assert model.requests == []
-    if command[0] != "eval":  # it looks into the database, and makes one where there is none
-        assert sorted(tmp_path.iterdir()) == before
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_missing_option_is_named(cli):

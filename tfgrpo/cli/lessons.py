@@ -181,7 +181,9 @@ def import_(
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot read {file}: {error.strerror}; name a file of lessons: JSON, JSONL or Markdown"
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text; export it again, or give one lesson a line") from error
     whole = _json(text, file) if text.lstrip().startswith("{") and '"lessons"' in text else None

@@ -58,7 +58,9 @@ def _texts(file: Path) -> Iterator[str]:
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+        raise UsageError(
+            f"cannot read {file}: {error.strerror}; name a file of lessons, or a library with --library"
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text; give a list of lessons, or JSON") from error
     try:

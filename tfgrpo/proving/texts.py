@@ -88,9 +88,8 @@ class Shelf:
         try:
             found = library_at(self.store, given)
         except (StoreError, UsageError) as error:
-            raise UsageError(
-                f"no file or folder {given!r}, and no such library in {self.store.path}: {error}"
-            ) from error
+            words = f"no file or folder {given!r}, and as a library: {error}"
+            raise UsageError(f"{words}; name a text, a folder with a SKILL.md, or NAME@VERSION of a library") from error
         words = "\n".join(lesson.text for lesson in found)
         if not words:
             raise UsageError(

@@ -68,7 +68,8 @@ async def probe(model: str, base_urls: Sequence[str], engine: EngineConfig, stor
 
     Raises:
         UsageError: the model cannot be understood.
-        EndpointError: nothing answers.
+        EndpointError: nothing answers, or not for this model.
+        ProviderError: a plain question gets no reply.
     """
     began = time.monotonic()
     line = endpoints_of(model, base_urls, engine)
@@ -76,6 +77,7 @@ async def probe(model: str, base_urls: Sequence[str], engine: EngineConfig, stor
         for backend in line.backends:
             stack.push_async_callback(close, backend)
         asked = with_wrappers(line.backends, policy=RetryPolicy(attempts=2))
+        await asked.complete(_request(line))  # else a dead endpoint would look like one that can do nothing
         largest = await _largest(asked, line)
         facts: dict[str, Any] = {
             "several choices in one request": largest > 1,
@@ -108,6 +110,9 @@ async def first_model(base_url: str) -> str:
         async with httpx.AsyncClient(timeout=30) as client:
             answer = await client.get(f"{base_url.rstrip('/')}/models", headers=headers)
             return str(answer.raise_for_status().json()["data"][0]["id"])
+    except httpx.TransportError as error:
+        words = f"nothing answers at {without_secrets(base_url)} ({type(error).__name__})"
+        raise UsageError(f"{words}; start the endpoint, or check its address") from error
     except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
         raise UsageError(
             f"{without_secrets(base_url)} lists no model ({type(error).__name__}); name one with --model"

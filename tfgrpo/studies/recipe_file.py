@@ -105,6 +105,8 @@ def load_recipe(name: str) -> Recipe:
     """
     path = Path(name) if name.endswith(".toml") else RECIPES / f"{name}.toml"
     if not path.is_file():
+        if name.endswith(".toml"):
+            raise UsageError(f"there is no file {name}; name a recipe in TOML, or one of {', '.join(recipe_names())}")
         raise UsageError(f"no recipe {name!r}; there are: {', '.join(recipe_names())}, or the path of a .toml file")
     table = configuration.read_toml(path)
     unknown = sorted(set(table) - {"about", "hosted", "learn", "test", "cost", "config"})
