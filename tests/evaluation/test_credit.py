@@ -148,7 +148,7 @@ async def test_leave_one_out_nominates_what_harms():
         return 0.0 if "dax" in problem.question and "dax is gap" in texts else 1.0
 
     found = await credit.leave_one_out(library_of("glorp is max", "dax is gap"), Table(reward))
-    assert credit.nominated(found) == (2,)
+    assert credit.deletion_candidates(found) == (2,)
     assert "nominated for deletion" in found[1].reason
 
 

@@ -13,10 +13,10 @@ from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.edit_scores import gvpo, gvpo_pooled, planning_advantages
 from tfgrpo.edit_scores.gspo import gspo
 from tfgrpo.errors import UsageError
-from tfgrpo.gates.edit_score import check, components, details, gains, next_beta, penalty, planning_found
+from tfgrpo.gates.edit_score import assessment_detail, check, components, gains, next_beta, penalty, planning_found
 from tfgrpo.gates.factory import likelihood_gate, paired_gate
 from tfgrpo.gates.likelihood import LikelihoodGate
-from tfgrpo.gates.score_kinds import masks, wide
+from tfgrpo.gates.score_kinds import planning_masks, trust_region
 from tfgrpo.gates.scored_rollouts import Floor, Sides
 
 from .tables import library_of
@@ -38,10 +38,10 @@ def test_planning_tokens_are_exact_where_it_is_known_what_the_tokens_spell():
     own = replace(group(1, "glorp"), grams=("take the larger",))
     rows = [(-1.0,) * 4] * 4
     spread, exact = Sides(own, rows, rows), Sides(own, rows, rows, (SPELLED,) * 4)
-    assert masks(exact)[0] == (0, 1, 1, 1)
-    assert masks(spread)[0] == (0, 1, 1, 1)
+    assert planning_masks(exact)[0] == (0, 1, 1, 1)
+    assert planning_masks(spread)[0] == (0, 1, 1, 1)
     long = ("f", "irst", " take the", " larger one")
-    assert masks(Sides(own, rows, rows, (long,) * 4))[0] == (0, 0, 1, 1)
+    assert planning_masks(Sides(own, rows, rows, (long,) * 4))[0] == (0, 0, 1, 1)
     assert planning_found([exact]) == {"exact": 4, "spread": 0}
     assert planning_found([spread]) == {"exact": 0, "spread": 4}
 
@@ -53,7 +53,7 @@ def test_token_texts_that_do_not_spell_the_answer_are_not_trusted():
     texts = (("first", "take", "the", "larger"), ("\ufffd", "x", "y", "z"), None, SPELLED)
     found = Sides(own, rows, rows, texts)
     assert planning_found([found]) == {"exact": 1, "spread": 3}
-    assert masks(found)[0] == masks(Sides(own, rows, rows))[0]
+    assert planning_masks(found)[0] == planning_masks(Sides(own, rows, rows))[0]
 
 
 async def test_a_verdict_says_how_the_planning_tokens_were_found():
@@ -76,7 +76,7 @@ def test_gspo_token_weighs_planning_tokens():
     given = Sides(own, [(-1.0,) * 4] * 4, new, (SPELLED,) * 4)
     (found,) = gains([given], EditScoreConfig("gspo", {"token": True, "alpha": 0.5}), Floor())
     rows = planning_advantages(own.advantages_G, [(0, 1, 1, 1)] * 4, alpha=0.5)
-    assert found == pytest.approx(gspo(new, given.old_G, rows, wide("gspo", 0.0)).gain)
+    assert found == pytest.approx(gspo(new, given.old_G, rows, trust_region("gspo", 0.0)).gain)
     bare = replace(given, group=replace(own, grams=("never said here",)))
     plain, token = (gains([bare], EditScoreConfig("gspo", {"token": t}), Floor()) for t in (False, True))
     assert plain == pytest.approx(token)
@@ -155,7 +155,7 @@ def test_every_edit_is_told_by_several_scores():
     given = [sides([[0.4], [0.2], [-0.1], [-0.3]]), sides([[0.1], [0.3], [-0.2], [-0.4]], 2)]
     assert set(components(given, Floor())) == {"gvpo", "disco", "gspo", "surrogate"}
     assert all(value is not None and value > 0 for value in components(given, Floor()).values())
-    assert 0.9 < details(given)["ess_fraction"] <= 1.0
+    assert 0.9 < assessment_detail(given)["ess_fraction"] <= 1.0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tfgrpo.graders import Choice
 from tfgrpo.graders.choice import chosen_letter
-from tfgrpo.graders.choice_reading import settled
+from tfgrpo.graders.choice_reading import chosen_letters
 from tfgrpo.types import FailureKind, Problem, Rollout
 
 SETTLED = [
@@ -172,7 +172,7 @@ def test_a_letter_beyond_the_options_is_refused(text):
 )
 def test_several_letters_are_read_together(text, letters):
     """Letters that are stated together are one answer."""
-    assert settled(text).letters == set(letters)
+    assert chosen_letters(text).letters == set(letters)
 
 
 async def values(gold, *answers, letters="ABCDE"):
@@ -209,4 +209,4 @@ async def test_a_reference_that_is_no_letter_is_unscored(gold):
 @given(st.text(alphabet="ABab ().,:?\nnotrisweTh答案是选或", max_size=60))
 def test_reading_never_raises(text):
     """Whatever stands in a reply, a letter or nothing is read."""
-    assert all(len(letter) == 1 for letter in settled(text).letters)
+    assert all(len(letter) == 1 for letter in chosen_letters(text).letters)

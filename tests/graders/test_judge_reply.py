@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfgrpo.errors import MalformedReply
-from tfgrpo.graders.judge_reply import SIDES, VERDICTS, abstained, beaten, read_grades, read_ranking, read_verdict
+from tfgrpo.graders.judge_reply import SIDES, VERDICTS, abstained, read_grades, read_ranking, read_verdict, win_shares
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_shares_beaten_average_a_half(drawn):
         if rest:
             places.append(tuple(rest[:size]))
             rest = rest[size:]
-    shares = beaten(places)
+    shares = win_shares(places)
     assert sorted(shares) == sorted(order)
     assert all(0 <= share <= 1 for share in shares.values())
     assert sum(shares.values()) / len(shares) == pytest.approx(0.5)

@@ -13,7 +13,7 @@ from support.patience import AMPLE
 
 from tfgrpo.graders import Math
 from tfgrpo.graders.math_pool import Worker, shared_pool
-from tfgrpo.graders.math_worker import tidy
+from tfgrpo.graders.math_worker import normalise_forms
 from tfgrpo.types import Problem, Rollout
 
 DATA = Path(os.environ.get("TFGRPO_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
@@ -239,7 +239,7 @@ def test_the_interpreter_ends_without_leftovers():
 )
 def test_odd_forms_are_tidied(written, tidied):
     """Forms that would be misread are rewritten, forms with another meaning are not."""
-    assert tidy(written) == tidied
+    assert normalise_forms(written) == tidied
 
 
 @pytest.mark.skipif(not CORPUS.is_file(), reason="needs math_equivalence.jsonl (TFGRPO_DATA)")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graders.judges import careful, group, scripted_judge, verdict
-from tfgrpo.graders.web_qa import WebQA, f1, matched
+from tfgrpo.graders.web_qa import WebQA, best_match, f1
 from tfgrpo.graders.web_words import squad_text
 from tfgrpo.types import Problem
 
@@ -63,7 +63,7 @@ def test_f1_is_symmetric_bounded_and_one_on_itself(a, b):
     assert f1(a, b) == f1(b, a)
     assert 0 <= f1(a, b) <= 1
     assert f1(a, a) == 1
-    em, overlap = matched(a, [b])
+    em, overlap = best_match(a, [b])
     assert overlap == 1 or not em
 
 
@@ -106,13 +106,13 @@ OTHER = [
 @pytest.mark.parametrize(("answer", "reference"), SAME)
 def test_the_same_number_matches_however_it_is_written(answer, reference):
     """Groups of digits, zeros at the end, signs of money and typography make no difference."""
-    assert matched(answer, [reference])[0] == 1.0
+    assert best_match(answer, [reference])[0] == 1.0
 
 
 @pytest.mark.parametrize(("answer", "reference"), OTHER)
 def test_numbers_are_compared_as_numbers(answer, reference):
     """A point, a sign, a colon or a dash between digits is part of the number."""
-    assert matched(answer, [reference])[0] == 0.0
+    assert best_match(answer, [reference])[0] == 0.0
 
 
 @pytest.mark.parametrize("reference", ["", "  ", "...", "?", "“”", "-"])

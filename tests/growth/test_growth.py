@@ -41,7 +41,7 @@ def test_the_walk_finds_what_is_known_to_meet_text():
     assert any(name.startswith("tfgrpo.lessons.leakage:") for name in names)
     eaten = set(functions())
     assert {
-        "tfgrpo.graders.choice_reading.settled",
+        "tfgrpo.graders.choice_reading.chosen_letters",
         "tfgrpo.graders.number_reading.read_number",
         "tfgrpo.graders.extract.final_answer",
         "tfgrpo.graders.judge_reply.read_verdict",

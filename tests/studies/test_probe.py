@@ -9,7 +9,7 @@ from experience_db import Edit, Op, Store
 from tfgrpo import api, build
 from tfgrpo.backends.endpoints import endpoints_of
 from tfgrpo.config.engine import EngineConfig
-from tfgrpo.lessons.blocks import chosen, probed_template, template_of, warning
+from tfgrpo.lessons.blocks import choose_block, probed_template, template_of, warning
 from tfgrpo.prompting import templates
 from tfgrpo.studies.probe import probe
 
@@ -70,9 +70,9 @@ async def test_prompts_that_cannot_apply_are_told(store):
 
 def test_nothing_is_chosen_where_nothing_is_followed():
     """Without a block that is followed there is no choice; within the margin the safer one wins."""
-    assert chosen({"default, system": 0.05, "small, user_end": 0.1}) is None
-    assert chosen({"default, system": 0.5, "small, user_end": 0.55}) == "default, system"
-    assert chosen({"default, system": 0.3, "small, user_end": 0.55}) == "small, user_end"
+    assert choose_block({"default, system": 0.05, "small, user_end": 0.1}) is None
+    assert choose_block({"default, system": 0.5, "small, user_end": 0.55}) == "default, system"
+    assert choose_block({"default, system": 0.3, "small, user_end": 0.55}) == "small, user_end"
 
 
 def test_the_block_of_a_library_can_be_shown_and_changed(tmp_path):

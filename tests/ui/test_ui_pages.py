@@ -7,7 +7,7 @@ import pytest
 from report_stores import ATTACKS, Page
 
 from experience_db import Edit, Evidence, Op, Store
-from tfgrpo.ui.lesson_rows import chosen, lesson_rows
+from tfgrpo.ui.lesson_rows import filter_rows, lesson_rows
 
 
 def links(text: str, start: str) -> list[str]:
@@ -80,10 +80,10 @@ def test_lessons_are_searched_filtered_and_sorted(tmp_path):
         store.commit("a", [Edit(Op.ADD, text) for text in texts], parent=head.version, evidence=told)
         rows = lesson_rows(store, "a")
     assert [row.shows for row in rows] == ["not measured", "helps", "harms"]
-    assert [row.lesson.id for row in chosen(rows, search="UNITS the")] == [1, 2]
-    assert [row.lesson.id for row in chosen(rows, shows="harms")] == [3]
-    assert [row.lesson.id for row in chosen(rows, sort="effect")] == [2, 3, 1]
-    assert [row.lesson.id for row in chosen(rows, sort="least effect")] == [3, 2, 1]
+    assert [row.lesson.id for row in filter_rows(rows, search="UNITS the")] == [1, 2]
+    assert [row.lesson.id for row in filter_rows(rows, shows="harms")] == [3]
+    assert [row.lesson.id for row in filter_rows(rows, sort="effect")] == [2, 3, 1]
+    assert [row.lesson.id for row in filter_rows(rows, sort="least effect")] == [3, 2, 1]
 
 
 def test_runs_are_searched_and_filtered(reader):

@@ -12,7 +12,7 @@ from tfgrpo import search
 from tfgrpo.learning.forecast import Plan
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.run import Run
-from tfgrpo.learning.summary import harm_warnings, outlook
+from tfgrpo.learning.summary import harm_warnings, run_detectable_effect_text
 from tfgrpo.lessons.dataset_vocabulary import vocabulary_notice
 from tfgrpo.types import Step, Usage
 
@@ -52,7 +52,7 @@ class ProgressLines:
             self.say(run.continuation)
         if said := vocabulary_notice(run.teacher.public):
             self.say(said)
-        if can := outlook(run):
+        if can := run_detectable_effect_text(run):
             self.say(can)
         if run.rules.review:
             self.say("lessons that rest on tool output will wait for `tfgrpo lessons review`; --no-review lets them in")

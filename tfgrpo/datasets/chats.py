@@ -28,7 +28,7 @@ def chat_column(row: Mapping[str, Any]) -> str:
     return next((name for name in COLUMNS if is_chat(row.get(name))), "")
 
 
-def asked(chat: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
+def question_and_reply(chat: Sequence[Mapping[str, Any]]) -> tuple[str, str | None]:
     """Return what a conversation asks, and the reply that ends it, None where nobody replied.
 
     One question stands as it was put, behind what the system said; several turns are written out with their roles.

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tfgrpo.datasets.chats import REFERENCES, asked, chat_column, is_chat
+from tfgrpo.datasets.chats import REFERENCES, chat_column, is_chat, question_and_reply
 from tfgrpo.datasets.named import NAMED_SETS, NamedSet, copy_fault
 from tfgrpo.datasets.overlap import words_of
 from tfgrpo.datasets.rows import file_rows, hub_rows, json_kind
@@ -223,7 +223,7 @@ def _question(where: str, row: Mapping[str, Any], fields: Mapping[str, str]) -> 
         raise BadRow(f"{where}: no {key!r}; the row has {has}{_nearest(key, row)}")
     replied = None
     if is_chat(question):
-        question, replied = asked(question)
+        question, replied = question_and_reply(question)
     if not isinstance(question, str):
         raise BadRow(f"{where}: {key!r} is {json_kind(question)}; a question must be a string, or a list of messages")
     if not question.strip():
@@ -241,7 +241,7 @@ def _nearest(key: str, row: Mapping[str, Any]) -> str:
 def _reference(value: Any) -> Any:
     """The reference of a conversation: the text of a reply, or the only one of a list."""
     if is_chat(value):
-        return asked(value)[1]
+        return question_and_reply(value)[1]
     if isinstance(value, list) and len(value) == 1:
         return value[0]
     return value

@@ -338,7 +338,7 @@ def evidence(kind: str, lesson_id: int, credit: Credit, touch: Touched, **detail
     )
 
 
-def nominated(found: Sequence[Evidence]) -> tuple[int, ...]:
+def deletion_candidates(found: Sequence[Evidence]) -> tuple[int, ...]:
     """Return the lessons whose measured interval lies below 0: candidates for a deletion gate, nothing more."""
     return tuple(i for item in found if item.high is not None and item.high < 0 for i in item.lesson_ids)
 

@@ -30,7 +30,7 @@ class LearnResult:
         """Return one line: the library, what it did on held-out problems, what it cost."""
         calls = sum(role["new"] + role["replayed"] for role in self.summary["calls"].values())
         return (
-            f"LearnResult({self.library!r}, held-out {change(self.summary['heldout'])}, {len(self.steps)} steps, "
+            f"LearnResult({self.library!r}, held-out {change_text(self.summary['heldout'])}, {len(self.steps)} steps, "
             f"{calls} calls)"
         )
 
@@ -38,8 +38,8 @@ class LearnResult:
         """Return what a notebook shows: the lessons under the measured effect, the funnel beside it."""
         edits, groups = self.summary["edits"], self.summary["groups"]
         note = (
-            f"held-out {change(self.summary['heldout'])}; groups: {counts_text(groups)}; edits: {counts_text(edits)}; "
-            f"{self.summary['seconds']:.0f} s"
+            f"held-out {change_text(self.summary['heldout'])}; groups: {counts_text(groups)}; "
+            f"edits: {counts_text(edits)}; {self.summary['seconds']:.0f} s"
         )
         title = f"Run {self.summary['run']}: library {self.library.name!r}, version {self.library.version}"
         return frames.html_table(title, ("id", "lesson"), [(x.id, x.text) for x in self.library], note)
@@ -125,7 +125,7 @@ def interval(ends: Sequence[float | None] | None) -> str:
     return f"[{number(ends[0])}, {number(ends[1])}]" if ends else ""
 
 
-def change(heldout: Mapping[str, Any] | None) -> str:
+def change_text(heldout: Mapping[str, Any] | None) -> str:
     """Return held-out reward before and after, with the difference and its interval."""
     if not heldout:
         return "not measured"

@@ -26,7 +26,7 @@ from tfgrpo.edit_scores import (
     surrogate,
 )
 from tfgrpo.errors import UsageError
-from tfgrpo.gates.score_kinds import KINDS, exact_texts, wide
+from tfgrpo.gates.score_kinds import KINDS, exact_texts, trust_region
 from tfgrpo.gates.scored_rollouts import WIDTH, Floor, Sides, coverage_of, zero_if_nan
 
 RATIOS = ("surrogate", "gspo", "hicra")
@@ -163,15 +163,15 @@ def clipped_share(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floo
     """Mean share of tokens on which the clip bit, or of rollouts outside GSPO's region; nan for kinds without one."""
     taught = [s for s in sides_P if any(s.group.advantages_G)]
     if wanted.kind == "gspo":
-        width = wide(wanted.options.get("clip", "gspo"), floor.shift)
+        width = trust_region(wanted.options.get("clip", "gspo"), floor.shift)
         return mean(gspo(s.new_G, s.old_G, s.advantages_G, width).fraction_outside for s in taught)
     if wanted.kind != "surrogate":
         return math.nan
-    width = wide(wanted.options.get("clip", "ppo"), floor.token)
+    width = trust_region(wanted.options.get("clip", "ppo"), floor.token)
     return mean(surrogate(s.new_G, s.old_G, s.advantages_G, width).clip_fraction for s in taught)
 
 
-def details(sides_P: Sequence[Sides]) -> dict[str, Any]:
+def assessment_detail(sides_P: Sequence[Sides]) -> dict[str, Any]:
     """Return what helps to doubt a score.
 
     Coverage, size and distance; whether importance weights could carry an estimate of value (Kish); GVPO's scale-free

@@ -11,7 +11,7 @@ from tfgrpo.gates.base import Rewards, Trial
 from tfgrpo.gates.comparison import Comparison, Design, Question, compare, shuffle_problems
 from tfgrpo.gates.sequential import Answer, Plan
 from tfgrpo.gates.touch import Touched
-from tfgrpo.gates.verdicts import decision, detail
+from tfgrpo.gates.verdicts import comparison_detail, decision
 from tfgrpo.types import Problem
 
 FIRST = 20_000
@@ -98,5 +98,5 @@ async def harm_check(
         n=len(found.pairs),
         verdict=verdict,
         reason={"rejected": "worse as a whole", "accepted": "better as a whole"}.get(verdict, "no harm shown"),
-        detail=detail(found) | {"versions": [before.version, after.version]},
+        detail=comparison_detail(found) | {"versions": [before.version, after.version]},
     )

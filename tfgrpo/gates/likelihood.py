@@ -191,7 +191,7 @@ class LikelihoodGate:
     def _told(self, sides: Sequence[Sides], floor: Floor, share: float) -> dict[str, object]:
         """Return what helps to doubt a score, and what this kind adds."""
         told: dict[str, object] = {
-            **edit_score.details(sides),
+            **edit_score.assessment_detail(sides),
             "components": edit_score.components(sides, floor),
             "distance_weight": self.weight,
             "kl_target": edit_score.target_of(self.score, floor),

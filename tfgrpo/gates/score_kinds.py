@@ -50,7 +50,7 @@ def surrogate_gains(
     scale: float = 0.0,
 ) -> list[float]:
     """Clipped surrogate: PPO and GRPO by sequence mean, DAPO and GFPO by token mean, Dr.GRPO by a constant length."""
-    width, kind = wide(clip, floor.token), cast("Aggregation", aggregation)
+    width, kind = trust_region(clip, floor.token), cast("Aggregation", aggregation)
     aggregate([[0.0]], kind, scale=scale or None)
     return [
         surrogate(s.new_G, s.old_G, s.advantages_G, width, aggregation=kind, scale=scale or None).gain
@@ -64,11 +64,11 @@ def gspo_gains(
     sides_P: Sequence[Sides], floor: Floor, *, clip: Width = "gspo", token: bool = False, alpha: float = 0.2
 ) -> list[float]:
     """GSPO; with `token` GSPO-token, whose advantages differ along a rollout: those of HICRA, with emphasis alpha."""
-    width, found = wide(clip, floor.shift), []
+    width, found = trust_region(clip, floor.shift), []
     for s in sides_P:
         given: Sequence[Any] = s.advantages_G
         if token:
-            given = planning_advantages([a if a == a else 0.0 for a in given], masks(s), alpha=alpha)  # noqa: PLR0124 - nan
+            given = planning_advantages([a if a == a else 0.0 for a in given], planning_masks(s), alpha=alpha)  # noqa: PLR0124 - nan
         found.append(gspo(s.new_G, s.old_G, given, width).gain if any(s.group.advantages_G) else math.nan)
     return found
 
@@ -143,14 +143,14 @@ def wrong_spread(sides: Sides, right_G: Sequence[float] | None = None) -> float 
 def hicra_gains(sides_P: Sequence[Sides], floor: Floor, *, alpha: float = 0.2, recentre: bool = True) -> list[float]:
     """HICRA's hierarchy-aware surrogate minus its identity value."""
     return [
-        hicra_gain(s.new_G, s.old_G, s.group.advantages_G, masks(s), alpha=alpha, recentre=recentre).gain
+        hicra_gain(s.new_G, s.old_G, s.group.advantages_G, planning_masks(s), alpha=alpha, recentre=recentre).gain
         if any(s.group.advantages_G)
         else math.nan
         for s in sides_P
     ]
 
 
-def masks(sides: Sides) -> list[tuple[int, ...]]:
+def planning_masks(sides: Sides) -> list[tuple[int, ...]]:
     """Planning tokens of each rollout: exact where it is known what the tokens spell, else words spread evenly."""
     grams = sides.group.grams or own_grams(sides.group)
     rows = log_ratios(sides.new_G, sides.old_G)
@@ -176,7 +176,7 @@ def own_grams(group: Group) -> tuple[str, ...]:
     return mine(right).grams
 
 
-def wide(clip: Width, floor: float) -> Clip:
+def trust_region(clip: Width, floor: float) -> Clip:
     """A trust region as wide as published, or asked for, and at least `WIDTH` floors."""
     if isinstance(clip, str):
         if clip not in CLIPS:

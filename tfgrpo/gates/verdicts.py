@@ -35,7 +35,7 @@ def reason(comparison: Comparison) -> str:
 
 
 def _reason(comparison: Comparison) -> str:
-    state, what = comparison.state, f"{comparison.estimate:+.3f} on {where(comparison)}"
+    state, what = comparison.state, f"{comparison.estimate:+.3f} on {problems_text(comparison)}"
     if not comparison.enough:
         missing = comparison.asked - len(comparison.pairs)
         return f"undecided: {missing} of {comparison.asked} pairs have no reward on at least one side"
@@ -46,7 +46,7 @@ def _reason(comparison: Comparison) -> str:
     return f"{WORDS[comparison.answer]}: {what}, {state.won} won, {state.lost} lost ({state.why})"
 
 
-def where(comparison: Comparison) -> str:
+def problems_text(comparison: Comparison) -> str:
     """Return the problems of a comparison in words."""
     n = len(comparison.touched.problems)
     return f"{comparison.problems} {f'of the {n} problems it touches' if _known(comparison) else 'problems'}"
@@ -68,7 +68,7 @@ def gate_evidence(comparison: Comparison, edits: Sequence[Edit], role: Role, why
         lesson_ids=_ids(edits),
         verdict=verdict or decision(comparison),
         reason=why,
-        detail=detail(comparison) | {"role": role, "edits": len(edits)},
+        detail=comparison_detail(comparison) | {"role": role, "edits": len(edits)},
     )
 
 
@@ -78,7 +78,7 @@ def verdict_of(edit: Edit, comparison: Comparison, role: Role = "single") -> Ver
     return Verdict(decision(comparison), (edit,), why, (gate_evidence(comparison, (edit,), role, why),))
 
 
-def detail(comparison: Comparison) -> dict[str, Any]:
+def comparison_detail(comparison: Comparison) -> dict[str, Any]:
     """Return every number of a comparison in plain JSON types; `touched` holds ids, and none when all are tested."""
     state, touched, lost = comparison.state, comparison.touched, comparison.lost
     return {

@@ -132,13 +132,13 @@ class Said:
 NOTHING = Said()
 
 
-def settled(text: str) -> Said:
+def chosen_letters(text: str) -> Said:
     """Return the letters a reply settles on, whatever letters the question offers."""
     text = after_thinking(text)
     for marked in (last_boxed(text), last_tagged(text)):
-        if marked is not None and (said := _alone(plain(marked))):
+        if marked is not None and (said := _alone(without_markup(marked))):
             return said
-    text = plain(text)
+    text = without_markup(text)
     for statements in (_strong(text), _weak(text)):
         found = [said for said in statements if said]
         if found:
@@ -146,7 +146,7 @@ def settled(text: str) -> Said:
     return _alone(text) or _lone(text)
 
 
-def plain(text: str) -> str:
+def without_markup(text: str) -> str:
     """Return a text in which full-width letters, markup, quotes and runs of white space make no difference."""
     text = unicodedata.normalize("NFKC", text).replace("’", "'")
     lines = _BLANKS.sub(" ", _WRAPPING.sub("", text)).split("\n")

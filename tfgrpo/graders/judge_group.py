@@ -25,10 +25,10 @@ from tfgrpo.graders.judge_reply import (
     GradesReply,
     RankReply,
     SideReply,
-    beaten,
     read_grades,
     read_ranking,
     read_verdict,
+    win_shares,
 )
 from tfgrpo.graders.votes import JudgeModel, Question, ask, sampling
 from tfgrpo.types import Failure, Problem, Score
@@ -130,7 +130,7 @@ def _question(
 
 
 def _shares(text: str, count: int) -> list[tuple[float | None, str]]:
-    won = beaten(read_ranking(text, count))
+    won = win_shares(read_ranking(text, count))
     return [(won[i], "") for i in range(count)]
 
 

@@ -263,7 +263,7 @@ def read_ranking(text: str, count: int) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(n - 1 for n in place) for place in numbers if place)
 
 
-def beaten(places: Iterable[tuple[int, ...]]) -> dict[int, float]:
+def win_shares(places: Iterable[tuple[int, ...]]) -> dict[int, float]:
     """Share of the others that each answer beats; those of the same place count half. 0.5 for a single answer."""
     listed = list(places)
     total, above = sum(map(len, listed)), 0

@@ -70,7 +70,7 @@ def unit_of(text: str) -> Unit | None:
     return _named(sign[1] if sign[1] != "\\$" else "dollars", 1) if sign else None
 
 
-def clash(gold: str, pred: str) -> bool | Fraction:
+def unit_mismatch(gold: str, pred: str) -> bool | Fraction:
     """Whether the units of two answers do not go together; where they do, by how much to multiply the second one."""
     wanted, got = unit_of(gold), unit_of(pred)
     if wanted is None or got is None or (wanted.kind, wanted.number, wanted.power) == (got.kind, got.number, got.power):

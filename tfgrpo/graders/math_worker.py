@@ -18,8 +18,8 @@ from typing import Any
 
 from tfgrpo.boundary import boundary
 from tfgrpo.errors import GraderError
-from tfgrpo.graders.math_units import clash
-from tfgrpo.graders.number_text import plain, value_of
+from tfgrpo.graders.math_units import unit_mismatch
+from tfgrpo.graders.number_text import value_of, without_typography
 
 _MEMORY = 4 << 30
 _NUMBER = r"\d+(?:\.\d+)?"
@@ -59,7 +59,7 @@ def compare(gold: str, pred: str) -> dict[str, Any]:
 
     if _FUNCTION.search(gold) or _FUNCTION.search(pred):
         gold, pred = _LEFT_SIDE.sub("", gold), _LEFT_SIDE.sub("", pred)
-    wanted, times = _read(gold), clash(gold, pred)
+    wanted, times = _read(gold), unit_mismatch(gold, pred)
     if not wanted:
         return {"equal": None}
     if times is True or (_UNEQUAL.search(pred) and not _UNEQUAL.search(gold)):
@@ -101,7 +101,7 @@ def _read(text: str) -> list[Any]:
     """What math-verify reads in a text: the expression and its text."""
     from math_verify import parse  # noqa: PLC0415
 
-    tidied = tidy(text)
+    tidied = normalise_forms(text)
     readings = [tidied] if _MARKED.search(tidied) else [f"${tidied}$", tidied]
     if _PROSE.search(_COMMAND.sub(" ", tidied)):
         readings.reverse()
@@ -111,7 +111,7 @@ def _read(text: str) -> list[Any]:
     return []
 
 
-def tidy(text: str) -> str:
+def normalise_forms(text: str) -> str:
     r"""Forms that math-verify misreads, in forms it reads: \$5, "1 000", "1000,99", "1 1/2", "10 cm^2", 2**(1/4)."""
     text = text.replace("\\$", "").replace("\\\\le ", "\\le ").translate(_DASHES).strip()
     text = _VULGAR.sub(_fraction, text)
@@ -143,7 +143,7 @@ def _plain_number(bare: str) -> str | None:
 
 def _fraction(match: re.Match[str]) -> str:
     """A sign such as ½ as a fraction, added to the digits before it: 2½ is 5/2."""
-    top, _, bottom = plain(match[0]).strip().partition("/")
+    top, _, bottom = without_typography(match[0]).strip().partition("/")
     before = match.string[: match.start()].rstrip()[-1:]
     return f"\\frac{{{top}}}{{{bottom}}}" if not before.isdigit() else f" {top}/{bottom}"
 

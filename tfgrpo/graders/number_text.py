@@ -73,7 +73,7 @@ def tokens(text: str) -> list[Token]:
     """Return the tokens of a text. One pass; a number keeps no full stop or comma at its end."""
     found: list[Token] = []
     end = 0
-    text = plain(text)
+    text = without_typography(text)
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup or "sign"
         said = match[0]
@@ -86,7 +86,7 @@ def tokens(text: str) -> list[Token]:
     return found
 
 
-def plain(text: str) -> str:
+def without_typography(text: str) -> str:
     """Return a text without LaTeX, markup and typography around its numbers."""
     text = _VULGAR.sub(lambda m: f" {unicodedata.normalize('NFKC', m[0])}", text)
     text = _RAISED_RUN.sub(lambda m: f"^{m[0].translate(_RAISED)}", text)

@@ -42,11 +42,11 @@ class WebQA:
         """Score every rollout; equal answers are judged once."""
         if reference_of(problem) is None:
             return (no_reference(problem),) * len(rollouts)
-        references = [text for text in accepted(problem) if says_something(text)]
+        references = [text for text in accepted_answers(problem) if says_something(text)]
         if not references:
             message = f"the reference answer {problem.answer!r} of problem {problem.id!r} holds no word, number or sign"
             return (unscored(message),) * len(rollouts)
-        measured = {r.answer: matched(final_answer(r.answer), references) for r in rollouts}
+        measured = {r.answer: best_match(final_answer(r.answer), references) for r in rollouts}
         judged = await self._judged(problem, [text for text, (em, _) in measured.items() if em < 1])
         return tuple(_score(*measured[r.answer], judged.get(r.answer), asked=self.asks) for r in rollouts)
 
@@ -62,7 +62,7 @@ class WebQA:
         return found | dict.fromkeys(empty, Score(0.0, "wrong: no answer"))
 
 
-def matched(answer: str, references: Sequence[str]) -> tuple[float, float]:
+def best_match(answer: str, references: Sequence[str]) -> tuple[float, float]:
     """Return exact match and F1 with the reference that fits best."""
     return max((float(squad_text(answer) == squad_text(r)), f1(answer, r)) for r in references)
 
@@ -82,7 +82,7 @@ def f1(answer: str, reference: str) -> float:
     return 2 * shared / (len(got) + len(wanted))
 
 
-def accepted(problem: Problem) -> list[str]:
+def accepted_answers(problem: Problem) -> list[str]:
     """The reference and its aliases."""
     aliases = problem.metadata.get("answer_aliases", ())
     extra = [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list | tuple) else []

@@ -51,7 +51,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": compare_heldout(run),
         "false_lessons": false_lessons(run),
-        "outlook": outlook(run),
+        "outlook": run_detectable_effect_text(run),
         "failures": count_each(f.kind.value for f in every),
         "warnings": [
             *harm_warnings(steps),
@@ -118,7 +118,7 @@ def for_record(run: Run, summary: Mapping[str, Any]) -> dict[str, Any]:
     return {**summary, "calls": calls}
 
 
-def outlook(run: Run) -> str:
+def run_detectable_effect_text(run: Run) -> str:
     """Return one sentence on what effects this run's problems can show; '' where no gate measures."""
     if isinstance(run.gate, OpenGate) or not run.pools.proving or run.config.search.kind:
         return ""

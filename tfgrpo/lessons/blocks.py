@@ -38,7 +38,7 @@ def template_of(block: str) -> str:
     return templates.load(name).block(place)
 
 
-def chosen(follows: Mapping[str, float]) -> str | None:
+def choose_block(follows: Mapping[str, float]) -> str | None:
     """Return the safest block whose follow rate is within MARGIN of the best; None where none is followed."""
     best = max(follows.values(), default=0.0)
     if best < LOW:
@@ -54,7 +54,7 @@ def rates(store: Facts, line: Endpoints) -> dict[str, float]:
 
 def probed_template(store: Facts, line: Endpoints) -> str | None:
     """Return the template of the block that suits the endpoint best; None where nobody knows."""
-    best = chosen(rates(store, line))
+    best = choose_block(rates(store, line))
     return None if best is None else template_of(best)
 
 
@@ -64,7 +64,7 @@ def warning(store: Facts, line: Endpoints, template: str) -> str:
     own = next((name for name in BLOCKS if name in found and template_of(name) == template), None)
     if own is None or found[own] >= LOW:
         return ""
-    best = chosen(found)
+    best = choose_block(found)
     if best is None:
         return f"`tfgrpo models probe` found no block of lessons that {line.model} follows; lessons may change nothing"
     name, _, place = best.partition(", ")

@@ -189,7 +189,7 @@ async def _confirm(
     parts: Components, shown: Library, pool: credit.AuditTrial, evidence: Sequence[Evidence]
 ) -> tuple[Verdict, ...]:
     """Ask the gate about each nominated deletion, on fresh rollouts, and commit what it accepts."""
-    named = {i: e for e in evidence for i in credit.nominated([e])}
+    named = {i: e for e in evidence for i in credit.deletion_candidates([e])}
     if not named:
         return ()
     config, store = parts.setup.config, parts.store
@@ -240,7 +240,7 @@ def _summary(
             }
             for lesson, e in zip(shown, evidence, strict=True)
         ],
-        "nominated": list(credit.nominated(evidence)),
+        "nominated": list(credit.deletion_candidates(evidence)),
         "rollouts": sum(tally.new + tally.replayed for tally in parts.models.tally.values()),
         "verdicts": [{"ids": list(v.edits[0].ids), "decision": v.decision, "reason": v.reason} for v in verdicts],
         "usage": printed_usage(total_usage(parts.models.tally)),

@@ -30,7 +30,7 @@ from tfgrpo.config.engine import EngineConfig
 from tfgrpo.edit_scores.factory import scoring_backend
 from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.executors import Local
-from tfgrpo.lessons.blocks import BLOCKS, PREFILL, RATES, chosen, fact_key, template_of
+from tfgrpo.lessons.blocks import BLOCKS, PREFILL, RATES, choose_block, fact_key, template_of
 from tfgrpo.system.redact import without_secrets
 from tfgrpo.types import Message, Request, Sampling
 
@@ -91,7 +91,7 @@ async def probe(model: str, base_urls: Sequence[str], engine: EngineConfig, stor
         }
         together = with_wrappers(line.backends, policy=RetryPolicy(attempts=2), joining=line.joining)
         follows = await _follows(together, line)
-    best = chosen(follows)
+    best = choose_block(follows)
     found = Probe(model, fact_key(line), facts, follows, best, time.monotonic() - began)
     if store is not None:
         _keep(store, line, found)

@@ -202,7 +202,7 @@ async def launch(
     command, handed, orders = inside.command, [], _orders(inside, limits, session=bool(order.get("session")))
     group = None
     if inside.filtered:
-        handed.append(_held(seccomp.opened(inside.filtered), stack))
+        handed.append(_held(seccomp.program_descriptor(inside.filtered), stack))
         command = (command[0], "--seccomp", str(handed[-1]), *command[1:])
     if inside.group:
         # It also holds the shell that enters it and bubblewrap itself.
@@ -326,7 +326,7 @@ def _probe(
     with ExitStack() as stack:
         how: dict[str, Any] = {"env": dict(env), "cwd": stack.enter_context(tempfile.TemporaryDirectory())}
         if filtered:
-            descriptor = _held(seccomp.opened(filtered), stack)
+            descriptor = _held(seccomp.program_descriptor(filtered), stack)
             command = [command[0], "--seccomp", str(descriptor), *command[1:]]
             how["pass_fds"] = (descriptor,)
         try:

@@ -136,7 +136,7 @@ def program(machine: str | None = None) -> bytes:
     return b"".join(struct.pack("=HBBI", *line) for line in lines)
 
 
-def opened(assembled: bytes) -> int:
+def program_descriptor(assembled: bytes) -> int:
     """Return a descriptor from which bubblewrap reads the program once; the caller closes it. It is not inherited."""
     reading, writing = os.pipe()
     try:

@@ -51,7 +51,9 @@ def lesson_rows(store: Store, name: str, version: int | None = None) -> tuple[Le
     return tuple(_row(lesson, told.get(lesson.id, ()), uses.get(lesson.id, 0)) for lesson in library)
 
 
-def chosen(rows: Iterable[LessonRow], *, search: str = "", shows: str = "", sort: str = "number") -> list[LessonRow]:
+def filter_rows(
+    rows: Iterable[LessonRow], *, search: str = "", shows: str = "", sort: str = "number"
+) -> list[LessonRow]:
     """Return the rows with all words of `search` in them and this `shows`, in order; unknown orders are by number."""
     words = search.casefold().split()
     kept = [

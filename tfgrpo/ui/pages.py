@@ -12,7 +12,7 @@ from tfgrpo import report as reports
 from tfgrpo.lessons import review as reviewing
 from tfgrpo.report import svg
 from tfgrpo.report.browse import view_group
-from tfgrpo.ui.lesson_rows import SHOWS, SORTS, chosen, lesson_rows
+from tfgrpo.ui.lesson_rows import SHOWS, SORTS, filter_rows, lesson_rows
 from tfgrpo.ui.run_views import RunView, view_run
 from tfgrpo.ui.state import Site, effect_axis, group_url, number_in, render
 
@@ -42,7 +42,7 @@ async def library(site: Site, request: web.Request) -> web.Response:
     head = site.store.library(name).version
     version = number_in(query.get("v"), head)
     rows = lesson_rows(site.store, name, version)
-    kept = chosen(rows, search=query.get("q", ""), shows=query.get("shows", ""), sort=query.get("sort", "number"))
+    kept = filter_rows(rows, search=query.get("q", ""), shows=query.get("shows", ""), sort=query.get("sort", "number"))
     at = version if version is not None else head
     told = [e for row in rows if (e := row.effect)]
     return render(
