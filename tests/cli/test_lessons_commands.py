@@ -139,7 +139,10 @@ def test_import_takes_one_lesson_a_line(cli):
         (("rollback", 99), "has no version 99"),
         (("list", "--library", "nope"), "has no library 'nope'; it has: default"),
         (("list", "--library", "default@x"), "NAME or NAME@VERSION"),
-        (("export", "--format", "xml"), "--format is json or md, not 'xml'"),
+        (
+            ("export", "--format", "xml"),
+            "--format is one of json, md, skill, agents, chat, system, csv, promptfoo, not 'xml'",
+        ),
         (("export", "-o", "no/where.json"), "cannot write no/where.json: No such file or directory"),
         (("import", "nofile.json"), "cannot read nofile.json: No such file or directory"),
         (("import", "bytes.bin"), "bytes.bin is not UTF-8 text"),

@@ -29,7 +29,7 @@ EXAMPLES: Mapping[str, str] = {
     "lessons block": "lessons block --library web",
     "lessons scan": "lessons scan --library web",
     "lessons rollback": "lessons rollback 3",
-    "lessons export": "lessons export --format md -o lessons.md",
+    "lessons export": "lessons export --library web --format agents -o AGENTS.md",
     "lessons import": "lessons import lessons.md --library web",
     "lessons merge": "lessons merge web@3 web@5",
     "libraries list": "libraries list",

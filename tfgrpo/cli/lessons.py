@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from experience_db import Edit, Op, Store
+from experience_db.formats_read import read_format
 from experience_db.lesson_lists import Listed, read_list
 from experience_db.library import frame
 from experience_db.template_rules import renderings, require_plain
 from tfgrpo.cli import options as o
 from tfgrpo.cli.audit import audit
 from tfgrpo.cli.block import block
+from tfgrpo.cli.lesson_export import export
 from tfgrpo.cli.lesson_reports import reports
 from tfgrpo.cli.lesson_stories import Id, Lib, edit_in_words, list_, show
 from tfgrpo.cli.merge import merge
@@ -26,7 +27,6 @@ from tfgrpo.cli.review import MOST, Allow, require_clean, review
 from tfgrpo.cli.scan import scan_
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.scanners import visible
-from tfgrpo.lessons.versions import library_at
 
 By = Annotated[str, typer.Option("--by", help="Who makes this edit; the history keeps it.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the history keeps it.")]
@@ -150,29 +150,10 @@ def rollback(
     typer.echo(f"library {library!r}: version {after.version} now equals version {to}, {lesson_count(len(after))}")
 
 
-def export(
-    library: Lib = "default",
-    db: o.Db = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="File; default stdout.")] = None,
-    format_: Annotated[str, typer.Option("--format", help="json or md.")] = "json",
-) -> None:
-    """Write a library out: json with sources and evidence, or a readable list."""
-    with _read(db) as store:
-        found = library_at(store, library)
-        if format_ == "json":
-            text = json.dumps(store.export(found.name, found.version), ensure_ascii=False, indent=2)
-        elif format_ == "md":
-            text = store.export_markdown(found.name, found.version)
-        else:
-            raise UsageError(f"--format is json or md, not {format_!r}")
-    if output:
-        o.write_text_file(output, text)
-    else:
-        sys.stdout.write(text + "\n")
-
-
 def import_(
-    file: Annotated[Path, typer.Argument(help="What `export` wrote, or one lesson a line (JSONL, text or Markdown).")],
+    file: Annotated[
+        Path, typer.Argument(help="What `export` wrote in any form, or one lesson a line (JSONL, text, Markdown).")
+    ],
     library: Lib = "default",
     db: o.Db = None,
     allow: Allow = "",
@@ -187,6 +168,7 @@ def import_(
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text; export it again, or give one lesson a line") from error
     whole = _json(text, file) if text.lstrip().startswith("{") and '"lessons"' in text else None
+    whole = whole if whole is not None else read_format(text)
     allow, template_too = _without_template(allow)
     listed = read_list(text) if whole is None else None
     require_clean([edit.text or "" for edit in listed.edits] if listed else _texts(whole or {}), allow)
