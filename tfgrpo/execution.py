@@ -14,7 +14,6 @@ from experience_db.codec import nan_to_none
 from tfgrpo import build, search
 from tfgrpo import config as configuration
 from tfgrpo.backends.metered import printed_usage, total_usage
-from tfgrpo.build import Components
 from tfgrpo.datasets import learning_and_heldout, limited, problems_from
 from tfgrpo.datasets.exposure import exposure_of
 from tfgrpo.errors import TfgrpoError, UsageError
@@ -24,6 +23,7 @@ from tfgrpo.evaluation.record import reader_notes, record_evaluation
 from tfgrpo.evaluation.results import EvalResult, LearnResult
 from tfgrpo.graders import factory
 from tfgrpo.graders.dataset_check import require_fit, with_labels
+from tfgrpo.learning.components import Components
 from tfgrpo.learning.run import Run, evaluation_sampling
 from tfgrpo.learning.run_failure import require_grades, require_learning
 from tfgrpo.learning.setup import Setup

@@ -9,7 +9,8 @@ from experience_db import Journal, Library, Store
 from tfgrpo.backends.failed_calls import add_earlier_failures
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally
-from tfgrpo.datasets import content_hash, exposure
+from tfgrpo.config import LearnConfig
+from tfgrpo.datasets import Pools, content_hash, exposure, pools_of
 from tfgrpo.learning.resume import continuation
 from tfgrpo.learning.setup import Setup, describe
 from tfgrpo.types import Problem
@@ -75,3 +76,12 @@ def _first_version(setup: Setup, store: Store, run: str, template: str) -> Libra
         # Nothing was measured in the other block yet.
         return store.commit(library.name, [], parent=library.version, template=template, note="another block")
     return library
+
+
+def pools_for(config: LearnConfig, learning: Sequence[Problem], heldout: Sequence[Problem]) -> Pools:
+    """Say what each problem is for: an open gate looks at none, a search validates on all that are held out."""
+    if config.gate.kind == "open" and not config.search.kind:
+        return Pools((), untouched=tuple(heldout))
+    if config.search.kind or not heldout:
+        return Pools(tuple(heldout))
+    return pools_of(learning, heldout, config.seed)

@@ -21,13 +21,14 @@ from typing import Any
 from experience_db import Library, Store
 from tfgrpo import api, datasets
 from tfgrpo import config as configuration
-from tfgrpo.build import Components, open_components
+from tfgrpo.build import open_components
 from tfgrpo.errors import BudgetReached, TfgrpoError, UsageError
 from tfgrpo.evaluation import controls as controlling
 from tfgrpo.evaluation import measure
 from tfgrpo.gates.comparison import shuffle_problems
 from tfgrpo.gates.sequential import Answer
 from tfgrpo.graders import factory
+from tfgrpo.learning.components import Components
 from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.learning.setup import Setup, describe
 from tfgrpo.proving import seal as sealing

@@ -15,13 +15,14 @@ from experience_db import Edit, Evidence, Library, Op, Store
 from tfgrpo import api, datasets
 from tfgrpo import config as configuration
 from tfgrpo.backends.metered import printed_usage, total_usage
-from tfgrpo.build import Components, open_components
+from tfgrpo.build import open_components
 from tfgrpo.errors import BudgetReached, NothingLearned, TfgrpoError, UsageError
 from tfgrpo.evaluation import credit
 from tfgrpo.evaluation.redundancy import pairs_out
 from tfgrpo.gates.base import Rewards
 from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders import factory
+from tfgrpo.learning.components import Components
 from tfgrpo.learning.record_step import record_refusals
 from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.learning.setup import Setup, describe
