@@ -1,7 +1,8 @@
 """A library in the forms that other programs read. Pure functions: a version and what was measured in, text out.
 
 `skill` is a SKILL.md of Agent Skills, `agents` a section of an AGENTS.md or CLAUDE.md, `chat` and `system` are what
-goes into a prompt, `promptfoo` is a prompt file of that program, `csv` a table. `formats_read` reads them back.
+goes into a prompt, `promptfoo` is a prompt file of that program, `dspy` a predictor's saved state, `csv` a table.
+`formats_read` reads them back.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ COLUMNS = (
 """Of the CSV table; `evidence` is the kind of the measurement that speaks for the lesson."""
 USER = "{{prompt}}"
 """What stands for the question in a prompt of promptfoo."""
+DSPY = "Given the fields `question`, produce the fields `answer`."
+"""The instructions that DSPy gives this signature by itself."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """How a cell begins that a spreadsheet would run, or that is written as one that would."""
 _TAG = re.compile(r"\{[{%#]")
@@ -129,6 +132,21 @@ def promptfoo(library: Library) -> str:
     return json.dumps(messages, ensure_ascii=False, indent=2) + "\n"
 
 
+def dspy(library: Library) -> str:
+    """Return the saved state of a `dspy.Predict("question -> answer")` with the lessons in its instructions.
+
+    `predictor.load(FILE)` reads it. Raises BadTemplate.
+    """
+    fields = [{"prefix": f"{x.title()}:", "description": f"${{{x}}}"} for x in ("question", "answer")]
+    block = library.block()
+    told = DSPY + (f"\n\n{block}" if block else "")
+    state = {
+        "traces": [], "train": [], "demos": [], "signature": {"instructions": told, "fields": fields}, "lm": None,
+        "metadata": {"dependency_versions": {}},
+    }  # fmt: skip
+    return json.dumps(state, ensure_ascii=False, indent=2) + "\n"
+
+
 def escaped(text: str) -> str:
     """Return text that a Nunjucks or Jinja template shows as it is."""
     return _TAG.sub(lambda m: f"{{{{ '{m[0]}' }}}}", text)
@@ -196,5 +214,6 @@ FORMATS: Mapping[str, Callable[[Library, Measured], str]] = {
     "system": lambda library, _: system(library),
     "csv": table,
     "promptfoo": lambda library, _: promptfoo(library),
+    "dspy": lambda library, _: dspy(library),
 }
 """Name -> how a version and its evidence become text."""

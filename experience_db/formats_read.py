@@ -41,8 +41,9 @@ def read_format(text: str) -> dict[str, Any] | None:
         return _exported("a skill", _from_items(body))
     if names := _MARKER.findall(plain):
         return _from_sections(plain, names)
-    if re.match(r'\s*\[\s*\{\s*"role"', plain):
-        return _exported("messages", _from_messages(plain))
+    for begin, what, read in _JSON:
+        if begin.match(plain):
+            return _exported(what, read(plain))
     if (block := _BLOCK.search(plain)) and _LINE.match(block[2]):
         return _exported("a block", _from_block(block[2]))
     return None
@@ -98,9 +99,21 @@ def _from_messages(text: str) -> list[Lesson]:
         raise BadImport(f"the messages are damaged ({type(error).__name__}: {error}); export them anew") from error
     if any(USER in content for content in contents):
         contents = [_SHOWN.sub(r"\1", content) for content in contents]
+    return _from_texts(contents)
+
+
+def _from_predictor(text: str) -> list[Lesson]:
+    try:
+        told = str(json.loads(text)["signature"]["instructions"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadImport(f"the predictor is damaged ({type(error).__name__}: {error}); export it anew") from error
+    return _from_texts([told])
+
+
+def _from_texts(contents: list[str]) -> list[Lesson]:
     blocks = [block[2] for content in contents if (block := _BLOCK.search(content))]
     if len(blocks) != 1:
-        raise BadImport("the messages hold no block of lessons in the form of the default template; import the JSON")
+        raise BadImport("there is no block of lessons in the form of the default template; import the JSON export")
     return _from_block(blocks[0])
 
 
@@ -109,6 +122,13 @@ def _from_block(body: str) -> list[Lesson]:
     if wrong := [line for line, match in lines if match is None]:
         raise BadImport(f"the block holds a line that is no lesson: {wrong[0][:60]!r}; import the JSON")
     return [Lesson(int(match[1]), match[2], 1, 1) for _, match in lines if match]
+
+
+_JSON = (
+    (re.compile(r'\s*\[\s*\{\s*"role"'), "messages", _from_messages),
+    (re.compile(r'\s*\{\s*"traces"'), "a predictor", _from_predictor),
+)
+"""How a JSON file begins, what it is, and who reads it."""
 
 
 def _exported(what: str, lessons: Iterable[Lesson]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def run(tmp_path: Path):
     return lambda *words: CliRunner().invoke(app, ["lessons", *words, "--db", str(tmp_path / "x.db")])
 
 
-@pytest.mark.parametrize("form", ["json", "skill", "agents", "csv", "chat", "system", "promptfoo"])
+@pytest.mark.parametrize("form", ["json", "skill", "agents", "csv", "chat", "system", "promptfoo", "dspy"])
 def test_what_is_exported_can_be_imported(run, tmp_path, form):
     """Every form brings the same ids and words into a new library."""
     file = tmp_path / "out.txt"
@@ -64,4 +64,4 @@ def test_an_unknown_form_is_refused_with_those_there_are(run):
     """Exit 2 and the names."""
     done = run("export", "--library", "web", "--format", "yaml")
     assert done.exit_code == 2
-    assert "skill, agents, chat, system, csv, promptfoo" in done.output
+    assert "skill, agents, chat, system, csv, promptfoo, dspy" in done.output

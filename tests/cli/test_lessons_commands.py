@@ -141,7 +141,7 @@ def test_import_takes_one_lesson_a_line(cli):
         (("list", "--library", "default@x"), "NAME or NAME@VERSION"),
         (
             ("export", "--format", "xml"),
-            "--format is one of json, md, skill, agents, chat, system, csv, promptfoo, not 'xml'",
+            "--format is one of json, md, skill, agents, chat, system, csv, promptfoo, dspy, not 'xml'",
         ),
         (("export", "-o", "no/where.json"), "cannot write no/where.json: No such file or directory"),
         (("import", "nofile.json"), "cannot read nofile.json: No such file or directory"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import pytest
@@ -59,7 +61,7 @@ def test_ids_words_and_taint_come_back(form, library):
     assert held(FORMATS[form](library, ())) == [(x.id, x.text, x.tainted) for x in library]
 
 
-@pytest.mark.parametrize("form", ["chat", "system", "promptfoo"])
+@pytest.mark.parametrize("form", ["chat", "system", "promptfoo", "dspy"])
 @given(library=libraries().filter(len))
 def test_prompts_bring_back_what_a_prompt_holds(form, library):
     """Ids and words come back as the block has them: on one line each, closing tags of a fence escaped."""
@@ -190,9 +192,18 @@ def test_what_people_write_is_none_of_these(text):
         '[{"role": "system", "content": "Be kind."}]',
         '[{"role": "system", "content": "<lessons-00000000>\\nfree\\n</lessons-00000000>"}]',
         '[{"role": ',
+        '{"traces": [], "signature": {}}',
+        '{"traces": [], "signature": {"instructions": "Be kind."}}',
     ],
 )
 def test_what_is_damaged_is_told(text):
     """A file of ours with a part missing is an error, never half a library."""
     with pytest.raises(BadImport):
         read_format(text)
+
+
+@given(libraries())
+def test_no_cell_begins_as_a_formula(library):
+    """A spreadsheet runs no lesson of a table."""
+    for row in list(csv.reader(io.StringIO(table(library), newline="")))[1:]:
+        assert not row[1].startswith(("=", "+", "-", "@", "\t", "\r"))

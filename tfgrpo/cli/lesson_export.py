@@ -33,7 +33,8 @@ def export(
     """Write a library out: json with all it has, or the form in which another program reads lessons.
 
     skill is a SKILL.md; agents a section of an AGENTS.md or CLAUDE.md, put between markers into the file that is there;
-    chat, system and promptfoo are prompts; csv is a table with evidence; md a list for people.
+    chat, system, promptfoo and dspy (the state of a predictor) are prompts; csv is a table with evidence; md a list for
+    people.
     """
     if format_ not in NAMES:
         raise UsageError(f"--format is one of {', '.join(NAMES)}, not {format_!r}")
