@@ -140,7 +140,7 @@ def dspy(library: Library) -> str:
     fields = [{"prefix": f"{x.title()}:", "description": f"${{{x}}}"} for x in ("question", "answer")]
     block = library.block()
     told = DSPY + (f"\n\n{block}" if block else "")
-    state = {
+    state: dict[str, object] = {
         "traces": [], "train": [], "demos": [], "signature": {"instructions": told, "fields": fields}, "lm": None,
         "metadata": {"dependency_versions": {}},
     }  # fmt: skip
