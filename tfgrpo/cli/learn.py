@@ -26,7 +26,8 @@ SummarizerModel = Annotated[
     str | None, typer.Option("--summarizer-model", help="Model that writes the lessons; default: --model.")
 ]
 Heldout = Annotated[
-    str | None, typer.Option("--heldout", help="File, or fraction of the dataset, to gate and measure on.")
+    str | None,
+    typer.Option("--heldout", help="File, or fraction of the dataset, to gate and measure on; default: by its size."),
 ]
 Review = Annotated[
     bool | None,

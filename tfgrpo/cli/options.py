@@ -52,7 +52,8 @@ Instructions = Annotated[
     str | None,
     typer.Option(
         "--instructions",
-        help="What the model is told besides the problem, or a file with it; default: reason, then \\boxed{...}.",
+        help="What the model is told besides the problem, or a file with it; default: reason, then \\boxed{...}. "
+        "The prompts of tiny have no place for it.",
     ),
 ]
 Prompts = Annotated[
