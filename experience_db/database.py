@@ -295,7 +295,7 @@ def _settle_schema(connection: sqlite3.Connection, path: str, readonly: bool) ->
     if readonly:
         if schema < SCHEMA:
             fault = "holds an older schema" if tables else "is empty"
-            raise StoreNotFound(f"{path} {fault}; open it once for writing, for instance with `tfgrpo lessons add`")
+            raise StoreNotFound(f"{path} {fault}; `tfgrpo db vacuum --db {path}` brings it up to date once")
         return
     if connection.execute("PRAGMA journal_mode").fetchone()[0] not in {"wal", "memory"}:
         connection.execute("PRAGMA journal_mode = WAL")

@@ -90,6 +90,8 @@ def _dotted(kind: str, path: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except ImportError as error:
-        raise UnknownPlugin(f"{kind.removesuffix('s')} {path!r} cannot be imported: {error}") from error
+        raise UnknownPlugin(
+            f"{kind.removesuffix('s')} {path!r} cannot be imported: {error}; is its folder on PYTHONPATH?"
+        ) from error
     except AttributeError as error:
         raise UnknownPlugin(f"module {module!r} has no {attribute!r}, wanted as {kind.removesuffix('s')}") from error

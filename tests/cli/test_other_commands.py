@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlite_utils.migrations import Migrations
 from support.script import rows, write
 
 import tfgrpo
+from experience_db import migrations
 
 
 def test_runs_can_be_listed_and_shown(learn, cli, parsed):
@@ -139,3 +142,30 @@ def test_an_endpoint_that_does_not_answer_is_no_endpoint_that_can_nothing(cli):
     named = cli("models", "probe", "http://127.0.0.1:1/v1", "--model", "openai/x")
     assert named.exit_code == 1
     assert "nothing answers at http://127.0.0.1:1/v1" in named.stderr
+
+
+def test_a_database_of_an_older_release_is_brought_up_to_date_by_a_command(cli, tmp_path):
+    """Readers name the command, which adds nothing, and then they read; it makes no file that is not there."""
+    path = tmp_path / "old.db"
+    first = Migrations("experience_db")
+    first()(migrations.m001_first_schema)
+    connection = sqlite3.connect(path, isolation_level=None)
+    migrations.migrate(connection, first)
+    connection.close()
+    told = cli("libraries", "list", "--db", path)
+    assert told.exit_code == 2
+    assert f"`tfgrpo db vacuum --db {path}` brings it up to date once" in told.stderr
+    assert cli("db", "vacuum", "--db", path).exit_code == 0
+    assert cli("libraries", "list", "--db", path).exit_code == 0
+    assert "there is no database" in cli("db", "vacuum", "--db", tmp_path / "no.db").stderr
+    assert not (tmp_path / "no.db").exists()
+
+
+def test_a_key_that_does_not_exist_is_told_with_its_file(cli, tmp_path):
+    """A configuration file is named with the fault in it; a prompt set that does not exist with those that do."""
+    (tmp_path / "c.toml").write_text("epoch = 3\n")
+    asked = ("learn", "learn.jsonl", "--grader", "exact", "--model", "tiny")
+    told = cli(*asked, "--config", "c.toml")
+    assert told.exit_code == 2
+    assert "c.toml: unknown configuration key 'epoch'; did you mean epochs?" in told.stderr
+    assert "the sets are default, paper, small, tiny" in cli(*asked, "--prompts", "smal").stderr

@@ -56,8 +56,9 @@ def backup(
 def vacuum(db: o.Db = None, json_: o.Json = False) -> None:
     """Give back the room in the file that nothing needs any more; no run may be going on."""
     where = o.db_path(db)
-    # A file that is not there would be made by the second one.
-    with Store.open(where, readonly=True), Store.open(where) as store:
+    if not where.is_file():
+        Store.open(where, readonly=True).close()  # says so; a writer would make the file
+    with Store.open(where) as store:
         sizes = store.vacuum()
     if json_:
         o.print_json({"db": str(where), "before": sizes.before, "after": sizes.after})

@@ -242,7 +242,9 @@ def _read(path: Path) -> str:
 def _read_override(path: Path) -> dict[str, Template]:
     """Read the user's templates; a name that nothing asks for is a mistake, not a wish. Own parts go to `parts/`."""
     if not path.is_dir():
-        raise TemplateError(f"the prompt folder {path} does not exist or is no folder")
+        raise TemplateError(
+            f"the prompt folder {path} does not exist or is no folder; the sets are {_list(set_names())}"
+        )
     own = _read_folder(path)
     if not own and not (path / "set.toml").is_file():
         raise TemplateError(f"the prompt folder {path} holds neither a template (*{SUFFIX}) nor a set.toml")

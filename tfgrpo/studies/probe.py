@@ -113,6 +113,11 @@ async def first_model(base_url: str) -> str:
     except httpx.TransportError as error:
         words = f"nothing answers at {without_secrets(base_url)} ({type(error).__name__})"
         raise UsageError(f"{words}; start the endpoint, or check its address") from error
+    except httpx.HTTPStatusError as error:
+        words = f"{without_secrets(base_url)}/models answered {error.response.status_code}"
+        raise UsageError(
+            f"{words}; check the address, and the key in OPENAI_API_KEY, or name the model with --model"
+        ) from error
     except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
         raise UsageError(
             f"{without_secrets(base_url)} lists no model ({type(error).__name__}); name one with --model"
