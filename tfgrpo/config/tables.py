@@ -226,13 +226,12 @@ def load(
     """
     table: dict[str, Any] = {"method": method}
     merge(table, read_toml(preset_path(method)))
-    if file is not None:
-        own = read_toml(file)
-        try:
-            from_table(LearnConfig, own)
-        except UsageError as error:
-            raise type(error)(f"{file}: {error}") from error
-        merge(table, own)
+    own = {} if file is None else read_toml(file)
+    try:
+        from_table(LearnConfig, own)
+    except UsageError as error:
+        raise type(error)(f"{file}: {error}") from error
+    merge(table, own)
     for item in overrides:
         key, value = _assignment(item) if isinstance(item, str) else item
         merge(table, _nested(key.split("."), value))
