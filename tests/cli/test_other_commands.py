@@ -113,10 +113,13 @@ def test_help_is_plain_under_no_color(cli, monkeypatch, command):
 def test_what_is_not_there_is_told_with_a_remedy(cli, tmp_path):
     """A folder, a file, a lesson, a recipe or a text that does not exist: which one, and what to do."""
     assert cli("lessons", "add", "Read the question twice.").exit_code == 0
+    (tmp_path / "blank.md").write_text("# Lessons\n")
     for command, said in (
         (("db", "backup", "nowhere/x.db"), "nowhere/x.db cannot be written: there is no folder nowhere; create it"),
         (("lessons", "show", 99), "never had a lesson 99; `tfgrpo lessons list` shows those it has"),
         (("lessons", "import", "no.json"), "cannot read no.json: No such file or directory; name a file of lessons"),
+        (("lessons", "import", "blank.md"), "blank.md: no list items found; start each lesson with '- '"),
+        (("tools", "call", "python", "--args", "{"), '; give an object, as --args \'{"code": "6*7"}\''),
         (("lessons", "scan", "no.json"), "cannot read no.json: No such file or directory; name a file of lessons"),
         (
             ("eval", "learn.jsonl", "--grader", "exact", "--model", "tiny", "--library", "nope"),

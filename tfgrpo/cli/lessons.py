@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from experience_db import Edit, Op, Store
+from experience_db import BadImport, Edit, Op, Store
 from experience_db.formats_read import read_format
 from experience_db.lesson_lists import Listed, read_list
 from experience_db.library import frame
@@ -170,7 +170,10 @@ def import_(
     whole = _json(text, file) if text.lstrip().startswith("{") and '"lessons"' in text else None
     whole = whole if whole is not None else read_format(text)
     allow, template_too = _without_template(allow)
-    listed = read_list(text) if whole is None else None
+    try:
+        listed = read_list(text) if whole is None else None
+    except BadImport as error:
+        raise UsageError(f"{file}: {error}") from error
     require_clean([edit.text or "" for edit in listed.edits] if listed else _texts(whole or {}), allow)
     if whole is not None:
         require_clean(_said_around(whole, template_too=template_too), f"{allow},markup", "template")

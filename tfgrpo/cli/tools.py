@@ -70,7 +70,7 @@ async def _call(name: str, args: str, options: Mapping[str, Any]) -> ToolResult:
         tool = _chosen(tools, source, inner)
         arguments, fault = read_arguments(args, tool.spec.parameters)
         if fault:
-            raise UsageError(f"--args: {fault}")
+            raise UsageError(f'--args: {fault}; give an object, as --args \'{{"code": "6*7"}}\'')
         session = Session(CallingRollout("by hand", ("", ""), 0), made=[(name, arguments)])
         desk = JournaledTools()
         try:
