@@ -40,6 +40,11 @@ class Reports(EvidenceTable):
                 created=self.clock(),
             )
 
+    def count_reports(self, name: str) -> int:
+        """Return how many reports there are about a library."""
+        row = self._row("SELECT count(*) FROM reports WHERE library = ?", name)
+        return int(row[0]) if row is not None else 0
+
     def reports(self, name: str, lesson_id: int | None = None) -> tuple[Report, ...]:
         """Return the reports about a library, or those that name one lesson, oldest first; raises UnknownLibrary."""
         self._known_version(name)

@@ -14,6 +14,7 @@ def test_a_report_is_kept_and_found_again(taught):
     first = Report("succeeded", 1.0, (1,), "sum of two", "the hint helped", "some-agent 1.0")
     assert [taught.add_report("web", x) for x in (first, Report("failed"))] == [1, 2]
     about = taught.reports("web")
+    assert (taught.count_reports("web"), taught.count_reports("other")) == (2, 0)
     assert [(x.id, x.version, x.outcome) for x in about] == [(1, 1, "succeeded"), (2, 1, "failed")]
     assert [x.feedback for x in taught.reports("web", 1)] == ["the hint helped"]
     assert about[0].created

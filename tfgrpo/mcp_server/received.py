@@ -57,7 +57,7 @@ def report(db: Path, library: Library, said: Report, known: Sequence[str] = ()) 
     )  # fmt: skip
     with Store.open(db) as store:
         store.wait_for(WRITE_SECONDS)
-        if len(store.reports(library.name)) >= MOST_REPORTS:
+        if store.count_reports(library.name) >= MOST_REPORTS:
             return Kept(False, None, f"not kept: the library has {MOST_REPORTS} reports already")
         number = store.add_report(library.name, clean, version=library.version)
     told = f"kept as report {number} about {library.name}@{library.version}; a report is no proof and changes no lesson"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from experience_db import Evidence, Lesson, Library, UnknownLesson, effect_of, own_words
+from experience_db import Evidence, Lesson, Library, UnknownLesson
+from experience_db.formats import about, effect
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.proxy.library_routing import LibraryRouting
@@ -35,16 +36,16 @@ class Item:
 
 def block_item(library: Library) -> Item:
     """Return all lessons as the text that learning put into prompts."""
-    about = f"Version {library.version} with {len(library)} lessons, as they stand in a prompt."
-    return Item(f"{_root(library)}/block", "block", f"All lessons of {library.name}", about, library.block())
+    told = f"Version {library.version} with {len(library)} lessons, as they stand in a prompt."
+    return Item(f"{_root(library)}/block", "block", f"All lessons of {library.name}", told, library.block())
 
 
-def lesson_item(library: Library, lesson: Lesson, found: Evidence | None) -> Item:
+def lesson_item(library: Library, lesson: Lesson, measured: Sequence[Evidence]) -> Item:
     """Return one lesson with what was measured about it."""
     words = visible(" ".join(lesson.text.split()))
     title = words if len(words) <= TITLE else f"{words[: TITLE - 3]}..."
-    about = f"{lesson.origin}; {effect_in_words(found)}"
-    return Item(f"{_root(library)}/lessons/{lesson.id}", f"lesson {lesson.id}", title, about, lesson.text)
+    told = about(lesson, measured, library.version)
+    return Item(f"{_root(library)}/lessons/{lesson.id}", f"lesson {lesson.id}", title, told, lesson.text)
 
 
 def page(served: LibraryRouting, library: Library, cursor: str | None) -> tuple[tuple[Item, ...], str | None]:
@@ -59,8 +60,8 @@ def page(served: LibraryRouting, library: Library, cursor: str | None) -> tuple[
         raise UsageError(f"there is no page {cursor[:40]!r}; list anew without a cursor")
     after = int(cursor or 0)
     rest = sorted((x for x in library if x.id > after), key=lambda x: x.id)
-    effects = effects_of(served, library, rest[:PAGE])
-    items = tuple(lesson_item(library, x, effects[x.id]) for x in rest[:PAGE])
+    measured = measured_about(served, library, rest[:PAGE])
+    items = tuple(lesson_item(library, x, measured[x.id]) for x in rest[:PAGE])
     first = (block_item(library),) if cursor is None else ()
     return first + items, str(rest[PAGE - 1].id) if len(rest) > PAGE else None
 
@@ -77,15 +78,15 @@ def resource(served: LibraryRouting, library: Library, uri: str) -> Item:
     number = uri.removeprefix(f"{root}/lessons/")
     if number != uri and number.isascii() and number.isdigit() and len(number) < 19:
         lesson = library.lesson(int(number))
-        return lesson_item(library, lesson, effects_of(served, library, [lesson])[lesson.id])
+        return lesson_item(library, lesson, measured_about(served, library, [lesson])[lesson.id])
     raise UnknownLesson(f"there is no resource {uri[:200]!r}; there are {root}/block and {root}/lessons/ID")
 
 
 def search(served: LibraryRouting, library: Library, query: str, limit: int) -> dict[str, Any]:
     """Return the lessons that share words with `query`, best first, with what was measured; raises StoreError."""
     found = served.store.search(library.name, query, limit, version=library.version)
-    effects = effects_of(served, library, found)
-    rows = [_row(lesson, effects[lesson.id]) for lesson in found]
+    measured = measured_about(served, library, found)
+    rows = [_row(lesson, effect(lesson, measured[lesson.id], library.version)) for lesson in found]
     return {"library": library.name, "version": library.version, "lessons": rows}
 
 
@@ -95,22 +96,13 @@ def search_text(found: Mapping[str, Any]) -> str:
     return "\n".join(f"[{row['id']}] {' '.join(row['text'].split())}" for row in rows) or "no lesson matches"
 
 
-def effects_of(served: LibraryRouting, library: Library, lessons: Sequence[Lesson]) -> dict[int, Evidence | None]:
-    """Return what was measured about the present words of each lesson up to this version; None where nothing was."""
-    measured: dict[int, list[Evidence]] = {lesson.id: [] for lesson in lessons}
+def measured_about(served: LibraryRouting, library: Library, lessons: Sequence[Lesson]) -> dict[int, list[Evidence]]:
+    """Return what was ever measured about each lesson, oldest first; raises StoreError."""
+    found: dict[int, list[Evidence]] = {lesson.id: [] for lesson in lessons}
     for item in served.store.evidence(library.name):
-        if (item.version or 0) <= library.version:
-            for i in measured.keys() & set(item.lesson_ids):
-                measured[i].append(item)
-    return {lesson.id: effect_of(own_words(measured[lesson.id], lesson.changed)) for lesson in lessons}
-
-
-def effect_in_words(found: Evidence | None) -> str:
-    """Return an effect in a few words."""
-    if found is None or found.estimate is None:
-        return "not measured"
-    between = f" [{found.low:+.3f}, {found.high:+.3f}]" if found.low is not None and found.high is not None else ""
-    return f"{found.kind}: {found.estimate:+.3f}{between}, n={found.n}"
+        for i in found.keys() & set(item.lesson_ids):
+            found[i].append(item)
+    return found
 
 
 def _row(lesson: Lesson, found: Evidence | None) -> dict[str, Any]:
