@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -201,6 +202,20 @@ def test_a_page_in_a_browser_is_kept_out(http_url: str):
         assert httpx.post(http_url, json=ask, headers=takes | headers, trust_env=False).status_code == status
     long = httpx.post(http_url, content=b"x" * (2**20 + 1), headers=takes, trust_env=False)
     assert long.status_code in {400, 413}
+
+
+def test_ctrl_c_is_a_clean_end(db: Path):
+    """An interrupt ends the server with exit 0 and nothing more said; a port that is taken is named."""
+    way = [*COMMAND, "--db", str(db), "--http"]
+    with subprocess.Popen([*way, "0"], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().partition("http")[2].partition(";")[0]
+        port = url.rpartition(":")[2].partition("/")[0]
+        second = subprocess.run([*way, port], check=False, capture_output=True, text=True)
+        assert second.returncode == 2
+        assert f"cannot listen on 127.0.0.1:{port}: Address already in use; choose another port" in second.stderr
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(30), process.stderr.read()) == (0, "")
 
 
 async def test_reports_are_listed_for_people(db: Path):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tfgrpo.cli.options import Db, db_path
+from tfgrpo.cli.print_results import lesson_count
 
 
 def mcp(
@@ -37,13 +38,16 @@ def mcp(
     def ready(where: str) -> None:
         shown = served.library(library)
         # stdout belongs to the protocol.
-        typer.echo(f"serving {shown.name}@{shown.version} ({len(shown)} lessons) over {where}", err=True)
+        typer.echo(f"serving {shown.name}@{shown.version} ({lesson_count(len(shown))}) over {where}", err=True)
 
+    # A server has no other end than Ctrl-C: both transports have closed by then.
     try:
         if http is None:
             ready("stdin and stdout")
             asyncio.run(serve_stdio(served))
         else:
             asyncio.run(serve_http(served, http, lambda url: ready(f"{url}; stop with Ctrl-C")))
+    except KeyboardInterrupt:
+        pass
     finally:
         served.close()

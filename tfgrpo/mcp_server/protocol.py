@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from experience_db import Library, Report
@@ -79,7 +79,9 @@ async def serve_http(served: LibraryRouting, port: int, on_ready: Callable[[str]
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
-        raise UsageError(f"cannot listen on {HOST}:{port}: {error.strerror}; choose another port") from error
+        raise UsageError(
+            f"cannot listen on {HOST}:{port}: {os.strerror(error.errno or 0)}; choose another port"
+        ) from error
     with listening:
         bound = listening.getsockname()[1]
         names = [f"{HOST}:{bound}", f"localhost:{bound}"]
@@ -91,9 +93,7 @@ async def serve_http(served: LibraryRouting, port: int, on_ready: Callable[[str]
         )
         quiet = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=2)
         on_ready(f"http://{HOST}:{bound}{PATH}")
-        # uvicorn ends cleanly on a signal and then lets it through.
-        with suppress(KeyboardInterrupt):
-            await uvicorn.Server(quiet).serve(sockets=[listening])
+        await uvicorn.Server(quiet).serve(sockets=[listening])
 
 
 Handler = Callable[[LibraryRouting, Library, Any, Any], Awaitable[Any]]
