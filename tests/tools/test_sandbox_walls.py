@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import struct
 import subprocess
+import sys
+import tempfile
+import venv
 from pathlib import Path
 
 import pytest
@@ -136,3 +140,21 @@ def test_nothing_runs_before_it_is_in_the_group(tmp_path: Path):
     gone = sandbox_cgroup.MemoryGroup(tmp_path / "none").entering(("echo", "x"))
     failed = subprocess.run(gone, capture_output=True, text=True, check=False)
     assert (failed.returncode != 0, failed.stdout) == (True, "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root has no root to leave")
+def test_root_is_left_where_the_interpreter_lives_in_tmp():
+    """A folder below /tmp cannot be given away without a capability; root is left all the same."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        venv.create(folder, symlinks=True, with_pip=False)
+        code = (
+            "import asyncio\nfrom tfgrpo.tools import sandbox\n"
+            'asked = sandbox.run_python(\'import os; print(os.getuid(), os.getcwd()); open("mine", "w").close()\','
+            " limits=sandbox.Limits(), isolation=sandbox.isolation('bubblewrap'))\n"
+            "ran = asyncio.run(asked)\nprint(ran.stdout, ran.stderr)"
+        )
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        python = str(Path(folder) / "bin" / "python")
+        told = subprocess.run([python, "-c", code], capture_output=True, text=True, env=env, check=True).stdout.split()
+    assert int(told[0]) > 0, told
+    assert len(told) == 2, told
