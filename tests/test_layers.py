@@ -11,7 +11,6 @@ LAYERS = (
     {"integrations"},
     {"studies", "proving"},
     {"api"},
-    {"execution"},
     {"build"},
     {"search"},
     {"evaluation"},

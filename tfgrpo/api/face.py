@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from experience_db import Library
 from tfgrpo import config as configuration
+from tfgrpo.api.execution import evaluated, execute
 from tfgrpo.environments import Agent
 from tfgrpo.evaluation.results import EvalResult, LearnResult
-from tfgrpo.execution import evaluated, execute
 from tfgrpo.learning.progress_bar import Bar
 from tfgrpo.learning.setup import Setup
 from tfgrpo.system.waiting import waited

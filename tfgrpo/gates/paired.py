@@ -1,11 +1,10 @@
 """The default gate: an edit enters when paired held-out rollouts show, at its own level, that it helps.
 
-How a verdict comes about, in the order of this file:
+How a verdict comes about, in the order of this file; `comparison.py`, `sequential.py` and `harm.py` hold the rest of it:
 
-1. Rivals (`rival_race.py`): of edits that exclude each other one gets a test, the others stay `untested`.
-2. The edit's own test (`comparison.py`, which feeds `sequential.py`) on the problems that it touches (`touch.py`),
-   against the library with everything accepted so far. Each accepted edit has passed a test of its own; none rides in
-   with others.
+1. Of rivals, edits that exclude each other, a race chooses one for the test; the others stay `untested`.
+2. The edit's own test (`comparison.py`, which feeds `sequential.py`) on the problems that it touches, against the
+   library with everything accepted so far. Each accepted edit has passed a test of its own; none rides in with others.
 3. An edit that helped also meets problems it does not touch (`harm.py`); if it harms there, it does not enter.
 4. Edits that failed alone and touch the same problems are tried together; if that helps, each must be missed by the
    others, again in a test of its own.
