@@ -1,6 +1,6 @@
 """The default gate: an edit enters when paired held-out rollouts show, at its own level, that it helps.
 
-How a verdict comes about, in the order of this file; `comparison.py`, `sequential.py` and `harm.py` hold the rest of it:
+How a verdict comes about, in the order of this file; `comparison.py`, `sequential.py` and `harm.py` hold the rest:
 
 1. Of rivals, edits that exclude each other, a race chooses one for the test; the others stay `untested`.
 2. The edit's own test (`comparison.py`, which feeds `sequential.py`) on the problems that it touches, against the
