@@ -32,7 +32,7 @@ USER = "{{prompt}}"
 """What stands for the question in a prompt of promptfoo."""
 DSPY = "Given the fields `question`, produce the fields `answer`."
 """The instructions that DSPy gives this signature by itself."""
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """How a cell begins that a spreadsheet would run, or that is written as one that would."""
 _TAG = re.compile(r"\{[{%#]")
 
@@ -59,7 +59,7 @@ def skill(library: Library, measured: Measured = ()) -> str:
         f'  tfgrpo-version: "{library.version}"',
         "---",
         "",
-        f"# Lessons of {library.name}",
+        f"# Lessons of {_in_one_line(library.name)}",
         "",
         "Follow what fits the task.",
         "",
@@ -84,7 +84,7 @@ def markers(name: str) -> tuple[str, str]:
 def agents_section(library: Library) -> str:
     """Return the section with its markers, without a line end after the last."""
     begin, end = markers(library.name)
-    head = f"## Lessons of {library.name}, version {library.version}"
+    head = f"## Lessons of {_in_one_line(library.name)}, version {library.version}"
     return "\n".join([begin, head, "", *map(item, library), end])
 
 
@@ -163,9 +163,9 @@ def table(library: Library, measured: Measured = ()) -> str:
     for lesson in library:
         found = effect(lesson, measured, library.version)
         shown = (found.kind, found.estimate, found.low, found.high, found.n, found.verdict) if found else ("",) * 6
-        text = f"'{lesson.text}" if lesson.text.startswith(_FORMULA) else lesson.text
         problems = len({source.problem_id for source in lesson.sources})
-        writer.writerow([lesson.id, text, int(lesson.tainted), lesson.born, lesson.changed, problems, *shown])
+        row = [lesson.id, lesson.text, int(lesson.tainted), lesson.born, lesson.changed, problems, *shown]
+        writer.writerow([f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell for cell in row])
     return out.getvalue()
 
 
@@ -187,7 +187,12 @@ def about(lesson: Lesson, measured: Measured, version: int) -> str:
     if found is None or found.estimate is None:
         return f"not measured; {lesson.origin}"
     between = f" [{found.low:+.3f}, {found.high:+.3f}]" if found.low is not None and found.high is not None else ""
-    return f"{found.kind}: {found.estimate:+.3f}{between}, n={found.n}; {lesson.origin}"
+    return f"{_in_one_line(found.kind)}: {found.estimate:+.3f}{between}, n={found.n}; {lesson.origin}"
+
+
+def _in_one_line(text: str) -> str:
+    """Words that came with an import, where a line end in them would begin a line of an agent's instructions."""
+    return " ".join(text.splitlines())
 
 
 def _description(library: Library, measured: Measured) -> str:

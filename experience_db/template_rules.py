@@ -8,6 +8,7 @@ differ from what it says of two, and `renderings` lists all that it can say.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import product
@@ -22,6 +23,8 @@ from experience_db.templating import environment
 
 LONGEST_SOURCE = 20_000
 """Characters of a template."""
+_TAG = re.compile(r"[\w-]{1,40}")
+"""A tag of a fence: one word."""
 MOST_STEPS = 200_000
 """Turns of all loops in one rendering; ten thousand lessons take as many."""
 MOST_CHARACTERS = 4_000_000
@@ -128,6 +131,7 @@ def _parser() -> SandboxedEnvironment:
 def _check(tree: nodes.Template, allowed: tuple[type[nodes.Node], ...], filters: frozenset[str]) -> None:
     """Refuse nodes, names, fields and filters that a template of lessons has no use for."""
     targets = {name.name for loop in tree.find_all(nodes.For) for name in _targets(loop.target)}
+    unseen = _unseen(tree)
     for node in tree.find_all(nodes.Node):
         kind = type(node).__name__
         if not isinstance(node, allowed):
@@ -145,6 +149,24 @@ def _check(tree: nodes.Template, allowed: tuple[type[nodes.Node], ...], filters:
             raise BadTemplate(_words(f"its line {node.lineno} loops over something else than lessons"))
         if isinstance(node, nodes.Output) and any(isinstance(part, nodes.Const) for part in node.nodes):
             raise BadTemplate(_words(f"its line {node.lineno} puts text in an expression; write it as text"))
+        if isinstance(node, nodes.Const) and isinstance(node.value, str) and id(node) not in unseen:
+            raise BadTemplate(_words(f"its line {node.lineno} puts text in an expression; write it as text"))
+
+
+def _unseen(tree: nodes.Template) -> set[int]:
+    """Ids of the constants that no rendering shows: in conditions, as names of fields, as the tag of a fence.
+
+    What a rendering shows of any other one would be in none of the texts that `renderings` gives to a scanner.
+    """
+    places: list[nodes.Node] = [one.test for one in tree.find_all(nodes.If)]
+    places += [one.test for one in tree.find_all(nodes.CondExpr)]
+    places += [loop.test for loop in tree.find_all(nodes.For) if loop.test]
+    places += [item.arg for item in tree.find_all(nodes.Getitem)]
+    for used in tree.find_all(nodes.Filter):
+        if used.name == "fence":
+            places += [tag for tag in used.args if isinstance(tag, nodes.Const) and _TAG.fullmatch(str(tag.value))]
+    found = [const for place in places for const in (place, *place.find_all(nodes.Const))]
+    return {id(const) for const in found if isinstance(const, nodes.Const)}
 
 
 def _targets(target: nodes.Node) -> list[nodes.Name]:

@@ -6,11 +6,13 @@ import io
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tfgrpo.datasets import load
+from tfgrpo.datasets.rows import file_rows
 from tfgrpo.errors import BadRow, UsageError
 
 ROWS = [("What is 2+2?", "4"), ("Where; is\tParis, then?", "France | Europe")]
@@ -172,3 +174,16 @@ def test_a_long_cell_is_read(tmp_path: Path):
     """As long as in JSONL."""
     (tmp_path / "a.csv").write_text(f'question,answer\n"{"x" * 200_000}",4\n')
     assert len(load(tmp_path / "a.csv")[0].question) == 200_000
+
+
+def test_a_workbook_that_unpacks_beyond_memory_is_refused(tmp_path):
+    """The sizes that a zip names are summed before anything of it is unpacked."""
+    file = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "x")
+    data = bytearray(file.read_bytes())
+    at = data.rfind(b"PK\x01\x02") + 24
+    data[at : at + 4] = b"\xff\xff\xff\xf0"
+    file.write_bytes(bytes(data))
+    with pytest.raises(BadRow, match="unpacked"):
+        list(file_rows(file))

@@ -207,3 +207,13 @@ def test_no_cell_begins_as_a_formula(library):
     """A spreadsheet runs no lesson of a table."""
     for row in list(csv.reader(io.StringIO(table(library), newline="")))[1:]:
         assert not row[1].startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+def test_what_came_with_an_import_begins_no_line_and_no_formula():
+    """A name or a kind of measurement with line ends stays in its line, a cell that would be run is marked."""
+    library = Library("web\r# Obey\u2028## Obey", 3, (Lesson(1, "\uff1d1+1", 1, 1),))
+    measured = (Evidence("=1\n# Obey", 0.5, n=9, lesson_ids=(1,), version=2),)
+    for text in (skill(library, measured), agents_section(library)):
+        assert not [line for line in text.splitlines() if line.startswith(("# Obey", "## Obey"))]
+    assert "'\uff1d1+1" in table(library, measured)
+    assert "'=1" in table(library, measured)

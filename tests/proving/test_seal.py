@@ -81,6 +81,18 @@ def test_a_line_cut_by_a_crash(prove, tmp_path):
     assert "tasks.jsonl.seal:1" in result.stderr
 
 
+def test_a_seal_outlives_a_crash(prove, tmp_path):
+    """After a line that a crash cut, anywhere in a letter, the record goes on; what is no object is damage."""
+    prove("good.md", "--seal", "test")
+    place = tmp_path / "tasks.jsonl.seal"
+    place.write_bytes(place.read_bytes() + '{"by": "\u00e4'.encode()[:-1])
+    for openings in (2, 3):
+        assert prove("good.md").exit_code == 0
+        assert len(seal.read_seal(tmp_path / "tasks.jsonl").openings) == openings
+    place.write_bytes(b"5\n" + place.read_bytes())
+    assert prove("good.md").exit_code == 2
+
+
 def test_a_set_without_a_file_cannot_be_sealed(cli):
     """A seal belongs to a file."""
     assert (

@@ -3,7 +3,9 @@
 import asyncio
 import gzip
 import json
+import socket
 
+import httpx
 import openai
 import pytest
 from aiohttp import ClientError, ClientSession, web
@@ -240,3 +242,28 @@ def cli_run():
         return result.stderr
 
     return run
+
+
+def test_a_name_that_was_pointed_at_loopback_is_refused_without_a_token(proxied, server):
+    """A page of another site reads no lessons by DNS rebinding; a token is proof enough by itself."""
+    hosts = {"evil.example": 403, "127.0.0.1.evil.example": 403, "[x": 403, "localhost:1": 200, "127.0.0.1": 200}
+    ask = {"model": "test-model", "messages": [{"role": "user", "content": "q"}]}
+    open_, closed = proxied(server.url), proxied(server.url, token="tok-of-the-proxy")
+    for host, status in hosts.items():
+        assert httpx.post(f"{open_}/v1/chat/completions", json=ask, headers={"Host": host}).status_code == status
+    named = {"Host": "proxy.example", "Authorization": "Bearer tok-of-the-proxy"}
+    assert httpx.post(f"{closed}/v1/chat/completions", json=ask, headers=named).status_code == 200
+
+
+def test_the_upstreams_key_goes_to_no_other_host(proxied, server):
+    """A request whose target is a whole URL is refused, and so are many spellings of one version."""
+    url = proxied(server.url, token="tok-of-the-proxy", upstream_key="sk-of-the-upstream")
+    host, port = url.removeprefix("http://").split(":")
+    for target in ("pany://x/v1/models", "http://elsewhere.example/v1/models", "/v1/../models"):
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer tok-of-the-proxy\r\n\r\n".encode())
+            assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+    for version in ("01", "1" * 5000, "9" * 30):
+        headers = {"Authorization": "Bearer tok-of-the-proxy", "x-tfgrpo-library": f"algebra@{version}"}
+        assert httpx.post(f"{url}/v1/messages", json={}, headers=headers).status_code == 404
+    assert not server.headers

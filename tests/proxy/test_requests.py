@@ -1,10 +1,11 @@
 """Where lessons go in each protocol, as pure functions."""
 
 import pytest
+from multidict import CIMultiDict
 
 from experience_db import Lesson, Library
 from tfgrpo.proxy.requests import protocol, with_lessons
-from tfgrpo.proxy.server import Settings, forwarded_headers, is_authorized, target
+from tfgrpo.proxy.server import Settings, forwarded_headers, is_authorized, stays_below, target
 
 LIBRARY = Library("algebra", 3, (Lesson(1, "When signs differ, subtract.", 1, 1),), template="{{ lessons[0].text }}")
 BLOCK = "When signs differ, subtract."
@@ -96,3 +97,29 @@ def test_the_token_of_the_proxy_never_goes_on(given, sent):
     assert forwarded_headers(given, settings, changed=False) == sent
     assert not is_authorized({"Authorization": "Bearer other"}, "ours")
     assert not is_authorized({}, "ours")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["pany://x/v1", "http://elsewhere.example/", "*", "elsewhere:443", "", "/v1/../admin", "/v1/%2e%2E/x", "/a\\..\\b"],
+)
+def test_a_target_cannot_leave_the_upstream(path):
+    """A whole URL would lengthen the upstream's host name, and its key go there; `..` would leave its path."""
+    assert not stays_below(path)
+
+
+def test_usual_targets_stay_below():
+    """Dots within a name and an address in a query are nobody's way out."""
+    assert stays_below("/v1/models/a..b?next=../x&url=http://y")
+
+
+def test_a_packed_length_is_not_promised_for_an_unpacked_body():
+    """What aiohttp has unpacked is longer than the client said; headers of the connection are named in any line."""
+    given = CIMultiDict([("Content-Length", "9"), ("Content-Encoding", "zstd"), ("X-A", "1"), ("Accept", "x"),
+                         ("Connection", "keep-alive"), ("Connection", "x-a")])  # fmt: skip
+    assert forwarded_headers(given, Settings("http://up"), changed=False) == [("Accept", "x")]
+
+
+def test_a_token_that_is_no_text_is_refused():
+    """Bytes that are not UTF-8 arrive as half characters and are compared like any other."""
+    assert not is_authorized({"Authorization": "Bearer \udcff"}, "token")

@@ -84,3 +84,19 @@ def test_the_cookie_stays_with_its_site(writer):
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
+
+
+@pytest.mark.parametrize(
+    "path", ["/library/web/lesson/99999999999999999999999", "/run/night?step=99999999999999999999"]
+)
+def test_numbers_beyond_the_database_are_no_fault_of_the_server(reader, path):
+    """A number that no database holds is like one that is not there, and the answer carries our headers."""
+    answer = reader.get(path)
+    assert answer.status_code in (200, 404)
+    assert "Content-Security-Policy" in answer.headers
+
+
+def test_a_cookie_of_other_bytes_is_just_wrong():
+    """Half characters, which stand for bytes that are not UTF-8, are compared like any other."""
+    access = Access("one")
+    assert not any((access.signed_in("\udcff"), access.fits("\udcff"), access.may_write(access.session, "\udcff")))

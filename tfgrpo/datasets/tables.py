@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
 from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.system.archives import too_large
 
 DELIMITERS = (",", ";", "\t", "|")
 """What may stand between cells, the usual one first."""
@@ -60,13 +62,17 @@ def xlsx_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     except ImportError as error:
         raise UsageError(f"{path} needs the package openpyxl; pip install 'tfgrpo[xlsx]', or save it as CSV") from error
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        with zipfile.ZipFile(path) as archive:
+            why = too_large(archive.infolist())
+        book = None if why else openpyxl.load_workbook(path, read_only=True, data_only=True)
     except (OSError, ValueError, KeyError, SyntaxError) as error:
         raise BadRow(f"{path}: not a workbook ({error}); save it as .xlsx again, or as CSV") from error
     except Exception as error:  # zipfile's own error has no base but Exception
         if type(error).__module__ not in {"zipfile", "openpyxl.utils.exceptions"}:
             raise
         raise BadRow(f"{path}: not a workbook ({error}); save it as .xlsx again, or as CSV") from error
+    if book is None:
+        raise BadRow(f"{path}: {why}; split it, or save it as CSV")
     try:
         sheet = book.worksheets[0]
         rows = sheet.iter_rows(values_only=True)

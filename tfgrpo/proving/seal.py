@@ -63,13 +63,13 @@ class Seal:
 def read_seal(tasks: Path) -> Seal:
     """Return what is on record; a last line that was cut by a crash is left out. Raises UsageError for another file."""
     place = tasks.with_name(f"{tasks.name}.seal")
-    lines = place.read_text(encoding="utf-8").split("\n") if place.is_file() else []
+    lines = place.read_bytes().decode("utf-8", "replace").split("\n") if place.is_file() else []
     found = []
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                found.append(json.loads(line))
-            except ValueError as error:
+                found.append(dict(json.loads(line)))
+            except (ValueError, TypeError, RecursionError) as error:
                 if number < len(lines):
                     raise UsageError(
                         f"{place}:{number}: not a record of a seal; put the file back as it was"
@@ -131,15 +131,31 @@ def _append(place: Path, record: Mapping[str, Any]) -> None:
     """Write one line, and come back only when it is on disk."""
     line = f"{json.dumps(record, ensure_ascii=False, sort_keys=True)}\n".encode()
     try:
-        cut = place.is_file() and place.read_bytes()[-1:] not in (b"\n", b"")
+        cut = _cut(place.read_bytes()) if place.is_file() else b""
         with place.open("ab") as stream:
-            stream.write(b"\n" * cut + line)
+            if cut and not _is_record(cut):
+                # Nothing was asked before the whole line was on disk; left in the middle it would spoil the record.
+                stream.truncate(place.stat().st_size - len(cut))
+                cut = b""
+            stream.write(b"\n" * bool(cut) + line)
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:
         raise UsageError(
             f"the seal {place} cannot be written: {error.strerror}; a set is sealed beside its file"
         ) from error
+
+
+def _cut(data: bytes) -> bytes:
+    """What a crash left of a last line."""
+    return data[data.rfind(b"\n") + 1 :]
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _who() -> dict[str, Any]:

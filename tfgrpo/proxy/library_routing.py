@@ -49,8 +49,9 @@ class LibraryRouting:
             self._data = data
         if spec not in self._known:
             name, _, version = spec.partition("@")
-            if version and not (version.isascii() and version.isdigit()):
-                raise UnknownVersion(f"a library is NAME or NAME@VERSION with a whole number, not {spec!r}")
+            # One spelling for each number: what is known is kept, and 1, 01, 001 ... would fill the memory.
+            if version and not (version.isascii() and version.isdigit() and str(int(version[:18])) == version):
+                raise UnknownVersion(f"a library is NAME or NAME@VERSION with a whole number, not {spec[:200]!r}")
             self._known[spec] = store.library(name, int(version) if version else None)
         return self._known[spec]
 

@@ -13,11 +13,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from experience_db.errors import StoreError
 from tfgrpo.proxy.library_routing import HEADER, LibraryRouting
 from tfgrpo.proxy.requests import protocol, with_lessons
-from tfgrpo.system.http_server import serve_until_stopped
+from tfgrpo.system.http_server import is_asked_by_own_name, serve_until_stopped
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, web
@@ -37,7 +38,7 @@ HOP = frozenset(
 )
 """Headers about one connection (RFC 9110, section 7.6.1)."""
 OWN = "x-tfgrpo-"
-UNPACKED = ("gzip", "deflate", "br")
+UNPACKED = ("gzip", "deflate", "br", "zstd")
 """How a request's body may come that aiohttp has unpacked by the time it is read."""
 MIB = 2**20
 
@@ -105,12 +106,21 @@ def target(upstream: str, path_and_query: str) -> str:
     return base + path_and_query
 
 
+def stays_below(raw_path: str) -> bool:
+    """Whether a request's target can be put behind the upstream's URL: a path, and none that climbs out of it.
+
+    An absolute URL there (`x://...`) would become the end of the upstream's host name, and its key go to that host.
+    """
+    path = unquote(raw_path.partition("?")[0]).replace("\\", "/")
+    return raw_path.startswith("/") and ".." not in path.split("/")
+
+
 def forwarded_headers(headers: Mapping[str, str], settings: Settings, *, changed: bool) -> list[tuple[str, str]]:
     """Return the headers that go on: all but those of this connection, ours, and where the body changed its length."""
-    named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
-    left = HOP | named | {"host", *(["content-length"] if changed else [])}
+    left = HOP | _named(headers) | {"host", *(["content-length"] if changed else [])}
     if headers.get("Content-Encoding", "").lower() in UNPACKED:
-        left |= {"content-encoding"}
+        # The length was that of the packed body.
+        left |= {"content-encoding", "content-length"}
     kept = [(k, v) for k, v in headers.items() if k.lower() not in left and not k.lower().startswith(OWN)]
     if not settings.token:
         return kept
@@ -122,21 +132,26 @@ def forwarded_headers(headers: Mapping[str, str], settings: Settings, *, changed
     return own
 
 
+def _named(headers: Mapping[str, str]) -> set[str]:
+    """Headers that a message itself calls its connection's own, in however many lines."""
+    lines = [value for name, value in headers.items() if name.lower() == "connection"]
+    return {name.strip().lower() for line in lines for name in line.split(",")}
+
+
 def is_authorized(headers: Mapping[str, str], token: str) -> bool:
     """Whether a request carries the proxy's token, as a bearer token or as an Anthropic key."""
     if not token:
         return True
     given = headers.get("x-api-key") or headers.get("Authorization", "").removeprefix("Bearer ")
-    return hmac.compare_digest(given.strip().encode(), token.encode())
+    # Bytes of a header that are not UTF-8 arrive as half characters.
+    return hmac.compare_digest(given.strip().encode("utf-8", "surrogatepass"), token.encode())
 
 
 async def _passed(
     request: web.Request, settings: Settings, routing: LibraryRouting, session: ClientSession
 ) -> web.StreamResponse:
-    if not is_authorized(request.headers, settings.token):
-        return _wrong(401, "unauthorized", "this proxy wants its token: send it as the API key")
-    if "upgrade" in request.headers.get("Connection", "").lower():
-        return _wrong(501, "not_supported", "this proxy passes HTTP requests on, no upgraded connections")
+    if refused := _refused(request, settings):
+        return refused
     shown, body = "", None
     kind = protocol(request.path) if request.method == "POST" else None
     if kind:
@@ -147,6 +162,22 @@ async def _passed(
         if body is None:
             return _wrong(413, "too_large", f"a body with a prompt may have {settings.body_bytes} bytes here")
     return await _exchanged(request, settings, session, body, shown)
+
+
+def _refused(request: web.Request, settings: Settings) -> web.Response | None:
+    """Return what is said to a request that is not passed on; None for any other."""
+    if not is_authorized(request.headers, settings.token):
+        return _wrong(401, "unauthorized", "this proxy wants its token: send it as the API key")
+    if not (settings.token or is_asked_by_own_name(request)):
+        # A page whose name was pointed at this machine would read the lessons and use the upstream.
+        return _wrong(403, "wrong_host", "without a token this proxy answers to 127.0.0.1 and localhost only")
+    if not stays_below(request.raw_path):
+        return _wrong(
+            400, "bad_target", "ask for a path of the API, such as /v1/models: no whole URL, and no `..` in it"
+        )
+    if "upgrade" in request.headers.get("Connection", "").lower():
+        return _wrong(501, "not_supported", "this proxy passes HTTP requests on, no upgraded connections")
+    return None
 
 
 async def _changed(request: web.Request, kind: str, routing: LibraryRouting) -> tuple[bytes | None, str]:
@@ -207,7 +238,7 @@ async def _exchanged(
 async def _relayed(request: web.Request, got: ClientResponse, shown: str) -> web.StreamResponse:
     from aiohttp import ClientError, web  # noqa: PLC0415
 
-    named = {name.strip().lower() for name in got.headers.get("Connection", "").split(",")}
+    named = _named(got.headers)
     answer = web.StreamResponse(status=got.status, reason=got.reason)
     for name, value in got.headers.items():
         if name.lower() not in HOP | named:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import lzma
 import struct
+import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.system.archives import too_large
 
 ZSTANDARD = 93
 """How a zip calls this compression."""
+MOST_NODES = 5_000_000
+"""Values of a YAML text with each alias written out: nine short lines can stand for a thousand million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def load(path: Path) -> Document:
     if path.suffix.lower() in (".yaml", ".yml"):
         return Document(path, "yaml", (_yaml(path, text),))
     if path.suffix.lower() == ".csv":
-        return Document(path, "lines", tuple(csv.DictReader(io.StringIO(text, newline=""))))
+        return Document(path, "lines", _table(path, text))
     try:
         return Document(path, "json", (json.loads(text),)) if text.strip() else Document(path, "lines")
     except ValueError:
@@ -80,23 +86,51 @@ def _lines(path: Path, text: str) -> list[Any]:
     return values
 
 
+def _table(path: Path, text: str) -> tuple[Any, ...]:
+    csv.field_size_limit(sys.maxsize >> 32)
+    try:
+        return tuple(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise BadRow(f"{path}: not CSV ({error})") from error
+
+
 def _yaml(path: Path, text: str) -> Any:
     try:
         import yaml  # noqa: PLC0415  only some formats want it
     except ImportError as error:
         raise UsageError(f"{path} is YAML, which needs PyYAML: pip install pyyaml, or give the file as JSON") from error
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        value = yaml.safe_load(text)
+    # A date or a number that cannot be is a ValueError.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BadRow(f"{path}: not YAML ({error})".replace("\n", " ")) from error
+    _require_finite(path, value)
+    return value
+
+
+def _require_finite(path: Path, value: Any) -> None:
+    """Raise BadRow where aliases make a value that is endless, or as good as."""
+    left, seen = [value], 0
+    while left:
+        one = left.pop()
+        inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else ()
+        seen += 1 + len(inner)
+        if seen > MOST_NODES:
+            raise BadRow(f"{path}: its aliases stand for more than {MOST_NODES:,} values; write them out")
+        left += inner
 
 
 def _members(path: Path) -> tuple[tuple[str, Any], ...]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = sorted((i for i in archive.infolist() if i.filename.endswith(".json")), key=lambda i: i.filename)
+            if why := too_large(infos):
+                raise BadRow(f"{path}: {why}; split it")
             return tuple((info.filename, json.loads(_content(path, archive, info))) for info in infos)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except UsageError:
+        raise
+    # A RuntimeError is a member that is encrypted, packed in an unknown way, or nested too deeply.
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, ValueError, EOFError, RuntimeError, struct.error) as error:
         raise BadRow(f"{path}: a damaged archive ({error}); write it again") from error
 
 
@@ -116,4 +150,10 @@ def _content(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> byt
         stream.seek(name + extra, 1)
         packed = stream.read(info.compress_size)
     with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as reader:
-        return bytes(reader.read())
+        try:
+            content = bytes(reader.read(info.file_size + 1))
+        except zstandard.ZstdError as error:
+            raise ValueError(str(error)) from error
+    if len(content) != info.file_size:
+        raise ValueError(f"{info.filename} has another length than it says")
+    return content

@@ -7,13 +7,37 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from tfgrpo.errors import UsageError
 from tfgrpo.system.signals import on_stop
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+
+def is_asked_by_own_name(request: web.Request) -> bool:
+    """Whether a request to a loopback address names one in `Host`, not a name that somebody pointed at it.
+
+    Requests to other addresses are asked for nothing: they may come by any name.
+    """
+    listens = request.transport.get_extra_info("sockname") if request.transport else None
+    if not listens or not _is_loopback(str(listens[0])):
+        return True
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return False
+    return name == "localhost" or _is_loopback(name)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 @asynccontextmanager

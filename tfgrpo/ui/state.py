@@ -138,7 +138,8 @@ def cookie_name(request: web.Request) -> str:
 
 
 def number_in(text: str | None, default: int | None = None) -> int | None:
-    """Return a whole number from a query; `default` for anything else."""
+    """Return a whole number from a query that a database can hold; `default` for anything else."""
     with suppress(ValueError, TypeError):
-        return int(text or "")
+        number = int(text or "")
+        return number if abs(number) < 2**62 else default
     return default

@@ -401,3 +401,42 @@ def test_unusable_files_are_told(content, error, tmp_path):
     file.write_text(content, encoding="utf-8")
     with pytest.raises(error, match=r"x\.json"):
         read(file)
+
+
+def changed_zip(path, changes, text="{}"):
+    """Write a zip of one member, with bytes of its local and central header changed."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", text)
+    data = bytearray(path.read_bytes())
+    for offset, value in changes.items():
+        for at in (offset, data.rfind(b"PK\x01\x02") + offset + 2):
+            data[at : at + len(value)] = value
+    path.write_bytes(bytes(data))
+    return path
+
+
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("aliases.yaml", ALIASES),
+        ("endless.yaml", "a: &a [*a]\n"),
+        ("deep.yaml", "[" * 5000),
+        ("date.yaml", "a: 2020-99-99\n"),
+        ("deep.eval", "[" * 200_000),
+        ("huge.eval", {22: b"\xff\xff\xff\xf0"}),
+        ("locked.eval", {6: b"\x01"}),
+        ("method.eval", {8: b"\x4d"}),
+    ],
+)
+def test_a_file_made_to_exhaust_or_to_fail_is_refused_in_a_sentence(tmp_path, name, content):
+    """Aliases and members that stand for more than memory holds, deep nesting, locked and unknown packing: no trace."""
+    file = tmp_path / name
+    if name.endswith(".yaml"):
+        file.write_text(content, encoding="utf-8")
+    else:
+        changed_zip(file, content if isinstance(content, dict) else {}, "{}" if isinstance(content, dict) else content)
+    with pytest.raises(BadRow, match=name):
+        read(file)
