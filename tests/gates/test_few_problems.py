@@ -7,9 +7,13 @@ from statistics import fmean
 
 import pytest
 
-from tfgrpo.gates.comparison import FEW_LEVEL, Design, mean_p
+from tfgrpo.gates import Rewards
+from tfgrpo.gates.comparison import FEW_LEVEL, Design, Question, compare, mean_p
+from tfgrpo.gates.sequential import Answer
 from tfgrpo.gates.touch import Touched
 from tfgrpo.types import Problem
+
+from .tables import Table, library_of
 
 RUNS = 4000
 
@@ -66,3 +70,16 @@ def test_few_problems_are_visited_more_often():
     assert Design().visits(few, 20) == Design().passes
     assert Design(passes=1).visits(few, 5) == 1
     assert Design().visits(Touched(few.problems, "all"), 5) == Design().passes
+
+
+async def test_many_small_gains_on_few_problems_hide_no_rare_large_loss():
+    """Fractional rewards: +.05 on nine of ten problems and -.45 on the tenth is a loss that eight may not show."""
+    problems = tuple(Problem(str(i), "Compute glorp.") for i in range(8))
+
+    def gains(texts, problem, index):
+        return 0.55 if "edit" in texts else 0.5
+
+    question = Question(library_of(), library_of("edit"), Touched(problems, "word"), "few")
+    found = await compare(Table(gains, problems), Rewards(), question, Design())
+    assert mean_p([total / n for total, n in found.sums.values()]) <= FEW_LEVEL * 0.05
+    assert found.answer is Answer.OPEN

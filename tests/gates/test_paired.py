@@ -245,6 +245,20 @@ async def test_edits_that_help_only_together_enter_together():
     assert [verdict.decision for verdict in verdicts] == ["rejected", "rejected"]
 
 
+async def test_only_what_enters_raises_the_levels_of_e_lond():
+    """Of three that were tried together one is not missed, so none enters, and none counts as accepted."""
+    texts = ("Treat glorp as max.", "Treat glorp as whole numbers.", "Treat glorp as written.")
+
+    def reward(seen, problem, index):
+        return float(set(texts[:2]) <= seen) if "glorp" in problem.question else 0.5
+
+    gate = PairedGate(alpha=Alpha(0.3, "e-lond"))
+    verdicts = await gate(LIBRARY, list(map(add, texts)), Table(reward))
+    assert "accepted" not in {verdict.decision for verdict in verdicts}
+    assert any("helps together with an edit that did not prove itself" in verdict.reason for verdict in verdicts)
+    assert gate.alpha.accepted == 0
+
+
 async def test_an_undecided_edit_is_carried_on():
     """Its second test draws new seeds, and what the first one saw counts."""
     gate, trial = PairedGate(), Table(lambda texts, p, i: float(RIGHT in texts and int(p.id[1:]) % 16 == 0))
@@ -258,6 +272,27 @@ async def test_an_undecided_edit_is_carried_on():
     assert second.decision == "accepted"
     assert min(index for _, problem, index in later.rollouts if int(problem[1:]) % 4 == 0) == 4
     assert second.evidence[0].detail["passes"] > 4
+
+
+async def test_a_test_that_is_carried_on_does_not_spend_its_level_twice():
+    """It may accept by its own signs or by E over all tests, so each of the two has half of the level."""
+    gate, trial = PairedGate(), Table(lambda texts, p, i: float(RIGHT in texts and int(p.id[1:]) % 16 == 0))
+    levels = []
+    for version in (3, 4):
+        (verdict,) = await gate(replace(LIBRARY, version=version), [add(RIGHT)], trial)
+        levels.append(verdict.evidence[0].detail["level"])
+    assert levels == [0.05, 0.025]
+
+
+async def test_what_an_edit_may_no_longer_be_proved_on_leaves_its_capital():
+    """Problems that teach, or carry the untouched figure, in a later run add nothing to a test there."""
+    gate, trial = PairedGate(), Table(lambda texts, p, i: float(RIGHT in texts and int(p.id[1:]) % 16 == 0))
+    await gate(LIBRARY, [add(RIGHT)], trial)
+    fewer = replace(trial, problems=tuple(p for p in trial.problems if int(p.id[1:]) % 32))
+    (second,) = await gate(replace(LIBRARY, version=4), [add(RIGHT)], fewer)
+    known = set(second.evidence[0].detail["capital"])
+    assert known
+    assert known <= {p.id for p in fewer.problems}
 
 
 async def test_an_open_test_of_an_earlier_run_is_taken_up():

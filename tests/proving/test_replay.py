@@ -192,3 +192,20 @@ def test_false_verdicts_stay_below_the_level():
         verdicts.append(apply_holm({question: course}, 0.05)[question].answer.value)
     assert verdicts.count("helps") <= 400 * 0.05 + 2 * (400 * 0.05 * 0.95) ** 0.5
     assert verdicts.count("harms") <= 400 * 0.05 + 2 * (400 * 0.05 * 0.95) ** 0.5
+
+
+def test_a_text_that_harms_frees_no_error_for_those_that_help():
+    """Holm's steps count what was said on each side: a harmful text is one of those that do not help."""
+    from tfgrpo.proving.judge import Course, Design, Question, apply_holm
+    from tfgrpo.proving.pairs import Pair, Side
+
+    def course(won, lost):
+        sides = [(0.0, 1.0)] * won + [(1.0, 0.0)] * lost + [(1.0, 1.0)] * (40 - won - lost)
+        pairs = [Pair(str(i), "", Side(a), Side(b)) for i, (a, b) in enumerate(sides)]
+        return Course(Design(40, pairs=40).plan(2)).looked(pairs)
+
+    bad, better, good = Question("bad", "none"), Question("better", "none"), Question("good", "none")
+    found = apply_holm({bad: course(0, 20), better: course(9, 2)}, 0.05)
+    assert [found[q].answer.value for q in (bad, better)] == ["harms", "open"]
+    found = apply_holm({good: course(20, 0), better: course(9, 2)}, 0.05)
+    assert [found[q].answer.value for q in (good, better)] == ["helps", "helps"]

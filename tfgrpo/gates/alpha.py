@@ -6,8 +6,11 @@ the expected share of useless edits among the accepted ones, by alpha:
 
     alpha_t = alpha gamma_t (1 + edits accepted before t),   gamma_t = 1 / (t (t + 1)),   accept when E_t >= 1/alpha_t
 
-It needs e-values and nothing else, however much the tests depend on each other; here they share problems, seeds and
-baselines, which rules out the rules for independent p-values. Any gammas that sum to 1 will do, these are simple.
+With e-values whose bets do not look at alpha_t it needs nothing else, however much the tests depend on each other. The
+sign test at level a, taken as the e-value that is 1/a when it rejects, is one only if it holds its level given the
+outcomes that a follows from. Tests of one run share problems and baselines, so that is not proved here but measured,
+below: a pool that an accepted edit was lucky on makes later tests stricter, because its rollouts are their baseline.
+Any gammas that sum to 1 will do, these are simple.
 
 Measured by tests/benchmarks/gate.py on 200 simulated runs of 25 useless edits over one pool: with fresh noise the fixed
 rule accepted one or more in 6% of the runs of 8 gates, 10% of 16 and 15% of 25, with the same seeds on both sides in

@@ -19,7 +19,7 @@ from tfgrpo.errors import UsageError
 from tfgrpo.gates.base import Case, Rewards, Trial, earlier_rewards
 from tfgrpo.gates.eprocess import fold
 from tfgrpo.gates.missing_rewards import MissingCounts, reward_difference
-from tfgrpo.gates.sequential import Answer, Plan, State
+from tfgrpo.gates.sequential import Answer, Plan, State, mean_guard
 from tfgrpo.gates.touch import Touched, strata
 from tfgrpo.stats import t_cdf
 from tfgrpo.types import Problem
@@ -236,14 +236,16 @@ def _few(found: Comparison, plan: Plan) -> Comparison:
 
     Signs of so few problems can hardly ever be clear, however large and even their effects are. The test is asked once,
     at .6 of the level: where passes agree the means are coarse, and t alone would err in up to 8% instead of 5%
-    (`tests/gates/test_few_problems.py`).
+    (`tests/gates/test_few_problems.py`). Where rewards are fractional, many small gains look certain to t although a
+    rare large loss may be missing among so few; so the any-time test of the mean must agree, as it must with signs.
     """
     means = _means(found.sums)
     few = LEAST <= len(means) < FEW and found.touched.how != "all"
     if not few or found.state.answer is not Answer.OPEN or not found.enough or plan.by == "mean":
         return found
     p = mean_p(means)
-    if p > FEW_LEVEL * plan.alpha:
+    fractional = any(d not in (-1.0, 0.0, 1.0) for d in found.differences)
+    if p > FEW_LEVEL * plan.alpha or (fractional and found.state.e_helps < mean_guard(plan.alpha)):
         return found
     why = f"t over the means of {len(means)} problems, {found.asked} pairs, p = {p:.2g}"
     return replace(found, state=replace(found.state, answer=Answer.HELPS, p_helps=p, why=why))

@@ -97,6 +97,8 @@ async def harm_check(
         high,
         n=len(found.pairs),
         verdict=verdict,
-        reason={"rejected": "worse as a whole", "accepted": "better as a whole"}.get(verdict, "no harm shown"),
+        reason={"rejected": "worse as a whole", "accepted": "better as a whole, on problems that chose it"}.get(
+            verdict, "no harm shown"
+        ),
         detail=comparison_detail(found) | {"versions": [before.version, after.version]},
     )

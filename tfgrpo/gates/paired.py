@@ -9,12 +9,13 @@ How a verdict comes about, in the order of this file; `comparison.py`, `sequenti
 4. Edits that failed alone and touch the same problems are tried together; if that helps, each must be missed by the
    others, again in a test of its own.
 
-`undecided` is kept: its problems' differences are its capital, and the next test of the same edit carries them on.
+`undecided` is kept: its problems' differences are its capital, and the next test of the same edit carries them on. Such
+a test has two ways to accept, its own signs and E over all tests, so each has half of its level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -147,10 +148,11 @@ class PairedGate:
         proposal, touch = call.proposals[place], call.touches[place]
         edit, pool = proposal.edit, pool_for(call.trial, proposal)
         units = clusters(pool)
+        capital = _restricted(self.capital.get(_name(edit)), {units.get(p.id, p.id) for p in pool})
         kept = tuple(p for p in touch.problems if units.get(p.id, p.id) not in reserved)
         question = Question(
             current, current.with_edits((edit,)), replace(touch, problems=kept), self._key(current, edit), units,
-            self.capital.get(_name(edit)),
+            capital,
         )  # fmt: skip
         plan = self._plan(question)
         if len(question.members) < LEAST:
@@ -208,14 +210,18 @@ class PairedGate:
             start = Comparison(self._plan(question).start(), call.touches[i], passes=MEMBERS)
             own = Question(rest, question.candidate, call.touches[i], self._key(rest, edit), question.units, start)
             found = await compare(call.trial, self.rewards, own, self.design, self._plan(own))
-            self.alpha = self.alpha.after(found.answer is Answer.HELPS)
+            self.alpha = self.alpha.after(accepted=False)
             verdicts[i] = verdict_of(edit, found, "together")
         if any(v.decision != "accepted" for v in verdicts.values()):
             return {i: _stays_out(v) for i, v in verdicts.items()}
+        # Only what enters may raise the levels of later tests; before the last of the group that is not known.
+        self.alpha = replace(self.alpha, accepted=self.alpha.accepted + len(verdicts))
         return verdicts
 
     def _plan(self, question: Question) -> Plan:
-        return self.design.plan(question.touched, len(question.members), self.alpha.level)
+        carried = question.earlier is not None and bool(question.earlier.pooled) and not self.objectives
+        level = self.alpha.level / 2 if carried else self.alpha.level
+        return self.design.plan(question.touched, len(question.members), level)
 
     def _key(self, current: Library, *edits: Edit) -> str:
         return repr((self.seed, current.name, current.version, [_name(edit) for edit in edits]))
@@ -229,6 +235,17 @@ class PairedGate:
         changes = await score_changes(library, library.with_edits((edit,)), pool)
         by_id = {problem.id: change for problem, change in zip(pool, changes, strict=True)}
         return touched(edit, library, pool, lambda problem: by_id[problem.id])
+
+
+def _restricted(earlier: Comparison | None, units: Collection[str]) -> Comparison | None:
+    """Return an open test with only those problems that may prove the edit today.
+
+    What has become a source of the edit, a learning problem or one that carries the untouched figure speaks no more.
+    """
+    if earlier is None:
+        return None
+    known = {unit: sums for unit, sums in earlier.pooled.items() if unit in units}
+    return replace(earlier, sums=known, earlier={})
 
 
 def _name(edit: Edit) -> str:

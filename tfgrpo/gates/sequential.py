@@ -260,17 +260,18 @@ def _answered(state: State, *, helps: bool, harms: bool) -> State:
     if plan.by == "mean":
         helps = state.e_helps >= 1 / plan.alpha
     elif state.fractional:
-        helps = helps and state.e_helps >= _guard(plan.alpha)
+        helps = helps and state.e_helps >= mean_guard(plan.alpha)
     if helps:
         return replace(state, answer=Answer.HELPS, why=_evidence(state))
-    if harms and (not state.fractional or state.e_harms >= _guard(plan.harm)):
+    if harms and (not state.fractional or state.e_harms >= mean_guard(plan.harm)):
         return replace(state, answer=Answer.HARMS, why=f"p = {state.p_harms:.2g}")
     if hopeless := _hopeless(state):
         return replace(state, answer=Answer.NO_WORTH, why=hopeless)
     return state
 
 
-def _guard(alpha: float) -> float:
+def mean_guard(alpha: float) -> float:
+    """Return the E value that the mean must reach where rewards are fractional, for a test at level `alpha`."""
     return min(MEAN_GUARD[0] / alpha, MEAN_GUARD[1])
 
 

@@ -39,7 +39,10 @@ class Acceptance:
     """Accepts a candidate when it is shown to be better than its parent; asks for more examples until it can say."""
 
     evaluate: Evaluate | None = None
-    """Scores a candidate on examples; None decides on the minibatch alone, which must then be large."""
+    """Scores a candidate on examples; None decides on the minibatch alone, which must then be large.
+
+    The candidate was written from the minibatch, so without fresh examples `alpha` is a threshold and no guarantee.
+    """
     examples: Sequence[Any] = ()
     """Where fresh examples come from, best the training set; those of the minibatch are left out."""
     alpha: float = 0.05

@@ -29,6 +29,11 @@ CLOSE = 0.25
 """A rival that came in so little behind the one that entered meets it once more."""
 PROMISING = 0.1
 """An undecided edit with at least this effect comes again by itself."""
+MEASURED_BY = (
+    "model", "agent", "grader", "grading", "instructions", "prompts", "reward", "shaping", "advantage", "environment",
+    "tools", "evaluation",
+)  # fmt: skip
+"""Settings that must agree before one run carries on the open tests of another."""
 MOST_GROUPS = 512
 """Groups whose rollouts are kept for edit scores."""
 
@@ -100,12 +105,18 @@ def known_effects(run: Run, library: Library, index: int) -> dict[int, Evidence]
 def recall_open_tests(run: Run, library: Library) -> None:
     """Hand the gate what tests of earlier runs on this library left open, where it carries such tests on.
 
-    Evidence of this run is left out: a repeated run asks the same questions as the first time.
+    Evidence of this run is left out: a repeated run asks the same questions as the first time. So is that of runs with
+    another model, grader or way to ask, and of no known run: it is about another question.
     """
     recall = getattr(run.gate, "recall", None)
     if recall is not None:
-        started = run.store.run(run.id).started
-        recall(e for e in run.store.evidence(library.name) if e.run != run.id and e.created < started)
+        own = run.store.run(run.id)
+        alike = {
+            other.id
+            for other in run.store.runs()
+            if other.id != run.id and all(other.config.get(key) == own.config.get(key) for key in MEASURED_BY)
+        }
+        recall(e for e in run.store.evidence(library.name) if e.run in alike and e.created < own.started)
 
 
 async def _verdicts(

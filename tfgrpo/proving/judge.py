@@ -104,9 +104,14 @@ class Course:
         known = sum(len(values) for values, more in self.steps if not more)
         return replace(self, steps=(*self.steps, (means, fresh))) if len(means) == known else self
 
-    def state(self, level: float | None = None) -> State:
-        """Return where the test stands; at another `level`, without stops for lack of hope, which are not binding."""
-        plan = self.plan if level is None else replace(self.plan, alpha=level, harm=level, hopeful=10**9, idle=10**9)
+    def state(self, level: float | None = None, harm: float | None = None) -> State:
+        """Return where the test stands; at another `level`, without stops for lack of hope, which are not binding.
+
+        `harm` is the level of the other side; without it that is `level` too.
+        """
+        plan = self.plan
+        if level is not None:
+            plan = replace(plan, alpha=level, harm=harm or level, hopeful=10**9, idle=10**9)
         state = plan.start()
         for values, fresh in self.steps:
             state = state.again(values, fresh) if fresh else state.add(values)
@@ -123,13 +128,16 @@ def _testable(values: Iterable[float]) -> tuple[float, ...]:
 def apply_holm(courses: Mapping[Question, Course], alpha: float) -> dict[Question, State]:
     """Return the final states, the error shared over all questions by Holm's steps.
 
-    Each course is run at alpha / m; once some were decided, the others at alpha over their number, and so on. So the
-    chance that any text which does not help is said to help is at most alpha, and likewise for harm.
+    Each course is run at alpha / m; once some were said to help, the others' help at alpha over their number, and so
+    on; harm by its own count. So the chance that any text which does not help is said to help is at most alpha, and
+    likewise for harm: a text that harms is one of those that do not help, and frees nothing for them.
     """
     settled: dict[Question, State] = {}
     left = dict(courses)
     while left:
-        tried = {question: course.state(alpha / len(left)) for question, course in left.items()}
+        said = [state.answer for state in settled.values()]
+        helps, harms = (alpha / (len(courses) - said.count(answer)) for answer in (Answer.HELPS, Answer.HARMS))
+        tried = {question: course.state(helps, harms) for question, course in left.items()}
         found = {q: s for q, s in tried.items() if s.answer in (Answer.HELPS, Answer.HARMS)}
         if not found:
             break
@@ -179,7 +187,7 @@ def finding(
         FIXED if fixed else ANY_TIME,
         state.p_helps if values else None,
         state.p_harms if values else None,
-        state.plan.alpha,
+        _level(state),
         tuple(pairs),
         differences,
         {
@@ -208,6 +216,10 @@ def _undecided(ci: tuple[float | None, float | None], detect: float | None) -> V
     return Verdict.NO_WORTH if ci[1] is not None and ci[1] < (detect or WORTH) else Verdict.CANNOT_TELL
 
 
+def _level(state: State) -> float:
+    return state.plan.harm if state.answer is Answer.HARMS else state.plan.alpha
+
+
 def _why(reason: str) -> str:
     """Return the part of a test's reason that comes after its figures."""
     return reason.rpartition(" (")[2].rstrip(")") if reason.endswith(")") else reason.rpartition(": ")[2]
@@ -219,7 +231,7 @@ def _reason(
     if not values:
         return "not one pair has both sides"
     told = f"{sum(d > 0 for d in values)} won, {sum(d < 0 for d in values)} lost of {len(values)}"
-    level = f"at level {state.plan.alpha:.3g}"
+    level = f"at level {_level(state):.3g}"
     match state.answer:
         case Answer.HELPS:
             return f"{told}: chance of that without help {state.p_helps:.2g}, {level}"
