@@ -227,6 +227,9 @@ def test_the_command_refuses_what_is_unsafe(cli_run):
     """An address that others reach needs a token; an upstream is a URL."""
     assert "can be reached by others" in cli_run("proxy", "--upstream", "http://h", "--host", "0.0.0.0")
     assert "--upstream is a URL" in cli_run("proxy", "--upstream", "h")
+    told = cli_run("proxy", "--upstream", "https://me:password@h?key=abcdefgh")
+    assert "https://h ends with its path" in told
+    assert "abcdefgh" not in told
 
 
 @pytest.fixture

@@ -123,3 +123,14 @@ def test_a_packed_length_is_not_promised_for_an_unpacked_body():
 def test_a_token_that_is_no_text_is_refused():
     """Bytes that are not UTF-8 arrive as half characters and are compared like any other."""
     assert not is_authorized({"Authorization": "Bearer \udcff"}, "token")
+
+
+@pytest.mark.parametrize("token", ["", "tok-of-the-proxy"])
+def test_a_login_of_the_upstream_takes_the_place_of_the_clients(token):
+    """The client's header would be there twice, and the proxy's token goes to the upstream in no header at all."""
+    given = {"authorization": "Bearer tok-of-the-proxy", "api-key": "tok-of-the-proxy", "Accept": "x"}
+    got = dict(
+        forwarded_headers(given, Settings("http://me:password@up/v1", token, "sk" if token else ""), changed=True)
+    )
+    assert "authorization" not in {name.lower() for name in got}
+    assert not token or got == {"Accept": "x", "x-api-key": "sk"}

@@ -41,6 +41,10 @@ def proxy(
 
     if not upstream.startswith(("http://", "https://")):
         raise UsageError(f"--upstream is a URL that begins with http:// or https://, not {upstream!r}")
+    if "?" in upstream or "#" in upstream:
+        raise UsageError(
+            f"--upstream {_plain(upstream)} ends with its path; a key goes into {key_env}, not into the URL"
+        )
     token = configuration.environment(token_env) or ""
     if not (token or _loopback(host)):
         raise UsageError(
@@ -71,7 +75,7 @@ def _loopback(host: str) -> bool:
 
 
 def _plain(url: str) -> str:
-    """The URL without a login."""
-    scheme, _, rest = url.partition("://")
+    """The URL without a login and without a query."""
+    scheme, _, rest = url.partition("#")[0].partition("?")[0].partition("://")
     place, slash, path = rest.partition("/")
-    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
+    return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"

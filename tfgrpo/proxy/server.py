@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from experience_db.errors import StoreError
 from tfgrpo.proxy.library_routing import HEADER, LibraryRouting
@@ -121,13 +121,18 @@ def forwarded_headers(headers: Mapping[str, str], settings: Settings, *, changed
     if headers.get("Content-Encoding", "").lower() in UNPACKED:
         # The length was that of the packed body.
         left |= {"content-encoding", "content-length"}
+    if "@" in urlsplit(settings.upstream).netloc:
+        # The login in the upstream's address is sent as this header, which cannot be there twice.
+        left |= {"authorization"}
     kept = [(k, v) for k, v in headers.items() if k.lower() not in left and not k.lower().startswith(OWN)]
     if not settings.token:
         return kept
     # The client's credential is the proxy's; the upstream gets its own, or none.
-    own = [(k, v) for k, v in kept if k.lower() not in ("authorization", "x-api-key")]
+    own = [(k, v) for k, v in kept if k.lower() not in ("authorization", "x-api-key") and settings.token not in v]
     if settings.upstream_key:
-        style = "x-api-key" if "x-api-key" in {k.lower() for k in headers} else "Authorization"
+        style = (
+            "x-api-key" if "authorization" in left or "x-api-key" in {k.lower() for k in headers} else "Authorization"
+        )
         own.append((style, settings.upstream_key if style == "x-api-key" else f"Bearer {settings.upstream_key}"))
     return own
 
