@@ -209,3 +209,20 @@ def test_a_text_that_harms_frees_no_error_for_those_that_help():
     assert [found[q].answer.value for q in (bad, better)] == ["harms", "open"]
     found = apply_holm({good: course(20, 0), better: course(9, 2)}, 0.05)
     assert [found[q].answer.value for q in (good, better)] == ["helps", "helps"]
+
+
+def test_a_text_whose_bad_attempts_are_missing_is_not_said_to_help():
+    """Where outages take the side with the text alone, what is left is no fair sample of it."""
+    from tfgrpo.proving.judge import Course, Design, Question, finding
+    from tfgrpo.proving.pairs import Pair, Side
+
+    def verdict(gone):
+        pairs = [Pair(f"w{i}", "", Side(0.0), Side(1.0)) for i in range(20)]
+        pairs += [Pair(f"g{i}", "", Side(1.0), Side(failure="provider")) for i in range(gone)]
+        state = Course(Design(40, pairs=40).plan()).looked(pairs).state()
+        return finding(Question("a", "none"), state, pairs)
+
+    assert verdict(4).verdict.value == "helps"
+    found = verdict(12)
+    assert found.verdict.value == "cannot-tell"
+    assert "12 attempts with the text are missing" in found.reason

@@ -9,6 +9,7 @@ from statistics import NormalDist, fmean
 
 from tfgrpo import stats
 from tfgrpo.gates.eprocess import interval as any_time
+from tfgrpo.gates.missing_rewards import MissingCounts
 from tfgrpo.gates.sequential import Answer, Plan, State
 from tfgrpo.proving.pairs import Pair, by_problem
 from tfgrpo.proving.proof import NO_FLOOR, Finding, Floor, Verdict
@@ -173,6 +174,15 @@ def finding(
     values = list(differences.values())
     ci = interval_of(values, fixed=fixed)
     verdict = ANSWERS.get(state.answer) or _undecided(ci, detect)
+    lost = _outages(pairs)
+    doubted = verdict is Verdict.HELPS and lost.one_sided
+    verdict = Verdict.CANNOT_TELL if doubted else verdict
+    reason = _reason(verdict, state, values, ci, detect)
+    if doubted:
+        reason += (
+            f"; but {lost.outages_candidate} attempts with the text are missing where the other side has one, "
+            f"{lost.outages_current} the other way round: what is left is no fair sample"
+        )
     near = [d for problem, d in differences.items() if touch is None or problem in touch.ids]
     scored = [p.difference for p in pairs if not math.isnan(p.difference)]
     square = max(fmean(d * d for d in scored) if scored else 0.5, floor.square or 0.0)
@@ -181,7 +191,7 @@ def finding(
         question.against,
         question.kind,
         verdict,
-        _reason(verdict, state, values, ci, detect),
+        reason,
         fmean(values) if values else None,
         ci,
         FIXED if fixed else ANY_TIME,
@@ -214,6 +224,12 @@ def interval_of(values: Sequence[float], *, fixed: bool) -> tuple[float | None, 
 def _undecided(ci: tuple[float | None, float | None], detect: float | None) -> Verdict:
     """At the end of the pairs: no worth where even the upper end is below what would be worth it."""
     return Verdict.NO_WORTH if ci[1] is not None and ci[1] < (detect or WORTH) else Verdict.CANNOT_TELL
+
+
+def _outages(pairs: Iterable[Pair]) -> MissingCounts:
+    """Return how many pairs each side alone lost to what was not its own fault."""
+    gone = [(math.isnan(p.without.counted), math.isnan(p.given.counted)) for p in pairs]
+    return MissingCounts(outages_current=gone.count((True, False)), outages_candidate=gone.count((False, True)))
 
 
 def _level(state: State) -> float:
