@@ -127,3 +127,17 @@ def test_local_models_take_the_small_prompts_unless_told_otherwise():
     assert load_for_model("local/smollm2-135m", "default").places[0].name == "default"
     assert load_for_model("local/smollm2-135m", None, Path("paper")).places[0].name == "paper"
     assert load_for_model("openai/m").places[0].name == "default"
+
+
+def test_a_running_engine_is_asked_past_the_proxy_of_the_environment(weights, monkeypatch):
+    """A proxy of the environment learns of no engine on this machine, and hides none."""
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    first = hold(weights, child=FAKE)
+    second = hold(weights, child=FAKE)
+    joined = second.joined
+    second.release()
+    first.release()
+    assert joined

@@ -47,7 +47,8 @@ class Engine:
             return self.process.poll() is not None
         try:
             os.kill(self.pid, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):
+            # The number of a process that has ended may be another user's by now.
             return True
         return False
 
@@ -188,7 +189,8 @@ def _state(folder: Path) -> dict[str, Any] | None:
 
 def _healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:  # noqa: S310 - our own loopback address
+        # Past any proxy of the environment: the address is our own, on loopback.
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"{url}/health", timeout=10) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
