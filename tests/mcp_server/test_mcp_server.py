@@ -15,9 +15,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from experience_db import Edit, Evidence, Op, Store
+from experience_db import Edit, Evidence, Op, Report, Store
 from tfgrpo.cli.app import app
-from tfgrpo.mcp_server import build_server
+from tfgrpo.mcp_server import build_server, received
 from tfgrpo.proxy.library_routing import LibraryRouting
 
 mcp = pytest.importorskip("mcp")
@@ -249,3 +249,16 @@ def test_without_the_sdk_the_command_says_what_to_install(db: Path):
     done = subprocess.run([sys.executable, "-c", hidden], check=False, capture_output=True, text=True, cwd=db.parent)
     assert done.returncode == 2
     assert "pip install 'tfgrpo[mcp]'" in done.stderr
+
+
+def test_a_key_as_the_name_of_a_client_is_kept_nowhere(db: Path):
+    """What a client calls itself stands in reports and in the queue, so it is cleaned like any other text."""
+    key = "sekret-value-123456"
+    with Store.open(db, readonly=True) as store:
+        library = store.library("web")
+    received.report(db, library, Report("failed", reporter=f"agent {key}"), (key,))
+    received.propose(db, library, "When a total is asked for, round it up.", "it helped", f"agent {key}", (key,))
+    with Store.open(db, readonly=True) as store:
+        kept = [x.reporter for x in store.reports("web")] + [x.reason for x in store.pending("web")]
+    assert len(kept) == 2
+    assert key not in " ".join(kept)

@@ -53,7 +53,7 @@ def report(db: Path, library: Library, said: Report, known: Sequence[str] = ()) 
         library.lesson(i)
     clean = Report(
         said.outcome, said.reward, said.lesson_ids, mask(_whole(said.task), known),
-        mask(_whole(said.feedback), known), client_name(said.reporter),
+        mask(_whole(said.feedback), known), client_name(said.reporter, known),
     )  # fmt: skip
     with Store.open(db) as store:
         store.wait_for(WRITE_SECONDS)
@@ -88,12 +88,12 @@ def propose(db: Path, library: Library, text: str, reason: str, client: str, kno
             twin = next((x for x in head if normalise(x.text) == normalise(edit.text or "")), None)
             if twin is not None:
                 return Kept(False, None, f"not kept: lesson {twin.id} says the same")
-            return _queued(store, head, edit, client_name(client), known)
+            return _queued(store, head, edit, client_name(client, known), known)
 
 
-def client_name(name: str) -> str:
-    """Return the name that a client gives itself, fit for a list on a terminal."""
-    return visible(" ".join(_whole(name).split()))[:NAME]
+def client_name(name: str, known: Sequence[str] = ()) -> str:
+    """Return the name that a client gives itself, without secrets and fit for a list on a terminal."""
+    return visible(" ".join(mask(_whole(name), known).split()))[:NAME]
 
 
 def _queued(store: Store, head: Library, edit: Edit, client: str, known: Sequence[str]) -> Kept:
