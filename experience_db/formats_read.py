@@ -42,7 +42,7 @@ def read_format(text: str) -> dict[str, Any] | None:
     if names := _MARKER.findall(plain):
         return _from_sections(plain, names)
     for begin, what, read in _JSON:
-        if begin.match(plain):
+        if begin.match(plain.lstrip()):
             return _exported(what, read(plain))
     if (block := _BLOCK.search(plain)) and _LINE.match(block[2]):
         return _exported("a block", _from_block(block[2]))
@@ -125,8 +125,8 @@ def _from_block(body: str) -> list[Lesson]:
 
 
 _JSON = (
-    (re.compile(r'\s*\[\s*\{\s*"role"'), "messages", _from_messages),
-    (re.compile(r'\s*\{\s*"traces"'), "a predictor", _from_predictor),
+    (re.compile(r'\[\s*\{\s*"role"'), "messages", _from_messages),
+    (re.compile(r'\{\s*"traces"'), "a predictor", _from_predictor),
 )
 """How a JSON file begins, what it is, and who reads it."""
 

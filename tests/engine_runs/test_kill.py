@@ -49,7 +49,7 @@ STAGES: Mapping[str, Sequence[tuple[str, int]]] = {
         ("gates/base.py:observation", 9),
         ("journal.py:_put", 7),
         ("backends/wire.py:reply_of", 6),
-        ("gates/eprocess.py:decide", 2),
+        ("gates/sequential.py:add", 1),
         ("gates/verdicts.py:gate_evidence", 1),
     ],
     "commit": [
@@ -76,7 +76,7 @@ AHEAD = [
     ("journal.py:_put", 5),
     ("gates/base.py:observation", 3),
     ("backends/wire.py:reply_of", 6),
-    ("gates/eprocess.py:decide", 2),
+    ("gates/sequential.py:add", 1),
     ("record_step.py:record_group", 2),
     ("libraries.py:_advance", 1),
     ("overlap.py:lesson_uses", 1),

@@ -4,12 +4,14 @@
 `node_modules/axe-core/axe.min.js`, or where AXE_CORE says; without it the test of its rules skips and says so.
 """
 
+import asyncio
 import os
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from report_stores import Page
+from support.patience import until
 from ui_visitor import served
 from webdriver import CHROMIUM, DRIVER, browser
 
@@ -98,9 +100,9 @@ def test_everything_is_reached_by_keyboard(window, site):
     window.shape(*WIDTHS["desk"], dark=False)
     window.open(f"{site.where}/library/web")
     window.press("\ue004", "\ue007")  # Tab, Enter
-    assert window.run("return document.activeElement.id") == "main"
+    assert asyncio.run(until(lambda: window.run("return document.activeElement.id") == "main"))
     window.press("[")
-    assert "v=" in window.run("return location.href")
+    assert asyncio.run(until(lambda: "v=" in window.run("return location.href")))
     window.press("/")
     assert window.run("return document.activeElement.id") == "find"
     stops = window.run(

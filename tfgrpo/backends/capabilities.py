@@ -55,6 +55,12 @@ ABOUT_SCHEMA = re.compile(
     r"|grammar|word 'json'",
     re.IGNORECASE,
 )
+TOO_LONG = re.compile(
+    r"max(_completion)?_tokens\b.{0,80}"
+    r"(cannot be|can't be|may not be|too (large|high|big)|greater|larger|exceed|at most)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""How engines say that the longest reply that was asked for does not fit into their window."""
 ABOUT_LENGTH = re.compile(r"context.?(length|window)|too long|too large|maximum", re.IGNORECASE)
 REFUSAL = re.compile(
     "|".join(
@@ -88,6 +94,8 @@ class Dialect:
     """Server errors that calls with the present form of a schema met before any was answered."""
     dropped: set[str] = field(default_factory=set)
     limit_name: str = "max_tokens"
+    refused_limit: int | None = None
+    """The smallest limit of a reply that was too long for the model; as much or more is left to the endpoint."""
     system_in_user: bool = False
     """Whether what is for the system role goes into the first user turn."""
     counts_first_only: bool = False
@@ -95,6 +103,10 @@ class Dialect:
     told: set[str] = field(default_factory=set)
     probe: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one call that tries a schema while nothing is settled, so that one 400 decides for all."""
+
+    def limit(self, tokens: int | None) -> int | None:
+        """Return the limit of a reply to send; None leaves it to the endpoint."""
+        return None if tokens is None or tokens >= (self.refused_limit or tokens + 1) else tokens
 
     def learn(self, sent: Mapping[str, Any], said: ErrorDetails) -> str:
         """Draw the conclusion from a refusal and return it in words; empty when it is not about a setting.
@@ -107,18 +119,23 @@ class Dialect:
         bound = self._bound_in(detail)
         if "response_format" in sent and (bound or ABOUT_SCHEMA.search(detail) or param.startswith("response_format")):
             return self._unbounded(bound) if bound else self._step_down(SchemaMode(sent["response_format"]["type"]))
+        if sent.get(self.limit_name) and TOO_LONG.search(detail):
+            return self._shorten(sent[self.limit_name])
         if ABOUT_LENGTH.search(detail) or not (REFUSAL.search(detail) or CODES.search(said.code)):
             return ""
-        if param in NAMES and param in sent:
-            return self._without(param)
-        for name, words in NAMES.items():
-            if name in sent and words.search(detail):
+        named = param if param in NAMES and param in sent else ""
+        for name in (named, *(name for name, words in NAMES.items() if name in sent and words.search(detail))):
+            if name:
                 return self._without(name)
         about = SYSTEM.search(detail) or (param.startswith("messages") and param.endswith("role"))
-        if about and any(message.get("role") == "system" for message in sent.get("messages", ())):
-            self.system_in_user = True
-            return "what is for the system role goes into the user's turn"
-        return ""
+        if not about or not any(message.get("role") == "system" for message in sent.get("messages", ())):
+            return ""
+        self.system_in_user = True
+        return "what is for the system role goes into the user's turn"
+
+    def _shorten(self, limit: int) -> str:
+        self.refused_limit = min(limit, self.refused_limit or limit)
+        return f"no limit of tokens is sent where {self.refused_limit} or more are allowed: the model has less room"
 
     def stumble(self, sent: Mapping[str, Any], said: ErrorDetails) -> str:
         """Draw the conclusion from a server error of a call with a schema; empty while it may pass by itself.

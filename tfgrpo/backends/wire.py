@@ -52,7 +52,7 @@ def body_of(request: Request, dialect: Dialect) -> dict[str, Any]:
         "messages": without_system(messages) if dialect.system_in_user else messages,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
-        dialect.limit_name: sampling.max_tokens,
+        dialect.limit_name: dialect.limit(sampling.max_tokens),
         "seed": sampling.seed,
         "stop": list(sampling.stop) or None,
         "tools": list(request.tools) or None,
