@@ -8,7 +8,6 @@ from tfgrpo.backends.error_bodies import ErrorDetails
 SAID = [
     "max_tokens=2048 cannot be greater than max_model_len=1024. Please request fewer output tokens.",
     "'max_tokens' or 'max_completion_tokens' is too large: 2048. This model's maximum context length is 1024 tokens.",
-    "max_tokens is too large: 2048. This model supports at most 1024 completion tokens, whereas you provided 2048.",
     "The value of max_tokens may not be greater than the model's window",
 ]
 

@@ -57,7 +57,8 @@ ABOUT_SCHEMA = re.compile(
 )
 TOO_LONG = re.compile(
     r"max(_completion)?_tokens\b.{0,80}"
-    r"(cannot be|can't be|may not be|too (large|high|big)|greater|larger|exceed|at most)",
+    r"(cannot be|can't be|may not be|too (large|high|big)|greater|larger|exceed).{0,80}"
+    r"(max_model_len|context|window)",
     re.IGNORECASE | re.DOTALL,
 )
 """How engines say that the longest reply that was asked for does not fit into their window."""

@@ -227,7 +227,8 @@ def _escape_stray_backslashes(text: str) -> str:
 
 def _repaired(text: str) -> Any:
     """What json-repair makes of a text; None when that is nothing, or when the text would take it long."""
-    unclosed = text.count("[") + text.count("{") - text.count("]") - text.count("}")
+    # Newer releases read tuples too.
+    unclosed = sum(map(text.count, "[{(")) - sum(map(text.count, "]})"))
     if len(text) > _REPAIR_LIMIT or unclosed > _UNCLOSED_LIMIT:
         return None
     try:

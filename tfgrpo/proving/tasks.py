@@ -24,7 +24,7 @@ SHORT = 60
 LONGEST = 6000
 """Characters of a question; more is no task but a document."""
 FENCE = re.compile(r"^```(?:bash|sh|shell|console|text)?[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
-HEADING = re.compile(r"^#{1,6}[ \t]+([^\n]*[^ \t#\n])[ \t#]*$", re.MULTILINE)
+HEADING = re.compile(r"^#{1,6}[ \t]+(?=[^ \t#\n])([^\n]*)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,9 @@ def _readme(place: Path) -> list[Candidate]:
     found = []
     for block in FENCE.finditer(text):
         command = next((line.removeprefix("$ ").strip() for line in block[1].splitlines() if line.strip()), "")
-        heading = next((h[1] for h in reversed(list(HEADING.finditer(text, 0, block.start())))), place.stem)
+        heading = next(
+            (h[1].rstrip(" \t#") for h in reversed(list(HEADING.finditer(text, 0, block.start())))), place.stem
+        )
         before = text[: block.start()].rstrip().rpartition("\n\n")[2]
         told = "" if before.lstrip().startswith(("#", "```", "|")) else " ".join(before.split())
         if command:
