@@ -234,7 +234,7 @@ def learn(engine: Engine, world: Path, db: Path, *more: str) -> subprocess.Compl
     command = [
         *(Path(sys.executable).with_name("tfgrpo"), "learn", "problems.jsonl", "--heldout", "heldout.jsonl"),
         *("--model", "openai/tiny", "--base-url", engine.url, "--grader", "exact", "--epochs", "1", "--limit", "24"),
-        *("--group-size", "5", "--db", db, "--run", "one", "--json", "--quiet", *more),
+        *("--group-size", "5", "--db", db, "--run", "one", "--prompts", "tiny", "--json", "--quiet", *more),
     ]
     return subprocess.run(
         [str(word) for word in command],
