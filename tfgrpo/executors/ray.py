@@ -156,7 +156,7 @@ class RayPool:
         await self.open()
         for attempt in range(2):
             if sticky in self._lost:
-                raise WorkerLost(f"the Ray worker that held this session of {name} died, and its state with it")
+                raise WorkerLost(f"the Ray worker that held the session of {name} died, and its state with it")
             hand = await self._taken(sticky)
             try:
                 return await self._asked(hand, name, method, args)

@@ -300,7 +300,7 @@ def _tested(found: Comparison, design: Design, *, first: bool) -> Comparison:
 def wave(question: Question, trial: Trial, index: int) -> tuple[Case, ...]:
     """Return a pass: each unit once, by another of its problems where it has several.
 
-    Problems of which earlier rollouts were sometimes right and sometimes wrong come first: there a lesson can show.
+    Problems whose known rewards differ come first: there a lesson can show. A trial that knows one has none such.
     Where all problems are tested, every look has its share of each stratum.
     """
     order = shuffle_problems([own[index % len(own)] for own in question.members.values()], f"{question.key}/{index}")
