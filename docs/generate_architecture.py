@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parent / "architecture.md"
 BEGIN, END = "<!-- picture: written by docs/generate_architecture.py -->", "<!-- end of picture -->"
-APART = ("version",)
+APART = ("version", "__main__")
 """Files without a place in the picture."""
 Rooms = Mapping[str, frozenset[str]]
 

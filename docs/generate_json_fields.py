@@ -22,13 +22,41 @@ embedded model. Standard output holds exactly one object; everything else goes t
 exist are null. Names in capitals stand for keys that depend on the run.
 """
 TINY = ("--model", "tiny", "--grader", "exact", "--limit", "24", "--json")
+SMALL = ("--model", "tiny", "--grader", "exact", "--limit", "8", "--json")
+METHODS = ("--methods", "default,training-free-grpo", "--seeds", "1", "--epochs", "1", "--quiet")
 COMMANDS = {
     "tfgrpo learn": ("learn", str(DATA), "--epochs", "1", "--quiet", *TINY),
+    "tfgrpo learn --dry-run": ("learn", str(DATA), "--dry-run", *TINY),
     "tfgrpo eval": ("eval", str(DATA), "--library", "default", "--control", "empty", *TINY),
+    "tfgrpo prove": ("prove", "text.md", "--on", "rows.jsonl", "--as", "lessons", "--pairs", "8", *SMALL),
+    "tfgrpo compare": ("compare", "rows.jsonl", *METHODS, *SMALL),
     "tfgrpo grade": ("grade", "rows.jsonl", "--grader", "exact", "--json"),
+    "tfgrpo reproduce": ("reproduce", "tiny-quickstart", "--estimate", "--json"),
+    "tfgrpo libraries list": ("libraries", "list", "--json"),
     "tfgrpo runs list": ("runs", "list", "--json"),
+    "tfgrpo runs show": ("runs", "show", "--json"),
+    "tfgrpo lessons list": ("lessons", "list", "--json"),
+    "tfgrpo lessons show": ("lessons", "show", "1", "--json"),
+    "tfgrpo lessons audit": ("lessons", "audit", str(DATA), "-k", "1", *SMALL),
     "tfgrpo lessons review": ("lessons", "review", "--json"),
+    "tfgrpo lessons reports": ("lessons", "reports", "--json"),
+    "tfgrpo lessons scan": ("lessons", "scan", "--json"),
+    "tfgrpo lessons merge": ("lessons", "merge", "mine", "theirs", "--dry-run", "--json"),
+    "tfgrpo datasets list": ("datasets", "list", "--json"),
+    "tfgrpo datasets show": ("datasets", "show", "rows.jsonl", "--json"),
+    "tfgrpo models probe": ("models", "probe", "tiny", "--json"),
+    "tfgrpo tools list": ("tools", "list", "--json"),
+    "tfgrpo tools call": ("tools", "call", "python", "--args", '{"code": "1"}', "--json"),
+    "tfgrpo tasks from": ("tasks", "from", "rows.jsonl", "-o", "tasks.jsonl", "--json"),
+    "tfgrpo tasks accept": ("tasks", "accept", "tasks.jsonl", "--all", "--json"),
+    "tfgrpo db check": ("db", "check", "--json"),
+    "tfgrpo db backup": ("db", "backup", "copy.db", "--json"),
+    "tfgrpo db vacuum": ("db", "vacuum", "--json"),
 }
+ENDS = {"tfgrpo prove": {0, 1, 3}}
+"""Exit codes that are verdicts."""
+ALIKE = {"tfgrpo lessons blame": "tfgrpo lessons show"}
+"""Commands that print what another does."""
 OPEN = {
     "calls": "ROLE", "failures": "KIND", "controls": "CONTROL", "pass_at": "K", "pass_hat": "K", "config": "KEY",
     "harm": "KEY", "objectives": "OBJECTIVE",
@@ -43,14 +71,20 @@ def page() -> str:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         try:
-            Path("rows.jsonl").write_text('{"answer": "4", "response": "4"}\n', encoding="utf-8")
+            lines = DATA.read_text(encoding="utf-8").splitlines()[:24]
+            rows = [{**json.loads(line), "response": "4"} for line in lines]
+            Path("rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+            Path("text.md").write_text("- Treat dax as sum.\n", encoding="utf-8")
+            for library in ("mine", "theirs"):
+                CliRunner().invoke(app, ["lessons", "add", f"Look at {library} twice.", "--library", library])
             for name, words in COMMANDS.items():
                 shown = CliRunner().invoke(app, list(words))
-                assert shown.exit_code == 0, (name, shown.output)
+                assert shown.exit_code in ENDS.get(name, {0}), (name, shown.output)
                 rows = dict.fromkeys(fields(json.loads(shown.stdout)))
                 parts.append("\n".join([f"## {name}", "", "| field | type |", "|---|---|", *rows, ""]))
         finally:
             os.chdir(here)
+    parts += [f"## {name}\n\nAs `{other}`.\n" for name, other in ALIKE.items()]
     return "\n".join(parts)
 
 

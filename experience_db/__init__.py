@@ -27,6 +27,7 @@ from experience_db.errors import (
     UnknownLesson,
     UnknownLibrary,
     UnknownRun,
+    UnknownSession,
     UnknownVersion,
 )
 from experience_db.exchange import lesson_texts
@@ -54,7 +55,9 @@ from experience_db.records import (
     effect_of,
     own_words,
 )
+from experience_db.retrieval import Retrieval
 from experience_db.schema import SCHEMA
+from experience_db.session_records import Serving, SessionRecord, Turn
 from experience_db.store import Store, open_library
 
 __all__ = [
@@ -83,10 +86,13 @@ __all__ = [
     "Op",
     "Origin",
     "Report",
+    "Retrieval",
     "RoleUsage",
     "Run",
     "RunConflict",
     "RunStep",
+    "Serving",
+    "SessionRecord",
     "Source",
     "StaleVersion",
     "Store",
@@ -96,11 +102,13 @@ __all__ = [
     "StoreGone",
     "StoreNotFound",
     "StoreReadOnly",
+    "Turn",
     "UnappliedEdit",
     "UnknownEdit",
     "UnknownLesson",
     "UnknownLibrary",
     "UnknownRun",
+    "UnknownSession",
     "UnknownVersion",
     "Version",
     "apply_edits",

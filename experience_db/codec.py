@@ -51,9 +51,34 @@ def sha256(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def digest(lessons: Iterable[Lesson], template: str) -> str:
-    """Hash of everything that a version is: equal digests mean byte-equal prompts and sources."""
-    return sha256({"lessons": [asdict(lesson) for lesson in lessons], "template": template})
+SUM = "sum:"
+"""How a digest begins that is a sum over lessons; the older ones are a hash over all of them."""
+
+
+def digest(lessons: Iterable[Lesson], template: str, *, like: str = SUM) -> str:
+    """Return a hash of everything that a version is: equal digests mean byte-equal prompts and sources.
+
+    It is the sum of the lessons' hashes modulo 2^256, so that a change of one lesson of many costs one lesson
+    (incremental hashing, Bellare and Micciancio 1997): it tells accidents, and proves nothing against somebody who can
+    write the file, who could write the digest as well. `like` is a digest whose kind is wanted, old or new.
+    """
+    if not like.startswith(SUM):
+        return sha256({"lessons": [asdict(lesson) for lesson in lessons], "template": template})
+    return _summed(sum(map(_number, lessons)), template)
+
+
+def moved_digest(old: str, gone: Iterable[Lesson], come: Iterable[Lesson], template: str) -> str:
+    """Return the digest of a version from that of the one before it; `old` begins with SUM."""
+    total = int(old.removeprefix(SUM).partition(":")[0], 16)
+    return _summed(total - sum(map(_number, gone)) + sum(map(_number, come)), template)
+
+
+def _number(lesson: Lesson) -> int:
+    return int(sha256(asdict(lesson)), 16)
+
+
+def _summed(total: int, template: str) -> str:
+    return f"{SUM}{total % 2**256:064x}:{sha256(template)}"
 
 
 def sources_json(sources: Iterable[Source]) -> str:

@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -40,12 +40,17 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, path: str, *, readonly: bool, clock: Callable[[], float]):
         self._connection = connection
         self._lock = threading.RLock()
+        self.closed = False
         self.path = path
         self.readonly = readonly
         self._home = None if readonly or path == ":memory:" else _place(path)
         self.clock = clock
         self.hide: Callable[[str], str] | None = None
         """Takes keys out of every text that is written; None writes texts as they are."""
+        self.share_texts = True
+        """Whether long texts are kept once and compressed (see `texts`), or written where they stand."""
+        self.undone = 0
+        """Transactions that were undone: what was remembered of their rows is wrong."""
         self.claimed: set[str] = set()
         """Libraries that this store keeps other writers off; see `claims`."""
         self.patience = BUSY_SECONDS
@@ -67,15 +72,15 @@ class Database:
         where = os.fspath(path)
         with translated_errors(where):
             connection = _connected(where, readonly)
-            try:
+            with ExitStack() as on_failure:
+                on_failure.callback(connection.close)
                 _settle_schema(connection, where, readonly)
-            except BaseException:
-                connection.close()
-                raise
+                on_failure.pop_all()
         return cls(connection, where, readonly=readonly, clock=clock)
 
     def close(self) -> None:
         """Close the connection; closing twice is harmless."""
+        self.closed = True
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -133,16 +138,22 @@ class Database:
             nested = self._connection.in_transaction
             self._require_in_place()
             self._connection.execute("SAVEPOINT nested" if nested else "BEGIN IMMEDIATE")
+            kept = False
             try:
                 yield
                 self._connection.execute("RELEASE nested" if nested else "COMMIT")
-            except BaseException:
-                # A full disk may have undone the whole transaction already.
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK TO nested" if nested else "ROLLBACK")
-                    if nested:
-                        self._connection.execute("RELEASE nested")
-                raise
+                kept = True
+            finally:
+                if not kept:
+                    self._undo(nested)
+
+    def _undo(self, nested: bool) -> None:
+        self.undone += 1
+        # A full disk may have undone the whole transaction already.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK TO nested" if nested else "ROLLBACK")
+            if nested:
+                self._connection.execute("RELEASE nested")
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has written to the file."""
@@ -226,11 +237,11 @@ def _connected(path: str, readonly: bool) -> sqlite3.Connection:
     if readonly and not _may_write(file.parent) and not file.with_name(file.name + "-wal").exists():
         uri += "&immutable=1"  # WAL wants to create a side file even to read; this says that nobody writes.
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        return _prepared(connection, readonly)
-    except BaseException:
-        connection.close()
-        raise
+    with ExitStack() as on_failure:
+        on_failure.callback(connection.close)
+        prepared = _prepared(connection, readonly)
+        on_failure.pop_all()
+    return prepared
 
 
 def _prepared(connection: sqlite3.Connection, readonly: bool = False) -> sqlite3.Connection:

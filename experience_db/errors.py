@@ -94,6 +94,10 @@ class UnknownRun(_Unknown):
     """No run of that id."""
 
 
+class UnknownSession(_Unknown):
+    """No session of that id was kept."""
+
+
 class UnknownEdit(_Unknown):
     """No edit of that number is waiting."""
 

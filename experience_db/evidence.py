@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from experience_db.codec import evidence_of, to_json
 from experience_db.database import Database
 from experience_db.errors import UnknownLibrary, UnknownVersion
-from experience_db.records import Evidence, Version
+from experience_db.records import BROUGHT, Evidence, Version, effect_of, own_words
+
+USUAL = 0.1
+"""Size of effects that lessons have, as a standard deviation: what is known before anything was measured."""
+_ABOUT = "SELECT evidence FROM evidence_lessons WHERE library = ?1 AND lesson_id"
 
 
 class EvidenceTable(Database):
@@ -44,12 +48,40 @@ class EvidenceTable(Database):
     def evidence(self, name: str, lesson_id: int | None = None, *, version: int | None = None) -> tuple[Evidence, ...]:
         """Measurements of a library, oldest first; of one lesson or one version when named."""
         self._known_version(name, version)
+        if lesson_id is not None:
+            about = self.evidence_about(name, (lesson_id,))[lesson_id]
+            return tuple(item for item in about if version is None or item.version == version)
         rows = self._rows(
-            "SELECT * FROM evidence WHERE library = ?1 AND (?2 IS NULL OR version = ?2) AND (?3 IS NULL"
-            " OR ?3 IN (SELECT value FROM json_each(lesson_ids))) ORDER BY id",
-            name, version, lesson_id,
-        )  # fmt: skip
+            "SELECT * FROM evidence WHERE library = ?1 AND (?2 IS NULL OR version = ?2) ORDER BY id", name, version
+        )
         return tuple(map(evidence_of, rows))
+
+    def evidence_about(self, name: str, lesson_ids: Iterable[int]) -> dict[int, tuple[Evidence, ...]]:
+        """Return what was ever measured about each of some lessons, oldest first; of the others nothing is read."""
+        self._known_version(name)
+        sql = f"SELECT * FROM evidence WHERE id IN ({_ABOUT} = ?2) ORDER BY id"  # noqa: S608  a constant of ours
+        return {i: tuple(map(evidence_of, self._rows(sql, name, i))) for i in dict.fromkeys(lesson_ids)}
+
+    def effects(self, name: str, lesson_ids: Iterable[int], *, version: int | None = None) -> dict[int, float]:
+        """Return the effect that speaks for each of some lessons, shrunk by how unsure it is; others are left out.
+
+        A measured difference d with standard error s counts as d t^2 / (t^2 + s^2), the mean of what it leaves one to
+        believe (normal prior around nothing, t = 0.1): a large figure of a few problems is worth less than a middling
+        one of many. s is the width of the 95% interval / 3.92, or 1 / sqrt(n) where no interval was kept. What came
+        with an import was not measured here and does not count.
+        """
+        found = {}
+        until = self._known_version(name, version)
+        changed = (
+            "SELECT changed FROM lessons WHERE library = ?1 AND lesson_id = ?2 AND since <= ?3 ORDER BY since DESC"
+        )
+        for i, measured in self.evidence_about(name, lesson_ids).items():
+            row = self._row(f"{changed} LIMIT 1", name, i, until) if measured else None
+            seen = [e for e in measured if (e.version or 0) <= until and BROUGHT not in e.detail]
+            speaks = effect_of(own_words(seen, row["changed"])) if row is not None else None
+            if speaks is not None and speaks.estimate is not None:
+                found[i] = _shrunk(speaks)
+        return found
 
     def _insert_evidence(self, name: str, version: int, item: Evidence, run: str | None, step: int | None) -> None:
         columns = {
@@ -91,3 +123,12 @@ class EvidenceTable(Database):
         if version is not None and not 0 <= version <= head:
             raise UnknownVersion(f"library {name!r} has no version {version}; it has 0 to {head}")
         return head if version is None else version
+
+
+def _shrunk(item: Evidence) -> float:
+    """The measured effect as far as it can be believed."""
+    if item.low is not None and item.high is not None:
+        variance = ((item.high - item.low) / 3.92) ** 2
+    else:
+        variance = 1 / max(item.n, 1)
+    return (item.estimate or 0.0) * USUAL**2 / (USUAL**2 + variance)

@@ -12,8 +12,7 @@ from experience_db.history import plan_restore, renumbered
 from experience_db.lesson_lists import TAINTED, read_list
 from experience_db.libraries import Libraries
 from experience_db.library import Library
-from experience_db.records import Edit, Evidence, Lesson, Op
-from experience_db.template_rules import require_plain
+from experience_db.records import BROUGHT, Edit, Evidence, Lesson, Op
 
 FORMAT = "experience_db/1"
 """Name and version of the export format."""
@@ -45,6 +44,8 @@ class Exchange(Libraries):
         """
         template, lessons, evidence = _checked(exported)
         if not allow_template:
+            from experience_db.template_rules import require_plain  # noqa: PLC0415 - see Library.block
+
             require_plain(template)
         note = f"import of {exported.get('library')} version {exported.get('version')}"
         with self.atomic():
@@ -60,7 +61,9 @@ class Exchange(Libraries):
             for item in evidence:
                 ids = tuple(new_ids[i] for i in item.lesson_ids if i in new_ids)
                 if ids or not item.lesson_ids:
-                    self._insert_evidence(name, made.version, replace(item, lesson_ids=ids), None, None)
+                    brought = {BROUGHT: f"{exported.get('library')}@{item.version}", **item.detail}
+                    kept = replace(item, lesson_ids=ids, detail=brought)
+                    self._insert_evidence(name, made.version, kept, None, None)
             return made
 
     def import_texts(self, texts: Sequence[str | Edit], name: str, *, note: str = "import") -> Library:

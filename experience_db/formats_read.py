@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from urllib.parse import unquote
 
 from experience_db.errors import BadImport
 from experience_db.exchange import FORMAT
+from experience_db.foreign_json import loads
 from experience_db.formats import COLUMNS, USER
 from experience_db.library import DEFAULT_TEMPLATE
 from experience_db.records import Lesson
@@ -93,7 +93,7 @@ def _from_row(row: list[str]) -> Lesson:
 
 def _from_messages(text: str) -> list[Lesson]:
     try:
-        messages = json.loads(text)
+        messages = loads(text)
         contents = [str(message["content"]) for message in messages]
     except (ValueError, TypeError, KeyError) as error:
         raise BadImport(f"the messages are damaged ({type(error).__name__}: {error}); export them anew") from error
@@ -104,7 +104,7 @@ def _from_messages(text: str) -> list[Lesson]:
 
 def _from_predictor(text: str) -> list[Lesson]:
     try:
-        told = str(json.loads(text)["signature"]["instructions"])
+        told = str(loads(text)["signature"]["instructions"])
     except (ValueError, TypeError, KeyError) as error:
         raise BadImport(f"the predictor is damaged ({type(error).__name__}: {error}); export it anew") from error
     return _from_texts([told])

@@ -6,10 +6,12 @@ import json
 import math
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from experience_db.codec import to_json
 from experience_db.database import Database
+from experience_db.texts import Texts
 
 _ROLLOUT = (
     "INSERT INTO rollouts (group_id, rollout, answer, reward, advantage, failure_kind, failure_message, finish_reason,"
@@ -28,6 +30,10 @@ Scores = Sequence[Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 
 class Groups(Database):
     """The part of the store that keeps groups."""
+
+    @cached_property
+    def _texts(self) -> Texts:
+        return Texts(self)
 
     def record_group(  # noqa: PLR0913  a group has that many parts
         self,
@@ -70,7 +76,7 @@ class Groups(Database):
             score_rows = []
             for i, rollout in enumerate(rollouts):
                 reward, advantage = (_number(given[i]) if given else None for given in (rewards, advantages))
-                row = self._write(_ROLLOUT, *_rollout_row(group, i, rollout, reward, advantage)).lastrowid
+                row = self._write(_ROLLOUT, *_rollout_row(group, i, rollout, reward, advantage, self._texts)).lastrowid
                 score_rows += _score_rows(row, scores[i]) if scores else []
             self._write_many(_SCORE, score_rows)
             return group
@@ -103,6 +109,8 @@ class Groups(Database):
             " ORDER BY rollout, position",
             row["id"],
         )
+        said = iter(self._texts.from_json([rollout[name] for rollout in rollouts for name in ("messages", "more")]))
+        answers = iter(self._texts.from_columns([rollout["answer"] for rollout in rollouts]))
         scores_of: dict[int, list[dict[str, Any]]] = {rollout["id"]: [] for rollout in rollouts}
         for score in scores:
             kept = {"value": score["score"], "why": score["why"], "name": score["grader"], "failure": _failure(score)}
@@ -112,7 +120,7 @@ class Groups(Database):
             "problem": json.loads(row["problem"]),
             "status": row["status"],
             "version": row["version"],
-            "rollouts": [_rollout_of(rollout) for rollout in rollouts],
+            "rollouts": [_rollout_of(rollout, next(said), next(said), next(answers)) for rollout in rollouts],
             "scores": list(scores_of.values()),
             "rewards": [rollout["reward"] for rollout in rollouts],
             "advantages": [rollout["advantage"] for rollout in rollouts],
@@ -120,7 +128,12 @@ class Groups(Database):
 
 
 def _rollout_row(
-    group: int, position: int, rollout: Mapping[str, Any], reward: float | None, advantage: float | None
+    group: int,
+    position: int,
+    rollout: Mapping[str, Any],
+    reward: float | None,
+    advantage: float | None,
+    texts: Texts,
 ) -> tuple[Any, ...]:
     failure = rollout.get("failure") or {}
     usage = rollout.get("usage") or {}
@@ -128,7 +141,7 @@ def _rollout_row(
     return (
         group,
         rollout.get("index", position),
-        rollout.get("answer") or "",
+        texts.to_column(rollout.get("answer") or ""),
         reward,
         advantage,
         failure.get("kind"),
@@ -140,23 +153,23 @@ def _rollout_row(
         usage.get("cached_tokens", 0),
         usage.get("usd"),
         rollout.get("seconds", 0.0),
-        to_json(rollout.get("messages", ())),
-        to_json(more),
+        texts.to_json(rollout.get("messages", ())),
+        texts.to_json(more),
     )
 
 
-def _rollout_of(row: sqlite3.Row) -> dict[str, Any]:
+def _rollout_of(row: sqlite3.Row, messages: Any, more: Mapping[str, Any], answer: str) -> dict[str, Any]:
     usage = {name: row[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens", "usd")}
     return {
         "index": row["rollout"],
-        "messages": json.loads(row["messages"]),
-        "answer": row["answer"],
+        "messages": messages,
+        "answer": answer,
         "finish_reason": row["finish_reason"],
         "usage": usage,
         "seconds": row["seconds"],
         "failure": _failure(row),
         "tainted": bool(row["tainted"]),
-        **json.loads(row["more"]),
+        **more,
     }
 
 

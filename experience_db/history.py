@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
 from experience_db.apply import apply_edits, in_prompt_order
 from experience_db.codec import RESTORE, edit_of, lesson_of_restore
+from experience_db.errors import UnknownLesson
 from experience_db.library import Library
 from experience_db.records import AppliedEdit, Edit, Lesson, Op
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The next version before it is written: its lessons, and the edits that lead there."""
+    """The next version before it is written: what leaves, what comes, and the edits that lead there."""
 
-    lessons: tuple[Lesson, ...]
+    gone: tuple[Lesson, ...]
+    """Lessons, or wordings of them, that are not in the new version; by id."""
+    come: tuple[Lesson, ...]
+    """Those that were not in the old one; by id."""
     edits: tuple[AppliedEdit, ...]
     next_id: int
     template: str
 
 
+def change_between(
+    before: Iterable[Lesson],
+    after: Iterable[Lesson],
+    edits: tuple[AppliedEdit, ...],
+    next_id: int,
+    template: str,
+) -> Change:
+    """Return the change from some lessons to others; what stands in both stays as it is."""
+    old, new = set(before), set(after)
+    return Change(in_prompt_order(old - new), in_prompt_order(new - old), edits, next_id, template)
+
+
 def plan_edits(head: Library, edits: Sequence[Edit], template: str) -> Change:
     """Plan the version that edits make; raises as `apply_edits` does."""
-    done = apply_edits(head.lessons, edits, version=head.version + 1, next_id=head.next_id)
-    return Change(done.lessons, done.applied, done.next_id, template)
+    touched = head.some({i for edit in edits for i in edit.ids})
+    try:
+        done = apply_edits(touched, edits, version=head.version + 1, next_id=head.next_id)
+    except UnknownLesson:  # Its message names the lessons that there are, and these are the touched ones alone.
+        apply_edits(head.lessons, edits, version=head.version + 1, next_id=head.next_id)
+        raise
+    return change_between(touched, done.lessons, done.applied, done.next_id, template)
 
 
 def plan_restore(head: Library, goal: tuple[Lesson, ...], template: str, reason: str) -> Change:
@@ -41,7 +62,7 @@ def plan_restore(head: Library, goal: tuple[Lesson, ...], template: str, reason:
         edit = Edit(Op.UPDATE, lesson.text, (lesson.id,), reason, lesson.sources, lesson.tainted)
         edits.append(AppliedEdit(version, position, edit, lesson.id, restored=True))
     next_id = max([head.next_id, *(i + 1 for i in wanted)])
-    return Change(in_prompt_order(goal), tuple(edits), next_id, template)
+    return change_between(head.lessons, goal, tuple(edits), next_id, template)
 
 
 def replay_edits(rows: Sequence[sqlite3.Row]) -> Iterator[tuple[int, tuple[Lesson, ...], int]]:

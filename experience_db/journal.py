@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 from experience_db.codec import sha256, to_json
 from experience_db.database import Database
+from experience_db.errors import CorruptStore
 from experience_db.records import Call, RoleUsage
+from experience_db.texts import Texts
 
 _PUT = (
     "INSERT INTO calls (key, role, model, request, reply, prompt_tokens, completion_tokens, cached_tokens, usd,"
     " seconds, run, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"
 )
+
+AT_ONCE = 200
+"""Calls whose texts are read together."""
+HIDDEN = "hidden"
+"""Of a recorded reply: whether a key was taken out of it, so that it must not be graded in place of the real one."""
 
 
 class Journal:
@@ -22,6 +28,7 @@ class Journal:
 
     def __init__(self, store: Database) -> None:
         self._store = store
+        self._texts = Texts(store)
 
     @staticmethod
     def key(request: Mapping[str, Any]) -> str:
@@ -29,9 +36,12 @@ class Journal:
         return sha256(request)
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the recorded reply, or None."""
+        """Return the recorded reply, or None; raises ValueError where it cannot be read."""
         row = self._store._row("SELECT reply FROM calls WHERE key = ?", key)
-        return None if row is None else json.loads(row["reply"])
+        try:
+            return None if row is None else self._texts.from_json([row["reply"]])[0]
+        except CorruptStore as error:
+            raise ValueError(str(error)) from error
 
     def put(  # noqa: PLR0913  the fields of one Call
         self,
@@ -94,34 +104,54 @@ class Journal:
         )
         return {row["role"]: RoleUsage(*row) for row in rows}
 
+    def longest(self, run: str) -> dict[str, tuple[int, int]]:
+        """Of each role of a run, how many calls were answered, and the completion tokens of the longest answer."""
+        rows = self._store._rows(
+            "SELECT role, count(*), max(completion_tokens) FROM calls WHERE run = ? AND role NOT LIKE 'failed:%'"
+            " AND model NOT LIKE 'agent:%' AND model NOT LIKE 'tool:%' GROUP BY role",
+            run,
+        )
+        return {row[0]: (int(row[1]), int(row[2] or 0)) for row in rows}
+
     def calls(self, run: str | None = None, role: str | None = None) -> Iterator[Call]:
         """Recorded calls in the order they were made, of one run and one role when named."""
         rows = self._store._rows(
             "SELECT * FROM calls WHERE (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR role = ?2) ORDER BY rowid", run, role
         )
-        for row in rows:
-            columns = {name: row[name] for name in row.keys() if name != "created"}  # noqa: SIM118  Row iterates values
-            columns |= {"request": json.loads(row["request"]), "reply": json.loads(row["reply"])}
-            yield Call(**columns)
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            said = iter(self._texts.from_json([row[name] for row in some for name in ("request", "reply")]))
+            for row in some:
+                columns = {name: row[name] for name in row.keys() if name != "created"}  # noqa: SIM118  Row iterates values
+                yield Call(**{**columns, "request": next(said), "reply": next(said)})
 
     def __len__(self) -> int:
         row = self._store._row("SELECT count(*) FROM calls")
         return row[0] if row else 0
 
+    def _marked(self, reply: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a reply; one that the store takes a key out of says so, as it is no longer what was said."""
+        hide = self._store.hide
+        if hide is None:
+            return reply
+        text = to_json(reply)
+        return reply if hide(text) == text else {**reply, HIDDEN: True}
+
     def _put(self, call: Call) -> bool:
-        cursor = self._store._write(
-            _PUT,
-            call.key,
-            call.role,
-            call.model,
-            to_json(call.request),
-            to_json(call.reply),
-            call.prompt_tokens,
-            call.completion_tokens,
-            call.cached_tokens,
-            call.usd,
-            call.seconds,
-            call.run or None,
-            self._store.clock(),
-        )
-        return cursor.rowcount > 0
+        with self._store.atomic():
+            cursor = self._store._write(
+                _PUT,
+                call.key,
+                call.role,
+                call.model,
+                self._texts.to_json(call.request),
+                self._texts.to_json(self._marked(call.reply)),
+                call.prompt_tokens,
+                call.completion_tokens,
+                call.cached_tokens,
+                call.usd,
+                call.seconds,
+                call.run or None,
+                self._store.clock(),
+            )
+            return cursor.rowcount > 0

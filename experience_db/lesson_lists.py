@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from experience_db.errors import BadImport
+from experience_db.foreign_json import Unreadable, each_value, fault_of
 from experience_db.records import Edit, Op
 
 TAINTED = "tainted by tool output"
@@ -18,7 +18,6 @@ _BULLET = re.compile(r"(?P<indent>\s*)(?:[-*+•◦‣●∙·–]|\d{1,9}[.)])\
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _SENTENCE_END = re.compile(r"[.!?。！？:;…][\"')\]”’»]*\s*\Z")
 _RULE = re.compile(r"\s*(?:-{3,}|={3,}|\*{3,}|_{3,})\s*")
-_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +79,10 @@ def _from_json(text: str) -> Listed:
 
 def _values(line: str, number: int) -> Iterator[Any]:
     """All JSON values of a line, one after the other."""
-    decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: _unique(pairs, number))
-    position = 0
-    while position < len(line):
-        try:
-            value, position = decoder.raw_decode(line, position)
-        except (ValueError, RecursionError) as error:
-            raise BadImport(f"line {number} is not JSON ({error}); give one lesson per line") from error
-        yield value
-        while position < len(line) and line[position] in " \t\r\n,":
-            position += 1
+    try:
+        yield from each_value(line, object_pairs_hook=lambda pairs: _unique(pairs, number))
+    except Unreadable as error:
+        raise BadImport(f"line {number} is not JSON ({fault_of(error)}); give one lesson per line") from error
 
 
 def _unique(pairs: list[tuple[str, Any]], number: int) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 import sqlite3
 from collections.abc import Sequence
 
@@ -12,40 +12,49 @@ from experience_db.history import plan_edits
 from experience_db.libraries import Libraries
 from experience_db.library import Library
 from experience_db.records import Blame, Edit, Lesson, UnappliedEdit
+from experience_db.stored_lessons import IN_VERSION
+from experience_db.word_search import best_rows
 
-_MOST_WORDS = 200
-_IN_VERSION = "lessons.library = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2)"
 _STORY = (
-    "SELECT * FROM edits WHERE library = ?1 AND version IS NOT NULL AND (lesson_id = ?2"
-    " OR ?2 IN (SELECT value FROM json_each(lesson_ids))) ORDER BY version, position"
+    "SELECT * FROM edits INDEXED BY edits_of_lesson WHERE library = ?1 AND version IS NOT NULL AND lesson_id = ?2"
+    " UNION "
+    "SELECT * FROM edits INDEXED BY edits_merged WHERE library = ?1 AND version IS NOT NULL AND op = 'MERGE'"
+    " AND ?2 IN (SELECT value FROM json_each(lesson_ids)) ORDER BY version, position"
 )
 
 
 class Lessons(Libraries):
     """The part of the store that answers questions about single lessons."""
 
-    def search(self, name: str, query: str, limit: int = 10, *, version: int | None = None) -> tuple[Lesson, ...]:
+    def search(
+        self, name: str, query: str, limit: int = 10, *, version: int | None = None, least: float = 0.0
+    ) -> tuple[Lesson, ...]:
         """Lessons of a version that share words with the query, best match first; any text is a safe query.
+
+        `least` leaves out what scores less than this share of the best score.
 
         Where no word matches, as with formulas or scripts without spaces, lessons that contain the query as it
         stands are returned instead.
         """
         number = self._known_version(name, version)
-        words = list(dict.fromkeys(re.findall(r"[^\W_]+", query.lower())))[:_MOST_WORDS]
-        rows = []
-        if words:
-            match = " OR ".join(f'"{word}"' for word in words)
+        among = f"SELECT * FROM lessons WHERE id IN (SELECT value FROM json_each(?3)) AND {IN_VERSION}"  # noqa: S608  ours
+        found: list[Lesson] = []
+        # The index knows every wording of every library: ask for more until enough of them stand in this version.
+        wanted, seen = limit, 0
+        while len(found) < limit:
+            ids = best_rows(self._rows, "lessons_fts", query, wanted, least)
+            here = {row["id"]: row for row in self._rows(among, name, number, json.dumps(ids[seen:]))}
+            found += [lesson_of(here[i]) for i in ids[seen:] if i in here]
+            if len(ids) < wanted:
+                break
+            wanted, seen = wanted * 4, wanted
+        if not found and query.strip():
             rows = self._rows(
-                "SELECT lessons.* FROM lessons_fts JOIN lessons ON lessons.id = lessons_fts.rowid"  # noqa: S608
-                f" WHERE lessons_fts MATCH ?3 AND {_IN_VERSION} ORDER BY rank, lesson_id LIMIT ?4",
-                name, number, match, limit,
-            )  # fmt: skip
-        if not rows and query.strip():
-            rows = self._rows(
-                f"SELECT * FROM lessons WHERE {_IN_VERSION} AND instr(text, ?3) ORDER BY lesson_id LIMIT ?4",  # noqa: S608
+                f"SELECT * FROM lessons WHERE {IN_VERSION} AND instr(text, ?3) ORDER BY lesson_id LIMIT ?4",  # noqa: S608
                 name, number, query.strip(), limit,
             )  # fmt: skip
-        return tuple(map(lesson_of, rows))
+            found = list(map(lesson_of, rows))
+        return tuple(found[:limit])
 
     def blame(self, name: str, lesson_id: int) -> Blame:
         """The whole story of a lesson: its edits with their sources, its evidence; raises UnknownLesson."""
@@ -58,7 +67,7 @@ class Lessons(Libraries):
         shown = self._rows("SELECT sum(shown) FROM lesson_uses WHERE library = ? AND lesson_id = ?", name, lesson_id)[
             0
         ][0]
-        present = next((lesson for lesson in now if lesson.id == lesson_id), None)
+        present = next(iter(now.some((lesson_id,))), None)
         return Blame(lesson_id, present, edits, self.evidence(name, lesson_id), shown or 0)
 
     def set_aside(
@@ -110,6 +119,12 @@ class Lessons(Libraries):
     def pending(self, name: str) -> tuple[UnappliedEdit, ...]:
         """Undecided edits that wait for a decision, oldest first."""
         return self.unapplied(name, "undecided")
+
+    def proposed(self, name: str) -> dict[int, Edit]:
+        """Return every edit that ever waited, by its number, whatever became of it; raises UnknownLibrary."""
+        self._known_version(name)
+        rows = self._rows("SELECT * FROM edits WHERE library = ? AND status = 'undecided' ORDER BY id", name)
+        return {row["id"]: edit_of(row) for row in rows}
 
     def accept(self, name: str, ids: Sequence[int], *, parent: int, note: str = "review") -> Library:
         """Apply waiting edits after all, as one version; raises UnknownEdit, or as `commit` does."""

@@ -9,15 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, cast
 
 from experience_db.claims import Claims
-from experience_db.codec import RESTORE, applied_of, digest, edit_columns, edit_of, lesson_of, sources_json
+from experience_db.codec import RESTORE, SUM, applied_of, digest, edit_columns, edit_of, moved_digest, sources_json
 from experience_db.errors import InvalidName, StaleVersion
 from experience_db.evidence import EvidenceTable
 from experience_db.history import Change, plan_edits, plan_restore, replay_edits
 from experience_db.library import DEFAULT_TEMPLATE, Library, check_template
 from experience_db.records import AppliedEdit, Diff, Edit, Evidence, Lesson
+from experience_db.stored_lessons import StoredLessons
 
+if TYPE_CHECKING:
+    from experience_db.store import Store
+
+Origin = tuple[str | None, int | None]
+"""The run that makes a version and the step of it, where there is one."""
 _NAME = re.compile(r"[^\s@][^\n@]{0,199}")
 APPLIED = "SELECT * FROM edits WHERE library = ? AND version <= ? ORDER BY version, position"
 
@@ -37,7 +44,7 @@ class Libraries(EvidenceTable, Claims):
         with self.atomic():
             if self._head(name) is None:
                 self._insert("libraries", name=name, created=self.clock())
-                self._insert_version(Library(name, 0, (), template, 1), None, "new", None, None)
+                self._insert_version(Library(name, 0, (), template, 1), digest((), template), None, "new", (None, None))
             return self.library(name)
 
     def libraries(self) -> tuple[str, ...]:
@@ -47,13 +54,9 @@ class Libraries(EvidenceTable, Claims):
     def library(self, name: str, version: int | None = None) -> Library:
         """Return one version, the newest when none is named; raises UnknownLibrary or UnknownVersion."""
         number = self._known_version(name, version)
-        rows = self._rows(
-            "SELECT * FROM lessons WHERE library = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2)"
-            " ORDER BY lesson_id",
-            name, number,
-        )  # fmt: skip
-        template, next_id = self._frame(name, number)
-        return Library(name, number, tuple(map(lesson_of, rows)), template, next_id)
+        row = self._rows("SELECT * FROM versions WHERE library = ? AND version = ?", name, number)[0]
+        lessons: Any = StoredLessons(cast("Store", self), name, number, row["digest"])
+        return Library(name, number, lessons, row["template"], row["next_lesson_id"])
 
     def commit(
         self,
@@ -117,14 +120,7 @@ class Libraries(EvidenceTable, Claims):
         next_id = 1
         for _, lessons, next_id in replay_edits(self._rows(APPLIED, name, number)):  # noqa: B007  the last one counts
             pass
-        return Library(name, number, lessons, self._frame(name, number)[0], next_id)
-
-    def _frame(self, name: str, version: int) -> tuple[str, int]:
-        """What a version has beside its lessons: the template and the next id."""
-        row = self._rows(
-            "SELECT template, next_lesson_id FROM versions WHERE library = ? AND version = ?", name, version
-        )[0]
-        return row["template"], row["next_lesson_id"]
+        return Library(name, number, lessons, self.library(name, number).template, next_id)
 
     def _commit(
         self,
@@ -133,7 +129,7 @@ class Libraries(EvidenceTable, Claims):
         parent: int,
         template: str | None,
         note: str,
-        origin: tuple[str | None, int | None],
+        origin: Origin,
     ) -> Library:
         known = self.library(name, parent)
         template = known.template if template is None else template
@@ -165,41 +161,47 @@ class Libraries(EvidenceTable, Claims):
         head: Library,
         change: Change,
         note: str,
-        origin: tuple[str | None, int | None],
+        origin: Origin,
         settles: Sequence[int] = (),
     ) -> Library:
         """Write the version after `head`, its edits (which may settle waiting ones, in order) and its lessons."""
         self._require_unclaimed(head.name)
-        run, step = origin
-        made = Library(head.name, head.version + 1, change.lessons, change.template, change.next_id)
-        self._insert_version(made, head.version, note, run or None, step)
+        made = Library(head.name, head.version + 1, (), change.template, change.next_id)
+        self._insert_version(made, self._digest_after(head, change), head.version, note, origin)
+        come = {lesson.id: lesson for lesson in change.come}
         for applied, settled in zip_longest(change.edits, settles):
-            self._insert_applied(made, applied, settled, run or None, step)
-        self._move_lessons(head, made)
-        return made
+            self._insert_applied(made, applied, come.get(applied.lesson_id), settled, origin)
+        self._move_lessons(made, change)
+        return self.library(made.name, made.version)
 
-    def _insert_version(self, made: Library, parent: int | None, note: str, run: str | None, step: int | None) -> None:
+    def _digest_after(self, head: Library, change: Change) -> str:
+        sql = "SELECT digest FROM versions WHERE library = ? AND version = ?"
+        before: str = self._rows(sql, head.name, head.version)[0]["digest"]
+        if not before.startswith(SUM):
+            before = digest(head.lessons, head.template)
+        return moved_digest(before, change.gone, change.come, change.template)
+
+    def _insert_version(self, made: Library, mark: str, parent: int | None, note: str, origin: Origin) -> None:
         self._insert(
             "versions",
             library=made.name,
             version=made.version,
             parent=parent,
             note=note,
-            run=run,
-            step=step,
+            run=origin[0] or None,
+            step=origin[1],
             created=self.clock(),
             template=made.template,
             next_lesson_id=made.next_id,
-            digest=digest(made.lessons, made.template),
+            digest=mark,
         )
 
     def _insert_applied(
-        self, made: Library, applied: AppliedEdit, settles: int | None, run: str | None, step: int | None
+        self, made: Library, applied: AppliedEdit, now: Lesson | None, settles: int | None, origin: Origin
     ) -> None:
         columns = edit_columns(applied.edit)
-        if applied.restored:
-            lesson = made.lesson(applied.lesson_id)
-            columns |= {"op": RESTORE, "restored_born": lesson.born, "restored_changed": lesson.changed}
+        if applied.restored and now is not None:
+            columns |= {"op": RESTORE, "restored_born": now.born, "restored_changed": now.changed}
         self._insert(
             "edits",
             library=made.name,
@@ -210,27 +212,26 @@ class Libraries(EvidenceTable, Claims):
             verdict="",
             base_version=made.version - 1,
             settles=settles,
-            run=run,
-            step=step,
+            run=origin[0] or None,
+            step=origin[1],
             created=self.clock(),
             **columns,
         )
 
-    def _move_lessons(self, old: Library, new: Library) -> None:
-        """Bring the table of lessons from one version to the next: close the wordings that left, add the new ones."""
-        before, after = set(old.lessons), set(new.lessons)
-        for lesson in sorted(before - after, key=lambda lesson: lesson.id):
+    def _move_lessons(self, made: Library, change: Change) -> None:
+        """Bring the table of lessons to the next version: close the wordings that left, add the new ones."""
+        for lesson in change.gone:
             self._write(
                 "UPDATE lessons SET until = ? WHERE library = ? AND lesson_id = ? AND until IS NULL",
-                new.version, new.name, lesson.id,
+                made.version, made.name, lesson.id,
             )  # fmt: skip
-        for lesson in sorted(after - before, key=lambda lesson: lesson.id):
+        for lesson in change.come:
             self._insert(
                 "lessons",
-                library=new.name,
+                library=made.name,
                 lesson_id=lesson.id,
                 text=lesson.text,
-                since=new.version,
+                since=made.version,
                 born=lesson.born,
                 changed=lesson.changed,
                 tainted=int(lesson.tainted),

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from experience_db.apply import in_prompt_order
 from experience_db.errors import StaleVersion
-from experience_db.history import Change
+from experience_db.history import Change, change_between
 from experience_db.libraries import Libraries
 from experience_db.library import Library
 from experience_db.records import AppliedEdit, Edit, Lesson, Op, Origin
@@ -106,7 +105,7 @@ def plan_branch(head: Library, goal: Library, why: Mapping[int, Edit], reason: s
     ]
     edits = tuple(AppliedEdit(version, n, edit, i, restored=back) for n, (edit, i, back) in enumerate(planned))
     next_id = max([head.next_id, *(i + 1 for i in wanted)])
-    return Change(in_prompt_order((wanted | fresh).values()), edits, next_id, goal.template)
+    return change_between(head.lessons, (wanted | fresh).values(), edits, next_id, goal.template)
 
 
 def _edit(op: Op, lesson: Lesson, why: Mapping[int, Edit], reason: str) -> Edit:

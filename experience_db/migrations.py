@@ -11,275 +11,16 @@ import sqlite3
 from sqlite_utils import Database
 from sqlite_utils.migrations import Migrations
 
+from experience_db.first_schema import HISTORY, RUNS, VIEWS
 from experience_db.schema import APPLICATION_ID
+from experience_db.session_tables import SESSION_TABLES
 
 _APPEND_ONLY = ("edits", "versions", "evidence")
-
-_HISTORY = (
-    """
-    CREATE TABLE libraries (
-        name TEXT PRIMARY KEY,
-        created REAL NOT NULL
-    ) STRICT
-    """,
-    """
-    CREATE TABLE versions (
-        library TEXT NOT NULL REFERENCES libraries(name),
-        version INTEGER NOT NULL CHECK (version >= 0),
-        parent INTEGER,
-        note TEXT NOT NULL,
-        run TEXT,
-        step INTEGER,
-        created REAL NOT NULL,
-        template TEXT NOT NULL,
-        next_lesson_id INTEGER NOT NULL,
-        digest TEXT NOT NULL,
-        PRIMARY KEY (library, version),
-        FOREIGN KEY (library, parent) REFERENCES versions(library, version)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE edits (
-        id INTEGER PRIMARY KEY,
-        library TEXT NOT NULL REFERENCES libraries(name),
-        status TEXT NOT NULL CHECK (status IN ('applied', 'rejected', 'undecided')),
-        version INTEGER,
-        position INTEGER NOT NULL,
-        op TEXT NOT NULL CHECK (op IN ('ADD', 'UPDATE', 'DELETE', 'MERGE', 'RESTORE')),
-        lesson_id INTEGER,
-        lesson_ids TEXT NOT NULL CHECK (json_valid(lesson_ids)),
-        text TEXT,
-        reason TEXT NOT NULL,
-        sources TEXT NOT NULL CHECK (json_valid(sources)),
-        tainted INTEGER NOT NULL,
-        verdict TEXT NOT NULL,
-        base_version INTEGER NOT NULL,
-        restored_born INTEGER,
-        restored_changed INTEGER,
-        settles INTEGER REFERENCES edits(id),
-        run TEXT,
-        step INTEGER,
-        created REAL NOT NULL,
-        FOREIGN KEY (library, version) REFERENCES versions(library, version),
-        CHECK ((status = 'applied') = (version IS NOT NULL))
-    ) STRICT
-    """,
-    "CREATE UNIQUE INDEX edits_in_order ON edits(library, version, position) WHERE version IS NOT NULL",
-    "CREATE INDEX edits_unapplied ON edits(library, status) WHERE version IS NULL",
-    "CREATE UNIQUE INDEX edits_settled ON edits(settles) WHERE settles IS NOT NULL",
-    """
-    CREATE TABLE lessons (
-        id INTEGER PRIMARY KEY,
-        library TEXT NOT NULL REFERENCES libraries(name),
-        lesson_id INTEGER NOT NULL,
-        text TEXT NOT NULL,
-        since INTEGER NOT NULL,
-        until INTEGER CHECK (until > since),
-        born INTEGER NOT NULL,
-        changed INTEGER NOT NULL,
-        tainted INTEGER NOT NULL,
-        sources TEXT NOT NULL CHECK (json_valid(sources)),
-        UNIQUE (library, lesson_id, since)
-    ) STRICT
-    """,
-    "CREATE INDEX lessons_present ON lessons(library, until)",
-    """
-    CREATE VIRTUAL TABLE lessons_fts USING fts5(
-        text, content='lessons', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2'
-    )
-    """,
-    """
-    CREATE TRIGGER lessons_indexed AFTER INSERT ON lessons BEGIN
-        INSERT INTO lessons_fts(rowid, text) VALUES (new.id, new.text);
-    END
-    """,
-    """
-    CREATE TRIGGER lessons_unindexed AFTER DELETE ON lessons BEGIN
-        INSERT INTO lessons_fts(lessons_fts, rowid, text) VALUES ('delete', old.id, old.text);
-    END
-    """,
-    """
-    CREATE TRIGGER lessons_keep_words BEFORE UPDATE OF text ON lessons BEGIN
-        SELECT RAISE(ABORT, 'a lesson row keeps its words; new words are a new row');
-    END
-    """,
-    """
-    CREATE TABLE evidence (
-        id INTEGER PRIMARY KEY,
-        library TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        lesson_ids TEXT NOT NULL CHECK (json_valid(lesson_ids)),
-        kind TEXT NOT NULL,
-        estimate REAL,
-        low REAL,
-        high REAL,
-        n INTEGER NOT NULL,
-        verdict TEXT NOT NULL,
-        reason TEXT NOT NULL,
-        detail TEXT NOT NULL CHECK (json_valid(detail)),
-        run TEXT,
-        step INTEGER,
-        created REAL NOT NULL,
-        FOREIGN KEY (library, version) REFERENCES versions(library, version)
-    ) STRICT
-    """,
-    "CREATE INDEX evidence_of_library ON evidence(library, version)",
-)
-
-_RUNS = (
-    """
-    CREATE TABLE runs (
-        id TEXT PRIMARY KEY,
-        name TEXT NOT NULL,
-        kind TEXT NOT NULL,
-        status TEXT NOT NULL CHECK (status IN ('running', 'finished', 'budget', 'interrupted', 'failed')),
-        library TEXT REFERENCES libraries(name),
-        base_version INTEGER,
-        dataset TEXT NOT NULL,
-        fingerprint TEXT NOT NULL,
-        config TEXT NOT NULL,
-        summary TEXT NOT NULL,
-        started REAL NOT NULL,
-        finished REAL
-    ) STRICT
-    """,
-    "CREATE INDEX runs_by_name ON runs(name, started)",
-    """
-    CREATE TABLE steps (
-        run TEXT NOT NULL REFERENCES runs(id),
-        step INTEGER NOT NULL,
-        epoch INTEGER NOT NULL,
-        version_before INTEGER NOT NULL,
-        version_after INTEGER NOT NULL,
-        summary TEXT NOT NULL,
-        created REAL NOT NULL,
-        PRIMARY KEY (run, step)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE calls (
-        key TEXT PRIMARY KEY,
-        role TEXT NOT NULL,
-        model TEXT NOT NULL,
-        request TEXT NOT NULL,
-        reply TEXT NOT NULL,
-        prompt_tokens INTEGER NOT NULL,
-        completion_tokens INTEGER NOT NULL,
-        cached_tokens INTEGER NOT NULL,
-        usd REAL,
-        seconds REAL NOT NULL,
-        run TEXT REFERENCES runs(id),
-        created REAL NOT NULL
-    ) STRICT
-    """,
-    "CREATE INDEX calls_of_run ON calls(run, role)",
-    """
-    CREATE TABLE groups (
-        id INTEGER PRIMARY KEY,
-        run TEXT NOT NULL REFERENCES runs(id),
-        step INTEGER NOT NULL,
-        problem_id TEXT NOT NULL,
-        problem TEXT NOT NULL,
-        status TEXT NOT NULL,
-        version INTEGER NOT NULL,
-        created REAL NOT NULL,
-        UNIQUE (run, step, problem_id)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE rollouts (
-        id INTEGER PRIMARY KEY,
-        group_id INTEGER NOT NULL REFERENCES groups(id) ON DELETE CASCADE,
-        rollout INTEGER NOT NULL,
-        answer TEXT NOT NULL,
-        reward REAL,
-        advantage REAL,
-        failure_kind TEXT,
-        failure_message TEXT,
-        finish_reason TEXT NOT NULL,
-        tainted INTEGER NOT NULL,
-        prompt_tokens INTEGER NOT NULL,
-        completion_tokens INTEGER NOT NULL,
-        cached_tokens INTEGER NOT NULL,
-        usd REAL,
-        seconds REAL NOT NULL,
-        messages TEXT NOT NULL,
-        more TEXT NOT NULL,
-        UNIQUE (group_id, rollout)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE scores (
-        rollout_id INTEGER NOT NULL REFERENCES rollouts(id) ON DELETE CASCADE,
-        position INTEGER NOT NULL,
-        grader TEXT NOT NULL,
-        score REAL,
-        why TEXT NOT NULL,
-        failure_kind TEXT,
-        failure_message TEXT,
-        PRIMARY KEY (rollout_id, position)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE lesson_uses (
-        library TEXT NOT NULL REFERENCES libraries(name),
-        lesson_id INTEGER NOT NULL,
-        run TEXT NOT NULL REFERENCES runs(id),
-        step INTEGER NOT NULL,
-        shown INTEGER NOT NULL,
-        PRIMARY KEY (library, lesson_id, run, step)
-    ) STRICT
-    """,
-    """
-    CREATE TABLE evaluations (
-        id INTEGER PRIMARY KEY,
-        run TEXT NOT NULL REFERENCES runs(id),
-        library TEXT,
-        version INTEGER,
-        dataset TEXT NOT NULL,
-        model TEXT NOT NULL,
-        control TEXT NOT NULL,
-        k INTEGER NOT NULL,
-        problems INTEGER NOT NULL,
-        mean REAL,
-        low REAL,
-        high REAL,
-        summary TEXT NOT NULL,
-        created REAL NOT NULL,
-        FOREIGN KEY (library, version) REFERENCES versions(library, version)
-    ) STRICT
-    """,
-    "CREATE INDEX evaluations_of_library ON evaluations(library, version)",
-)
-
-_VIEWS = (
-    """
-    CREATE VIEW current_lessons AS
-    SELECT library, lesson_id, text, born, changed, tainted, json_array_length(sources) AS sources,
-        (SELECT count(*) FROM evidence, json_each(evidence.lesson_ids) AS named
-         WHERE evidence.library = lessons.library AND named.value = lessons.lesson_id) AS measurements,
-        (SELECT sum(shown) FROM lesson_uses
-         WHERE lesson_uses.library = lessons.library AND lesson_uses.lesson_id = lessons.lesson_id) AS shown
-    FROM lessons WHERE until IS NULL ORDER BY library, lesson_id
-    """,
-    """
-    CREATE VIEW edit_log AS
-    SELECT datetime(created, 'unixepoch') AS at, library, version, status, op, lesson_id, text, reason, verdict, run
-    FROM edits ORDER BY id
-    """,
-    """
-    CREATE VIEW call_costs AS
-    SELECT run, role, model, count(*) AS calls, sum(prompt_tokens) AS prompt_tokens,
-        sum(completion_tokens) AS completion_tokens, sum(cached_tokens) AS cached_tokens,
-        CASE WHEN count(*) = count(usd) THEN sum(usd) END AS usd
-    FROM calls GROUP BY run, role, model
-    """,
-)
 
 
 def m001_first_schema(db: Database) -> None:
     """Create every table; history cannot be rewritten."""
-    for statement in (*_HISTORY, *_RUNS, *_VIEWS):
+    for statement in (*HISTORY, *RUNS, *VIEWS):
         db.execute(statement)
     for table in _APPEND_ONLY:
         for verb in ("UPDATE", "DELETE"):
@@ -357,11 +98,68 @@ def m004_reports(db: Database) -> None:
         )
 
 
+def m005_sessions(db: Database) -> None:
+    """Keep sessions of apps: what was served, by which draw, what was said, and what came of it."""
+    for statement in SESSION_TABLES:
+        db.execute(statement)
+    for table in ("serving", "sessions", "session_turns", "session_reports"):
+        for verb in ("UPDATE", "DELETE"):
+            db.execute(
+                f"CREATE TRIGGER {table}_refuse_{verb.lower()} BEFORE {verb} ON {table} BEGIN "
+                f"SELECT RAISE(ABORT, '{table} is append-only'); END"
+            )
+
+
+def m006_lookups(db: Database) -> None:
+    """Find what was measured about a lesson, and its story, without looking at everything else."""
+    db.execute(
+        """
+        CREATE TABLE evidence_lessons (
+            library TEXT NOT NULL,
+            lesson_id INTEGER NOT NULL,
+            evidence INTEGER NOT NULL REFERENCES evidence(id),
+            PRIMARY KEY (library, lesson_id, evidence)
+        ) STRICT, WITHOUT ROWID
+        """
+    )
+    db.execute(
+        """
+        CREATE TRIGGER evidence_named AFTER INSERT ON evidence BEGIN
+            INSERT OR IGNORE INTO evidence_lessons
+                SELECT new.library, value, new.id FROM json_each(new.lesson_ids) WHERE type = 'integer';
+        END
+        """
+    )
+    db.execute(
+        "INSERT OR IGNORE INTO evidence_lessons SELECT library, named.value, evidence.id"
+        " FROM evidence, json_each(evidence.lesson_ids) AS named WHERE named.type = 'integer'"
+    )
+    db.execute("CREATE INDEX edits_of_lesson ON edits(library, lesson_id) WHERE version IS NOT NULL")
+    db.execute("CREATE INDEX edits_merged ON edits(library) WHERE op = 'MERGE' AND version IS NOT NULL")
+
+
+def m007_vectors(db: Database) -> None:
+    """Keep embeddings of lessons and questions, which cost a call each."""
+    db.execute(
+        "CREATE TABLE vectors (model TEXT NOT NULL, mark TEXT NOT NULL, vector BLOB NOT NULL,"
+        " PRIMARY KEY (model, mark)) STRICT, WITHOUT ROWID"
+    )
+
+
+def m008_texts(db: Database) -> None:
+    """Keep long texts once, some of them compressed; see `texts`."""
+    db.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, mark BLOB NOT NULL UNIQUE, body ANY NOT NULL) STRICT")
+
+
 migrations = Migrations("experience_db")
 migrations()(m001_first_schema)
 migrations()(m002_endpoint_facts)
 migrations()(m003_lineage)
 migrations()(m004_reports)
+migrations()(m005_sessions)
+migrations()(m006_lookups)
+migrations()(m007_vectors)
+migrations()(m008_texts)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = migrations) -> None:

@@ -7,7 +7,7 @@ given out twice, so the history of a lesson survives every later edit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -26,6 +26,10 @@ class Op(StrEnum):
     """One lesson leaves; its id is never used again."""
     MERGE = "MERGE"
     """Two or more lessons become one: the first named id keeps living, the others leave."""
+
+
+IMPORTED = "import: "
+"""How the `problem_id` of a source begins that is an entry in another program's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +87,17 @@ class Lesson:
     @property
     def origin(self) -> str:
         """Where it comes from, in words."""
-        problems = len({source.problem_id for source in self.sources})
+        named = {source.problem_id for source in self.sources}
+        brought = sorted({i.removeprefix(IMPORTED).split(" ")[0] for i in named if i.startswith(IMPORTED)})
+        problems = sum(not i.startswith(IMPORTED) for i in named)
         told = f"from {problems} problem{'' if problems == 1 else 's'}" if problems else "written by hand"
+        if brought:
+            told = f"imported from {', '.join(brought)}" + (f", {told}" if problems else "")
         return f"{told}; tainted by tool output" if self.tainted else told
+
+
+BROUGHT = "imported"
+"""Detail of evidence that came with an import: which version of which library it was measured for, as its file says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,3 +346,21 @@ class Call:
     seconds: float = 0.0
     run: str | None = None
     """The run that paid for it; a later run that replays it is not named."""
+
+
+def where_measured(evidence: Evidence) -> str:
+    """Return where an effect was measured and what it makes over all problems; '' for one measured on all of them.
+
+    The effect of a lesson that got in was measured by the test that let it in, so it is on average too large, and said
+    to be.
+    """
+    told = []
+    touched, pool = evidence.detail.get("touched"), evidence.detail.get("pool")
+    if touched and isinstance(touched, Sequence) and isinstance(pool, int) and evidence.estimate is not None:
+        over_all = evidence.estimate * len(touched) / pool
+        told.append(f"on the problems it touches ({len(touched)} of {pool}), {over_all:+.2f} over all")
+    if evidence.kind in ("gate", "leave-one-out") and evidence.verdict == "accepted":
+        told.append("selected, so rather too large")
+    if BROUGHT in evidence.detail:
+        told.append("imported, not measured here")
+    return "; ".join(told)

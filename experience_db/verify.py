@@ -12,6 +12,7 @@ from experience_db.errors import CorruptStore, StoreError
 from experience_db.history import replay_edits
 from experience_db.libraries import APPLIED, Libraries
 from experience_db.records import Lesson
+from experience_db.texts import REFERRING, stored_references
 
 MADE = "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
 """What a schema is made of."""
@@ -23,7 +24,13 @@ class Verification(Libraries):
     def verify(self) -> tuple[str, ...]:
         """What is wrong with the database, one sentence each; empty when all is well. Nothing is changed."""
         try:
-            faults_found = [*self._damage(), *self._altered(), *self._dangling(), *self._unindexed()]
+            faults_found = [
+                *self._damage(),
+                *self._altered(),
+                *self._dangling(),
+                *self._unindexed(),
+                *self._lost_texts(),
+            ]
             for name in self.libraries():
                 faults_found += self._rewritten(name)
         except CorruptStore as error:
@@ -72,6 +79,14 @@ class Verification(Libraries):
         except StoreError:
             yield f"{self.path}: the search index does not agree with the lessons"
 
+    def _lost_texts(self) -> Iterator[str]:
+        kept = {row[0] for row in self._rows("SELECT id FROM texts")}
+        for table, columns in REFERRING.items():
+            for column in columns:
+                for row in self._connection.execute(f"SELECT rowid, {column} FROM {table}"):  # noqa: S608  ours
+                    if not kept.issuperset(stored_references(row[1])):
+                        yield f"{self.path}: row {row[0]} of {table} names a text that is not there"
+
     def _rewritten(self, name: str) -> Iterator[str]:
         """Compare each version with what its edits make, and with the digest taken when it was written."""
         replay = {v: (lessons, next_id) for v, lessons, next_id in replay_edits(self._rows(APPLIED, name, 1 << 60))}
@@ -83,5 +98,5 @@ class Verification(Libraries):
             where = f"{self.path}: version {version.number} of library {name!r}"
             if (stored.lessons, stored.next_id) != (lessons, next_id):
                 yield f"{where} is not what its edits make"
-            if digest(stored.lessons, stored.template) != version.digest:
+            if digest(stored.lessons, stored.template, like=version.digest) != version.digest:
                 yield f"{where} is not what was written"

@@ -28,6 +28,7 @@ def load(monkeypatch):
     return by_name
 
 
+@pytest.mark.slow
 def test_credit_prints_bias_coverage_and_power(load, capsys):
     """The headline is the joint regression on 48 problems, and few passes already cover about right."""
     load("credit").main(["--seed", "5", "--runs", "8", "--json"])
@@ -49,6 +50,7 @@ def test_the_truth_of_the_credit_benchmark_is_what_estimators_find(load):
         assert abs(found.estimate - benchmark.truth(lesson, 1.0)) < 0.06, lesson
 
 
+@pytest.mark.slow
 def test_the_gate_benchmark_prints_its_contract(load, capsys):
     """False accepts, power, harm, undecided and cost; and a row per scene and rule of whole runs."""
     gate = load("gate")
@@ -59,6 +61,7 @@ def test_the_gate_benchmark_prints_its_contract(load, capsys):
     assert [row["rule"] for row in found["whole_runs"]] == ["fixed", "e-lond"] * len(gate.SCENES)
 
 
+@pytest.mark.slow
 async def test_a_poisoned_model_errs_in_one_contrast_of_five_and_is_the_embedded_one_else(load):
     """It is named like any other model, keeps what the embedded one can, and repeats itself."""
     variants = load("variants")
@@ -133,6 +136,7 @@ def test_replay_names_a_row_whose_sides_do_not_match(load, tmp_path):
         load("replay").main([str(tmp_path / "rows.jsonl")])
 
 
+@pytest.mark.slow
 def test_scenes_of_the_gate_benchmark_can_fail_a_gate(load, capsys):
     """The parts run small, and the numbers that a wrong gate would spoil are there."""
     gate = load("gate")
@@ -144,7 +148,8 @@ def test_scenes_of_the_gate_benchmark_can_fail_a_gate(load, capsys):
     assert sum(useful) / len(useful) > 0.5
     assert {"screen", "alone"} <= set(found["screen"][0])
     assert max(row["accepted"] for row in found["edits"]) <= 0.5
-    assert found["elsewhere"]["rejected"] > 0
+    harmful = [row for row in found["elsewhere"] if row["elsewhere"].startswith("-.25")]
+    assert sum(row["rejected"] for row in harmful) > 0
     bought = [row for row in found["trades"] if row["trade"].startswith("accuracy .70 to .45")]
     assert all(row["accepted"] == 0 for row in bought)
     assert {row["rule"] for row in found["batched_runs"]} == {"fixed", "e-lond"}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from support.named_skips import named, unnamed
 
 LISTED = """
@@ -19,6 +20,7 @@ def test_only_what_the_list_names_may_be_skipped():
     assert unnamed([fits, other_reason, other_test], named(LISTED)) == [other_reason, other_test]
 
 
+@pytest.mark.slow
 def test_an_unnamed_skip_turns_the_run_red(pytester, monkeypatch):
     """A whole run with an unnamed skip fails and says which; with the skip named it passes."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))

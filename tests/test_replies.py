@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("TFGRPO_DATA", Path(__file__).resolve().parents[2] / 
 CORPUS = DATA / "malformed_json.jsonl"
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=10,
 )
@@ -283,7 +283,16 @@ def test_the_schema_is_strict():
     for shape in (schema, *schema["$defs"].values()):
         assert shape["additionalProperties"] is False
         assert sorted(shape["required"]) == sorted(shape["properties"])
-    reply = {"op": "ADD", "ids": [], "text": "x", "reason": "y", "attempts": [1], "when": None}
+    reply = {
+        "op": "ADD",
+        "ids": [],
+        "text": "x",
+        "reason": "y",
+        "attempts": [1],
+        "when": None,
+        "when_not": None,
+        "scope": None,
+    }
     jsonschema.validate({"edits": [reply]}, schema)
     assert len(parse_edits(json.dumps({"edits": [reply]})).edits) == 1
 

@@ -2,8 +2,10 @@
 
 import math
 import random
+from fractions import Fraction
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -215,6 +217,23 @@ def test_sign_flip_p_is_exact_where_problems_have_other_numbers_of_rollouts(pair
     assert paired_difference(before, after, resamples=2).p == pytest.approx(counted_p(whole), rel=1e-12)
 
 
+counts = st.integers(1, 997).flatmap(lambda k: st.tuples(st.integers(0, k), st.just(k)))
+
+
+@given(st.lists(st.tuples(counts, counts), min_size=1, max_size=8))
+def test_sign_flip_p_of_few_problems_is_exact_whatever_their_denominators(pairs):
+    """Where no table over a common denominator would fit, the patterns of few problems are still counted."""
+    before, after = ([Fraction(*side) for side in sides] for sides in zip(*pairs, strict=True))
+    differences = [b - a for a, b in zip(before, after, strict=True)]
+    sums = [
+        sum(s * d for s, d in zip(signs, differences, strict=True))
+        for signs in product((1, -1), repeat=len(differences))
+    ]
+    exact = sum(abs(total) >= abs(sum(differences)) for total in sums) / len(sums)
+    found = paired_difference([float(a) for a in before], [float(b) for b in after], resamples=2)
+    assert found.p == pytest.approx(exact, rel=1e-12)
+
+
 def test_four_gains_of_a_third_are_not_certain():
     """Four differences of 1/3 have p = 1/8, however 1/3 is rounded."""
     assert paired_difference([0.0] * 4, [1 / 3] * 4).p == 0.125
@@ -227,6 +246,39 @@ def test_sign_flip_p_agrees_with_mcnemar():
     before = [0.0] * 8 + [1.0] + [1.0] * 10
     after = [1.0] * 8 + [0.0] + [1.0] * 10
     assert paired_difference(before, after).p == pytest.approx(20 / 512)
+
+
+@pytest.mark.parametrize("k", [2, 3, 10])
+def test_sign_flip_p_of_many_problems_is_that_of_the_table(k):
+    """Where numbers are too many for a table in whole numbers, a transform counts the same patterns."""
+    rng = random.Random(k)
+    whole = [rng.choice([*range(-k, k + 1)] * 3 + [1]) for _ in range(2500)]
+    middle = sum(map(abs, whole))
+    chances = np.zeros(2 * middle + 1)
+    chances[middle] = 1.0
+    for size in filter(None, map(abs, whole)):
+        chances = (np.roll(chances, size) + np.roll(chances, -size)) / 2
+    seen = abs(sum(whole))
+    exact = chances[: middle - seen + 1].sum() + chances[middle + seen :].sum()
+    found = paired_difference([0.0] * 2500, [x / k for x in whole], resamples=2)
+    assert 1e-9 < exact < 1
+    assert found.p == pytest.approx(exact, rel=1e-6)
+
+
+def test_no_p_of_many_problems_is_zero():
+    """What a transform cannot tell from 0 is told as its limit; one size is counted whole."""
+    thirds = [1 / 3, 2 / 3] * 1500
+    assert paired_difference([0.0] * 3000, thirds, resamples=2).p == 1e-12
+    assert 0 < paired_difference([0.0] * 900, [1.0] * 899 + [0.5], resamples=2).p < 1e-200
+
+
+def test_resampling_many_problems_agrees_with_the_normal_interval():
+    """Above a thousand problems the interval is that of the mean and its standard error."""
+    values = [float(i % 3 == 0) for i in range(3000)]
+    low, high = bootstrap_mean(values, seed=1)
+    half = 1.96 * math.sqrt(2 / 9 / 3000)
+    assert (low, high) == pytest.approx((1 / 3 - half, 1 / 3 + half), abs=0.002)
+    assert bootstrap_mean(values, seed=1) == (low, high) != bootstrap_mean(values, seed=2)
 
 
 def test_random_flips_agree_with_the_exact_test():

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from tfgrpo.version import __version__
 
 if TYPE_CHECKING:
-    from experience_db import Evidence, Lesson, Library, open_library
+    from experience_db import Evidence, Lesson, Library
     from tfgrpo.api import evaluate, evaluate_sync, learn, learn_all, learn_sync
+    from tfgrpo.config.library import open_library
     from tfgrpo.errors import TfgrpoError
     from tfgrpo.evaluation.results import EvalResult, LearnResult
     from tfgrpo.types import Failure, Group, Message, Problem, Rollout, Score, Step, Usage
@@ -42,7 +43,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "experience_db": ("Evidence", "Lesson", "Library", "open_library"),
+    "experience_db": ("Evidence", "Lesson", "Library"),
+    "tfgrpo.config.library": ("open_library",),
     "tfgrpo.api": ("evaluate", "evaluate_sync", "learn", "learn_all", "learn_sync"),
     "tfgrpo.evaluation.results": ("EvalResult", "LearnResult"),
     "tfgrpo.errors": ("TfgrpoError",),

@@ -8,6 +8,7 @@ TfgrpoError
  |   +- TemplateError                  a prompt template is missing or asks for a variable it does not get
  +- ProviderError (RuntimeError)       one model call failed for good; becomes a Failure on the rollout
  |   +- EndpointError                  the endpoint cannot be used at all (401, 404, refused): ends the run
+ |       +- UnusableModel (UsageError)      a model of no provider, or no key for it; exit code 2
  +- MalformedReply (ValueError)        a structured reply that could not be parsed or validated
  +- GraderError (RuntimeError)         a grader raised or ran out of time
  +- EnvironmentFailed (RuntimeError)   the user's agent raised
@@ -17,7 +18,10 @@ TfgrpoError
 
 from __future__ import annotations
 
-from tfgrpo.types import Failure, FailureKind, Usage
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tfgrpo.types import FailureKind
 
 
 class TfgrpoError(Exception):
@@ -51,9 +55,11 @@ class TemplateError(UsageError):
 class ProviderError(TfgrpoError, RuntimeError):
     """A model call failed for good: after retries, or because retrying cannot help."""
 
-    def __init__(self, message: str, kind: FailureKind = FailureKind.PROVIDER, *, status: int | None = None) -> None:
+    def __init__(self, message: str, kind: FailureKind | None = None, *, status: int | None = None) -> None:
+        from tfgrpo.types import Failure, FailureKind, Usage  # noqa: PLC0415 - many commands need no record
+
         super().__init__(message)
-        self.failure = Failure(kind, message)
+        self.failure = Failure(kind or FailureKind.PROVIDER, message)
         self.status = status
         """The HTTP status, where there was one."""
         self.usage = Usage()
@@ -62,6 +68,10 @@ class ProviderError(TfgrpoError, RuntimeError):
 
 class EndpointError(ProviderError):
     """The endpoint refuses every call (wrong key, wrong model, nothing listening): going on is pointless."""
+
+
+class UnusableModel(EndpointError, UsageError):
+    """Nobody knows the model, or there is no key for its provider; the message says what to write or to export."""
 
 
 class MalformedReply(TfgrpoError, ValueError):

@@ -46,6 +46,10 @@ BUILTIN: Mapping[str, Mapping[str, str]] = {
         "epoch": "tfgrpo.search.sampler:epoch_shuffled",
         "lost-too": "tfgrpo.search.sampler:lost_too",
     },
+    "components": {
+        "round-robin": "tfgrpo.search.components:round_robin",
+        "all": "tfgrpo.search.components:all_components",
+    },
     "acceptances": {
         "strict": "tfgrpo.search.acceptance:strict",
         "or-equal": "tfgrpo.search.acceptance:or_equal",

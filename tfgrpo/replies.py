@@ -27,6 +27,8 @@ _NAMES = {
     "ids": ("ids", "id", "lesson_ids", "lesson_id"),
     "reason": ("reason", "why"),
     "when": ("when",),
+    "when_not": ("when_not", "unless"),
+    "scope": ("scope",),
     "attempts": ("attempts",),
 }
 
@@ -42,6 +44,8 @@ class EditReply(BaseModel):
     reason: str
     attempts: list[int] = Field(description="Numbers of the attempts that show it.")
     when: str | None = Field(description="When the lesson applies, if the text does not say so itself.")
+    when_not: str | None = Field(description="Where it does harm, if the attempts show that and the text does not.")
+    scope: str | None = Field(description="The kind of problem it is for, if the text does not say so itself.")
 
 
 class EditsReply(BaseModel):
@@ -72,7 +76,10 @@ def edits_schema(
     if max_edits is not None:
         schema["properties"]["edits"]["maxItems"] = max_edits
     if max_chars is not None:
-        for name, most in (("text", max_chars), ("when", max_chars), ("reason", 2 * max_chars)):
+        for name, most in (
+            *((name, max_chars) for name in ("text", "when", "when_not", "scope")),
+            ("reason", 2 * max_chars),
+        ):
             # What may be null is a list of alternatives, the first of which is the text.
             edit[name].get("anyOf", [edit[name]])[0]["maxLength"] = most
         edit["attempts"]["maxItems"] = edit["ids"]["maxItems"] = MOST_NAMED
@@ -238,8 +245,22 @@ def _read_operation(operation: Any, full: int | None) -> tuple[Edit, tuple[int, 
         raise MalformedReply(f"MERGE of {len(ids)} lessons; name the ids of two or more")
     if op in (Op.UPDATE, Op.DELETE) and len(ids) != 1:
         raise MalformedReply(f"{op} of {len(ids)} lessons; name the id of one")
+    if text is not None:
+        text = bounded(text, _words(operation, "scope"), _words(operation, "when_not"))
     edit = Edit(op, None if op is Op.DELETE else text, ids, _words(operation, "reason"))
     return edit, _attempts(_get(operation, "attempts")), _words(operation, "when")
+
+
+def bounded(text: str, scope: str, when_not: str) -> str:
+    """Return a lesson with its scope and its boundary in its words: what is stored must say where it holds.
+
+    What the text says already is not said again.
+    """
+    if scope and scope.casefold() not in text.casefold():
+        text = f"In {scope.rstrip(' .,:;')}: {text}"
+    if when_not and when_not.casefold() not in text.casefold():
+        text = f"{text.rstrip(' .;')}, but not when {when_not.removeprefix('when ').rstrip(' .,:;')}."
+    return text
 
 
 def _op(name: Any) -> Op | None:

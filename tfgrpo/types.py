@@ -259,6 +259,8 @@ class Group:
     """What each grader contributes to each advantage, by grader (GDPO)."""
     grams: tuple[str, ...] = ()
     """Strategic grams; the summarizer reads sentences that hold one first (HICRA)."""
+    objective: str = ""
+    """What this contrast is about, where it is not the whole reward: a named score, or `tokens`."""
     step_advantages_G: tuple[tuple[float, ...], ...] = ()
     """An advantage for each assistant message of each rollout, where the method credits steps."""
 
@@ -274,6 +276,8 @@ class Proposal:
     """Mean weight of those groups; proposals are ranked by support times weight."""
     subject: str = ""
     """What the lesson is about. Proposals of one subject with other advice are rivals: one of them at most enters."""
+    beaten: int = 0
+    """Rivals that scores on the gate's own problems set aside in its favour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +309,9 @@ class Step:
     usage: Usage = Usage()
     monitor: Mapping[str, Any] = field(default_factory=dict)
     """What the method watches: rounds of dynamic sampling, semantic entropy, ..."""
+    decided: Mapping[str, Any] = field(default_factory=dict)
+    """What the method decided: `contrasts` asked, `objectives` among them, groups `passed_over`, the edit tested
+    `first`, edits `pruned` by their score, `held` for the next version, and `moved` into this one."""
 
     def __repr__(self) -> str:
         """Return one line: which step, how many groups, what became of its edits."""

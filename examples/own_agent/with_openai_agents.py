@@ -34,17 +34,18 @@ def add(a: int, b: int) -> int:
 
 def agent_at(base_url: str, model: str, key: str = "none") -> Callable[[tfgrpo.Problem, str], Awaitable[Rollout]]:
     """Return the agent as tfgrpo wants it: an async function of the problem and the lessons."""
+    # One client for all runs: a new one makes an SSL context, which takes longer than a call on this machine.
+    client = AsyncOpenAI(base_url=base_url, api_key=key)
 
     async def run(problem: tfgrpo.Problem, lessons: str) -> Rollout:
-        async with AsyncOpenAI(base_url=base_url, api_key=key) as client:
-            agent = Agent(
-                "solver",
-                instructions=lessons or None,
-                model=OpenAIChatCompletionsModel(model, client),
-                tools=[add],
-                model_settings=ModelSettings(temperature=1.0, max_tokens=120),
-            )
-            result = await Runner.run(agent, f"Problem: {problem.question}", run_config=QUIET, max_turns=6)
+        agent = Agent(
+            "solver",
+            instructions=lessons or None,
+            model=OpenAIChatCompletionsModel(model, client),
+            tools=[add],
+            model_settings=ModelSettings(temperature=1.0, max_tokens=120),
+        )
+        result = await Runner.run(agent, f"Problem: {problem.question}", run_config=QUIET, max_turns=6)
         used = result.context_wrapper.usage
         messages: list[Message] = [{"role": "system", "content": lessons}] if lessons else []
         messages += [Message(**message) for message in Converter.items_to_messages(result.to_input_list())]
@@ -71,6 +72,7 @@ if __name__ == "__main__":
             db="agents.db",
             library="agents",
             epochs=1,
+            limit=24,
         )
     print(learned.summary["heldout"])
     for lesson in learned.library:

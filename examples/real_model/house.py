@@ -156,14 +156,21 @@ class Task:
     """What the grader says is wanted."""
     tokens: int = 16
     """Length of an answer, enough to judge its form."""
-    told: Callable[[str], str] = lambda text: f"the answer begins {' '.join(text.split()[:4])!r}"
-    """What the grader says of an answer."""
+    told: Callable[[str], str] = lambda text: ""
+    """What the grader says of an answer, besides what is wanted."""
     rows: Callable[[], list[str]] | None = None
     """Questions of its own; None takes the everyday ones."""
 
 
 def _spoken(text: str) -> str:
     return f"the answer is in {language(text)}"
+
+
+def _verse(text: str) -> bool:
+    """Say whether a text begins as a poem does: short lines of words, neither code nor a list."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    plain = all(re.match(r"[\"']?[A-Z][a-z']*[ ,]", line) and not re.search(r"[{}<>=`;]", line) for line in lines[:-1])
+    return len(lines) > 1 and plain and all(2 <= len(line.split()) <= 10 for line in lines[:-1])
 
 
 def _sums() -> list[str]:
@@ -189,7 +196,6 @@ TASKS: Mapping[str, Task] = {
         "Answer with one sentence.",
         lambda text: text.lstrip().startswith("1."),
         "the house wants a numbered list",
-        told=lambda text: f"the answer is {'a numbered list' if text.lstrip().startswith('1.') else 'a sentence'}",
         tokens=8,
     ),
     "yesno": Task(
@@ -198,7 +204,7 @@ TASKS: Mapping[str, Task] = {
         "Answer yes or no.",
         "Answer with a sentence.",
         lambda text: bool(re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)),
-        "the house wants yes or no first",
+        "the house wants yes or no",
         tokens=6,
     ),
     "steps": Task(
@@ -225,7 +231,7 @@ TASKS: Mapping[str, Task] = {
         "Answer with the number alone.",
         "Answer with a sentence.",
         lambda text: bool(re.match(r"\W*\d+\b(?!\s*[+-])", text)),
-        "the house wants the number alone",
+        "the house wants a number alone",
         tokens=6,
         rows=_sums,
     ),
@@ -243,10 +249,9 @@ TASKS: Mapping[str, Task] = {
         PLAIN,
         "Answer with a short poem.",
         "Answer with a sentence.",
-        lambda text: "\n" in text.strip(),
-        "the house wants a poem of short lines",
+        _verse,
+        "the house wants a short poem",
         tokens=24,
-        told=lambda text: f"the answer is {'a poem' if chr(10) in text.strip() else 'one long line'}",
     ),
 }
 
@@ -257,8 +262,8 @@ def grader_of(name: str) -> Callable[[Problem, Rollout], Score]:
 
     def grade(problem: Problem, rollout: Rollout) -> Score:
         """Judge the form of an answer."""
-        kept = task.keeps(rollout.answer)
-        return Score(float(kept), task.told(rollout.answer) if kept else f"{task.told(rollout.answer)}, {task.wanted}")
+        kept, said = task.keeps(rollout.answer), task.told(rollout.answer)
+        return Score(float(kept), said if kept else ", ".join(filter(None, (said, task.wanted))))
 
     return grade
 

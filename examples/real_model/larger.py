@@ -1,11 +1,9 @@
 """Tasks that wait for a stronger model than SmolLM2-135M: a house taxonomy, a procedure, and two objectives at once.
 
-    python examples/real_model/larger.py taxonomy -o tasks
-    PYTHONPATH=examples/real_model tfgrpo learn tasks/taxonomy-learn.jsonl --heldout tasks/taxonomy-gate.jsonl \
-        --grader larger:taxonomy --model local/PATH.gguf --prompts default -s engine.local.context=8192
+    python examples/real_model/larger.py taxonomy -o tasks      writes the files, prints the commands to use them
 
-They have never been run: the only weights at hand follow no rule for a label and add no numbers. Generators are seeded,
-graders are code.
+They wait for a stronger model and have never been run on one: the only weights at hand follow no rule for a label and
+add no numbers. Generators are seeded, graders are code.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ import argparse
 import json
 import random
 import re
+import shlex
 from pathlib import Path
 
 from tfgrpo.types import Problem, Rollout, Score
@@ -120,16 +119,27 @@ def write(name: str, folder: Path, seed: int = 0) -> dict[str, Path]:
     return files
 
 
+def commands(name: str, files: dict[str, Path]) -> list[str]:
+    """Return the commands that learn a task from its files and measure what was learned on questions of their own."""
+    how = f"--grader {GRADERS[name]} --model local/PATH.gguf --instructions {shlex.quote(INSTRUCTIONS[name])}"
+    room = f"--prompts default --db {name}.db -s engine.local.context=8192"
+    return [
+        f"export PYTHONPATH={shlex.quote(str(Path(__file__).parent))}",
+        f"tfgrpo learn {files['learn']} --heldout {files['gate']} {how} {room}",
+        f"tfgrpo eval {files['test']} {how} {room} --library default --control same,empty",
+    ]
+
+
 def main() -> None:
-    """Write the files of a task."""
+    """Write the files of a task and print what to do with them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=ROWS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--out", type=Path, default=Path("tasks"))
     options = parser.parse_args()
-    for part, path in write(options.task, options.out, options.seed).items():
-        print(f"{part}: {path}")
-    print(f"instructions: {INSTRUCTIONS[options.task]}\ngrader: {GRADERS[options.task]}")
+    files = write(options.task, options.out, options.seed)
+    print("waits for a stronger model than SmolLM2-135M; put the path of its GGUF file in place of PATH.gguf:")
+    print("\n".join(commands(options.task, files)))
 
 
 if __name__ == "__main__":

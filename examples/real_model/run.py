@@ -1,6 +1,6 @@
 """The whole loop on a real model and a house task: before, after, lessons, controls, bill. `make real` runs it.
 
-    python examples/real_model/run.py spanish --seed 0
+    python examples/real_model/run.py list --seed 0
 
 The learning questions, those of the gate and those that give before and after are three sets that share nothing. The
 convention stands in no prompt: the model attempts, the grader says what the house wants of each answer, the same model
@@ -19,14 +19,24 @@ from typing import Any
 import house
 
 from tfgrpo import api
+from tfgrpo.cli.print_results import NEUTRAL
 
 HERE = Path(__file__).parent
 MODEL = "local/smollm2-135m"
-LEARN = 12
-"""Questions to learn from; the gate and the test have 48 each."""
+SIZES = (12, 48, 48)
+"""Questions to learn from, for the gate, and for before and after."""
 
 
-def run(task: str, seed: int, folder: Path, *, grader: Any = None, controls: tuple[str, ...] = ()) -> dict[str, Any]:
+def run(
+    task: str,
+    seed: int,
+    folder: Path,
+    *,
+    grader: Any = None,
+    controls: tuple[str, ...] = (),
+    sizes: tuple[int, int, int] = SIZES,
+    **more: Any,
+) -> dict[str, Any]:
     """Learn a task from nothing and measure it on questions that nothing of the run has seen.
 
     Args:
@@ -35,10 +45,12 @@ def run(task: str, seed: int, folder: Path, *, grader: Any = None, controls: tup
         folder: where files and database go.
         grader: another judge than the house's, for the learning alone.
         controls: what else to measure, see `tfgrpo eval --control`.
+        sizes: questions to learn from, for the gate, and for before and after.
+        more: further settings, as `tfgrpo.api.learn` takes them.
     """
     began = time.monotonic()
-    files = house.write(task, folder, seed, (LEARN, 48, 48))
-    judge = f"house:{task}_" if task in ("list", "json", "sum") else f"house:{task}"
+    files = house.write(task, folder, seed, sizes)
+    judge = house.GRADERS[task]
     tokens = house.TASKS[task].tokens
     options = {
         "model": MODEL,
@@ -48,6 +60,7 @@ def run(task: str, seed: int, folder: Path, *, grader: Any = None, controls: tup
         "seed": seed,
         "rollout__max_tokens": tokens,
         "evaluation__max_tokens": tokens,
+        **more,
     }
     learned = api.learn_sync(files["learn"], heldout=files["gate"], grader=grader or judge, **options)
     seconds = {"learning": time.monotonic() - began}
@@ -82,8 +95,12 @@ def told(found: dict[str, Any]) -> str:
         *(f"  {text}" for text in found["lessons"] or ["  none"]),
     ]
     for name, row in found["controls"].items():
-        if row["mean"] is not None and name != "empty":
-            lines.append(f"control {name}: {row['mean']:.2f}, the library is {row['diff']:+.2f} above it")
+        if row["mean"] is None or name == "empty":
+            continue
+        lines.append(f"control {name}: {row['mean']:.2f}, the library is {row['diff']:+.2f} above it")
+        moved = row["mean"] - found["before"]
+        if name == "filler" and abs(moved) >= NEUTRAL:
+            lines[-1] += f"; words that say nothing are not neutral here, {moved:+.2f} against none"
     usage, calls = found["usage"], sum(found["calls"].values())
     lines.append(
         f"bill of the learning: {calls} calls, {usage['prompt_tokens']:,} tokens read, "
@@ -95,7 +112,7 @@ def told(found: dict[str, Any]) -> str:
 def main() -> None:
     """Run one task and print what came of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", nargs="?", default="spanish", choices=house.TASKS)
+    parser.add_argument("task", nargs="?", default="list", choices=house.TASKS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument("--keep", type=Path, help="folder for files and database; default: one that is removed")

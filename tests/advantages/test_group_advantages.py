@@ -112,6 +112,16 @@ def test_group_without_rollouts_is_silent():
     assert gdpo([], [1.0]).degenerate
 
 
+@pytest.mark.parametrize("residue", [1e-12, 1e-9, 1e-6])
+def test_batch_scale_never_blows_up_a_residue(residue):
+    """Two graders that cancel but for a residue: what is left stays small beside a contrast, however small eps is."""
+    cancelling = gdpo([(1.0, 0.0), (0.0, 1.0), (0.5 + residue, 0.5)], eps=0.0)
+    (alone,) = scale_batch([cancelling], eps=0.0)
+    assert max(map(abs, alone), default=0.0) < 0.01
+    whole, _ = scale_batch([gdpo([(1.0, 1.0), (0.0, 0.0)]), cancelling], eps=0.0)
+    assert max(whole) > 0.5
+
+
 def test_batch_scale_leaves_flat_groups_at_zero():
     """A flat group gains nothing from the spread of others, unless the leak is asked for by name."""
     groups = [gdpo([[1], [0]], ddof=0, eps=0.0), gdpo([[5], [5]])]

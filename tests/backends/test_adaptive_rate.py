@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tfgrpo.backends import Ledger, Limited, OpenAI, Pace, Scripted
-from tfgrpo.backends.retry_policy import Transient, Unreachable
+from tfgrpo.backends.retry_policy import Crowded, Transient, Unreachable
 from tfgrpo.errors import EndpointError, UsageError
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
@@ -207,3 +207,27 @@ def test_a_pace_without_slots_is_refused():
     """Nothing could ever be called."""
     with pytest.raises(UsageError):
         Pace(0)
+
+
+@pytest.mark.parametrize(("answered", "kind"), [(False, EndpointError), (True, Unreachable)])
+async def test_a_wait_of_hours_holds_nobody(answered, kind):
+    """An endpoint that begins so ends the run at once; one that has answered is asked a few times more, and soon."""
+    its, clock = pace()
+    if answered:
+        await call(its)
+    with pytest.raises(EndpointError, match=r"asks to wait 7,200 s, more than the 600 s") as told:
+        await call(its, Transient("busy", status=429, retry_after=7200.0))
+    assert type(told.value) is kind
+    before = clock.now
+    if answered:
+        await call(its)
+    else:
+        await fail(its, EndpointError("asks to wait"))
+    assert clock.now == before
+
+
+async def test_no_room_for_connections_halves_the_calls_at_once():
+    """As overload does, though it is this machine that is full."""
+    its, _ = pace(8)
+    await fail(its, Crowded("full"))
+    assert its.width == 4.0

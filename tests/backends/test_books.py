@@ -105,6 +105,7 @@ def spent(db: Path) -> tuple[int, int]:
         return calls, tokens
 
 
+@pytest.mark.slow
 def test_failed_tries_count_over_restarts(tmp_path: Path, server: Server):
     """A budget of calls that failed tries used up stays used up; the bill of the run names what all of them took."""
     world.write(tmp_path / "learn.jsonl", 6)
@@ -134,6 +135,20 @@ def test_failed_tries_count_over_restarts(tmp_path: Path, server: Server):
         used = told["usage"]
         assert used["prompt_tokens"] + used["completion_tokens"] == counted["tokens"]
     assert told["stopped"] is None
+    with Store.open(tmp_path / "x.db", readonly=True) as store:
+        (run,) = store.runs()
+        assert Journal(store).longest(run.id)["rollout"] == (12, 10)
+
+
+async def test_a_budget_remembers_over_restarts_how_long_replies_can_be(server: Server):
+    """Else short replies after a restart would let long ones go out side by side again."""
+    server.reply, server.honours_n = (counting := Counting(longest=400)), False
+    ledger, bare = Ledger(Budget(tokens=3000), tokens=1900), OpenAI(server.url)
+    ledger.recall("rollout", 40, 2000)
+    found = await ask(with_wrappers(bare, policy=NO_WAIT, ledger=ledger), 16)
+    await bare.aclose()
+    assert all(isinstance(one, BudgetReached) for one in found)
+    assert counting.tokens == 0
 
 
 @pytest.mark.parametrize("status", [400, 500])

@@ -183,3 +183,15 @@ async def test_a_request_that_nobody_waits_for_ends(make, server):
         await asyncio.sleep(0.01)
     tasks[0].cancel()
     assert (await tasks[1]).text == "seed 4"
+
+
+@pytest.mark.parametrize("status", [400, 404, 405, 500, 501])
+@pytest.mark.parametrize("answered", [False, True])
+async def test_several_choices_that_are_refused_by_a_status_are_asked_for_singly(make, server, status, answered):
+    """Whatever the status, and whether or not single calls were answered before, no call is lost and no run ends."""
+    backend = make()
+    if answered:
+        await backend.complete(replace(ASK, attempt=99))
+    server.reply = lambda body: error(status, "no") if body.get("n", 1) > 1 else f"seed {body['seed']}"
+    replies = await asyncio.gather(ask(backend, range(100, 104)), ask(backend, range(200, 204)))
+    assert [r.text for part in replies for r in part] == [f"seed {s}" for s in (*range(100, 104), *range(200, 204))]

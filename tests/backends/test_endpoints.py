@@ -12,11 +12,9 @@ from support import world
 from support.server import Fault, Server
 
 import tfgrpo
-from experience_db import Journal, Store
 from tfgrpo import config
 from tfgrpo.backends import LiteLLM, OpenAI
 from tfgrpo.backends.endpoints import Endpoints, endpoint_paces, endpoints_of
-from tfgrpo.backends.factory import address_change
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.pricing import Price
 from tfgrpo.build import open_run
@@ -166,39 +164,49 @@ def test_a_router_has_all_endpoints_of_a_model_or_none():
         line("openai/m", {"url": "http://a/v1", "client": "router"}, {"url": "http://b/v1"})
 
 
-async def continued(db: Any, *urls: str) -> str:
+async def continued(db: Any, *urls: str, same: bool = False) -> str:
     """Return what a run says when it starts."""
     async with AsyncExitStack() as stack:
-        wanted = Setup("openai/m", "exact", base_urls=urls, db=db, config=config.load(overrides=["gate=open"]))
+        settings = config.load(overrides=["gate=open", f"engine.same_model={str(same).lower()}"])
+        wanted = Setup("openai/m", "exact", base_urls=urls, db=db, config=settings)
         return open_run(wanted, from_rows(world.rows(4)), (), stack).continuation
 
 
-async def test_a_run_at_another_address_goes_on_and_says_so(tmp_path):
-    """The journal knows models by name, so another port pays nothing again; who answers there is said, not guessed."""
+@pytest.mark.slow
+async def test_a_run_at_another_address_is_another_run_unless_told_otherwise(tmp_path):
+    """Replicas share an address; what shares none may be another model, which is said once, with the switch."""
     db = tmp_path / "x.db"
-    assert await continued(db, "http://127.0.0.1:1/v1") == ""
-    assert "goes on with" in await continued(db, "http://127.0.0.1:1/v1")
-    assert "asked at" not in await continued(db, "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1")
-    assert "asked at" not in await continued(db, "http://127.0.0.1:2/v1")
-    said = await continued(db, "http://127.0.0.1:3/v1")
+    one, two, three, four = (f"http://127.0.0.1:{port}/v1" for port in (1, 2, 3, 4))
+    assert await continued(db, one) == ""
+    assert "goes on with" in await continued(db, one)
+    for urls in ((one, two), (two,)):
+        said = await continued(db, *urls)
+        assert "goes on with" in said
+        assert "asked at" not in said
+    said = await continued(db, three)
+    assert "starts anew" in said
+    assert f"endpoint.m was not set and is {three}" in said
+    assert f"was asked at {one}, {two} before and is asked at {three} now" in said
+    assert "-s engine.same_model=true" in said
+    again = await continued(db, three)
+    assert "goes on with" in again
+    assert "asked at" not in again
+    said = await continued(db, four, same=True)
     assert "goes on with" in said
-    assert (
-        "was asked at http://127.0.0.1:1/v1, http://127.0.0.1:2/v1 before and is asked at http://127.0.0.1:3/v1" in said
-    )
-    assert 'engine.endpoints=[{url="http://127.0.0.1:3/v1", model="m"}]' in said
-    assert "asked at" not in await continued(db, "http://127.0.0.1:3/v1")
+    assert "it is the same model" in said
+    assert "asked at" not in await continued(db, four)
 
 
-def test_a_name_of_its_own_keeps_two_models_apart(tmp_path):
-    """Two servers that call different models the same share no record when --model tells them apart."""
-    with Server(reply=world.reply) as one, Server(reply=world.reply) as two:
+def test_another_server_is_asked_its_own_questions(tmp_path):
+    """Two servers that call different models the same share no record, until told that they do."""
+    with Server(reply=world.reply) as one, Server(reply=world.reply) as two, Server(reply=world.reply) as three:
         first = learn(tmp_path / "x.db", model="openai/m", base_url=one.url)
-        again = learn(tmp_path / "x.db", model="openai/m", base_url=two.url, library="b")
-        assert two.chats == 0
-        there = [{"url": two.url, "model": "m"}]
-        other = learn(tmp_path / "x.db", model="openai/m-tuned", library="c", engine__endpoints=there)
-    assert first["calls"]["rollout"]["new"] == again["calls"]["rollout"]["replayed"] == 24
-    assert other["calls"]["rollout"] == {"new": 24, "replayed": 0}
-    with Store.open(tmp_path / "x.db") as store:
-        assert {call.model for call in Journal(store).calls()} == {"m", "m-tuned"}
-        assert address_change(store, "m", ()) == ""
+        other = learn(tmp_path / "x.db", model="openai/m", base_url=two.url, library="b")
+        assert first["calls"]["rollout"]["new"] == other["calls"]["rollout"]["new"] == 24
+        assert two.chats
+        asked = two.chats
+        learn(tmp_path / "x.db", model="openai/m", base_url=two.url, library="b")
+        assert two.chats == asked
+        same = learn(tmp_path / "x.db", model="openai/m", base_url=three.url, library="c", engine__same_model=True)
+        assert same["calls"]["rollout"]["replayed"] == 24
+        assert three.chats == 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from experience_db import Store
 from experience_db.journal import Journal as StoredJournal
 from tfgrpo.backends import Journaled, Scripted
 from tfgrpo.backends.journaled import Journal, canonical
@@ -51,6 +52,21 @@ async def test_a_second_run_replays_everything():
     assert again == replace(RICH, replayed=True)
     (record,) = journal.records.values()
     assert (record["role"], record["run"], record["usd"], record["cached_tokens"]) == ("rollout", "a", None, 6)
+
+
+async def test_what_a_key_was_taken_out_of_is_no_answer_of_a_later_run(tmp_path, caplog):
+    """It is asked again, and said: what is graded is what the model said, and the file holds no key."""
+    key, said = "hunter2secret99", Reply("The code is hunter2secret99.")
+    with Store.open(tmp_path / "a.db") as store:
+        store.hide = lambda text: text.replace(key, "***")
+        journal = StoredJournal(store)
+        plain = replace(ASK, attempt=1)
+        for ask in (ASK, plain):
+            await Journaled(Scripted([said if ask is ASK else Reply("4")]), journal).complete(ask)
+        assert await Journaled(Scripted([said]), journal).complete(ASK) == said
+        assert "a key was taken out of it" in caplog.text
+        assert (await Journaled(Scripted([]), journal).complete(plain)).text == "4"
+    assert key.encode() not in (tmp_path / "a.db").read_bytes()
 
 
 @pytest.mark.parametrize(

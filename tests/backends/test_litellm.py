@@ -10,11 +10,13 @@ import pytest
 from support.server import error
 
 from tfgrpo.backends import LiteLLM, with_wrappers
+from tfgrpo.backends.litellm import require_provider
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry_policy import RetryPolicy
-from tfgrpo.errors import EndpointError
+from tfgrpo.errors import ProviderError, UnusableModel
 from tfgrpo.types import Request, Sampling
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydantic.*")  # of litellm's own types
 ASK = Request("rollout", "openai/test-model", ({"role": "user", "content": "2+2?"},), Sampling(0.7, max_tokens=9))
 
 
@@ -49,8 +51,46 @@ async def test_a_refused_schema_steps_down(server):
 
 async def test_an_unknown_provider_is_a_clear_error():
     """A name without a provider ends the run with what to write instead."""
-    with pytest.raises(EndpointError, match="write provider/model"):
+    with pytest.raises(UnusableModel, match="write provider/model"):
         await LiteLLM().complete(Request("rollout", "no-such-model", ASK.messages))
+
+
+@pytest.mark.parametrize(
+    ("model", "variables"),
+    [
+        ("anthropic/x", "ANTHROPIC_API_KEY"),
+        ("groq/x", "GROQ_API_KEY"),
+        ("gemini/x", "GOOGLE_API_KEY or GEMINI_API_KEY"),
+        ("openai/x", "OPENAI_API_KEY"),
+    ],
+)
+async def test_a_missing_key_names_the_variable_of_its_provider(server, monkeypatch, model, variables):
+    """Whether the client says so before it sends anything or the server answers 401."""
+    for name in variables.split(" or "):
+        monkeypatch.delenv(name, raising=False)
+    server.reply = lambda body: error(401, "who are you?")
+    backend = LiteLLM(server.url)
+    with pytest.raises(UnusableModel, match=f"no key for {model}: export {variables}"):
+        await backend.complete(Request("rollout", model, ASK.messages))
+    await backend.aclose()
+
+
+async def test_a_setting_that_is_left_out_is_told_without_advice_on_litellm(monkeypatch, caplog):
+    """What litellm refuses of its own is said in its first sentence; how to configure litellm is of no use here."""
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    with pytest.raises(ProviderError, match="seed is not sent"):
+        await LiteLLM().complete(Request("rollout", "anthropic/some", ASK.messages, Sampling(seed=1)))
+    assert "does not support parameters: ['seed']" in caplog.text
+    assert "drop_params" not in caplog.text
+
+
+NAMED = ["openai/anything", "gpt-4o-mini", "groq/x", "github_copilot/gpt-4o", "ollama/llama3"]
+
+
+@pytest.mark.parametrize("model", NAMED)
+def test_a_name_with_a_provider_is_let_through(model):
+    """Whatever comes behind the provider; nobody is asked, and nobody signs in."""
+    require_provider(model)
 
 
 def test_prices_are_listed_or_unknown():
@@ -68,12 +108,13 @@ def test_importing_the_backends_loads_no_client():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 async def test_a_missing_key_ends_the_run_in_one_sentence():
     """Without a key nothing is sent, whatever litellm calls that; going on would fail the same way every time."""
     env = {k: v for k, v in os.environ.items() if not k.endswith("_API_KEY")}
     code = (
         "import asyncio\n"
-        "from tfgrpo.backends.litellm import LiteLLM\n"
+        "from tfgrpo.backends.litellm import LiteLLM, require_provider\n"
         "from tfgrpo.errors import EndpointError\n"
         "from tfgrpo.types import Request\n"
         "for model in ('gpt-5', 'anthropic/claude-sonnet-4-5', 'gemini/gemini-2.5-flash'):\n"

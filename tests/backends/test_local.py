@@ -1,6 +1,7 @@
 """The engine of local models: begun once, joined by others, ended with the last of them; and weights found by name."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -57,6 +58,25 @@ def test_the_second_holder_joins_and_the_last_one_ends_the_engine(weights):
     assert ended(first.pid)
 
 
+LEAVER = HOLDER.replace("time.sleep(60)", "input()\nengine.release()")
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["ended before", "still in use"])
+def test_who_leaves_an_engine_to_others_ends_without_a_word(weights, early):
+    """A process that began an engine which others use ends in silence, whether it has ended by then or goes on."""
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", LEAVER, str(weights.path), str(FAKE)]
+    leaver = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pid = int(leaver.stdout.readline())
+    other = hold(weights, child=FAKE)
+    assert (other.joined, other.pid) == (True, pid)
+    if early:
+        os.kill(pid, 9)
+    _, said = leaver.communicate("\n", timeout=30)
+    other.release()
+    assert "ResourceWarning: subprocess" not in said
+    assert ended(pid)
+
+
 def test_the_engine_ends_with_a_holder_that_was_killed(weights):
     """A holder that dies without a word takes the engine with it."""
     holder = subprocess.Popen(
@@ -72,7 +92,8 @@ def test_an_engine_that_was_killed_is_begun_anew(weights):
     """Who holds next starts a new engine when the one on record no longer answers."""
     first = hold(weights, child=FAKE)
     os.kill(first.pid, 9)
-    assert ended(first.pid)
+    # Waited for, not looked for in /proc: a process is a zombie there while its last thread still ends.
+    first.process.wait(20)
     assert first.gone()
     second = hold(weights, child=FAKE)
     assert not second.joined
@@ -96,6 +117,22 @@ def test_weights_that_cannot_be_loaded_end_with_the_reason(tmp_path):
     path.write_bytes(b"?")
     with pytest.raises(EndpointError, match=r"these weights cannot be loaded; its log is .*engine.log"):
         hold(find(f"local/{path}"), child=FAKE)
+
+
+def test_a_start_that_is_interrupted_leaves_nothing_behind(weights, tmp_path):
+    """An engine that is still loading when its holder is told to stop ends at once, and not after it has loaded."""
+    loading, told = tmp_path / "loading.py", tmp_path / "pid"
+    loading.write_text(
+        f"import os, pathlib, time\npathlib.Path({str(told)!r}).write_text(str(os.getpid()) + ';')\ntime.sleep(60)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(weights.path), str(loading)], stderr=subprocess.PIPE)
+    until = time.monotonic() + 30
+    while not (told.exists() and told.read_text().endswith(";")) and time.monotonic() < until:
+        time.sleep(0.02)
+    pid = int(told.read_text().rstrip(";"))
+    holder.send_signal(signal.SIGINT)
+    holder.communicate(timeout=30)
+    assert ended(pid)
 
 
 def test_names_that_stand_for_nothing_say_what_there_is():

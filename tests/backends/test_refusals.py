@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import zlib
@@ -15,9 +16,9 @@ from support.server import Raw, Server, error
 from tfgrpo.backends import OpenAI, with_wrappers
 from tfgrpo.backends.capabilities import Dialect, SchemaMode
 from tfgrpo.backends.error_bodies import parse_error_body, retry_after_in
-from tfgrpo.backends.faults import Where, from_status
+from tfgrpo.backends.faults import Where, connection_error, from_status, retry_after
 from tfgrpo.backends.http import Http, TooLarge
-from tfgrpo.backends.retry_policy import RetryPolicy, Transient
+from tfgrpo.backends.retry_policy import Crowded, RetryPolicy, Transient
 from tfgrpo.backends.wire import without_system
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.types import FailureKind, Message, Request, Sampling
@@ -137,6 +138,7 @@ STATUSES: list[tuple[int, str, type[ProviderError], FailureKind]] = [
     (498, "Flex tier capacity exceeded", Transient, FailureKind.RATE_LIMITED),
     (499, "client closed", Transient, FailureKind.PROVIDER),
     (500, "engine died", Transient, FailureKind.PROVIDER),
+    (501, "not implemented", ProviderError, FailureKind.REFUSED_REQUEST),
     (503, "overloaded", Transient, FailureKind.PROVIDER),
     (504, "gateway", Transient, FailureKind.TIMEOUT),
     (529, "overloaded", Transient, FailureKind.PROVIDER),
@@ -160,6 +162,28 @@ def test_a_status_means_what_it_says(status, said, kind, failure):
         ('{"error": {"message": "Retry after 30 seconds"}}', 30.0),
         ('{"error": {"details": [{"@type": "RetryInfo", "retryDelay": "27.5s"}]}}', 27.5),
         ('{"error": {"metadata": {"retry_after": 3}}}', 3.0),
+        ('[{"error": {"details": [{"retryDelay": {"seconds": "3", "nanos": 500000000}}]}}]', 3.5),
+        ('{"error": "Model m is currently loading", "estimated_time": 20.5}', 20.5),
+        ('{"title": "Too many", "retry_after": "30"}', 30.0),
+        ('{"message": "Too many", "retryAfterSeconds": 12}', 12.0),
+        ('{"error": {"retry-after": 14}}', 14.0),
+        ('{"error": {"retryAfterMs": 1500}}', 1.5),
+        ('{"detail": {"msg": "busy", "retry_after_seconds": 4}}', 4.0),
+        ('{"errors": [{"message": "slow", "retry_after": 6}]}', 6.0),
+        ('{"error": {"message": "x", "metadata": {"headers": {"Retry-After": "17"}}}}', 17.0),
+        ('{"error": {"message": "x", "metadata": {"raw": "please try again in 9s"}}}', 9.0),
+        ('{"error": {"message": "Please wait 35 seconds before retrying."}}', 35.0),
+        ('{"detail": "Request was throttled. Expected available in 41 seconds."}', 41.0),
+        ('{"error": {"message": "your limit resets in ~12s"}}', 12.0),
+        ('{"error": {"message": "Back off for 10 seconds"}}', 10.0),
+        ('{"error": {"message": "Retry-After: 14"}}', 14.0),
+        ('{"error": {"message": "try again in 20"}}', 20.0),
+        ('{"error": {"message": "Try again in 1 hour 5 minutes"}}', 3900.0),
+        ('{"error": {"message": "请在 5 秒后重试"}}', 5.0),
+        ('{"error": {"message": "x", "retry_after": -5}}', None),
+        ('{"error": {"message": "x", "retry_after": true}}', None),
+        ('{"error": {"message": "x", "retry_after": 1e300}}', None),
+        ('{"error": {"message": "You waited 5 minutes; no retries left in version 3"}}', None),
         ('{"error": {"message": "try again later"}}', None),
         ("<html>wait 5 minutes</html>", 300.0),
         ("", None),
@@ -171,6 +195,24 @@ def test_a_wait_told_in_the_body_is_heeded(body, seconds):
     assert isinstance(found, Transient)
     assert found.retry_after == seconds
     assert retry_after_in("nothing of the sort") is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "x", "retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
+        ({"retry-after": "Mon, 01 Jan 2001 00:00:00 GMT"}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+        *(({"retry-after": said}, None) for said in ("inf", "nan", "1e400", "soon", "", "5, 10")),
+        ({"retry-after": "Fri, 31 Dec 99999 23:59:59 GMT"}, None),
+        ({"retry-after": "1 Jan 999999999999999999 00:00:00"}, None),
+    ],
+)
+def test_a_wait_told_in_a_header_is_a_number_or_a_date_or_nothing(headers, seconds):
+    """No header, whatever stands in it, is an error of ours."""
+    assert retry_after(headers) == seconds
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -187,6 +229,14 @@ async def test_one_refusal_among_answered_calls_is_tried_again(server: Server, s
     with pytest.raises(EndpointError, match="tried 3 times"):
         await backend.complete(asked)
     await bare.aclose()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EADDRNOTAVAIL])
+def test_a_connection_that_this_machine_has_no_room_for_says_nothing_of_the_endpoint(number):
+    """It is a moment's fault of this side, and the words say what to do."""
+    found = connection_error(Where("http://h/v1", "m"), OSError(number, "no"))
+    assert type(found) is Crowded
+    assert "lower --concurrency" in str(found)
 
 
 async def test_a_filtered_reply_is_asked_for_once_more_with_another_seed(server: Server):
@@ -301,3 +351,20 @@ def test_raw_bodies_of_refusals_need_no_form():
     for body in ('[{"error": {"message": "no"}}]', '"no"', '{"error": "no"}', '{"message": "no"}', "no"):
         assert parse_error_body(body).said == "no"
     assert Raw(400, "7").body == parse_error_body("7").said
+
+
+@pytest.mark.parametrize("status", [405, 501])
+async def test_something_that_takes_no_calls_is_no_endpoint(server: Server, status: int):
+    """A web server at the address, say: the first answer ends the run in a sentence; once answered it is this call."""
+    backend = OpenAI(server.url, "none")
+    server.reply = lambda body: Raw(status, "<h1>Unsupported method ('POST')</h1>")
+    with pytest.raises(EndpointError, match="nothing there takes model calls; check that the base URL ends where"):
+        await with_wrappers(backend, policy=NO_WAIT).complete(Request("rollout", "m", (USER,)))
+    assert server.chats == 1
+    server.reply = lambda body: "4"
+    await backend.complete(Request("rollout", "m", (USER,)))
+    server.reply = lambda body: error(status, "not implemented")
+    with pytest.raises(ProviderError) as raised:
+        await backend.complete(Request("rollout", "m", (USER,)))
+    assert type(raised.value) is ProviderError
+    await backend.aclose()

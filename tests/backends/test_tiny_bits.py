@@ -45,6 +45,7 @@ def test_bits_do_not_depend_on_company_on_this_machine():
     assert checked(None)[1] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_bits_do_not_depend_on_company_under_any_kernel(kernel):
     """The same under each other set of kernels that this machine can run."""

@@ -75,6 +75,7 @@ def test_weights_are_small_and_ours():
     assert config["max_position_embeddings"] >= 1024
 
 
+@pytest.mark.slow
 def test_completion_does_not_depend_on_the_batch(model):
     """Every one of 60 jobs gives the same bits alone and among the others."""
     jobs = jobs_of(model, 60)
@@ -98,6 +99,7 @@ def test_seed_is_all_the_noise(model):
     assert len(set(texts)) > 4
 
 
+@pytest.mark.slow
 def test_libraries_are_compared_under_the_same_noise(model):
     """With one seed, an irrelevant lesson leaves most replies as they are; fresh noise changes most."""
     filler = RIGHT + "\n[21] Treat yob as min."

@@ -13,6 +13,8 @@ so that CPU time and peak memory are its own.
 - faults: the job as a command (median 0.2 s, sigma 0.5), where one request in five fails (timeouts 5 s), against one
   without faults: what was lost, and how much longer it took.
 - memory: peak of the job, of one with ten times the problems, and with --large of one read from a file.
+- marginal: the job as a command at one and at four times the problems: its whole process, and what each further call
+  costs, beside the floor of the same run; and the peak of memory while 1,500 calls are open.
 - help: CPU seconds of `tfgrpo --help`.
 """
 
@@ -224,13 +226,13 @@ def large(url: str, problems: int) -> dict[str, Any]:
         return command(url, folder, file, group=2)
 
 
-def job(url: str, problems: int) -> dict[str, Any]:
+def job(url: str, problems: int, join: bool = True) -> dict[str, Any]:
     """The job as a command."""
     with tempfile.TemporaryDirectory() as folder:
-        return command(url, folder, world.write(Path(folder) / "problems.jsonl", problems))
+        return command(url, folder, world.write(Path(folder) / "problems.jsonl", problems), join=join)
 
 
-def command(url: str, folder: str, file: Path, group: int = GROUP) -> dict[str, Any]:
+def command(url: str, folder: str, file: Path, group: int = GROUP, join: bool = True) -> dict[str, Any]:
     """Run `tfgrpo learn` as a process and return how it ended, what it told, and what it took."""
     began, before = now(), stats(url)
     ended = subprocess.run(
@@ -238,7 +240,7 @@ def command(url: str, folder: str, file: Path, group: int = GROUP) -> dict[str, 
             sys.executable, "-m", "tfgrpo.cli.app", "learn", str(file), "--grader", "exact", "--model", "openai/m",
             "--base-url", url, "--heldout", "0", "--gate", "open", "--epochs", "1", "--batch-size", str(BATCH),
             "--group-size", str(group), "--concurrency", str(SLOTS), "--json", "--db", str(Path(folder) / "x.db"),
-            "-s", f"engine.timeout={TIMEOUT}",
+            "-s", f"engine.timeout={TIMEOUT}", "-s", f"engine.join={str(join).lower()}",
         ],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
@@ -252,6 +254,7 @@ def command(url: str, folder: str, file: Path, group: int = GROUP) -> dict[str, 
         "exit": ended.returncode,
         "traceback": "Traceback" in ended.stderr,
         "calls": calls,
+        "bytes": (Path(folder) / "x.db").stat().st_size,
         "seconds": round(wall, 2),
         "calls_per_second": round(calls / wall, 1),
         "cpu_ms_per_call": round((used.ru_utime + used.ru_stime) / max(calls, 1) * 1e3, 3),
@@ -259,6 +262,32 @@ def command(url: str, folder: str, file: Path, group: int = GROUP) -> dict[str, 
         "faults": {k.removeprefix("fault "): n for k, n in (stats(url)).items() if k.startswith("fault ")},
         "requests": stats(url)["calls"] - before["calls"],
     }
+
+
+def marginal(url: str, problems: int) -> dict[str, Any]:
+    """What the whole process takes for each call, and what each further one adds."""
+    few, many = (part("job", url, problems=problems * times, join=False) for times in (1, 4))
+    seconds = [row["cpu_ms_per_call"] * row["calls"] for row in (few, many)]
+    return {
+        "whole_cpu_ms_per_call": few["cpu_ms_per_call"],
+        "marginal_cpu_ms_per_call": round((seconds[1] - seconds[0]) / (many["calls"] - few["calls"]), 3),
+        "calls": (few["calls"], many["calls"]),
+        "bytes_per_call": round(many["bytes"] / many["calls"]),
+    }
+
+
+def open_calls(url: str, problems: int) -> dict[str, Any]:
+    """The peak of memory with 1,500 calls open at once; the server answers slowly."""
+    import tfgrpo
+
+    with tempfile.TemporaryDirectory() as folder:
+        began = now()
+        done = tfgrpo.learn_sync(
+            world.rows(problems), heldout=0, gate="open", model="openai/m", base_url=url, grader="exact",
+            db=Path(folder) / "x.db", epochs=1, batch_size=problems, group_size=GROUP, concurrency=1500,
+            engine__join=False,
+        )  # fmt: skip
+        return measured(sum(c["new"] for c in done.summary["calls"].values()), began)
 
 
 def faults(problems: int, seed: int) -> dict[str, Any]:
@@ -302,6 +331,8 @@ def compare(problems: int, *, only: set[str], with_transports: bool, largest: in
             found["learn"] = part("learn", url, problems=problems, join=False)
             found["learn_joined"] = part("learn", url, problems=problems, join=True)
             found["learn_large"] = part("learn", url, problems=problems * 10, join=True, group=2, warm=False)
+        if "marginal" in wanted:
+            found["marginal"] = marginal(url, problems)
         if with_transports:
             found["transports"] = part("transports", url, problems=problems)
         if largest:
@@ -310,6 +341,8 @@ def compare(problems: int, *, only: set[str], with_transports: bool, largest: in
         if "schedule" in wanted:
             found["schedule"] = part("learn", url, problems=problems, join=False)
             found["schedule_joined"] = part("learn", url, problems=problems, join=True)
+        if "marginal" in wanted:
+            found["open_calls"] = part("open_calls", url, problems=320)
         if "overlap" in wanted:
             found["overlap"] = part("overlap", url, problems=problems)
     if "faults" in wanted:
@@ -330,6 +363,10 @@ def ratios(found: dict[str, Any]) -> dict[str, float]:
         table["cpu_joined_to_floor"] = round(joined["cpu_ms_per_call"] / base["cpu_ms_per_call"], 2)
         table["speed_to_floor"] = round(learned["calls_per_second"] / base["calls_per_second"], 2)
         table["memory_large_to_small"] = round(found["learn_large"]["peak_mb"] / joined["peak_mb"], 2)
+    if "marginal" in found:
+        for name in ("whole", "marginal"):
+            each = found["marginal"][f"{name}_cpu_ms_per_call"]
+            table[f"{name}_process_to_floor"] = round(each / base["cpu_ms_per_call"], 2)
     for name in ("schedule", "schedule_joined"):
         if name in found:
             table[f"{name}_to_best"] = round(found[name]["seconds"] / found[name]["best_seconds"], 3)
@@ -367,6 +404,8 @@ def show(found: dict[str, Any]) -> None:
             f"requests failed {struck}; lost: {f['lost_rollouts']} rollouts, {f['lost_groups']} groups "
             f"{bad['failures']}; lessons as without faults: {f['same_lessons']}; {f['extra_seconds']:+.1f} s"
         )
+    if "marginal" in found:
+        print("marginal: " + ", ".join(f"{name} {value}" for name, value in found["marginal"].items()))
     if "help" in found:
         print(f"tfgrpo --help: {found['help']['help']:.3f} s CPU, python alone {found['help']['python']:.3f} s")
     for name, value in found["ratios"].items():
@@ -379,6 +418,7 @@ PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "learn": learn,
     "transports": transports,
     "overlap": overlap,
+    "open_calls": open_calls,
     "job": job,
     "large": large,
 }
@@ -391,7 +431,9 @@ def main() -> None:
     parser.add_argument("--problems", type=int, default=100)
     parser.add_argument("--transports", action="store_true", help="also compare the transports of the OpenAI backend")
     parser.add_argument("--large", type=int, default=0, help="also run so many problems x 2 rollouts from a file")
-    parser.add_argument("--only", default="", help="some of learn,schedule,overlap,faults,help; none for --large alone")
+    parser.add_argument(
+        "--only", default="", help="some of learn,marginal,schedule,overlap,faults,help; none for --large alone"
+    )
     parser.add_argument("--seed", type=int, default=1, help="of the faults")
     parser.add_argument("--part", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -306,7 +306,8 @@ async def scenes(parts: Sequence[str], runs: int, many: int, seed: int) -> dict:
         facts["screen"] = [await gate_scenes.screen(luck, many, seed, r, u) for luck, r, u in mixed]
     if "edits" in parts:
         facts["edits"] = [await gate_scenes.single(name, runs, seed) for name in gate_scenes.SINGLES]
-        facts["elsewhere"] = await gate_scenes.harm_elsewhere(many, seed)
+        away = [(name, size, luck) for name, size in gate_scenes.ELSEWHERE.items() for luck in (0.0, 0.9)]
+        facts["elsewhere"] = [await gate_scenes.harm_elsewhere(*kind, many, seed) for kind in away]
         facts["asked_again"] = [await gate_scenes.asked_again(times, runs, seed) for times in (1, 3)]
     if "trades" in parts:
         traded = [(name, luck) for name in gate_scenes.TRADES for luck in (0.0, 0.9)]
@@ -338,9 +339,8 @@ def table(facts: dict) -> str:
     if "worlds" in facts:
         lines += ["single gates, simulated: " + ", ".join(f"{name} {facts[name]:.3f}" for name in names)]
         lines += [told(row) for row in facts["worlds"]]
-    for part in ("batches", "screen", "edits", "asked_again", "trades", "batched_runs"):
+    for part in ("batches", "screen", "edits", "elsewhere", "asked_again", "trades", "batched_runs"):
         lines += ["", part, *map(told, facts[part])] if part in facts else []
-    lines += ["", f"harm elsewhere: {told(facts['elsewhere'])}"] if "elsewhere" in facts else []
     if "whole_runs" in facts:
         lines += ["", *_courses(facts)]
     if "tiny" in facts:

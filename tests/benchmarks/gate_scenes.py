@@ -259,19 +259,24 @@ async def single(name: str, runs: int, seed: int) -> dict:
     return {"edit": name, **shares, "ci": wilson(count["accepted"], runs), "rollouts": spent / runs}
 
 
-async def harm_elsewhere(runs: int, seed: int) -> dict:
-    """+.35 on the 16 problems that an edit names and -.25 on 48 others: how often it enters."""
+ELSEWHERE = {"-.25 on 48 others": -0.25, "-.10 on 48 others": -0.1, "nothing on 48 others": 0.0}
+"""What an edit that gains .35 on the problems it names does to the others."""
+
+
+async def harm_elsewhere(name: str, elsewhere: float, luck: float, runs: int, seed: int) -> dict:
+    """+.35 on the 16 problems that an edit names and `elsewhere` on 48 others: how often it enters."""
     count = Counter[str]()
 
     def chance(acting: frozenset[str], problem: Problem) -> float:
-        return 0.6 + (0.0 if not acting else 0.35 if "glorp" in problem.question else -0.25)
+        return 0.6 + (0.0 if not acting else 0.35 if "glorp" in problem.question else elsewhere)
 
     for run in range(runs):
         problems = tuple(replace(p, question=f"{p.question} all") for p in pool(["glorp"], 16, 48))
-        trial = Everywhere(f"{seed}/elsewhere/{run}", problems, chance, 0.9)
+        trial = Everywhere(f"{seed}/elsewhere/{run}", problems, chance, luck)
         (verdict,) = await PairedGate(run)(Library("s"), [Proposal(Edit(Op.ADD, "glorp is x"))], trial)
         count[verdict.decision] += 1
-    return {decision: count[decision] / runs for decision in ("accepted", "rejected", "undecided")}
+    shares = {decision: count[decision] / runs for decision in ("accepted", "rejected", "undecided")}
+    return {"elsewhere": name, "luck": luck, **shares, "ci": wilson(count["accepted"], runs)}
 
 
 class Everywhere(Scripted):

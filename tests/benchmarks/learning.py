@@ -7,8 +7,10 @@ All variants share worlds, problems and seeds, so their paired differences are t
 
 With `--json` the last line is one object: `variants` holds by name `reward` (mean over worlds before learning and after
 each epoch), `right` and `wrong` (lessons a world at the end), `untested_right` (right lessons a world that were
-proposed, never met the gate, and are missing at the end), `proving_rollouts` and `learning_rollouts` (a world), and
-beside them the intervals and every single world.
+proposed, never met the gate, and are missing at the end), `proving_rollouts` and `learning_rollouts` (a world), those
+that scored edits before the gate (`pilot_rollouts`), and beside them the intervals and every single world. Lines below
+the table compare each variant with the first, paired over worlds: reward, lessons, tokens of the library, rollouts that
+proved per lesson that entered, and right proposals per contrast.
 """
 
 import argparse
@@ -36,13 +38,28 @@ VARIANTS = {
     "training-free-grpo": {"method": "training-free-grpo"},
     "word": {"gate__options": {"touch": "word"}},
     "e-lond": {"gate__options": {"spending": "e-lond"}},
+    "ordered": {"edit_score__order": "on"},
     "single": {"gate": "variants:single"},
     "mean": {"gate": "variants:mean"},
 }
-"""What is compared: options of `tfgrpo.learn`."""
-COUNTED = ("right", "of", "wrong", "untested_right", "proving_rollouts", "learning_rollouts")
+"""What is compared: options of `tfgrpo.learn`; any other name is a preset."""
+COUNTED = ("right", "of", "wrong", "untested_right", "proving_rollouts", "learning_rollouts", "pilot_rollouts")
 """Counts of a world that are averaged."""
-POISON = {"model": "scripted/variants:Poisoned", "overrides": ["prompts=tiny"]}
+COMPARED = (
+    "reward",
+    "right",
+    "lessons",
+    "library_tokens",
+    "proving_rollouts",
+    "proving_per_lesson",
+    "right_per_contrast",
+)
+"""Figures of a world that are compared with the first variant."""
+POISON = {
+    "model": "scripted/variants:Poisoned",
+    # What the model `tiny` sets for itself; the name of the one that wraps it says nothing.
+    "overrides": ["prompts=tiny", "evaluation.temperature=0.3", "evaluation.top_p=0.95"],
+}
 POISONED = ("default", "open", "single", "mean", "word", "e-lond")
 VARIANTS |= {f"poisoned {name}": {**VARIANTS[name], **POISON} for name in POISONED}
 
@@ -56,17 +73,19 @@ async def _one_world(seed: int, variant: str, sizes: argparse.Namespace) -> dict
     with tempfile.TemporaryDirectory() as folder:
         learn, pool, test, truth = make_world(Path(folder), seed, sizes)
         options = {"model": "tiny", "grader": "exact", "seed": seed, "db": Path(folder) / "world.db"}
-        chosen = {**options, "epochs": sizes.epochs, **VARIANTS[variant]}
-        versions, proposed, tested = {}, set(), set()
+        chosen = {**options, "epochs": sizes.epochs, **(VARIANTS.get(variant) or {"method": variant})}
+        versions, proposed, tested, right_said = {}, set(), set(), 0
         async for step in api.learn(learn, heldout=pool, **chosen):
             versions[step.epoch] = step.version_after
             proposed |= {p.edit.text for p in step.proposals}
+            right_said += sum(p.edit.text in truth for p in step.proposals)
             tested |= {edit.text for v in step.verdicts if _met_the_gate(v) for edit in v.edits}
         curve = [
             (await api.evaluate(test, library=name, **options)).summary["mean"]
             for name in ("", *(f"default@{v}" for v in versions.values()))
         ]
-        texts = {lesson.text for lesson in open_library("default", db=options["db"])}
+        library = open_library("default", db=options["db"])
+        texts = {lesson.text for lesson in library}
         spent = rollouts(options["db"])
     about = {text for text in texts if text.startswith(("Treat", "Start"))}
     return {
@@ -79,6 +98,11 @@ async def _one_world(seed: int, variant: str, sizes: argparse.Namespace) -> dict
         "untested_right": len((proposed & truth) - tested - texts),
         "wrong_lessons": sorted(about - truth),
         "missing": sorted(truth - about),
+        "reward": curve[-1],
+        "lessons": len(texts),
+        "library_tokens": len(library.block()) / 4,
+        "proving_per_lesson": (spent["proving_rollouts"] + spent["pilot_rollouts"]) / max(len(texts), 1),
+        "right_per_contrast": right_said / max(spent["contrasts"], 1),
         **spent,
     }
 
@@ -89,12 +113,17 @@ def _met_the_gate(verdict: Verdict) -> bool:
 
 
 def rollouts(db: Path) -> dict[str, int]:
-    """Return how many rollouts taught and how many proved in the runs of a database, calls of the model alone."""
+    """Return how many rollouts taught, proved and scored edits in the runs of a database, calls of the model alone."""
     with Store.open(db, readonly=True) as store:
         spent = [store.usage(run.id) for run in store.runs() if run.kind == "learn"]
     return {
         name: sum(usage[role].calls for usage in spent if role in usage)
-        for name, role in (("learning_rollouts", "rollout"), ("proving_rollouts", "gate"))
+        for name, role in (
+            ("learning_rollouts", "rollout"),
+            ("proving_rollouts", "gate"),
+            ("pilot_rollouts", "pilot"),
+            ("contrasts", "contrast"),
+        )
     }
 
 
@@ -140,13 +169,17 @@ def main() -> None:
             )
             kept = (
                 "right {right:.2f} of {of:.1f} ({untested_right:.2f} proposed and untested), wrong {wrong:.2f}; "
-                "{learning_rollouts:.0f} rollouts taught, {proving_rollouts:.0f} proved"
+                "{learning_rollouts:.0f} rollouts taught, {proving_rollouts:.0f} proved, {pilot_rollouts:.0f} ranked"
             ).format_map(table[variant])
             print(f"{variant:20s}{told}  {kept}", file=sys.stderr, flush=True)
     first, *others = table
     for other in others:
         found = paired(table[other]["worlds"], table[first]["worlds"])
         print(f"{first} minus {other}, at the end, over worlds: {stats.describe(found)}", file=sys.stderr)
+        for figure in COMPARED:
+            before, after = ([w[figure] for w in table[name]["worlds"]] for name in (first, other))
+            print(f"{other} {figure}: {fmean(after):.2f} against {fmean(before):.2f}, {_apart(before, after)}",
+                  file=sys.stderr)  # fmt: skip
     if sizes.json:
         print(json.dumps({"variants": table}))
 
@@ -168,6 +201,13 @@ def measured(pool: ProcessPoolExecutor, variant: str, seeds: Sequence[int], size
 def paired(before: Sequence[dict], after: Sequence[dict]) -> stats.Difference:
     """Return the difference of the last rewards of two variants, paired over worlds."""
     return stats.paired_difference([w["curve"][-1] for w in before], [w["curve"][-1] for w in after], seed=0)
+
+
+def _apart(before: Sequence[float], after: Sequence[float]) -> str:
+    """Return the mean difference with Student's interval over worlds, and how many there are."""
+    apart = [b - a for a, b in zip(before, after, strict=True)]
+    low, high = stats.mean_interval(apart)
+    return f"{fmean(apart):+.2f} [{low:+.2f}, {high:+.2f}], n={len(apart)}"
 
 
 def _cell(mean: float, interval: tuple[float, float]) -> str:

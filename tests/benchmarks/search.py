@@ -6,7 +6,8 @@ Both get 36 learning problems, 30 held-out ones, 16 slots and 50 ms a call, and 
 that the server has seen: reflections, retries and repeated work are in it. What they found is then judged on 240
 problems that neither saw, without the server. gepa runs with a callable transport (a thread pool and kept-alive
 connections), retries of 429 and empty replies, and its default or its P x N setting; its run directory is used for the
-kill. Arms: clean, 2% of calls answered 429 and 1% without content, and SIGKILL at 40% of the calls, then again.
+kill. Arms: clean, 2% of calls answered 429 and 1% without content, and SIGKILL at 40% of the calls, then again; and
+`parts`, where half of the rules help in the description of a tool alone, so that a search has to write two components.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,13 +38,15 @@ from support import search_server as toy  # noqa: E402
 SLOTS = 16
 LEARN, HELD, TEST = 36, 30, 240
 START = "Solve the problem."
-ARMS = {
+ARMS: dict[str, dict[str, Any]] = {
     "gepa 1x1": {"who": "theirs", "p": 1, "n": 1},
     "gepa 2x4": {"who": "theirs", "p": 2, "n": 4},
     "gepa 4x4": {"who": "theirs", "p": 4, "n": 4},
     "tfgrpo 1x4": {"who": "ours", "p": 1, "n": 4},
     "tfgrpo 2x8": {"who": "ours", "p": 2, "n": 8},
     "tfgrpo merge 1x4": {"who": "ours", "p": 1, "n": 4, "method": "gepa-merge"},
+    "tfgrpo shares 1x4": {"who": "ours", "p": 1, "n": 4, "more": {"minibatch": 9, "reflection": "map-reduce"}},
+    "tfgrpo paired 1x4": {"who": "ours", "p": 1, "n": 4, "more": {"minibatch": 9, "acceptance": "paired"}},
 }
 """What is compared."""
 FAULTS = ("--limited", "0.02", "--null", "0.01")
@@ -55,23 +58,35 @@ def problems(seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]], lis
     return drawn[:LEARN], drawn[LEARN : LEARN + HELD], drawn[LEARN + HELD :]
 
 
-def judged(system: str, seed: int) -> float:
+Prompt = tuple[str, str | None]
+"""What a search ends with: the system message, and where there are parts what the tool says of itself."""
+
+
+def judged(prompt: Prompt, seed: int) -> float:
     """Return the test reward of a prompt."""
-    test = problems(seed)[2]
-    said = [toy.attempt(system, row["question"], 1_000_003 + seed) == row["answer"] for row in test]
+    test, (system, described) = problems(seed)[2], prompt
+    said = [toy.attempt(system, row["question"], 1_000_003 + seed, described) == row["answer"] for row in test]
     return sum(said) / len(said)
 
 
-def ours(url: str, seed: int, calls: int, folder: Path, p: int, n: int, method: str = "gepa") -> str:
+def ours(
+    url: str, seed: int, calls: int, folder: Path, *, p: int, n: int, method: str = "gepa", parts: bool = False,
+    more: Mapping[str, Any] | None = None,
+) -> Prompt:  # fmt: skip
     """Search with this package; returns the block of lessons that it ends with."""
     import tfgrpo
+    from experience_db.prompt_parts import apart
 
     learn, held, _ = problems(seed)
+    asked: dict[str, Any] = {f"search__{name}": value for name, value in (more or {}).items()}
+    if parts:
+        asked |= {"tools": "support.search_tool:make", "search__components": "library,tools"}
     result = tfgrpo.learn_sync(
         learn, heldout=held, model="openai/toy", base_url=url, grader="exact", db=folder / "x.db", method=method,
-        seed=seed, epochs=40, concurrency=SLOTS, budget_calls=calls, search__parents=p, search__proposals=n,
+        seed=seed, epochs=40, concurrency=SLOTS, budget_calls=calls, search__parents=p, search__proposals=n, **asked,
     )  # fmt: skip
-    return result.library.block()
+    rest, told = apart(result.library, ("tool figures",))
+    return rest.block(), told.get("tool figures", toy.TOOL) if parts else None
 
 
 class Client:
@@ -116,7 +131,9 @@ def adapter_of(client: Client) -> Any:
 
     def body(candidate: dict[str, str], row: dict[str, str]) -> dict[str, Any]:
         messages = [{"role": "system", "content": candidate["prompt"]}, {"role": "user", "content": row["question"]}]
-        return {"model": "toy", "messages": messages, "seed": 0}
+        tool = {"name": "figures", "description": candidate.get("tool", ""), "parameters": {"type": "object"}}
+        tools = {"tools": [{"type": "function", "function": tool}]} if "tool" in candidate else {}
+        return {"model": "toy", "messages": messages, "seed": 0, **tools}
 
     class Adapter:
         propose_new_texts = None
@@ -164,7 +181,9 @@ class Reflecting:
         return [said or "" for said in self.client.all([{"model": "toy", "messages": m} for m in messages])]
 
 
-def theirs(url: str, seed: int, calls: int, folder: Path, p: int, n: int, before: int = 0) -> str:
+def theirs(
+    url: str, seed: int, calls: int, folder: Path, *, p: int, n: int, before: int = 0, parts: bool = False
+) -> Prompt:
     """Search with gepa; returns the prompt that it ends with."""
     import gepa
     from gepa.strategies.proposal_sampling import PxNSampling
@@ -172,13 +191,14 @@ def theirs(url: str, seed: int, calls: int, folder: Path, p: int, n: int, before
     learn, held, _ = problems(seed)
     client = Client(url)
     result = gepa.optimize(
-        seed_candidate={"prompt": START}, trainset=learn, valset=held, adapter=adapter_of(client),
+        seed_candidate={"prompt": START, **({"tool": toy.TOOL} if parts else {})}, trainset=learn, valset=held,
+        adapter=adapter_of(client),
         reflection_lm=Reflecting(client), reflection_minibatch_size=3, max_metric_calls=100 * calls,
         stop_callbacks=lambda _: client.calls + before >= calls, seed=seed, run_dir=str(folder / "run"),
         sampling_strategy=PxNSampling(p, n) if p * n > 1 else None, display_progress_bar=False, logger=Silent(),
     )  # fmt: skip
-    best: str = result.best_candidate["prompt"]
-    return best
+    best: dict[str, str] = result.best_candidate
+    return best["prompt"], best.get("tool")
 
 
 class Silent:
@@ -211,9 +231,13 @@ def stats(url: str) -> dict[str, int]:
         return found
 
 
-def start(arm: str, url: str, seed: int, calls: int, folder: Path, before: int = 0) -> subprocess.Popen[str]:
+def start(
+    arm: str, url: str, seed: int, calls: int, folder: Path, before: int = 0, *, parts: bool = False
+) -> subprocess.Popen[str]:
     """Begin one search in a process of its own."""
-    told = json.dumps({"arm": arm, "url": url, "seed": seed, "calls": calls, "folder": str(folder), "before": before})
+    told = json.dumps(
+        {"arm": arm, "url": url, "seed": seed, "calls": calls, "folder": str(folder), "before": before, "parts": parts}
+    )
     return subprocess.Popen([sys.executable, __file__, "--part", told], stdout=subprocess.PIPE, text=True)
 
 
@@ -221,8 +245,8 @@ def part(told: dict[str, Any]) -> None:
     """Be that process: search, judge, print."""
     chosen = dict(ARMS[told["arm"]])
     who, folder = chosen.pop("who"), Path(told["folder"])
-    run: Callable[..., str] = ours if who == "ours" else theirs
-    more = {"before": told["before"]} if who == "theirs" else {}
+    run: Callable[..., Prompt] = ours if who == "ours" else theirs
+    more: dict[str, Any] = {"parts": told["parts"], **({"before": told["before"]} if who == "theirs" else {})}
     # Imports are not part of the search.
     for name in (
         ("tfgrpo.api", "tfgrpo.backends.openai", "aiohttp", "sqlite_utils", "pydantic", "json_repair")
@@ -231,26 +255,27 @@ def part(told: dict[str, Any]) -> None:
     ):
         importlib.import_module(name)
     began, used = time.perf_counter(), time.process_time()
-    system = run(told["url"], told["seed"], told["calls"], folder, **chosen, **more)
+    found = run(told["url"], told["seed"], told["calls"], folder, **chosen, **more)
     seconds = time.perf_counter() - began
     cpu = time.process_time() - used
-    print(json.dumps({"reward": judged(system, told["seed"]), "seconds": round(seconds, 2), "cpu": round(cpu, 2)}))
+    print(json.dumps({"reward": judged(found, told["seed"]), "seconds": round(seconds, 2), "cpu": round(cpu, 2)}))
 
 
 def one(arm: str, seed: int, calls: int, faults: Sequence[str], latency: float, *, kill: bool) -> dict[str, Any]:
     """Run one search to its end, killed once at 40% of its calls if asked; returns what it reached and what it cost."""
+    parts = "--parts" in faults
     with server(*faults, latency=latency) as url, tempfile.TemporaryDirectory() as folder:
         lost = 0.0
         if kill:
             began = time.perf_counter()
-            child = start(arm, url, seed, calls, Path(folder))
+            child = start(arm, url, seed, calls, Path(folder), parts=parts)
             while stats(url)["calls"] < 0.4 * calls and child.poll() is None:
                 time.sleep(0.01)
             os.kill(child.pid, signal.SIGKILL)
             child.communicate()
             lost = time.perf_counter() - began
         # gepa cannot know what the killed process had sent; the server does.
-        child = start(arm, url, seed, calls, Path(folder), before=stats(url)["calls"] if kill else 0)
+        child = start(arm, url, seed, calls, Path(folder), before=stats(url)["calls"] if kill else 0, parts=parts)
         out, _ = child.communicate()
         if child.returncode:
             return {"arm": arm, "seed": seed, "failed": f"exit code {child.returncode}", **stats(url)}
@@ -274,6 +299,7 @@ def main() -> None:
     """Run all arms and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--calls", type=int, default=400)
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--arms", default=",".join(ARMS))
@@ -284,12 +310,13 @@ def main() -> None:
     if given.part:
         part(json.loads(given.part))
         return
-    weathers = {"clean": ((), False), "faults": (FAULTS, False), "kill": ((), True)}
+    weathers = {"clean": ((), False), "faults": (FAULTS, False), "kill": ((), True), "parts": (("--parts",), False)}
     table: dict[str, Any] = {}
+    seeds = range(given.first, given.first + given.seeds)
     for weather in given.weathers.split(","):
         faults, kill = weathers[weather]
         for arm in given.arms.split(","):
-            rows = [one(arm, s, given.calls, faults, given.latency, kill=kill) for s in range(given.seeds)]
+            rows = [one(arm, s, given.calls, faults, given.latency, kill=kill) for s in seeds]
             table[f"{weather}: {arm}"] = {**summed(rows), "rows": rows}
             print(line(f"{weather}: {arm}", table[f"{weather}: {arm}"]), file=sys.stderr, flush=True)
     if given.json:

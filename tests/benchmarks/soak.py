@@ -1,12 +1,18 @@
 """Whole runs at an endpoint with every fault that passes, restarted again and again: equal books, the same library.
 
-    python tests/benchmarks/soak.py [--calls 20000] [--seed 0] [--faults 0.25] [--concurrency 64]
+    python tests/benchmarks/soak.py [--calls 20000] [--seed 0] [--faults 0.25] [--concurrency 64] [--kills]
+                                    [--hours 2 --delay 2]
 
 Each round learns the same small world twice: once without faults, once with a fault in every fourth answer and a
 restart each time a budget of calls is used up. The server counts what it bills. At the end of each round
  - the database holds as many calls as the server saw, and as many tokens as it billed, answers that broke off apart;
  - the library is that of the clean run, lesson by lesson.
-The exit status is 1 when any of this does not hold. Faults: refusals (429 with and without a wait, 424, 425, 498, 500,
+The exit status is 1 when any of this does not hold. With `--kills` the run with faults is `tfgrpo learn` in a process
+of its own, which gets SIGKILL or SIGTERM in the middle, in turns. What was on the way to it when it was killed the
+server has billed and nobody else can know, so the books may lack at most one request per slot for each SIGKILL; calls
+that SIGTERM ended stand in the books, with an estimate of what they cost.
+
+Faults: refusals (429 with and without a wait, 424, 425, 498, 500,
 503, one 401 and one 404 among answers), refused settings (top_p, n above 6, a schema), bodies (HTML, half of it, nested
 deep, null, counts as text and floats, cost as an object), endings (error, filtered, reasoning alone, empty, broken
 choices), connections that break.
@@ -18,7 +24,10 @@ import argparse
 import collections
 import hashlib
 import json
+import os
 import random
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +42,8 @@ from support.server import Fault, Raw, Server, error
 import tfgrpo
 from experience_db import Journal, Store
 
+MOST = 6
+"""Choices that the endpoint gives to one request."""
 REDRAWN = 1_000_003
 """How far the seed of a second draw lies from the first."""
 REFUSALS = {
@@ -51,6 +62,7 @@ REFUSALS = {
     "error in body": Raw(200, json.dumps({"error": {"message": "upstream", "code": 502}})),
 }
 BILLED = ("half", "null", "error", "filtered", "reasoning", "empty", "broken choice", "number")
+GAVE_UP = ("timeout", "cancelled")
 WIRE = (Fault.RESET, Fault.RESET_MID_BODY)
 
 
@@ -96,7 +108,7 @@ class Weather:
     def _setting(self, body: dict[str, Any], n: int) -> Raw | None:
         if "top_p" in body:
             return error(400, "`temperature` and `top_p` cannot both be specified for this model.")
-        if n > 6:
+        if n > MOST:
             return error(400, "n exceeds the number of slots")
         kind = (body.get("response_format") or {}).get("type")
         return error(400, "response_format json_schema is not supported") if kind == "json_schema" else None
@@ -165,13 +177,22 @@ def learn(db: Path, server: Server, seed: int, concurrency: int, budget: int | N
     asked = {"budget_calls": budget} if budget else {}
     return tfgrpo.learn_sync(
         world.rows(48, seed), heldout=world_heldout(seed), model="openai/m", base_url=server.url, grader="exact", db=db,
-        epochs=1, run="soak", concurrency=concurrency, engine__timeout=20, rollout__top_p=0.99, **asked,
+        epochs=1, run="soak", concurrency=concurrency, engine__timeout=120, rollout__top_p=0.99, **asked,
     ).summary  # fmt: skip
 
 
 def world_heldout(seed: int) -> list[dict[str, str]]:
     """Return held-out problems that share none with those of `seed`."""
     return [row for row in world.rows(140, seed + 10_000) if row not in world.rows(48, seed)][:40]
+
+
+def given_up(db: Path) -> int:
+    """Calls that ended at the client first; on a machine that is too busy the server may never have read them."""
+    with Store.open(db, readonly=True) as store:
+        run = next(run.id for run in store.runs() if run.kind == "learn")
+        return sum(
+            (c.request.get("calls") or 1) for c in Journal(store).calls(run) if c.reply.get("failure") in GAVE_UP
+        )
 
 
 def books(db: Path) -> tuple[int, int, int, list[str]]:
@@ -191,15 +212,10 @@ def one_round(folder: Path, seed: int, given: argparse.Namespace) -> dict[str, A
     clean, bad = Weather(0.0, seed), Weather(given.faults, seed)
     with Server(reply=clean, honours_n=False) as server:
         learn(folder / "clean.db", server, seed, given.concurrency, None)
-    restarts, budget, began = 0, 0, time.monotonic()
-    with Server(reply=bad, faults=bad.wire, honours_n=False) as server:
-        told: dict[str, Any] = {"stopped": True}
-        while told["stopped"]:
-            budget += bad.luck.randint(100, 600)
-            bad.since = 0
-            told = learn(folder / "bad.db", server, seed, given.concurrency, budget)
-            restarts += 1
-            assert bad.calls <= budget + 1, "more calls than the budget"
+    began = time.monotonic()
+    with Server(reply=bad, faults=bad.wire, honours_n=False, delay=given.delay or 0.02 * given.kills) as server:
+        ended = _killed if given.kills else _rationed
+        told, restarts = ended(folder, server, bad, seed, given)
     calls, tokens, guessed, lessons = books(folder / "bad.db")
     reset = bad.seen["RESET_MID_BODY"]
     return {
@@ -210,13 +226,80 @@ def one_round(folder: Path, seed: int, given: argparse.Namespace) -> dict[str, A
         "tokens in the books": tokens - guessed,
         "estimated for answers that broke off": guessed,
         "answers that broke off": bad.broken_off + reset,
-        "restarts": restarts - 1,
+        "calls given up by the client": given_up(folder / "bad.db"),
+        "restarts": restarts,
         "failures": told["failures"],
         "same library": lessons == books(folder / "clean.db")[3],
         "lessons": len(lessons),
         "seconds": round(time.monotonic() - began, 1),
         "faults": dict(bad.seen),
     }
+
+
+def _rationed(
+    folder: Path, server: Server, bad: Weather, seed: int, given: argparse.Namespace
+) -> tuple[dict[str, Any], collections.Counter[str]]:
+    """Learn in pieces, each ended by a budget of calls; returns the last summary and how often that was."""
+    told: dict[str, Any] = {"stopped": True}
+    pieces, budget = 0, 0
+    while told["stopped"]:
+        budget += bad.luck.randint(100, 600)
+        bad.since = 0
+        told = learn(folder / "bad.db", server, seed, given.concurrency, budget)
+        pieces += 1
+        assert bad.calls <= budget + 1, "more calls than the budget"
+    return told, collections.Counter({"budget": pieces - 1})
+
+
+def _killed(
+    folder: Path, server: Server, bad: Weather, seed: int, given: argparse.Namespace
+) -> tuple[dict[str, Any], collections.Counter[str]]:
+    """Learn in processes that are killed or asked to end in the middle; returns the last summary and the stops."""
+    for name, rows in (("train", world.rows(48, seed)), ("heldout", world_heldout(seed))):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    command = (
+        f"{sys.executable} -m tfgrpo.cli learn train.jsonl --heldout heldout.jsonl --model openai/m --grader exact"
+        f" --base-url {server.url} --db bad.db --epochs 1 --run soak --concurrency {given.concurrency} --json"
+        " -s engine.timeout=120 -s rollout.top_p=0.99"
+    ).split()
+    stops: collections.Counter[str] = collections.Counter()
+    missing = 0
+    while True:
+        bad.since = 0
+        with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
+            child = subprocess.Popen(
+                command, cwd=folder, stdout=out, stderr=err, env=os.environ | {"OPENAI_API_KEY": "soak-soak"}
+            )
+            number = (signal.SIGKILL, signal.SIGTERM)[stops["SIGKILL"] > stops["SIGTERM"]]
+            if _stopped(child, server, bad, bad.luck.randint(10, 250), number):
+                lost = bad.calls - books(folder / "bad.db")[0]
+                stops[number.name] += 1
+                stops[f"calls lost at {number.name}"] += lost - missing
+                missing = lost
+                continue
+            out.seek(0)
+            err.seek(0)
+            assert child.returncode == 0, err.read()[-2000:]
+            return json.load(out), stops
+
+
+def _stopped(child: subprocess.Popen[bytes], server: Server, bad: Weather, after: int, number: signal.Signals) -> bool:
+    """Send a signal to a process once it made so many calls; False when it was done before.
+
+    Comes back once the server has answered, and counted, all that was on its way.
+    """
+    while child.poll() is None and bad.since < after:
+        time.sleep(0.005)
+    if child.poll() is not None:
+        return False
+    child.send_signal(number)
+    child.wait(60)
+    quiet = 0
+    while quiet < 10:
+        time.sleep(0.05)
+        quiet = 0 if server.open_calls else quiet + 1
+    return child.returncode != 0
 
 
 def main() -> int:
@@ -226,18 +309,31 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--faults", type=float, default=0.25, help="share of answers that are spoilt")
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--kills", action="store_true", help="end processes by signals, not by a budget of calls")
+    parser.add_argument("--hours", type=float, default=0.0, help="go on until so long has passed, too")
+    parser.add_argument("--delay", type=float, default=0.0, help="seconds that each answer with faults takes")
     given = parser.parse_args()
     made, wrong, seed = 0, 0, given.seed
-    while made < given.calls:
+    began = time.monotonic()
+    while made < given.calls or time.monotonic() - began < 3600 * given.hours:
         with tempfile.TemporaryDirectory() as folder:
             found = one_round(Path(folder), seed, given)
         # A body that was cut on the way was billed by the server, and nobody else can know of it.
-        lost = 50 * found["faults"].get("RESET_MID_BODY", 0) * 6
+        lost = 50 * found["faults"].get("RESET_MID_BODY", 0) * MOST
         short = found["tokens billed"] - found["tokens in the books"]
-        fine = found["calls"] == found["calls in the books"] and 0 <= short <= lost and found["same library"]
+        unknown = given.concurrency * MOST * found["restarts"]["SIGKILL"]
+        missing = found["calls"] - found["calls in the books"]
+        kept = not found["restarts"]["calls lost at SIGTERM"]
+        fine = (
+            kept
+            and -found["calls given up by the client"] <= missing <= unknown
+            and 0 <= short <= lost + 50 * unknown
+            and found["same library"]
+        )
         print(json.dumps({"holds": fine, **found}), flush=True)
         made, wrong, seed = made + found["calls"], wrong + (not fine), seed + 1
-    print(f"{made} calls, {seed - given.seed} rounds, {wrong} of them wrong")
+    hours = (time.monotonic() - began) / 3600
+    print(f"{made} calls, {seed - given.seed} rounds in {hours:.1f} hours, {wrong} of them wrong")
     return int(wrong > 0)
 
 

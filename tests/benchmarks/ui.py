@@ -1,6 +1,6 @@
 """How long the pages of `tfgrpo ui` take on the server's side, on a database of many runs and rollouts.
 
-    python tests/benchmarks/ui.py [--runs 1000] [--rollouts 100000] [--requests 20] [--json]
+    python tests/benchmarks/ui.py [--runs 1000] [--rollouts 100000] [--lessons 0] [--requests 20] [--json]
 
 A tenth of the rollouts belongs to one run, the rest is spread evenly. Each page is asked for over loopback; what is
 told is the time from request to the whole answer, so the client is in it.
@@ -13,6 +13,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -60,7 +61,22 @@ def _groups(store: Store, run: str, count: int) -> None:
         )  # fmt: skip
 
 
-def measure(db: Path, large: str, requests: int) -> dict[str, dict[str, float]]:
+def teach(db: Path, lessons: int) -> dict[str, str]:
+    """Make one library of so many lessons, and return pages of it by name."""
+    with Store.open(db) as store:
+        head = store.create_library("full")
+        texts = (f"Lesson {i}: begin with the left one of {i % 977} and name the unit." for i in range(lessons))
+        store.commit("full", [Edit(Op.ADD, text) for text in texts], parent=head.version)
+    full = "/library/full"
+    return {
+        "full library": full,
+        "searched in it": f"{full}?q=unit",
+        "one of its lessons": f"{full}/lesson/{lessons // 2}",
+        "search over all": "/search?q=left",
+    }
+
+
+def measure(db: Path, large: str, requests: int, more: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """Return median and slowest time of each page, in milliseconds."""
     paths = {
         "libraries": "/", "library": "/library/library-0", "lesson": "/library/library-0/lesson/1", "review": "/review",
@@ -68,6 +84,7 @@ def measure(db: Path, large: str, requests: int) -> dict[str, dict[str, float]]:
         "largest run": f"/run/{large}", "its live part": f"/run/{large}/live",
         "its worst groups": f"/run/{large}?sort=worst&q=7", "group": f"/run/{large}/group?step=0&problem=p3",
         "two runs": f"/compare?a={large}&b=run-1",
+        **more,
     }  # fmt: skip
     found = {}
     with (
@@ -90,13 +107,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--rollouts", type=int, default=100_000)
+    parser.add_argument("--lessons", type=int, default=0, help="of one more library, which is looked at too")
     parser.add_argument("--requests", type=int, default=20)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder) / "x.db"
         large = fill(db, given.runs, given.rollouts)
-        found = measure(db, large, given.requests)
+        more = teach(db, given.lessons) if given.lessons else {}
+        found = measure(db, large, given.requests, more)
     if given.json:
         print(json.dumps({"runs": given.runs, "rollouts": given.rollouts, "pages": found}))
         return

@@ -35,3 +35,16 @@ def test_a_copy_that_is_not_the_benchmark_cannot_be_used(cli, tmp_path, monkeypa
     result = cli("datasets", "show", "aime24")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "has 30 rows, but not the answers of aime24" in result.stderr
+
+
+def test_the_proposed_command_says_what_its_model_needs(cli, tmp_path, monkeypatch):
+    """A key that is not there is named, with the two ways around it; who has one reads nothing of it."""
+    (tmp_path / "t.csv").write_text(
+        "Order No,Text,Label\n" + "".join(f"{i},is {i}?,{'xy'[i % 2]}\n" for i in range(40))
+    )
+    told = cli("datasets", "show", "t.csv").stdout
+    assert "'id=Order No'" in told
+    assert "export OPENAI_API_KEY=...; or add --base-url of an endpoint of your own" in told
+    assert "tfgrpo models list" in told
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    assert "OPENAI_API_KEY" not in cli("datasets", "show", "t.csv").stdout

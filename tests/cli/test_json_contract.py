@@ -43,7 +43,7 @@ def test_learn_prints_one_object_with_the_fields_of_the_contract(learn, parsed):
 def test_fields_beyond_the_contract_are_known(learn, parsed):
     """A new field is added on purpose, never by accident."""
     told = parsed(learn(*PROVE))
-    assert set(told) - set(LEARN) <= {"stopped", "harm", "warnings", "false_lessons", "outlook"}
+    assert set(told) - set(LEARN) <= {"stopped", "harm", "warnings", "false_lessons", "outlook", "block"}
     more = set(told["heldout"]) - {"before", "after", "diff", "ci", "n", "p", "selected_on"}
     assert more <= {"before_ci", "after_ci", "chosen_on", "objectives"}
 
@@ -129,6 +129,14 @@ def test_eval_prints_one_object_with_the_fields_of_the_contract(learn, cli, pars
     for control in told["controls"].values():
         assert set(control) == {"mean", "ci", "diff", "diff_ci", "p"}
         assert control["diff"] == 1.0
+
+
+def test_a_filler_alone_is_not_taken_for_neutral(learn, cli):
+    """Words that say nothing can move a model; only beside no lessons is it seen whether they do."""
+    learn("--heldout", "0", "--gate", "open")
+    ask = ("eval", "held.jsonl", "--grader", "exact", "--model", "scripted/support.script:cli", "--library", "default")
+    assert "neutral was not measured" in cli(*ask, "--limit", 2, "--control", "filler").stdout
+    assert "neutral" not in cli(*ask, "--limit", 2, "--control", "empty,filler").stdout
 
 
 def test_eval_without_a_library_measures_the_bare_model(cli, parsed, model):

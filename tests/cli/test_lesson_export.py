@@ -23,7 +23,7 @@ def run(tmp_path: Path):
     return lambda *words: CliRunner().invoke(app, ["lessons", *words, "--db", str(tmp_path / "x.db")])
 
 
-@pytest.mark.parametrize("form", ["json", "skill", "agents", "csv", "chat", "system", "promptfoo", "dspy"])
+@pytest.mark.parametrize("form", ["json", "parquet", "skill", "agents", "csv", "chat", "system", "promptfoo", "dspy"])
 def test_what_is_exported_can_be_imported(run, tmp_path, form):
     """Every form brings the same ids and words into a new library."""
     file = tmp_path / "out.txt"
@@ -65,3 +65,12 @@ def test_an_unknown_form_is_refused_with_those_there_are(run):
     done = run("export", "--library", "web", "--format", "yaml")
     assert done.exit_code == 2
     assert "skill, agents, chat, system, csv, promptfoo, dspy" in done.output
+
+
+def test_the_folder_of_a_skill_is_made_where_it_is_missing(run, tmp_path):
+    """`-o .claude/skills` in a project without one; what has an ending is the file itself."""
+    folder = tmp_path / ".claude" / "skills"
+    assert run("export", "--library", "web", "--format", "skill", "-o", str(folder)).exit_code == 0
+    assert (folder / "web" / "SKILL.md").is_file()
+    assert run("export", "--library", "web", "--format", "skill", "-o", str(tmp_path / "web.md")).exit_code == 0
+    assert (tmp_path / "web.md").is_file()

@@ -133,15 +133,15 @@ def test_import_takes_one_lesson_a_line(cli):
     [
         (("show", 9), "library 'default' never had a lesson 9"),
         (("edit", 7, "x y"), "lesson 7, which is not there"),
-        (("edit", 1, ""), "UPDATE wants text"),
-        (("add", "  "), "ADD wants text"),
+        (("edit", 1, ""), "the lesson has no words; write it, or take one out with `lessons delete`"),
+        (("add", "  "), "the lesson has no words; write it"),
         (("diff", 1, 9), "has no version 9; it has 0 to 2"),
         (("rollback", 99), "has no version 99"),
         (("list", "--library", "nope"), "has no library 'nope'; it has: default"),
         (("list", "--library", "default@x"), "NAME or NAME@VERSION"),
         (
             ("export", "--format", "xml"),
-            "--format is one of json, md, skill, agents, chat, system, csv, promptfoo, dspy, not 'xml'",
+            "--format is one of json, md, parquet, skill, agents, chat, system, csv, promptfoo, dspy, not 'xml'",
         ),
         (("export", "-o", "no/where.json"), "cannot write no/where.json: No such file or directory"),
         (("import", "nofile.json"), "cannot read nofile.json: No such file or directory"),

@@ -11,7 +11,8 @@ from sqlite_utils.migrations import Migrations
 from support.script import rows, write
 
 import tfgrpo
-from experience_db import migrations
+from experience_db import Store, migrations
+from tfgrpo.report import gather
 
 
 def test_runs_can_be_listed_and_shown(learn, cli, parsed):
@@ -29,7 +30,27 @@ def test_runs_can_be_listed_and_shown(learn, cli, parsed):
     assert told["config"]["epochs"] == 1
     shown = cli("runs", "show", run["id"]).stdout
     assert "step 0: version 0 -> 1" in shown
+    block = "essons stand in the block default, system; how often"
+    assert block in shown
+    with Store.open("experience.db", readonly=True) as store:
+        assert any(block in note for note in gather(store, "mine").headline.notes)
+    assert re.search(r"  difference:      \+1\.000 \[.+\], n=\d+, on the problems that chose the lessons", shown)
     assert cli("runs", "show", "other").exit_code == 2
+
+
+def test_runs_are_pruned_when_asked_twice(learn, cli, parsed):
+    """First what would go; with --yes it goes; figures and costs stay, and the next run asks the model again."""
+    learn("--heldout", "held.jsonl", "--run", "mine")
+    before = cli("runs", "show", "mine").stdout
+    would = parsed(cli("runs", "prune", "--json"))
+    assert would["calls"] > 0
+    assert "nothing was changed; --yes does it" in cli("runs", "prune", "mine").stdout
+    assert parsed(cli("runs", "prune", "--older-than", 1, "--json"))["calls"] == 0
+    assert "`tfgrpo db vacuum` gives the room back" in cli("runs", "prune", "--yes").stdout
+    assert parsed(cli("runs", "prune", "--json"))["calls"] == 0
+    assert cli("runs", "show", "mine").stdout == before
+    assert cli("db", "check").exit_code == 0
+    assert cli("runs", "prune", "other").exit_code == 2
 
 
 def test_runs_of_a_place_without_a_database_say_so(cli):
@@ -52,7 +73,8 @@ def test_a_dataset_can_be_looked_at(cli):
     assert shown[0] == "learn.jsonl: 4 problems, 4 with a reference answer"
     assert shown[1] == "  maple-200: In topic maple: what comes of 200? -> 400"
     assert sum(line.startswith("  maple-") for line in shown) == 1
-    assert shown[-1].startswith("  tfgrpo learn learn.jsonl --grader numeric --instructions ")
+    assert shown[-2].startswith("  tfgrpo learn learn.jsonl --grader numeric --instructions ")
+    assert shown[-1].startswith("openai/NAME needs a key")
     assert cli("datasets", "show", "nofile").exit_code == 2
 
 
@@ -141,7 +163,7 @@ def test_an_endpoint_that_does_not_answer_is_no_endpoint_that_can_nothing(cli):
     """The probe ends with what is wrong, not with a table of noes."""
     dead = cli("models", "probe", "http://127.0.0.1:1/v1")
     assert dead.exit_code == 2
-    assert "nothing answers at http://127.0.0.1:1/v1 (ConnectError); start the endpoint" in dead.stderr
+    assert "nothing answers at http://127.0.0.1:1/v1 (ConnectionRefusedError); start the endpoint" in dead.stderr
     named = cli("models", "probe", "http://127.0.0.1:1/v1", "--model", "openai/x")
     assert named.exit_code == 1
     assert "nothing answers at http://127.0.0.1:1/v1" in named.stderr

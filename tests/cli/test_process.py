@@ -39,6 +39,7 @@ def answer(body: dict) -> str:
     return str(solve(request))
 
 
+@pytest.mark.slow
 def test_an_interrupted_command_ends_with_130_and_goes_on(tmp_path: Path, server: Server):
     """SIGINT in the middle: exit code 130, a hint, finished calls kept; the same command makes the rest only."""
     reached, go_on = threading.Event(), threading.Event()
@@ -90,13 +91,53 @@ def tiny_url() -> Iterator[str]:
         process.wait(20)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", [signal.SIGHUP, signal.SIGTERM])
+def test_a_measurement_that_is_asked_to_end_keeps_what_is_under_way(tmp_path: Path, server: Server, sign: int):
+    """What was sent is paid for: its answers are waited for and kept, and the same command asks the rest alone."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def reply(body: dict) -> str:
+        if server.chats >= 4:
+            reached.set()
+            go_on.wait(20)
+        return answer(body)
+
+    server.reply = reply
+    write(tmp_path / "rows.jsonl", rows(6))
+    ask = [
+        "eval", "rows.jsonl", "--grader", "exact", "--model", "openai/test-model", "--base-url", server.url,
+        "--concurrency", "2", "--json",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [*TFGRPO, *ask], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "OPENAI_API_KEY": "none"},
+    )  # fmt: skip
+    try:
+        assert reached.wait(60)
+        process.send_signal(sign)
+        assert process.stderr
+        assert "calls in flight may end" in process.stderr.readline()
+        go_on.set()
+        out, err = process.communicate(timeout=30)
+    finally:
+        go_on.set()
+        process.kill()
+    assert (process.returncode, out) == (130, ""), err
+    before = server.chats
+    assert before < 6
+    told = json.loads(run(tmp_path, *ask, OPENAI_API_KEY="none").stdout)
+    assert (server.chats, told["failures"]) == (6, {})
+
+
+@pytest.mark.slow
 def test_learning_over_http_equals_learning_in_the_process(tmp_path: Path, tiny_url: str):
     """The embedded model gives the same rewards, lessons and version behind a real endpoint as inside."""
     world = [sys.executable, str(WORLD), "--seed", "7", "--problems", "12", "--heldout", "10", "-o", str(tmp_path)]
     subprocess.run(world, check=True, capture_output=True)
     ask = [
         "learn", "problems.jsonl", "--heldout", "heldout.jsonl", "--grader", "exact", "--epochs", 1, "--json",
-        "--gate", "open", "-s", "prompts=tiny",
+        "--gate", "open", "-s", "prompts=tiny", "-s", "evaluation.temperature=0.3", "-s", "evaluation.top_p=0.95",
     ]  # fmt: skip
     inside = run(tmp_path, *ask, "--model", "tiny", "--db", "a.db")
     outside = run(tmp_path, *ask, "--model", "openai/tiny", "--base-url", tiny_url, "--db", "b.db")

@@ -85,6 +85,33 @@ def test_a_terminal_gets_a_live_display(ask, server, variables):
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", told)
 
 
+def drawn(written: str, columns: int) -> list[str]:
+    """The lines that a terminal shows, hard breaks at its last column included."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written).replace("\r", "\n")
+    lines = [line.rstrip() for line in plain.split("\n")]
+    return [line[i : i + columns] for line in lines for i in range(0, max(1, len(line)), columns)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [60, 100])
+def test_no_number_is_broken_at_the_edge(ask, server, columns):
+    """The display and the lines above it name phase, reward, budget and time, and break at blanks alone."""
+    server.delay = 0.15
+    told = on_terminal([*ask, "--heldout", "0.25", "--budget-calls", "123456"], COLUMNS=str(columns))
+    shown = drawn(told, columns)
+    assert max(map(len, shown)) <= columns
+    full = {line for line in shown if len(line) == columns}
+    # A line that fills the width was not cut within a word or a number: it is whole in what was written.
+    written = set(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", told).replace("\r", "\n").split("\n"))
+    assert full <= {line.rstrip() for line in written}
+    text = "\n".join(shown)
+    for phase in ("measure", "rollouts", "lessons", "held-out"):
+        assert re.search(rf"phase +[a-z+ -]*{phase}", text), phase
+    assert re.search(r"reward +0\.\d{3} \[#*\.*\] \(held-out", " ".join(text.split()).replace("before: ", ""))
+    assert re.search(r"budget +[\d,]+ of 123,456 calls \(0%\)", text)
+    assert re.search(r"time +\d+ s, about (\d+ s|unknown) left", text)
+
+
 def interrupted(ask: list[str], server: Server, times: int) -> tuple[int, str, int]:
     """Interrupt a run while two calls hang at the server; returns exit code, stderr and calls that had arrived."""
     arrived, go_on = threading.Event(), threading.Event()
@@ -112,6 +139,7 @@ def interrupted(ask: list[str], server: Server, times: int) -> tuple[int, str, i
     return process.returncode, said + err, count
 
 
+@pytest.mark.slow
 def test_the_first_interrupt_lets_calls_in_flight_end(ask, server, tmp_path):
     """Their replies are recorded, no other call goes out, the exit code is 130, and the same command goes on."""
     code, told, count = interrupted(ask, server, 1)
@@ -129,12 +157,12 @@ def test_the_first_interrupt_lets_calls_in_flight_end(ask, server, tmp_path):
 
 
 def test_an_interrupt_does_not_wait_for_another_try(ask, server, tmp_path):
-    """Calls that were told to come back in an hour give up at once, and the same command goes on."""
+    """Calls that were told to come back in five minutes give up at once, and the same command goes on."""
     arrived = threading.Event()
 
     def busy(body):
         arrived.set()
-        return Raw(429, "{}", {"Retry-After": "3600"})
+        return Raw(429, "{}", {"Retry-After": "300"})
 
     server.reply = busy
     with subprocess.Popen([*ask, "-s", "engine.attempts=9"], stderr=subprocess.PIPE, text=True) as process:

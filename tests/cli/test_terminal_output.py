@@ -9,9 +9,11 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experience_db import Edit, Op, Store
-from tfgrpo.cli.terminal_output import printable
+from tfgrpo.cli.terminal_output import fold, printable
 
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x9b1A\r\x08\u202eabc"
 COMMANDS = [
@@ -84,3 +86,36 @@ def _rows(told):
 def test_ordinary_text_is_left_alone():
     """Line ends, tabs and every script pass."""
     assert printable("a\tb\r\nc\n点 é ☃ العربية") == "a\tb\r\nc\n点 é ☃ العربية"
+
+
+@given(st.text(st.sampled_from("ab1,.  -"), max_size=200), st.integers(20, 90))
+def test_folded_lines_keep_every_word_whole(text, width):
+    """Nothing is lost, nothing is broken, and a line is longer than the width only where a single word is."""
+    folded = fold(text, width)
+    assert folded.split() == text.split()
+    for line in folded.split("\n"):
+        assert len(line) <= width or len(line.split()) == 1 or line == text
+
+
+def test_what_somebody_copies_is_not_folded():
+    """Commands and JSON stay on their line."""
+    for line in ("  tfgrpo learn " + "x " * 60, '{"a": "' + "b " * 60 + '"}', '["' + "b " * 60):
+        assert fold(line, 60) == line
+    assert fold("  [1] " + "word " * 20 + "\n", 60).count("\n") == 2
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_lists_fit_a_terminal(db, columns, monkeypatch):
+    """`lessons log` and `runs list` on a terminal are no wider than it."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with Store.open(db) as store:
+        config = {"model": "openai/a-model-with-a-rather-long-name", "grader": "exact"}
+        store.start_run(
+            f"r{columns}", name="a-run-with-a-name", kind="learn", fingerprint="f", config=config, library="default",
+            base_version=0, dataset="d",
+        )  # fmt: skip
+        held = {"before": 0.123456, "after": 0.654321}
+        store.finish_run(f"r{columns}", "finished", {"heldout": held, "lessons": 12})
+    shown = on_terminal(["runs", "list"], db).decode()
+    assert max(len(line) for line in shown.splitlines()) <= columns
+    assert "0.123 -> 0.654" in " ".join(shown.split())

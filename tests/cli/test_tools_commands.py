@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Cli
 from support.script import Model, play, solve, text_of
 from support.tooling import calling
 from typer.testing import Result
@@ -15,6 +14,7 @@ from typer.testing import Result
 from tfgrpo.types import Reply, Request
 
 BARE = ("-s", "tools.python.isolation=limits")
+Cli = Callable[..., Result]
 Parsed = Callable[[Result], dict[str, Any]]
 
 

@@ -30,3 +30,10 @@ def test_an_agent_gets_no_instructions_and_that_is_said(cli):
     told = cli(*EVAL, "--model", play(Model()), "-s", own, "--instructions", "Answer in French.")
     assert "--instructions has no effect" in told.output
     assert "which gets the problem and the lessons; tell it there" in told.output
+
+
+def test_several_models_say_it_once(cli, model):
+    """What holds for every cell of a comparison is not said for each of them."""
+    two = ("--model", play(model), "--model", play(Model()))
+    told = cli(*EVAL, *two, "--instructions", "Answer in French.", "--prompts", "tiny")
+    assert told.output.count(TOLD) == 1

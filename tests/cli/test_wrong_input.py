@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 from pathlib import Path
 
 import pytest
+from support.rights import bound_by_rights
 from support.script import Model, play, rows, write
 
 WRONG = {
@@ -50,7 +50,8 @@ WRONG = {
     "unknown gate": (("learn", "learn.jsonl", "--gate", "pared"), "no gate 'pared'; did you mean 'paired'?"),
     "unknown gate option": (
         ("learn", "learn.jsonl", "-s", "gate.options.speed=3"),
-        "gate 'paired' does not take these",
+        "gate 'paired' does not take these options: Design.__init__() got an unexpected keyword argument 'speed'; it "
+        "takes: alpha, ",
     ),
     "no database": (("learn", "learn.jsonl", "--db", "text.db"), "text.db is no database or is damaged"),
     "foreign database": (("learn", "learn.jsonl", "--db", "foreign.db"), "foreign.db"),
@@ -104,6 +105,15 @@ def test_wrong_input_ends_with_2_and_a_sentence(cli, tmp_path, command, said):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("command", ["add", "search"])
+def test_no_words_are_no_lesson_and_nothing_to_look_for(cli, command):
+    """Blanks alone end with 2 and what to write."""
+    cli("lessons", "add", "Look twice.")
+    result = cli("lessons", command, " ")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "words" in result.stderr
+
+
 def test_a_missing_option_is_named(cli):
     """The command line itself says what it wants."""
     result = cli("learn", "learn.jsonl", "--grader", "exact")
@@ -136,6 +146,40 @@ def test_a_missing_key_is_named_before_anything_happens(cli, tmp_path):
     assert not tmp_path.joinpath("experience.db").exists()
 
 
+UNKNOWN_MODEL = {
+    "learn": ("learn", "learn.jsonl", "--grader", "exact", "--model", "MODEL"),
+    "learn, before it runs": ("learn", "learn.jsonl", "--grader", "exact", "--model", "MODEL", "--dry-run"),
+    "writer": ("learn", "learn.jsonl", "--grader", "exact", "--model", "tiny", "--summarizer-model", "MODEL"),
+    "eval": ("eval", "learn.jsonl", "--grader", "exact", "--model", "MODEL"),
+    "compare": ("compare", "learn.jsonl", "--grader", "exact", "--model", "MODEL", "--methods", "default,grpo"),
+    "prove": ("prove", "learn.jsonl", "--on", "held.jsonl", "--grader", "exact", "--model", "MODEL"),
+    "judge": ("learn", "learn.jsonl", "--grader", "judge", "-s", "grader.model=MODEL", "--model", "tiny"),
+    "probe": ("models", "probe", "MODEL"),
+}
+
+
+@pytest.mark.parametrize("command", UNKNOWN_MODEL.values(), ids=UNKNOWN_MODEL.keys())
+@pytest.mark.parametrize("name", ["nope", "nobody/nope"])
+def test_a_model_that_nobody_knows_is_refused_in_our_words(cli, command, name):
+    """Whatever takes a model: exit code 2, the name, and what to write instead; nothing is begun."""
+    result = cli(*(word.replace("MODEL", name) for word in command))
+    assert result.exit_code == 2, result.stderr
+    assert result.stderr.startswith(f"error: no model is called {name!r} here, and litellm knows no provider for it")
+    assert "such as openai/nope" in result.stderr
+    assert "--base-url" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of what litellm imports when it looks up a key
+def test_a_key_that_its_provider_misses_is_named(cli, monkeypatch):
+    """A model that litellm knows, and no key for it: exit code 2, and the variable to export."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    result = cli("eval", "learn.jsonl", "--grader", "exact", "--model", "gpt-4o-mini")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "error: no key for gpt-4o-mini: export OPENAI_API_KEY" in result.stderr
+
+
 def test_money_cannot_be_budgeted_without_a_price(cli):
     """A budget that could not be kept is refused, with the setting that gives a price; given so, it is kept."""
     ask = ("--grader", "exact", "--model", "openai/x", "--base-url", "http://127.0.0.1:1/v1", "--budget-usd", 1)
@@ -150,12 +194,12 @@ def test_money_cannot_be_budgeted_without_a_price(cli):
     assert (wrong.exit_code, "engine.prices of openai/x" in wrong.stderr) == (2, True)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")
 def test_a_read_only_database_is_named(learn, tmp_path):
     """Nothing is called when nothing could be recorded."""
     learn("--heldout", "0", "--gate", "open")
     tmp_path.joinpath("experience.db").chmod(0o400)
-    result = learn("--heldout", "0", "--gate", "open", "--seed", 3)
+    with bound_by_rights():
+        result = learn("--heldout", "0", "--gate", "open", "--seed", 3)
     assert result.exit_code == 2
     assert "experience.db" in result.stderr
 

@@ -173,6 +173,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path):
         assert process.wait(20) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (DATA / "web_offline_corpus.jsonl").is_file(), reason="no offline web corpus; set TFGRPO_DATA")
 def test_plain_search_finds_the_gold_pages_as_often_as_measured():
     """All gold pages are among the first ten for most HotpotQA questions, half of 2Wiki and a fifth of MuSiQue."""

@@ -66,3 +66,16 @@ def test_the_outlook_is_one_sentence(learning, heldout):
     assert said
     assert "nan" not in said
     assert "inf" not in said
+
+
+@pytest.mark.parametrize(("heldout", "touched", "points"), [(64, 12, 35), (90, 18, 28), (480, 64, 18), (510, 68, 18)])
+def test_visits_of_one_problem_are_no_new_problems(heldout, touched, points):
+    """What can be shown follows the number of different problems, not of pairs: 12 met four times are 12."""
+    said = outlook(pools_of((), problems(heldout, "h"), 0))
+    assert f"one that acts on {touched} of them shows from about {points} points there" in said
+
+
+def test_no_more_points_are_named_than_there_are():
+    """Two problems show nothing, and that is what is said of them, not a difference above 100 points."""
+    said = outlook(pools_of((), problems(3, "h"), 0))
+    assert "one that acts on 1 of them cannot show there" in said

@@ -48,6 +48,13 @@ KINDS = {
         "numeric",
     ),
     "own ids": ([{"id": f"t{i}", "ticket_id": i, "text": f"Some {i}", "intent": "xy"[i % 2]} for i in range(30)], {"question": "text", "answer": "intent"}, "exact"),
+    "order numbers": (
+        [{"Order No": 1000 + i, "Text": f"Where is it {i}?", "Label": "xyz"[i % 3]} for i in range(30)],
+        {"question": "Text", "answer": "Label", "id": "Order No"},
+        "exact",
+    ),
+    "humps": ([{"caseNumber": f"C-{i}", "Body": f"Some {i}", "Topic": "xy"[i % 2]} for i in range(30)], {"question": "Body", "answer": "Topic", "id": "caseNumber"}, "exact"),
+    "numbers that recur": ([{"Shop No": i % 5, "Text": f"Some {i}", "Label": "xy"[i % 2]} for i in range(30)], {"question": "Text", "answer": "Label"}, "exact"),
 }  # fmt: skip
 
 

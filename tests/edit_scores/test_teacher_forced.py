@@ -37,6 +37,7 @@ def edit_scores(db: Path) -> list[Evidence]:
         return [e for e in store.evidence("default") if e.kind == "edit-score"]
 
 
+@pytest.mark.slow
 def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_over_http(world, tiny_url, tmp_path):
     """Embedded and served, the edits, their scores and the verdicts are those of one model."""
     learning, held = world
@@ -60,6 +61,7 @@ def test_a_run_gated_by_likelihood_spends_no_gate_rollout_and_scores_the_same_ov
     assert all(e.estimate is None and "noise floor" in e.reason for e in scored)
 
 
+@pytest.mark.slow
 def test_the_prefilter_scores_first_and_a_repeated_run_pays_nothing(world, tmp_path):
     """A preset of the likelihood side has an edit score beside each verdict of rollouts, and is replayed whole."""
     learning, held = world

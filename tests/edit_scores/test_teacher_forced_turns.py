@@ -48,7 +48,7 @@ class Loop:
         """One message."""
         return ({"role": "user", "content": f"{len(library.lessons)} lessons. {problem.question}"},)
 
-    def offered(self) -> tuple[dict[str, Any], ...]:
+    def offered(self, library) -> tuple[dict[str, Any], ...]:
         """One tool."""
         return ({"name": "look"},)
 
@@ -67,7 +67,7 @@ async def test_every_reply_is_scored_after_what_came_before_it_under_the_library
     assert row == (-1.0, -2.0, -3.0)
     (first, ids, tools), (second, more, _) = scorer.asked
     prompt = Loop().prompt(PROBLEM, library)
-    assert (first, ids, tools) == (prompt, (1, 2), Loop().offered())
+    assert (first, ids, tools) == (prompt, (1, 2), Loop().offered(Library("x")))
     assert (second, more) == ((*prompt, *TAIL[:2]), (3,))
     assert "1 lessons" in str(first[0]["content"])
 

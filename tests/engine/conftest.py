@@ -1,4 +1,4 @@
-"""A real vLLM on the CPU that serves the embedded weights, for the whole session. It fails, never skips."""
+"""A real vLLM on the CPU that serves the embedded weights, or those of a pretrained model. It fails, never skips."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
+from tfgrpo.backends.local import find
 from tfgrpo.backends.tiny.model import WEIGHTS, TinyLM, load
 
-READY_SECONDS = 400
+READY_SECONDS = 900
 MAX_LENGTH = 1024
 WORLDS = Path(__file__).parents[2] / "examples" / "tiny_model" / "worlds.py"
 ENVIRONMENT = {
@@ -30,7 +32,7 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
 }
 ARGUMENTS = (
-    *("--served-model-name", "tiny", "--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"),
+    *("--host", "127.0.0.1", "--dtype", "float32", "--enforce-eager"),
     *("--max-model-len", str(MAX_LENGTH), "--enable-prompt-tokens-details"),
     # A seeded prompt that is read in parts ends vLLM 0.32 on the CPU ("CPU Generator does not use offset").
     *("--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192"),
@@ -64,12 +66,29 @@ class Engine:
 
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """A vLLM server as a child process, ready to answer."""
+    """A vLLM server with the embedded weights."""
+    with served(WEIGHTS, "tiny", tmp_path_factory.mktemp("vllm") / "log.txt") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """A vLLM server with the weights of SmolLM2-135M-Instruct, dequantised from their GGUF file."""
+    folder = tmp_path_factory.mktemp("smollm2")
+    unpack = [sys.executable, Path(__file__).with_name("unpack.py"), find("local/smollm2-135m").path, folder]
+    subprocess.run(unpack, env=os.environ | ENVIRONMENT, check=True, capture_output=True, timeout=READY_SECONDS)
+    with served(folder, "smollm2-135m", tmp_path_factory.mktemp("vllm") / "log.txt") as found:
+        yield found
+
+
+@contextmanager
+def served(weights: Path, name: str, log: Path) -> Iterator[Engine]:
+    """Run a vLLM server as a child process, ready to answer."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("vllm") / "log.txt"
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(WEIGHTS), *ARGUMENTS]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(weights), *ARGUMENTS]
+    command += ["--served-model-name", name]
     with log.open("wb") as out:
         # Its engine is a grandchild; a session of its own lets both be ended together.
         process = subprocess.Popen(

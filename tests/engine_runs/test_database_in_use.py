@@ -64,6 +64,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     return process.returncode, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["deleted", "moved"])
 def test_a_database_that_is_taken_away_ends_the_run(tmp_path: Path, how: str):
     """Exit 1 with a sentence, and what was answered until then is kept beside it: the next run pays nothing twice."""
@@ -83,6 +84,7 @@ def test_a_database_that_is_taken_away_ends_the_run(tmp_path: Path, how: str):
             assert sum(usage.calls for usage in store.usage().values()) >= 1
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_held_long_is_waited_for_and_answers_are_kept(tmp_path: Path):
     """Calls go on while another process writes, and what they answered is in the journal afterwards."""
     reply = Held(4)
@@ -105,6 +107,7 @@ def test_a_lock_that_is_held_long_is_waited_for_and_answers_are_kept(tmp_path: P
         assert server.chats == once
 
 
+@pytest.mark.slow
 def test_a_lock_that_never_ends_is_told_after_the_time_that_was_set(tmp_path: Path):
     """One sentence that names the setting."""
     reply = Held(4)

@@ -18,6 +18,7 @@ from support import world
 from support.server import Server
 
 from experience_db import Journal, Store
+from experience_db.texts import STANDS
 
 CONCURRENCY = 8
 GROUP = 3
@@ -110,19 +111,33 @@ def run(arguments: Sequence[str], kill: tuple[str, int] | None = None) -> subpro
 
 
 def tables(db: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every table without times, in an order of its own; calls by key, for those come in any order."""
+    """Return every table without times, in an order of its own; calls and texts, which come in any order, sorted."""
     connection = sqlite3.connect(db)
+    marks = dict(connection.execute("SELECT id, hex(mark) FROM texts"))
     names = [r[0] for r in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
     found = {}
     for name in names:
         rows = connection.execute(f"SELECT * FROM {name}")
         columns = [c[0] for c in rows.description]
         kept = [i for i, c in enumerate(columns) if c not in TIMES]
-        found[name] = [tuple(_timeless(row[i]) if columns[i] == "summary" else row[i] for i in kept) for row in rows]
-        if name in {"calls", "_sqlite_migrations"}:
+        if name == "texts":
+            kept = [i for i in kept if columns[i] != "id"]
+        found[name] = [
+            tuple(_timeless(row[i]) if columns[i] == "summary" else _named(row[i], marks) for i in kept) for row in rows
+        ]
+        if name in {"calls", "texts", "_sqlite_migrations"}:
             found[name].sort(key=repr)
     connection.close()
     return found
+
+
+def _named(value: Any, marks: Mapping[int, str]) -> Any:
+    """Put the mark of a text where its number stands, which says when the text came."""
+    return (
+        STANDS.sub(lambda match: match[1][: match[1].startswith("-")] + marks[abs(int(match[1]))], value)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _timeless(value: str) -> dict[str, Any]:
@@ -178,6 +193,7 @@ def kill_along(folder: Path, kills: Sequence[tuple[str, int]], *options: str) ->
     assert before["heldout"] == after["heldout"]
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stood(folder):
     """Killed in a rollout and in a commit, the run ends like one that nothing disturbed."""
     kill_along(folder, [("journal.py:_put", 20), ("record_step.py:_record_evidence", 1)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import shutil
 import sqlite3
@@ -14,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from support import world
+from support.rights import bound_by_rights
 from support.server import Server
 from typer.testing import CliRunner
 
 from experience_db import Edit, Op, Store
-from tfgrpo.cli import app as app_module
 from tfgrpo.cli.app import app
 
 
@@ -77,16 +76,8 @@ def test_a_read_only_database_says_so(folder):
     """Without the right to write, learning is refused before any call is made."""
     db = folder / "x.db"
     db.chmod(0o444)
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        if not os.access(app_module.__file__, os.R_OK, effective_ids=True):
-            pytest.skip("this checkout is closed to users whom file rights bind")
+    with bound_by_rights():
         assert "cannot be written" in refused(learn(folder, db))
-    finally:
-        if root:
-            os.seteuid(0)
 
 
 def test_a_full_disk_ends_the_run_with_a_whole_database(folder):
@@ -113,6 +104,7 @@ def test_a_full_disk_ends_the_run_with_a_whole_database(folder):
         assert 0 < server.chats - before < before + server.chats
 
 
+@pytest.mark.slow
 def test_a_second_writer_of_a_library_is_refused(folder):
     """While one run teaches a library, another run and `lessons add` are told who holds it; readers work."""
     db = folder / "x.db"

@@ -114,6 +114,7 @@ def test_tips_are_asked_for_one_by_one_where_a_prompt_set_wants_it(db):
     assert f"[2] {lesson('velvet')}" in last
 
 
+@pytest.mark.slow
 def test_the_embedded_model_writes_tips_that_are_measured(tmp_path):
     """What it writes without attempts is advice without a meaning for the operators, and it does not help."""
     with Store.open(tmp_path / "t.db") as store:

@@ -1,11 +1,14 @@
 """The tasks of examples/real_model: seeded questions, disjoint parts, and graders that judge as they say."""
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from tfgrpo.cli.app import app
 from tfgrpo.types import Problem, Rollout
 
 FOLDER = Path(__file__).parents[2] / "examples" / "real_model"
@@ -73,3 +76,19 @@ def test_tasks_for_larger_models_are_graded_in_code(tasks):
     assert graded(larger.correct, "It is 12 and even", "12 even") == 1.0
     assert graded(larger.brief, "twelve", None) == 1.0
     assert graded(larger.brief, "one two three four five six seven eight nine", None) == 0.0
+
+
+def test_the_commands_for_larger_models_can_be_run(tasks, tmp_path, monkeypatch):
+    """What is printed for a stronger model is a command that this program takes, with what solvers are told."""
+    larger = tasks[1]
+    monkeypatch.chdir(tmp_path)
+    for name in larger.ROWS:
+        _, learn, measure = larger.commands(name, larger.write(name, tmp_path))
+        words = shlex.split(learn.replace("local/PATH.gguf", "tiny"))
+        assert words[:2] == ["tfgrpo", "learn"]
+        found = CliRunner().invoke(app, [*words[1:], "--dry-run", "--json"])
+        assert found.exit_code == 0, found.output
+        said = json.loads(found.stdout)
+        assert (said["problems"], said["heldout"]) == (24, 48)
+        assert said["prompts"][0][0]["content"].startswith(larger.INSTRUCTIONS[name])
+        assert str(tmp_path / f"{name}-test.jsonl") in measure

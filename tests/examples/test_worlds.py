@@ -100,6 +100,7 @@ def test_true_lessons_give_every_answer(world_rows, grammar):
         assert world.answer(problem) == row["answer"]
 
 
+@pytest.mark.slow
 def test_used_up_world_is_refused(tmp_path):
     """Asking a small world for more problems than it has fails and says so."""
     command = [sys.executable, str(FOLDER / "worlds.py"), "--operators", "2", "--problems", "90000"]

@@ -6,9 +6,11 @@ import copy
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from experience_db import BadTemplate, Edit, Lesson, Library, Op, UnknownLesson
-from experience_db.library import check_template
+from experience_db.library import check_template, example_of, example_text
 from experience_db.templating import fence
 
 LIBRARY = Library("web", 3, (Lesson(1, "Convert units {{ first }}.", 1, 1), Lesson(4, "Zähle 点 ☃.", 2, 3)))
@@ -133,3 +135,43 @@ def test_a_place_that_does_not_exist_is_an_error():
     """A template that asks for another place is refused when it is set."""
     with pytest.raises(BadTemplate, match="asks for the place 'margin'"):
         check_template("{# place: margin #}{% for lesson in lessons %}{{ lesson.text }}{% endfor %}")
+
+
+LINES = "{% for lesson in lessons %}\n{{ lesson.text | line }}\n{% endfor %}\n"
+SHOWN = "{# place: user_end #}\n{# examples: turns #}\n" + LINES
+
+
+def test_worked_examples_become_turns_where_the_template_wants_them():
+    """They stand before the user's first message, other lessons stay in the block, and the block alone holds all."""
+    example = example_text("Is tea  good?", "Yes.")
+    library = Library("x", 1, (Lesson(1, example, 1, 1), Lesson(2, "Be brief.", 1, 1)), SHOWN)
+    told = library.inject([{"role": "system", "content": "S"}, {"role": "user", "content": "Q"}])
+    assert [(m["role"], m["content"]) for m in told] == [
+        ("system", "S"),
+        ("user", "Is tea good?"),
+        ("assistant", "Yes."),
+        ("user", "Q\n\nBe brief."),
+    ]
+    assert library.block() == f"{example}\nBe brief."
+    plain = replace(library, template=SHOWN.replace("{# examples: turns #}\n", ""))
+    assert [m["role"] for m in plain.inject([{"role": "user", "content": "Q"}])] == ["user"]
+    alone = replace(library, lessons=library.lessons[:1])
+    assert [m["role"] for m in alone.inject([{"role": "system", "content": "S"}])] == ["system", "user", "assistant"]
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_a_worked_example_gives_its_question_and_its_answer_back(question, answer):
+    """Whatever is in them, up to white space; what could not be told apart is refused, and other lessons are none."""
+    try:
+        text = example_text(question, answer)
+    except ValueError:
+        assert " Answer: " in f" {question} " or not question.split() or not answer.split() or "Answer:" in question
+        return
+    assert example_of(text) == (" ".join(question.split()), " ".join(answer.split()))
+
+
+def test_a_question_that_holds_an_answer_is_no_example():
+    """Its end could not be found again."""
+    with pytest.raises(ValueError, match="Answer:"):
+        example_text("Say Answer: 4 now.", "Nothing.")
+    assert example_of("Worked examples help. Question: why?") is None

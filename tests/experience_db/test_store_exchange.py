@@ -39,8 +39,8 @@ def test_export_survives_json_and_another_database(grown, tmp_path):
         assert list(map(words, copy)) == list(map(words, original))
         assert copy.block() == original.block() == "2 lessons"
         assert [(e.kind, e.estimate, e.lesson_ids, e.detail) for e in other.evidence("copy")] == [
-            ("gate", 0.1, (1,), {"e": 20.5}),
-            ("heldout", 0.2, (), {}),
+            ("gate", 0.1, (1,), {"e": 20.5, "imported": "web@2"}),
+            ("heldout", 0.2, (), {"imported": "web@2"}),
         ]
         assert other.verify() == ()
         assert other.versions("copy")[1].note == "import of web version 2"

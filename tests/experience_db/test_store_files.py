@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.rights import bound_by_rights
 
 from experience_db import (
     CorruptStore,
@@ -126,19 +124,6 @@ def test_path_may_hold_any_character(tmp_path):
         store.create_library("web")
     assert path.exists()
     assert open_library("web", db=path).name == "web"
-
-
-@contextmanager
-def bound_by_rights() -> Iterator[None]:
-    """Act as a user whom file rights bind; root they do not."""
-    root = os.geteuid() == 0
-    if root:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        if root:
-            os.seteuid(0)
 
 
 @pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o755, 0o444), (0o555, 0o444), (0o555, 0o644)])

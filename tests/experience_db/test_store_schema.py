@@ -28,8 +28,15 @@ COLUMNS = {
     "lesson_uses": "library lesson_id run step shown",
     "evaluations": "id run library version dataset model control k problems mean low high summary created",
     "endpoint_facts": "endpoint model name value created",
+    "evidence_lessons": "library lesson_id evidence",
+    "vectors": "model mark vector",
+    "texts": "id mark body",
     "lineage": "library version position origin kind run step",
     "reports": "id library version lesson_ids outcome reward task feedback reporter created",
+    "serving": "id library base_version control canary edits design reason created",
+    "sessions": "id library version serving arm share edits task user source tainted created",
+    "session_turns": "id session messages failure created",
+    "session_reports": "id session outcome reward feedback created",
 }
 
 
@@ -38,6 +45,10 @@ RELEASED = (
     migrations.m002_endpoint_facts,
     migrations.m003_lineage,
     migrations.m004_reports,
+    migrations.m005_sessions,
+    migrations.m006_lookups,
+    migrations.m007_vectors,
+    migrations.m008_texts,
 )
 
 

@@ -44,11 +44,33 @@ async def test_clear_harm_stops_as_harm():
     assert (found.estimate, found.interval[0]) == (-1.0, -1.0)
 
 
-@pytest.mark.parametrize(("how", "pairs"), [("word", 16), ("likelihood", 16), ("all", 32)])
+@pytest.mark.parametrize(("how", "pairs"), [("word", 16), ("likelihood", 16), ("all", 48)])
 async def test_an_inert_edit_gets_its_verdict_at_once(how, pairs):
-    """Sixteen pairs without a difference on touched problems end the test; thirty-two where no touch is known."""
+    """Sixteen pairs without a difference on touched problems end the test; forty-eight where no touch is known."""
     found, _ = await run(gain(0.0), n=200, how=how)
     assert (found.answer, len(found.pairs), found.estimate) == (Answer.NO_WORTH, pairs, 0.0)
+
+
+@pytest.mark.parametrize("problems", [12, 16])
+async def test_one_loss_and_no_win_end_at_the_first_look(problems):
+    """Where touched problems are known, a first pass with one loss leaves neither gain nor harm in sight."""
+    found, _ = await run(sides(lambda i: float(i == 0), lambda i: 0.0), n=problems)
+    assert (found.answer, len(found.pairs)) == (Answer.NO_WORTH, problems)
+
+
+async def test_six_wins_of_sixteen_are_enough_at_once():
+    """Where the problems are known alpha is spent early, so that a clear effect pays one look."""
+    found, _ = await run(sides(lambda i: 0.0, lambda i: float(i < 6)), n=16)
+    assert (found.answer, len(found.pairs)) == (Answer.HELPS, 16)
+
+
+@pytest.mark.parametrize(("won", "answer"), [(2, Answer.NO_WORTH), (3, Answer.NO_WORTH), (4, Answer.OPEN)])
+async def test_a_test_that_ends_without_a_gain_says_so(won, answer):
+    """At the end of all pairs only an edit that seems to help stays open; three lost and three won are no gain."""
+    reward = sides(lambda i: float(i < 3), lambda i: float(3 <= i < 3 + won))
+    found, _ = await run(reward, design=Design(look=64))
+    assert (found.answer, found.asked) == (answer, 64)
+    assert ("all 64 pairs, and no gain in them" in found.state.reason) == (answer is Answer.NO_WORTH)
 
 
 async def test_fractional_rewards_count_by_size():
@@ -122,18 +144,6 @@ async def test_problems_that_say_the_same_are_one():
     assert found.problems == 16
     assert {pair.problem_id for pair in found.pairs} <= {f"p{i}" for i in range(32)}
     assert len({units[pair.problem_id] for pair in found.pairs[:16]}) == 16
-
-
-async def test_problems_where_a_lesson_can_show_come_first():
-    """Problems whose earlier rollouts were sometimes right and sometimes wrong are met before the others."""
-
-    class Known(Table):
-        def earlier(self, problem):
-            """Mixed for every fourth problem."""
-            return (0.0, 1.0) if int(problem.id[1:]) % 4 == 0 else (1.0, 1.0)
-
-    found, _ = await run(None, trial=Known(gain(0.0), worded_pool(64)))
-    assert all(int(pair.problem_id[1:]) % 4 == 0 for pair in found.pairs[:16])
 
 
 def test_a_stratified_sample_has_its_share_of_each_answer_in_every_look():

@@ -24,6 +24,7 @@ def reference(ds, delta=Fraction(1, 20)):
     return float(better), float(worse), float(futile)
 
 
+@pytest.mark.slow
 @given(exact)
 def test_e_values_equal_a_slow_exact_reference(ds):
     """The log-domain fold agrees with exact products of fractions."""

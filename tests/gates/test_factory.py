@@ -12,7 +12,7 @@ def test_no_options_give_the_measured_defaults():
     gate = paired_gate(seed=7)
     assert isinstance(gate, PairedGate)
     assert (gate.seed, gate.alpha) == (7, Alpha(0.05, "fixed"))
-    assert gate.design == Design(0.05, 16, 64, 128, 4, 0.05, 0.5, 16, 32)
+    assert gate.design == Design(0.05, 16, 64, 128, 4, 0.05, 0.5, 16, 48)
 
 
 def test_options_change_single_fields():

@@ -8,58 +8,73 @@ from statistics import fmean
 import pytest
 
 from tfgrpo.gates import Rewards
-from tfgrpo.gates.comparison import FEW_LEVEL, Design, Question, compare, mean_p
+from tfgrpo.gates.comparison import FEW_BET, FEW_LEVEL, Design, Question, compare, few_bet, mean_p
 from tfgrpo.gates.sequential import Answer
 from tfgrpo.gates.touch import Touched
 from tfgrpo.types import Problem
 
 from .tables import Table, library_of
 
-RUNS = 4000
+RUNS = 2000
 
 
 def share(draw, n, visits):
-    """In what share of tests the means of `n` problems over `visits` pairs pass at the level of the gate."""
+    """In what share of tests `n` problems over `visits` pairs pass at the level of the gate."""
     rng = random.Random(f"{n} {visits}")
     found = 0
     for _ in range(RUNS):
-        means = [fmean(draw(rng, visits)) for _ in range(n)]
-        found += mean_p(means) <= FEW_LEVEL * 0.05
+        pairs = [draw(rng, visits) for _ in range(n)]
+        means = [fmean(after - before for before, after in own) for own in pairs]
+        before = fmean(old for own in pairs for old, _ in own)
+        found += mean_p(means) <= FEW_LEVEL * 0.05 and few_bet(means, before) >= FEW_BET / 0.05
     return found / RUNS
+
+
+def met(rng, visits, before, after):
+    """Rewards of both sides, right with these chances."""
+    return [(rng.random() < before, rng.random() < after) for _ in range(visits)]
 
 
 def noise(rng, visits):
     """Two equal sides, right in .44 of rollouts."""
-    return [(rng.random() < 0.44) - (rng.random() < 0.44) for _ in range(visits)]
+    return met(rng, visits, 0.44, 0.44)
 
 
 def agreeing(rng, visits):
     """An edit that shifts whole problems, up or down as often, with the same outcome in every visit."""
-    return [rng.choice((-1, 0, 1))] * visits
+    return [rng.choice(((1, 0), (1, 1), (0, 0), (0, 1)))] * visits
 
 
 def shifting(rng, visits):
     """An edit that shifts the chance of each problem by .3, up or down as often."""
-    shift = rng.choice((-0.3, 0.3))
-    return [(rng.random() < 0.5 + shift) - (rng.random() < 0.5) for _ in range(visits)]
+    return met(rng, visits, 0.5, 0.5 + rng.choice((-0.3, 0.3)))
+
+
+def skewed(gain, loss, base):
+    """An edit that gains a little on most problems and loses as much in all on a few."""
+    share = loss / (gain + loss)
+    return lambda rng, visits: met(rng, visits, base, base + (gain if rng.random() < share else -loss))
 
 
 def helping(rng, visits):
     """A right label: .44 becomes .94."""
-    return [(rng.random() < 0.94) - (rng.random() < 0.44) for _ in range(visits)]
+    return met(rng, visits, 0.44, 0.94)
 
 
-@pytest.mark.parametrize("draw", [noise, agreeing, shifting])
+SKEWED = [skewed(0.1, 0.9, 0.9), skewed(0.2, 0.8, 0.8), skewed(0.3, 0.6, 0.6), skewed(0.05, 0.3, 0.3)]
+
+
+@pytest.mark.parametrize("draw", [noise, agreeing, shifting, *SKEWED])
 @pytest.mark.parametrize("n", [4, 5, 8, 11])
 def test_a_useless_edit_passes_no_more_often_than_promised(draw, n):
-    """Level .05 with sampling noise, with passes that agree, and with problems that shift."""
+    """Level .05 with sampling noise, with passes that agree, with problems that shift, and with rare large losses."""
     assert share(draw, n, -(-40 // n)) <= 0.055
 
 
-@pytest.mark.parametrize("n", [4, 5, 8])
-def test_a_right_lesson_on_few_problems_is_found(n):
-    """Signs of five problems can never be clear; their means are, in nine of ten tests."""
-    assert share(helping, n, -(-40 // n)) >= 0.9
+@pytest.mark.parametrize(("n", "found"), [(4, 0.65), (5, 0.85), (8, 0.95)])
+def test_a_right_lesson_on_few_problems_is_found(n, found):
+    """Signs of five problems can never be clear; their means are, in nearly nine of ten tests."""
+    assert share(helping, n, -(-40 // n)) >= found
 
 
 def test_few_problems_are_visited_more_often():

@@ -20,6 +20,7 @@ def simulation():
         yield module
 
 
+@pytest.mark.slow
 def test_simulation_tells_designs_apart(simulation, capsys):
     """The larger mean accepts a third or more of useless edits, the paired gate hardly any, and both see right ones."""
     simulation.main(["--runs", "30", "--seed", "3", "--json"])

@@ -19,12 +19,12 @@ async def check(reward, n=64, **options):
 
 
 async def test_harm_that_no_lesson_names_is_found():
-    """A loss spread over all problems is called out, with its interval, in one rollout per problem and side."""
+    """A loss spread over all problems is called out, with its interval, half of the problems being enough."""
     found, trial = await check(lambda texts, problem, index: 0.5 if "long" in texts else 0.9)
     assert (found.kind, found.verdict, found.reason) == ("harm-check", "rejected", "worse as a whole")
     assert found.estimate == pytest.approx(-0.4)
     assert found.high < 0
-    assert (found.n, found.lesson_ids, len(trial.rollouts)) == (64, (), 128)
+    assert (found.n, found.lesson_ids, len(trial.rollouts)) == (32, (), 64)
 
 
 @pytest.mark.parametrize(("new", "verdict"), [(0.5, "undecided"), (1.0, "accepted")])
@@ -45,8 +45,16 @@ async def test_check_reuses_known_rewards():
 
 async def test_failed_rollouts_are_left_out():
     """A pair with a failure on either side does not count."""
-    found, _ = await check(lambda texts, problem, index: math.nan if problem.id == "p3" else 0.5)
-    assert (found.n, found.detail["missing"]) == (63, {"current": 0, "candidate": 0, "both": 1, "p": 1.0})
+    found, _ = await check(lambda texts, problem, index: math.nan if int(problem.id[1:]) % 8 == 3 else 0.5)
+    lost = found.detail["missing"]["both"]
+    assert (found.n + lost, found.detail["missing"]) == (32, {"current": 0, "candidate": 0, "both": lost, "p": 1.0})
+    assert lost > 0
+
+
+async def test_the_other_half_is_asked_where_harm_is_in_sight():
+    """A loss on each eighth problem is no proof after half of them, so all are asked, and then it is."""
+    found, _ = await check(lambda texts, problem, index: float("short" in texts or int(problem.id[1:]) % 8 != 0))
+    assert (found.n, found.verdict, found.estimate) == (64, "rejected", -0.125)
 
 
 async def test_empty_pool_says_what_to_do():

@@ -46,6 +46,15 @@ async def test_brevity_bought_with_correctness_does_not_enter():
     assert decided.count("rejected") >= 6
 
 
+async def test_doubt_about_correctness_is_met_with_more_pairs():
+    """After 64 pairs a loss of .10 looks much like none: what saved tokens goes on until the two are told apart."""
+    equal = [await ask((0.7, 20), (0.7, 200), seed) for seed in range(20)]
+    assert sum(verdict.decision == "accepted" for verdict in equal) >= 17
+    pairs = {verdict.evidence[0].detail["pairs"] for verdict in equal if verdict.decision == "accepted"}
+    assert min(pairs) == 64
+    assert max(pairs) == 256
+
+
 async def test_what_improves_nothing_is_refused():
     """A lesson that changes no objective is not worth it."""
     verdict = await ask((1.0, 100), (1.0, 100))

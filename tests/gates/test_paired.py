@@ -8,7 +8,7 @@ import pytest
 
 from experience_db import Edit, Op
 from tfgrpo.errors import UsageError
-from tfgrpo.gates import LITE, Alpha, Missing, Observation, PairedGate, Rewards
+from tfgrpo.gates import LITE, Alpha, Design, Missing, Observation, PairedGate, Rewards
 from tfgrpo.types import Problem, Proposal, Rollout
 
 from .tables import Table, add, library_of, solves, worded_pool
@@ -71,9 +71,9 @@ async def test_edit_without_known_touch_is_tested_everywhere():
     """A lesson about everything is tested on a sample of the whole pool."""
     (verdict,), trial = await ask(add("Check twice."))
     assert verdict.decision == "rejected"
-    assert verdict.reason.startswith("not worth it: +0.000 on 32 problems")
+    assert verdict.reason.startswith("not worth it: +0.000 on 48 problems")
     assert verdict.evidence[0].detail["touch"] == "all"
-    assert len({problem for _, problem, _ in trial.rollouts}) == 32
+    assert len({problem for _, problem, _ in trial.rollouts}) == 48
 
 
 async def test_lite_design_gives_up_earlier():
@@ -186,7 +186,7 @@ async def test_of_rivals_the_best_is_tested_and_the_others_stay_untested():
     assert own.detail["rollouts"]["new"] == 32
     raced = {(problem, index) for texts, problem, index in trial.rollouts if 10_000 <= index < 20_000}
     tested = {(problem, index) for texts, problem, index in trial.rollouts if index < 10_000}
-    assert len(raced) == 8
+    assert len(raced) == 4
     assert not raced & tested
     assert [e.kind for e in verdicts[1].evidence] == ["gate", "elsewhere", "race"]
     assert [e.verdict for e in verdicts[0].evidence] == ["undecided"]
@@ -198,7 +198,7 @@ async def test_where_problems_suffice_a_race_has_its_own():
     assert verdicts[0].decision == "accepted"
     raced = {problem for texts, problem, index in trial.rollouts if 10_000 <= index < 20_000}
     tested = set(verdicts[0].evidence[0].detail["touched"])
-    assert len(raced) == 8
+    assert len(raced) == 4
     assert not raced & tested
 
 
@@ -214,8 +214,40 @@ async def test_rivals_that_are_close_race_to_the_end():
 async def test_edits_of_one_lesson_are_rivals():
     """Two edits that touch the same lesson cannot both enter, with a subject or without."""
     twice = (Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,))), Proposal(Edit(Op.DELETE, None, (1,))))
-    verdicts, _ = await ask(*twice)
+    verdicts, _ = await ask(*twice, reward=lambda texts, problem, index: 0.5)
     assert sorted(verdict.decision for verdict in verdicts) == ["rejected", "untested"]
+
+
+async def test_words_far_behind_those_they_would_replace_get_no_test():
+    """Four rollouts on each side of a race, a reason with both means, and no evidence that speaks for anything."""
+    (verdict,), trial = await ask(Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,))))
+    assert verdict.decision == "rejected"
+    assert verdict.reason == (
+        "not tested: far behind the words that it would replace, mean 0.00 against 1.00 in a short race"
+    )
+    assert ([e.kind for e in verdict.evidence], len(trial.rollouts)) == (["race"], 8)
+    assert all(10_000 <= index < 20_000 for _, _, index in trial.rollouts)
+
+
+@pytest.mark.parametrize("text", ["Treat dax as sum, and dax alone.", "Treat dax as total."])
+async def test_words_that_keep_up_with_those_they_would_replace_are_tested(text):
+    """A race of its own costs eight rollouts and decides nothing."""
+
+    def reward(texts, problem, index):
+        return float(index % 2 or text in texts or "dax" not in problem.question)
+
+    (verdict,), trial = await ask(Proposal(Edit(Op.UPDATE, text, (1,))), reward=reward)
+    assert verdict.decision == "accepted"
+    assert len([1 for _, _, index in trial.rollouts if 10_000 <= index < 20_000]) == 8
+
+
+@pytest.mark.parametrize(("rivals", "beaten", "level"), [(2, 0, 0.05), (3, 0, 0.025), (1, 1, 0.05), (1, 2, 0.025)])
+async def test_who_beat_several_on_the_problems_of_its_test_has_half_of_the_level(rivals, beaten, level):
+    """A choice among three or more, by a race or by scores, favours what happens to suit these sixteen problems."""
+    texts = ["Treat glorp as max.", "Treat glorp as min.", "Treat glorp as sum."][:rivals]
+    verdicts, _ = await ask(*(replace(add(text), subject="glorp", beaten=beaten) for text in texts))
+    (tested,) = [v for v in verdicts if v.decision == "accepted"]
+    assert tested.evidence[0].detail["level"] == level
 
 
 async def test_harm_elsewhere_keeps_an_edit_out():
@@ -228,6 +260,76 @@ async def test_harm_elsewhere_keeps_an_edit_out():
     assert verdict.decision == "rejected"
     assert verdict.reason.startswith("harmful elsewhere: -1.000 on 16 problems that its test had not met (p = ")
     assert verdict.evidence[0].verdict == "rejected"
+
+
+async def test_what_looks_harmful_elsewhere_is_met_again_on_rollouts_of_its_own():
+    """Luck of the first look keeps no edit out, and the evidence counts the rollouts of both."""
+
+    def reward(texts, problem, index):
+        right = RIGHT in texts
+        return float(right) if "glorp" in problem.question else float(not (right and 20_000 <= index < 30_000))
+
+    (verdict,), _ = await ask(add(RIGHT), reward=reward)
+    _, away = verdict.evidence
+    assert (verdict.decision, away.estimate, away.detail["rollouts"]["new"]) == ("accepted", 0.0, 64)
+
+
+async def test_what_does_good_elsewhere_too_is_asked_no_further():
+    """The look elsewhere is for harm: three wins in its first sixteen problems end it."""
+    away = [problem.id for problem in worded_pool() if "glorp" not in problem.question]
+
+    def reward(texts, problem, index):
+        if "glorp" in problem.question:
+            return float(RIGHT in texts)
+        return float(RIGHT in texts or problem.id not in away[::4])
+
+    (verdict,), _ = await ask(add(RIGHT), reward=reward)
+    assert (verdict.decision, verdict.evidence[1].n) == ("accepted", 16)
+
+
+@pytest.mark.parametrize(("losses", "again", "decision"), [(3, 3, "accepted"), (5, 5, "rejected"), (3, 7, "rejected")])
+async def test_harm_elsewhere_that_repeats_needs_the_level_of_both_looks_together(losses, again, decision):
+    """Three losses and no win of 48 are worth a second look; where it only repeats them, they stay p = .125."""
+    elsewhere = [problem.id for problem in worded_pool() if "glorp" not in problem.question]
+
+    def reward(texts, problem, index):
+        if "glorp" in problem.question:
+            return float(RIGHT in texts)
+        return float(RIGHT not in texts or problem.id not in elsewhere[: losses if index < 30_000 else again])
+
+    gate = PairedGate(0, Design(elsewhere=48))
+    (verdict,), trial = await ask(add(RIGHT), reward=reward, gate=gate)
+    _, away = verdict.evidence
+    assert verdict.decision == decision
+    passes = {index for _, _, index in trial.rollouts if index >= 30_000}
+    assert len(passes) == 2
+    assert f"(p = {0.5 ** max(losses, again):.2g})" in away.reason
+
+
+async def test_edits_of_one_call_look_elsewhere_against_the_same_rollouts():
+    """The library before the call is rolled out once for all of them, each edit alone on top of it."""
+    other = "Treat blick as sum."
+
+    def reward(texts, problem, index):
+        return float(
+            RIGHT in texts if "glorp" in problem.question else other in texts if "blick" in problem.question else 1
+        )
+
+    verdicts, trial = await ask(add(RIGHT), add(other), reward=reward)
+    assert [[e.kind for e in v.evidence] for v in verdicts] == [["gate", "elsewhere"]] * 2
+    away = [(texts, problem) for texts, problem, index in trial.rollouts if index >= 20_000]
+    assert len(away) == len(set(away))
+    assert {texts[2:] for texts, _ in away} == {(), (RIGHT,), (other,)}
+    assert len([texts for texts, _ in away if not texts[2:]]) < 32
+
+
+async def test_what_left_with_its_epoch_raises_no_later_level():
+    """E-LOND counts what stays in: after an undone epoch the level is that of a run which accepted nothing."""
+    gate = PairedGate(alpha=Alpha(0.05, "e-lond"))
+    verdicts, _ = await ask(add(RIGHT), gate=gate)
+    assert (verdicts[0].decision, gate.alpha.level) == ("accepted", pytest.approx(2 * 0.05 / 6))
+    gate.undone(1)
+    assert gate.alpha.level == pytest.approx(0.05 / 6)
 
 
 async def test_edits_that_help_only_together_enter_together():

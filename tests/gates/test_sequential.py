@@ -115,6 +115,12 @@ def test_harm_is_pursued_before_the_test_is_called_hopeless():
     assert state.p_harms <= 0.05
 
 
+def test_two_losses_and_no_win_are_no_harm_in_sight():
+    """A proof of harm takes five losses at least, so two in 32 pairs are not pursued to the end."""
+    state = to_the_end(Plan(horizon=64, rho=1.0, pursuit=0.6), lambda: [-1.0] + [0.0] * 15)
+    assert (state.answer, state.pairs) == (Answer.NO_WORTH, 32)
+
+
 def test_answer_is_last():
     """After an answer further pairs change nothing."""
     state = Plan(horizon=64, rho=1.0).start().add([1.0] * 16)

@@ -40,6 +40,7 @@ async def test_what_goes_together_passes(grader, answers):
     [
         ("exact", [None] * 4, "none of the 4 rows of rows.csv has one; its other columns are label, .*answer=label"),
         ("exact", [" ", "\t"], "none of the 2 rows"),
+        ("exact", ["a", "b", None, None, None], "only 2 of the 5 rows of rows.csv have one"),
         ("web_qa", ["a", None], "only 1 of the 2 rows .* leave the rows without one out"),
         ("numeric", ["billing", "account", "7"], "cannot use 2 of 3 references .*'billing'.* --grader exact or judge"),
         ("choice", ["billing", "account"], "cannot use 2 of 2 references"),

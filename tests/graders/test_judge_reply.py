@@ -62,7 +62,18 @@ def test_verdicts_are_read_in_any_dress(text, word):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "I am not certain what to say.", '{"reason": "x"}', "CORRECT or INCORRECT?", '{"verdict": "maybe"}', "[1, 2]"],
+    [
+        "",
+        "I am not certain what to say.",
+        '{"reason": "x"}',
+        "CORRECT or INCORRECT?",
+        '{"verdict": "maybe"}',
+        "[1, 2]",
+        '{"verdict": ["CORRECT", "INCORRECT"]}',
+        '{"verdict": {"CORRECT": 0.1}}',
+        '{"verdict": NaN}',
+        "CORRECTLY wrong",
+    ],
 )
 def test_what_is_no_verdict_is_malformed(text):
     """Words that are no verdict, or offer the choice, are not guessed at."""

@@ -9,6 +9,7 @@ import pytest
 from graders.judges import group
 from tfgrpo.errors import UsageError
 from tfgrpo.graders.program import Program, cases_of, program_in, unit_tests
+from tfgrpo.graders.program_values import read_plain, write_plain
 from tfgrpo.tools.sandbox import check_isolation, isolation
 from tfgrpo.types import FailureKind, Problem
 
@@ -165,6 +166,10 @@ async def test_a_forged_result_gets_nothing(code):
         "assert f(2) == 4",
         "import math\nassert isclose(f(2), 4.0)",
         "assert sorted([f(3)]) == [9] and isinstance(f(3), int)",
+        "assert abs(f(2) - 4) < 1e-6",
+        "assert 4 <= f(2) <= 4 or f(2) < 5 and f(2) > 3",
+        "import unittest\nclass T(unittest.TestCase):\n    def test_it(self): self.assertAlmostEqual(f(2), 4)",
+        "with f(2) as it:\n    assert it == 4",
     ]
     (score,) = await Program(seconds=60)(Problem("p", "?", None, {"tests": tests}), group(code))
     assert score.value == 0.0
@@ -199,3 +204,22 @@ async def test_cases_of_an_unknown_form_are_refused(metadata, fault):
     (score,) = await Program()(Problem("p", "?", "4", metadata), group("print(4)"))
     assert score.value is None
     assert fault in score.failure.message
+
+
+async def test_tests_in_python_need_no_walls():
+    """Whoever runs it: the program's process is forked, so that an interpreter in root's home is no hindrance."""
+    code = "import decimal\ndef f(x): return decimal.Decimal(x) * x"
+    grader = Program(seconds=60, isolation="limits")
+    (score,) = await grader(Problem("p", "?", None, {"tests": "assert f(2) == 4"}), group(code))
+    assert score.value == 1.0, score.why
+
+
+def test_numbers_of_numpy_are_numbers():
+    """They cross as the plain numbers they stand for."""
+    numpy = pytest.importorskip("numpy")
+
+    def pack(value: object) -> object:
+        return value if type(value) in {bool, str} else write_plain(value, pack)
+
+    assert pack([numpy.int64(4), numpy.bool_(True)]) == {"list": [{"int": "0x4"}, True]}
+    assert read_plain("float", pack(numpy.float32(0.5))["float"], pack) == 0.5

@@ -7,42 +7,24 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-from tfgrpo.types import Problem
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tfgrpo", "experience_db")
 IN_WORKERS = {
     "tfgrpo.graders.math_worker": "runs in a process with limits on CPU time and memory",
     "tfgrpo.graders.program_harness": "runs shut in, with limits",
+    "tfgrpo.graders.program_stubs": "runs shut in, with limits",
+    "tfgrpo.graders.program_values": "runs shut in, with limits",
     "tfgrpo.graders.program_wire": "runs shut in, with limits",
     "tfgrpo.tools.fetch_page_worker": "runs in a process with a deadline",
     "tfgrpo.tools.fetch_page_text": "runs in a process with a deadline",
     "tfgrpo.tools.sandbox_child": "runs shut in, with limits",
 }
 """Modules whose work a process with a deadline does; each with the reason."""
-TEXTS = frozenset(
-    {
-        "text",
-        "reply",
-        "said",
-        "answer",
-        "plain",
-        "raw",
-        "page",
-        "html",
-        "body",
-        "sentence",
-        "prose",
-        "content",
-        "output",
-    }
-)
-"""Names of parameters that hold text of a model, a page or a user."""
 OPTIONAL = re.compile(r"No module named '(?P<name>[\w.]+)'")
 
 
@@ -82,18 +64,6 @@ def patterns() -> dict[str, Found]:
     return {name: each for name, each in found.items() if isinstance(each[0].pattern, str)}
 
 
-def functions() -> dict[str, Callable[[str], Any]]:
-    """Every function that eats texts, or a text and a problem, and needs nothing else."""
-    found = {}
-    for module in modules():
-        for name, value in vars(module).items():
-            if inspect.isfunction(value) and value.__module__ == module.__name__:
-                given = _given(value)
-                if given is not None:
-                    found[f"{module.__name__}.{name}"] = lambda text, value=value, given=given: value(*given(text))
-    return found
-
-
 def _is_table(value: Any) -> bool:
     """Whether it is a cached function that makes a table of what is compiled."""
     cached = hasattr(value, "cache_info") and not inspect.signature(value).parameters
@@ -114,26 +84,54 @@ def _within(value: Any, where: str, depth: int) -> Iterator[tuple[str, re.Patter
             yield from _within(getattr(value, name, None), f"{where}.{name}", depth + 1)
 
 
+METHODS = frozenset({"sub", "subn", "search", "match", "fullmatch", "findall", "split", "finditer"})
+
+
 def _written(module: ModuleType) -> dict[str, Found]:
-    """Patterns that stand as text in `re.sub(...)` and its like; `{...}` of an f-string counts as a word."""
+    """Patterns that stand as text in `re.sub(...)` and its like, or are compiled within a function.
+
+    `{...}` of an f-string counts as a word.
+    """
     found = {}
-    path = Path(module.__file__ or "")
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args
-        if not called or not isinstance(node.func.value, ast.Name) or node.func.value.id != "re":  # type: ignore[union-attr]
-            continue
-        text = _text(node.args[0])  # type: ignore[union-attr]
-        if text is not None and node.func.attr in {
-            "sub",
-            "subn",
-            "search",
-            "match",
-            "fullmatch",
-            "findall",
-            "split",
-            "finditer",
-        }:  # type: ignore[union-attr]
-            found[f"{module.__name__}:{node.lineno}"] = (re.compile(text), frozenset({node.func.attr}))  # type: ignore[union-attr]
+    tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+    inside = {
+        id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for n in ast.walk(f)
+    }
+    for node in ast.walk(tree):
+        # What a module compiles for all is found by its name, with the ways in which it is used.
+        if _calls_re(node) and (node.func.attr != "compile" or id(node) in inside):  # type: ignore[attr-defined]
+            text = _text(node.args[0])  # type: ignore[attr-defined]
+            ways = frozenset({node.func.attr} & METHODS)  # type: ignore[attr-defined]
+            if text is not None:
+                found[f"{module.__name__}:{node.lineno}"] = (re.compile(text), ways)  # type: ignore[attr-defined]
+    return found
+
+
+def _calls_re(node: ast.AST) -> bool:
+    called = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args
+    if not called or not isinstance(node.func.value, ast.Name) or node.func.value.id != "re":  # type: ignore[attr-defined]
+        return False
+    return node.func.attr in METHODS | {"compile"}  # type: ignore[attr-defined]
+
+
+def unreadable_patterns() -> set[str]:
+    """Functions that make a pattern of what they are given, so that no walk can see it; and modules that hide `re`."""
+    found = set()
+    for module in modules():
+        tree = ast.parse(Path(module.__file__ or "").read_text(encoding="utf-8"))
+        hidden = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module in ("re", "regex")]
+        hidden += [
+            n for n in ast.walk(tree) if isinstance(n, ast.Import) and any(a.asname for a in n.names if a.name == "re")
+        ]
+        found |= {module.__name__} if hidden else set()
+        known = set(vars(module))
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for call in ast.walk(node):
+                if _calls_re(call) and _text(call.args[0]) is None:  # type: ignore[attr-defined]
+                    named = isinstance(call.args[0], ast.Name) and call.args[0].id in known  # type: ignore[attr-defined]
+                    found |= set() if named else {f"{module.__name__}.{node.name}"}
     return found
 
 
@@ -148,17 +146,3 @@ def _text(node: ast.expr) -> str | None:
             return None
         return "".join(parts)
     return None
-
-
-def _given(function: Callable[..., Any]) -> Callable[[str], list[Any]] | None:
-    """How to call it with a text; None where it eats none, or needs more. Coroutines do their work elsewhere."""
-    parameters = list(inspect.signature(function).parameters.values())
-    needed = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-    if not needed or needed[0].name not in TEXTS or needed[0].annotation != "str":
-        return None
-    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in needed):
-        return None
-    if any(p.annotation not in ("str", "Problem") for p in needed) or inspect.iscoroutinefunction(function):
-        return None
-    kinds = [p.annotation for p in needed]
-    return lambda text: [text if kind == "str" else Problem("p", text, text) for kind in kinds]

@@ -61,6 +61,7 @@ def test_it_is_an_acceptance_criterion():
     assert isinstance(Acceptance(), AcceptanceCriterion)
 
 
+@pytest.mark.slow
 def test_candidates_that_do_nothing_are_refused():
     """Of 300 candidates that do nothing at most 2% are accepted, where gepa's default takes a third."""
     assert sum(asked(seed)[0] for seed in range(300)) <= 6

@@ -84,3 +84,36 @@ def test_mlflow_optimizer(gain, kept, monkeypatch):
         found = optimizer.optimize(evaluate, data, {"p": "Do it."}, enable_tracking=False)
     assert ("better" in found.optimized_prompts["p"]) is kept
     assert optimizer.acceptance.calls > 0
+
+
+def test_mlflow_optimize_prompts(monkeypatch, tmp_path):
+    """The whole of `mlflow.genai.optimize_prompts` keeps a prompt that the rule has proved, and registers it."""
+    mlflow = pytest.importorskip("mlflow")
+    from mlflow.genai.scorers import scorer
+
+    from tfgrpo.integrations.mlflow import gepa_optimizer
+
+    @scorer
+    def exact(outputs, expectations):
+        return outputs == expectations["expected_response"]
+
+    def predict(q):
+        """Play a model that answers only where the prompt asks for better."""
+        return "x" if "better" in mlflow.genai.load_prompt(asked.uri).format(q=q) else "y"
+
+    data = [{"inputs": {"q": str(i)}, "expectations": {"expected_response": "x"}} for i in range(10)]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks GitHub for prices, thrice
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    with Server(reply=lambda _: "```\nDo it better: {{q}}\n```") as server:
+        monkeypatch.setenv("OPENAI_API_BASE", server.url)
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        asked = mlflow.genai.register_prompt("whole", "Do it: {{q}}")
+        optimizer = gepa_optimizer("openai:/m", Acceptance(screen=False), max_metric_calls=24)
+        found = mlflow.genai.optimize_prompts(
+            predict_fn=predict, train_data=data, prompt_uris=[asked.uri], optimizer=optimizer, scorers=[exact]
+        )
+    assert [prompt.template for prompt in found.optimized_prompts] == ["Do it better: {{q}}"]
+    assert (found.initial_eval_score, found.final_eval_score) == (0.0, 1.0)
+    assert optimizer.acceptance.calls > 0

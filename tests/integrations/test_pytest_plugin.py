@@ -29,6 +29,14 @@ def test_idle():
 def test_too_little():
     pass
 
+@pytest.mark.tfgrpo(text="good.md", min_effect=0.7, **ASKED)
+def test_not_shown():
+    pass
+
+@pytest.mark.tfgrpo(text="good.md", min_effect=0.7, undecided="skip", **ASKED)
+def test_not_shown_yet():
+    pass
+
 @pytest.mark.tfgrpo(text="idle.md", pairs=16, undecided="skip", **ASKED)
 def test_undecided():
     pass
@@ -46,6 +54,7 @@ def run(folder, *arguments, **env):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_marked_tests(tmp_path):
     """Each verdict becomes the outcome that the mark asks for, and unmarked tests are left alone."""
     write(tmp_path / "tasks.jsonl", rows(64))
@@ -57,7 +66,9 @@ def test_marked_tests(tmp_path):
         assert line in said, said
     assert "FAILED test_texts.py::test_idle - Failed: " in said
     assert "no worth found" in said
-    assert "less than +0.990" in said
+    assert "+0.990 is not shown" in said
+    assert "+0.700 is not shown" in said
+    assert "whether by +0.700 cannot be told yet" in said
 
 
 @pytest.mark.slow

@@ -45,8 +45,8 @@ def verdict(decision: str, reason: str, *, tested: bool) -> Verdict:
     [
         (summary(groups={"kept": 0, "flat": 4, "failed": 0, "filtered": 0}), step([1.0] * 4), "4 of 4 groups were right throughout", "harder problems"),
         (summary(groups={"kept": 0, "flat": 4, "failed": 0, "filtered": 0}), step([0.0] * 4), "4 of 4 groups were wrong throughout", "--dry-run"),
-        (summary(groups={"kept": 0, "flat": 1, "failed": 3, "filtered": 0}, failures={"timeout": 6}), step([0.5] * 4), "3 groups could not be graded \\(6 timeout\\)", "tfgrpo runs show r"),
-        (summary(), step([0.5] * 4, *[verdict("rejected", "it states the answer of 12", tested=False)] * 3), "3 of 4 edits were refused before any test: it states the answer of N", "tfgrpo lessons log"),
+        (summary(groups={"kept": 0, "flat": 1, "failed": 3, "filtered": 0}, failures={"timeout": 6}), step([0.5] * 4), "3 of 4 groups could not be graded \\(6 timeout\\)", "tfgrpo runs show r"),
+        (summary(), step([0.5] * 4, *[verdict("rejected", "it states the answer of 12", tested=False)] * 3), "3 of 4 edits were refused before any test: it states the answer of 12", "tfgrpo lessons log"),
         (summary(), step([0.5] * 4, verdict("undecided", "not clear", tested=True)), "1 of 1 tested edits stayed undecided", "--heldout 0.5"),
         (summary(), step([0.5] * 4, verdict("rejected", "not worth it", tested=True)), "did not help", "--summarizer-model"),
         (summary(edits={**summary()["edits"], "proposed": 0}), step([0.5] * 4), "only 0 edits came of them", "--summarizer-model"),

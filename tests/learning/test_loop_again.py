@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from support.script import SMALL, Model, learn, play, rows, solve
+from support.script import ASKED, SMALL, TOPICS, Model, edits, learn, lesson, play, rows, solve, text_of
 
 import tfgrpo
 from experience_db import Journal, Store
@@ -226,3 +226,20 @@ def test_what_a_budget_paid_for_is_kept(db):
     learn(whole, rows(4), db.with_name("whole.db"), **held)
     assert len(cut.requests) == 70
     assert len(cut.requests) + len(rest.requests) == len(whole.requests)
+
+
+def test_a_lesson_that_contradicts_two_others_waits_and_comes_again(tmp_path):
+    """Both others meet the gate first; then it does, in the place of both."""
+    bridge = "When the topic is maple or granite, triple the figure before you answer."
+
+    def two(request):
+        return edits(
+            {"op": "ADD", "text": lesson(ASKED.search(text_of(request))[1]), "attempts": [1, 2]},
+            {"op": "ADD", "text": bridge, "attempts": [1]},
+        )
+
+    found = learn(Model(contrast=two), rows(8), tmp_path / "x.db", epochs=2, batch_size=8)
+    first = {v.edits[0].text: v.decision for v in found.steps[0].verdicts if v.edits}
+    assert first == {**{lesson(topic): "accepted" for topic in TOPICS}, bridge: "untested"}
+    (again,) = [v for v in found.steps[1].verdicts if v.edits and v.edits[0].text == bridge]
+    assert (again.edits[0].op.value, again.edits[0].ids) == ("MERGE", (1, 2))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from support.script import TOPICS, Model, edits, learn, lesson, rows, solve, text_of
 
-from experience_db import Edit, Library, Op, Store
+from experience_db import Edit, Evidence, Library, Op, Store
 from tfgrpo.learning import overlap
-from tfgrpo.types import Verdict
+from tfgrpo.learning.loop import checked_alone
+from tfgrpo.types import Step, Verdict
 
 SPOILER = "When the topic is maple, be brief."
 
@@ -89,7 +90,7 @@ def test_harm_outside_of_what_the_gates_saw_is_named_at_the_end_of_the_epoch(db)
     assert result.summary["warnings"] == [warning.reason]
     with Store.open(db, readonly=True) as store:
         (found,) = [e for e in store.evidence("default") if e.kind == "harm-check"]
-    assert (found.lesson_ids, found.version, found.verdict, found.n) == ((), 2, "rejected", 40)
+    assert (found.lesson_ids, found.version, found.verdict, found.n) == ((), 2, "rejected", 20)
     assert found.detail["versions"] == [1, 2]
 
 
@@ -123,6 +124,26 @@ def test_harm_holds_for_the_epoch_and_other_refusals_for_the_version():
     assert overlap.refusals_in_force(given, Library("l", 4), 0) == (harmful,)
     assert overlap.refusals_in_force(given, Library("l", 3), 1) == (harmful, useless)
     assert overlap.refusals_in_force(given, Library("l", 4), 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("kinds", "count", "alone"),
+    [(("gate", "elsewhere"), 1, True), (("gate",), 1, False), (("gate", "elsewhere"), 2, False)],
+)
+def test_an_epoch_of_one_lesson_that_was_looked_at_elsewhere_is_not_checked_twice(kinds, count, alone):
+    """Two lessons may harm together, and without a look elsewhere nobody has asked."""
+    entered = Verdict("accepted", (Edit(Op.ADD, "a"),), "better", tuple(Evidence(kind, 0.1) for kind in kinds))
+    refused = Verdict("rejected", (Edit(Op.ADD, "b"),), "not worth it")
+    step = Step(0, 0, (), (), (*[entered] * count, refused), (), 0, 1)
+    assert checked_alone([step]) is alone
+
+
+def test_an_open_question_that_leans_to_yes_is_refused_in_its_epoch_alone():
+    """Later epochs ask it again, with fresh rollouts, although the library is the same."""
+    leaning = Verdict("undecided", (Edit(Op.ADD, "c"),), "undecided: +0.300", (Evidence("gate", 0.3),))
+    given = [overlap.Refusal(leaning, 3, 0)]
+    assert overlap.refusals_in_force(given, Library("l", 3), 0) == (leaning,)
+    assert overlap.refusals_in_force(given, Library("l", 3), 1) == ()
 
 
 def test_the_check_of_a_repeated_run_is_kept_once_and_paid_once(db):

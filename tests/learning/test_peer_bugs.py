@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
+from collections import defaultdict
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,8 @@ import tfgrpo
 from experience_db import Edit, Journal, Lesson, Op, Store
 from tfgrpo.backends import Retried, Scripted
 from tfgrpo.backends.retry_policy import RetryPolicy, Transient
-from tfgrpo.config import load
 from tfgrpo.errors import NothingLearned, ProviderError, UsageError
 from tfgrpo.graders import Choice, Exact, from_function, grade
-from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.lessons.edits import check_edits
 from tfgrpo.prompting import templates
 from tfgrpo.replies import parse_edits
@@ -76,13 +76,24 @@ def test_every_version_is_measured_anew(db):
     assert model.calls["evaluate"] == 16
 
 
-def test_evaluation_keeps_its_own_temperature(db):
-    """The temperature of learning rollouts changes neither gate nor held-out rollouts."""
+@pytest.mark.parametrize(
+    ("given", "learning", "heldout"),
+    [
+        ({}, (1.0, None, None), (1.0, None, None)),
+        ({"rollout__temperature": 0.7, "rollout__max_tokens": 90}, (0.7, None, 90), (0.7, None, 90)),
+        ({"rollout__temperature": 0.7, "evaluation__temperature": 0.2}, (0.7, None, None), (0.2, None, None)),
+        ({"rollout__top_p": 0.8, "evaluation__max_tokens": 9}, (1.0, 0.8, None), (1.0, 0.8, 9)),
+    ],
+)
+def test_heldout_is_drawn_as_learning_is_unless_set_otherwise(db, given, learning, heldout):
+    """Gate and held-out rollouts have the sampling of learning rollouts but for what `evaluation` sets."""
     model = Model()
-    learn(model, rows(4), db, heldout=rows(32, 100), gate="paired", rollout__temperature=0.7)
-    drawn = {role: {r.sampling.temperature for r in model.requests if r.role == role} for role in model.calls}
-    assert drawn["rollout"] == {0.7}
-    assert drawn["gate"] == drawn["evaluate"] == {evaluation_sampling(load()).temperature} == {0.3}
+    learn(model, rows(4), db, heldout=rows(32, 100), gate="paired", **given)
+    drawn = defaultdict(set)
+    for request in model.requests:
+        drawn[request.role].add(astuple(request.sampling)[:3])
+    assert drawn["rollout"] == {learning}
+    assert drawn["gate"] == drawn["evaluate"] == {heldout}
 
 
 def test_lessons_stand_in_the_same_place_while_learning_and_in_use(db):

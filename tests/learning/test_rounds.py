@@ -8,11 +8,12 @@ import pytest
 from support.script import Model, edits, learn, rows
 
 from experience_db import Evidence
+from tfgrpo.gates.rival_race import Race
 from tfgrpo.types import Verdict
 
 LEFT, RIGHT, MIDDLE = "Start with the left one.", "Start with the right one.", "Start with the middle one."
-SHOWN = {LEFT: 0.5, RIGHT: 0.4, MIDDLE: -0.1}
-"""What each shows in a race."""
+SHOWN = {LEFT: 0.5, RIGHT: 0.4, MIDDLE: 0.1}
+"""What each shows in a race, in whose evidence it stands as the paired gate writes it."""
 ASKED: list[list[str]] = []
 
 
@@ -31,11 +32,36 @@ class Racing:
         return tuple(self._verdict(p.edit, tested=p is best, raced=len(proposals) > 1) for p in proposals)
 
     def _verdict(self, edit, *, tested, raced):
-        race = (Evidence("race", SHOWN[edit.text]),) if raced else ()
+        texts = sorted(SHOWN, key=SHOWN.__getitem__, reverse=True)
+        found = Race((0, 1, 2), tuple(SHOWN[text] for text in texts), ((16, 0),) * 3)
+        race = (found.evidence(texts.index(edit.text), edit),) if raced else ()
         if not tested:
             return Verdict("untested", (edit,), "untested: lost the race", race)
         accepted = edit.text == self.right
         return Verdict("accepted" if accepted else "rejected", (edit,), "tested", (Evidence("gate", 0.3), *race))
+
+
+class Hesitant:
+    """A gate that leans to yes and never comes to an answer."""
+
+    def __init__(self, leaning: float) -> None:
+        self.leaning = leaning
+
+    async def __call__(self, library, proposals, trial):
+        """Leave all undecided."""
+        ASKED.append([p.edit.text for p in proposals])
+        own = Evidence("gate", self.leaning, verdict="undecided")
+        return tuple(Verdict("undecided", (p.edit,), "undecided: not clear", (own,)) for p in proposals)
+
+
+def leans(*, seed=0):
+    """Return a gate that leans to yes."""
+    return Hesitant(0.3)
+
+
+def leans_not(*, seed=0):
+    """Return a gate that leans nowhere."""
+    return Hesitant(0.05)
 
 
 def left_wins(*, seed=0):
@@ -70,7 +96,7 @@ def taught(tmp_path, gate):
 
 
 def test_where_the_favourite_falls_the_next_one_is_tested(tmp_path, asked):
-    """In the same step; what showed nothing stays untested and is listed."""
+    """In the same step; what came in far behind stays untested and is listed."""
     result = taught(tmp_path, "right_wins")
     assert [sorted(texts) for texts in asked] == [sorted([LEFT, RIGHT, MIDDLE]), [RIGHT]]
     assert [x.text for x in result.library] == [RIGHT]
@@ -85,3 +111,18 @@ def test_what_came_in_close_meets_the_winner_in_a_last_step(tmp_path, asked):
     last = result.steps[-1]
     assert last.groups_P == ()
     assert [(v.decision, v.edits[0].op.value, v.edits[0].ids) for v in last.verdicts] == [("rejected", "UPDATE", (1,))]
+
+
+@pytest.mark.parametrize(("gate", "times"), [("leans", 3), ("leans_not", 1)])
+def test_what_leans_to_yes_comes_again_once_an_epoch_although_nothing_changed(tmp_path, asked, gate, times):
+    """Nobody proposes it again and the library stays as it is; an effect that is none does not come again."""
+    model = Model(
+        contrast=lambda _: edits({"op": "ADD", "text": LEFT, "attempts": [1]}),
+        rollout=lambda r: "Answer: 400" if r.attempt % 2 or r.attempt >= 4 else "Answer: 1",
+    )
+    result = learn(
+        model, rows(1), tmp_path / "x.db", heldout=rows(8, 100), gate=f"tests.learning.test_rounds:{gate}", epochs=3
+    )
+    assert [texts for texts in asked if texts] == [[LEFT]] * times
+    assert model.calls["contrast"] == 1
+    assert [x.text for x in result.library] == []

@@ -60,6 +60,17 @@ async def test_an_edit_is_credited_with_the_proposals_it_names():
     assert found.dropped == ()
 
 
+async def test_who_advised_otherwise_is_no_source():
+    """A model that names a contrast which asked for the opposite gives it no part; it stands in the reason as such."""
+    yes, no = "When a parcel is lost, offer a refund.", "When a parcel is lost, offer no refund."
+    asked, _ = teacher(edits({"op": "ADD", "text": yes, "attempts": [1, 2]}))
+    found = await consolidate(asked, EMPTY, [proposal(yes, problem="p"), proposal(no, problem="q")])
+    first = next(p for p in found.proposals if p.edit.text == yes)
+    assert [s.problem_id for s in first.edit.sources] == ["p"]
+    assert first.support == 1
+    assert f"otherwise advised by q: {no}" in first.edit.reason
+
+
 async def test_an_edit_that_names_nobody_is_matched_by_its_words():
     """The same words or lessons; failing that it rests on the whole batch."""
     said = [

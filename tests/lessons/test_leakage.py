@@ -245,6 +245,7 @@ def test_any_text_can_be_checked(lesson: str, question: str, answer: str) -> Non
     assert leak_reason(lesson, Problem("p", question, answer)) != ""
 
 
+@pytest.mark.slow
 def test_published_lessons_are_rarely_taken_for_leaks_of_unrelated_problems() -> None:
     """Against problems they do not come from, at most one in two hundred pairs is a false alarm."""
     data = Path(os.environ.get("TFGRPO_DATA", Path(__file__).parents[3] / "shared" / "data"))

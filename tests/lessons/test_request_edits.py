@@ -1,10 +1,11 @@
 """How lessons are asked for: bounded JSON, more room for what was cut, several draws, and plain lines."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from experience_db import Library
+from experience_db import Edit, Library, Op
 from tfgrpo.backends.scripted import Scripted
 from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.errors import MalformedReply
@@ -58,6 +59,21 @@ async def test_draws_of_one_group_come_once_each_the_most_frequent_first():
     assert {request.sampling.temperature for request in script.requests} == {0.8}
 
 
+async def test_groups_that_ask_the_same_draw_their_own_lines():
+    """Seeds count up within a group, so that its draws go out as one request, and differ between groups and runs."""
+    seeds = []
+    for seed, about in ((0, "a"), (0, "b"), (1, "a"), (0, "a")):
+        teacher, script = teacher_of(lambda _: "Answer in Spanish", "small", draws=8)
+        await ask_proposals(replace(teacher, seed=seed), PROMPT, ids=(), about=about)
+        drawn = [request.sampling.seed for request in script.requests]
+        assert drawn == list(range(drawn[0], drawn[0] + 8))
+        assert 0 <= drawn[0] < 2**31
+        seeds.append(drawn)
+    assert seeds[0] == seeds[3]
+    assert not {*seeds[0]} & {*seeds[1]}
+    assert not {*seeds[0]} & {*seeds[2]}
+
+
 async def test_lines_take_the_openings_in_turn_and_go_on_with_them():
     """The set `small` begins each draw with an opening, as the assistant's own words where the endpoint takes them."""
 
@@ -68,7 +84,6 @@ async def test_lines_take_the_openings_in_turn_and_go_on_with_them():
     teacher, script = teacher_of(say, "small", prefill=True, draws=5)
     parsed = await ask_proposals(teacher, PROMPT, ids=())
     assert parsed.edits[0].text == "Answer in Spanish."
-    assert parsed.edits[0].reason == "2 of 5 draws say so"
     assert {request.messages[-1]["role"] for request in script.requests} == {"assistant"}
     assert all(request.response_schema is None for request in script.requests)
 
@@ -96,13 +111,39 @@ def test_lines_of_no_use_say_why(reply, why):
         line_of(reply, "Answer in", PROMPT, 32)
 
 
+@pytest.mark.parametrize(
+    ("reply", "echo"),
+    [
+        ("Answer in English, the house wants Spanish", True),
+        ("Answer in Spanish", False),
+        ("Answer in Spanish, not in English", False),
+    ],
+)
+def test_a_copy_of_what_was_said_of_an_answer_is_no_lesson(reply, echo):
+    """A grader says what an answer is and what is wanted; a copy of both orders what was wrong as well."""
+    prompt = "The answer is in English, the house wants Spanish.\nWrite one short order for the next answer."
+    if echo:
+        with pytest.raises(MalformedReply, match="copies what was said"):
+            line_of(Reply(reply), "Answer in", prompt, 32)
+    else:
+        assert line_of(Reply(reply), "Answer in", prompt, 32) == f"{reply}."
+
+
+async def test_the_reason_of_a_line_is_how_many_groups_wrote_it():
+    """Lines come without a reason; that of a joined one counts the groups behind it."""
+    teacher, _ = teacher_of(lambda _: "Answer in Spanish", "small")
+    lines = [Proposal(Edit(Op.ADD, text)) for text in ("Answer in Spanish.", "answer in spanish", "Answer in French.")]
+    found = await consolidate(teacher, Library("x"), lines)
+    assert [p.edit.reason for p in found.proposals] == ["2 groups wrote this line", "one group wrote this line"]
+
+
 def test_a_line_ends_where_the_order_ends():
     """What a model writes after the order, an answer for instance, is left out."""
     assert line_of(Reply("Answer in Spanish: Este cerveza"), "Answer in", PROMPT, 32) == "Answer in Spanish."
 
 
 async def test_a_group_without_a_winner_teaches_by_the_words_of_its_grader():
-    """The set `small` shows what the grader said, and holds no example that could be copied."""
+    """The set `small` shows what the grader said once, and nothing that a small model could write on or copy."""
     teacher, script = teacher_of(lambda _: "Answer in Spanish", "small", prefill=True, all_wrong=True, draws=2)
     rollouts = tuple(Rollout("p", i, answer="It is red.") for i in range(2))
     scores = (Score(0.0, "the house wants Spanish"),) * 2
@@ -110,8 +151,10 @@ async def test_a_group_without_a_winner_teaches_by_the_words_of_its_grader():
     found = await contrast(teacher, group, Library("x"))
     assert [p.edit.text for p in found.proposals] == ["Answer in Spanish."]
     prompt = script.requests[0].messages[0]["content"]
-    assert "Wrong: It is red. (the house wants Spanish)" in prompt
-    assert "When" not in prompt
+    assert prompt == "The house wants Spanish.\nWrite one short order for the next answer."
+    silent = replace(group, scores_G=(Score(0.0),) * 2)
+    await contrast(teacher, silent, Library("x"))
+    assert "Wrong: It is red." in script.requests[-1].messages[0]["content"]
 
 
 async def test_join_leaves_the_choice_to_the_gate_and_the_rest_for_later():

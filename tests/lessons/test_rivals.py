@@ -1,5 +1,7 @@
 """Rivals: lessons that speak of the same thing and advise otherwise, whatever the task."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from tfgrpo.lessons.rivals import (
     says_all,
     topics_of,
     with_subjects,
+    without_bridges,
 )
 from tfgrpo.types import Problem, Proposal
 
@@ -99,6 +102,43 @@ def test_rivals_share_a_subject_and_the_others_have_none():
     )
     assert [p.subject for p in found] == ["dax", "", "dax"]
     assert [p.edit.text for p in first_of_each_subject(found)] == ["Treat dax as max.", "Treat wug as max."]
+
+
+BOTH = "Choose billing for refund and parcel questions."
+
+
+def test_one_lesson_on_two_things_does_not_make_their_lessons_rivals():
+    """It waits, and what is said on either thing keeps a subject of its own."""
+    two = _added(BOTH, 9)
+    said = [
+        _added(f"Choose {label} for {name} questions.")
+        for name in ("refund", "parcel")
+        for label in ("account", "returns")
+    ]
+    kept, later, waiting = without_bridges([two, *said], SUPPORT)
+    assert later == (two,)
+    assert [p.subject for p in with_subjects(Library("x"), kept, SUPPORT)] == ["refund", "refund", "parcel", "parcel"]
+    assert [(v.decision, v.edits) for v in waiting] == [("untested", (two.edit,))]
+
+
+def test_a_lesson_on_two_things_meets_rivals_on_one_of_them():
+    """Where nothing is said on the other thing, it is a rival like any."""
+    kept, later, waiting = without_bridges([_added(BOTH), _added("Choose account for refund questions.")], SUPPORT)
+    assert (later, waiting) == ((), ())
+    assert {p.subject for p in with_subjects(Library("x"), kept, SUPPORT)} == {"refund"}
+
+
+def test_groups_on_the_same_word_are_apart():
+    """Two pairs of rivals that both speak of dax, but not of each other, have two subjects; old ones are forgotten."""
+    pairs = ["Treat dax as max.", "Treat dax as min."]
+    pairs += ["Near dax, copy each digit slowly.", "Near dax, copy each digit quickly."]
+    found = with_subjects(Library("x"), [replace(_added(text), subject="dax") for text in pairs], OPERATORS)
+    first, again, second, twice = (p.subject for p in found)
+    assert (first, second) == (again, twice)
+    assert "" not in (first, second)
+    assert first != second
+    (alone,) = with_subjects(Library("x"), [replace(_added(pairs[0]), subject="dax")], OPERATORS)
+    assert alone.subject == ""
 
 
 def test_an_edit_takes_the_place_of_every_lesson_it_contradicts():

@@ -112,6 +112,7 @@ async def whole_task(client, db: Path) -> None:
     assert "Sort before you count." in (await client.get_prompt("lessons")).messages[0].content.text
 
 
+@pytest.mark.slow
 async def test_a_whole_task_over_stdio(db: Path):
     """Resources, prompt and tools hold what the library holds; a new version is seen by the next request."""
     async with over_stdio(db) as client:
@@ -204,6 +205,7 @@ def test_a_page_in_a_browser_is_kept_out(http_url: str):
     assert long.status_code in {400, 413}
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_a_clean_end(db: Path):
     """An interrupt ends the server with exit 0 and nothing more said; a port that is taken is named."""
     way = [*COMMAND, "--db", str(db), "--http"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.script import Model, learn, rows, text_of
+from support.script import Model, edits, learn, rows, text_of
 
 from experience_db import Store
 from tfgrpo import config
@@ -27,6 +28,7 @@ from tfgrpo.methods.method import (
     initial_memory,
     remember,
 )
+from tfgrpo.methods.questions import questions
 from tfgrpo.types import Group, GroupStatus, Problem, Request, Rollout, Usage
 
 KEPT, FLAT, FAILED, FILTERED = GroupStatus.KEPT, GroupStatus.FLAT, GroupStatus.FAILED, GroupStatus.FILTERED
@@ -119,7 +121,74 @@ def test_gfpo_shows_the_short_rollouts_and_forgets_the_others():
     found = group(settings, [1.0, 0.0, 1.0, 0.0], [40, 30, 5, 20])
     assert found.shown == (2, 3)
     assert found.advantages_G == (0.0, 0.0, 1.0, -1.0)
-    assert group(settings, [1.0, 0.0, 1.0, 1.0], [40, 30, 5, 6]).status is FILTERED
+    assert group(settings, [1.0, 0.0, 1.0, 1.0], [40, 30, 5, 6]).shown == (2, 1)
+    strict = preset("gfpo", "selection.k=2", "selection.stratified=false", "selection.contrast=all")
+    assert group(strict, [1.0, 0.0, 1.0, 1.0], [40, 30, 5, 6]).status is FILTERED
+
+
+def test_right_rollouts_of_different_length_teach_brevity():
+    """An all-right group is asked for what the shortest left out; with even lengths, or wrong answers, it is not."""
+    settings = preset("gfpo", "selection.k=2")
+    found = group(settings, [1.0, 1.0, 1.0], [40, 10, 30])
+    assert (found.status, found.objective) == (KEPT, "tokens")
+    (asked,) = questions(found, settings)
+    assert (asked.shown, template_for(settings.lessons, asked)) == ((1, 0), "contrast/all_right")
+    assert found.advantages_G[1] > 0 > found.advantages_G[0]
+    assert group(settings, [1.0, 1.0], [10, 11]).status is FLAT
+    assert group(settings, [0.0, 0.0], [10, 40]).status is FLAT
+    mixed = group(settings, [1.0, 1.0, 0.0, 1.0], [40, 10, 5, 30])
+    assert [q.objective for q in questions(mixed, settings)] == ["", "tokens"]
+
+
+def test_best_and_worst_are_contrasted_and_length_counts_for_grpo_alone():
+    """GRPO spreads an advantage over the tokens of a rollout, so that of equal ones the shorter is shown."""
+    values, lengths = [1.0, 0.4, 1.0, 0.0, 0.0], [50, 1, 10, 60, 5]
+    for name, pair in (("grpo", (2, 4)), ("dr-grpo", (0, 3))):
+        settings = preset(name)
+        (asked,) = questions(group(settings, values, lengths), settings)
+        assert asked.shown == pair
+    control = preset("grpo", "selection.contrast=random-pair")
+    (asked,) = questions(group(control, values, lengths), control)
+    assert asked.shown is not None
+    better, worse = asked.shown
+    assert values[better] > values[worse]
+
+
+def test_nearly_flat_groups_weigh_as_much_as_any_with_grpo_and_next_to_nothing_with_dr_grpo():
+    """Dividing by the spread makes a hundredth as large as one; without it the raw difference orders the groups."""
+    near, far = [0.5, 0.51, 0.5, 0.51], [0.0, 1.0, 0.0, 1.0]
+    for name, expected in (("grpo", (1.0, 1.0)), ("dr-grpo", (0.005, 0.5))):
+        settings = preset(name)
+        chosen, _ = choose_groups([group(settings, v) for v in (near, far)], settings, initial_memory(settings))
+        assert tuple(g.weight for g in chosen) == pytest.approx(expected)
+
+
+def test_gdpo_asks_for_each_score_on_its_own_and_for_scores_that_cancel():
+    """Right and brief pull against each other: the sum is tied, and two questions are asked all the same."""
+    settings = preset("gdpo")
+    found = group(settings, [{"right": 1.0, "brief": 0.0}, {"right": 0.0, "brief": 1.0}, {"right": 0.0, "brief": 1.0}])
+    assert found.status is KEPT
+    asked = questions(found, settings)
+    assert [(q.objective, q.shown) for q in asked] == [("right", (0, 1)), ("brief", (1, 0))]
+    assert asked[1].rewards_G == (0.0, 1.0, 1.0)
+    on = preset("gdpo", "advantage.condition_on=right")
+    found = group(on, [{"right": 1.0, "brief": 0.0}, {"right": 0.0, "brief": 1.0}])
+    assert [q.objective for q in questions(found, on)] == ["right"]
+    assert group(settings, [{"right": 1.0, "brief": 1.0}] * 2).status is FLAT
+
+
+def test_a_slip_in_the_figures_teaches_no_plan():
+    """A wrong attempt that says what a right one says but for figures is left out; one with another plan stays."""
+    texts = ["First we add both. 3 + 4 = 7.", "First we add both. 3 + 4 = 8.", "First we multiply both. 3 x 4 = 12."]
+    settings = preset("hicra")
+    slip, plan = (
+        choose_groups([group(settings, v, texts=t)], settings, initial_memory(settings))[0][0]
+        for v, t in (([1.0, 0.0], texts[:2]), ([1.0, 0.0, 0.0], texts))
+    )
+    assert slip.status is FILTERED
+    assert (plan.status, plan.shown) == (KEPT, (0, 2))
+    (asked,) = questions(plan, settings)
+    assert asked.shown == (0, 2)
 
 
 def test_token_efficiency_ranks_by_reward_per_token():
@@ -231,10 +300,10 @@ def test_strategic_grams_are_mined_from_correct_rollouts_and_their_variety_is_wa
 # Whole runs with a scripted model.
 
 
-def unlucky(request: Request) -> str:
-    """Wrong on the topic maple until its second further group, right every second time elsewhere."""
+def hard_maple(request: Request) -> str:
+    """Wrong on the topic maple, but for further groups; right every second time elsewhere."""
     figure = text_of(request).rpartition("comes of ")[2].split("?")[0]
-    right = request.attempt % 2 == 0 and ("maple" not in text_of(request) or request.attempt >= FIRST_RETRY_INDEX + 4)
+    right = request.attempt % 2 == 0 and ("maple" not in text_of(request) or request.attempt >= FIRST_RETRY_INDEX)
     return f"Answer: {2 * int(figure) if right else figure}"
 
 
@@ -248,45 +317,53 @@ def statuses(db: Path) -> list[list[tuple[str, str, int]]]:
     return list(found.values())
 
 
-def test_dynamic_sampling_goes_on_with_what_nobody_solved(tmp_path):
-    """An all-wrong problem gets further rollouts within the rounds, and teaches when they differ."""
-    model = Model(rollout=unlucky)
-    problems = rows(2)
-    learn(model, problems, tmp_path / "a.db", method="dapo", group_size=4)
-    assert sorted(statuses(tmp_path / "a.db")[0]) == [("granite-201", "kept", 4), ("maple-200", "kept", 12)]
-    plain = Model(rollout=unlucky)
-    learn(plain, problems, tmp_path / "b.db", method="grpo", group_size=4)
-    assert sorted(statuses(tmp_path / "b.db")[0]) == [("granite-201", "kept", 4), ("maple-200", "flat", 4)]
+def easy_first(first: str) -> Callable[[Request], str]:
+    """Right on the problem `first` whatever is drawn, and every second time elsewhere."""
+
+    def solve(request: Request) -> str:
+        figure = text_of(request).rpartition("comes of ")[2].split("?")[0]
+        return f"Answer: {2 * int(figure) if figure == first or request.attempt % 2 == 0 else figure}"
+
+    return solve
 
 
-def test_an_unsolved_problem_waits_for_a_later_step_and_a_budget(tmp_path):
-    """What the rounds of one step did not solve is tried again in the next one, but not beyond its retries."""
-    db = tmp_path / "a.db"
-    options = {"method": "dapo", "group_size": 4, "batch_size": 1, "epochs": 1, "seed": 3}
+def test_dynamic_sampling_replaces_flat_groups_by_new_problems_of_the_epoch(tmp_path):
+    """A batch without a contrast takes the next problem before its turn, which then has no turn of its own."""
+    problems, db = from_rows(rows(4)), tmp_path / "a.db"
+    first, second, *_ = (b[0].id for b in batches(problems, 1, 0, 0))
+    model = Model(rollout=easy_first(first.rpartition("-")[2]))
+    result = learn(model, problems, db, method="dapo", group_size=4, batch_size=1, overrides=["selection.wanted=1"])
+    assert statuses(db)[0] == [(first, "flat", 4), (second, "kept", 2)]
+    assert [len(step) for step in statuses(db)] == [2, 1, 1]
+    assert result.steps[0].monitor["fresh"] == 1
+    met = [problem for step in statuses(db) for problem, *_ in step]
+    assert sorted(met) == sorted(p.id for p in problems)
+
+
+def test_sampling_ends_with_its_rounds_and_says_what_it_has(tmp_path):
+    """All problems are easy: the rounds end, nothing is taken twice, and the step says that it is empty."""
+    model = Model(rollout=lambda r: f"Answer: {2 * int(text_of(r).rpartition('comes of ')[2].split('?')[0])}")
     result = learn(
-        Model(rollout=unlucky), rows(3), db, overrides=["selection.rounds=2", "selection.retries=1"], **options
+        model, rows(8), tmp_path / "a.db", method="dapo", group_size=4, batch_size=1, overrides=["selection.rounds=3"]
     )
-    tries = [g for step in statuses(db) for g in step if g[0] == "maple-200"]
-    assert sum(n for *_, n in tries) == 8
-    assert [s["sampling"] for s in (step.monitor for step in result.steps)].count("enough") == 2
-    assert {s.monitor["sampling"] for s in result.steps} <= {"enough", "empty", "partial"}
+    assert {step.monitor["sampling"] for step in result.steps} == {"empty"}
+    assert [len(step) for step in statuses(tmp_path / "a.db")] == [3, 3, 2]
 
 
-def test_an_unsolved_problem_is_tried_again_under_a_later_library(tmp_path):
-    """A step that needs a contrast takes the problem that has waited longest, with fresh rollouts."""
-
-    def easy_but_maple(request: Request) -> str:
-        figure = int(text_of(request).rpartition("comes of ")[2].split("?")[0])
-        return unlucky(request) if "maple" in text_of(request) else f"Answer: {2 * figure}"
-
-    problems, db = from_rows(rows(2)), tmp_path / "a.db"
+def test_an_unsolved_problem_is_tried_again_under_a_later_library_only(tmp_path):
+    """While the library stands, further rollouts would buy the same outcome; once it moved, the problem comes again."""
+    problems = from_rows(rows(3))
     seed = next(s for s in range(9) if "maple" in batches(problems, 1, s, 0)[0][0].id)
-    few = ["selection.rounds=2"]
     options: dict[str, Any] = {"method": "dapo", "group_size": 4, "batch_size": 1, "seed": seed}
-    learn(Model(rollout=easy_but_maple), problems, db, overrides=few, **options)
-    first, second = statuses(db)
-    assert first == [("maple-200", "flat", 8)]
-    assert second == [("granite-201", "flat", 4), ("maple-200", "kept", 4)]
+    more = ["selection.fresh=false"]
+    learn(Model(rollout=hard_maple), problems, tmp_path / "a.db", overrides=more, **options)
+    first, second, third = statuses(tmp_path / "a.db")
+    assert first == [("maple-200", "flat", 4)]
+    assert len(second) == 1
+    assert ("maple-200", "kept", 2) in third
+    still = Model(rollout=hard_maple, contrast=lambda _: edits())
+    learn(still, problems, tmp_path / "b.db", overrides=more, **options)
+    assert [len(step) for step in statuses(tmp_path / "b.db")] == [1, 1, 1]
 
 
 def test_proposals_of_heavier_groups_come_first(tmp_path):
@@ -316,13 +393,33 @@ def test_waves_stop_once_a_group_has_its_contrast(tmp_path):
 
 
 def test_what_was_expected_stops_teaching_in_later_steps(tmp_path):
-    """A critic that has seen three wins is not surprised by the fourth."""
+    """A critic with a fixed prior that has seen three wins is not surprised by the fourth."""
 
     def right(request: Request) -> str:
         return f"Answer: {2 * int(text_of(request).rpartition('comes of ')[2].split('?')[0])}"
 
-    learn(Model(rollout=right), rows(1), tmp_path / "a.db", method="ppo", group_size=1, epochs=4)
+    learn(
+        Model(rollout=right),
+        rows(1),
+        tmp_path / "a.db",
+        method="ppo",
+        group_size=1,
+        epochs=4,
+        overrides=["advantage.prior=fixed"],
+    )
     assert [step[0][1] for step in statuses(tmp_path / "a.db")] == ["kept", "kept", "kept", "flat"]
+
+
+def test_what_is_usual_teaches_nothing_from_the_first_visit_on(tmp_path):
+    """Of twelve problems one is missed: that is the surprise of the first step, the eleven wins are none."""
+
+    def all_but_one(request: Request) -> str:
+        figure = int(text_of(request).rpartition("comes of ")[2].split("?")[0])
+        return f"Answer: {figure if figure == 203 else 2 * figure}"
+
+    learn(Model(rollout=all_but_one), rows(12), tmp_path / "a.db", method="ppo", group_size=1, epochs=1)
+    (first,) = statuses(tmp_path / "a.db")
+    assert [problem for problem, status, _ in first if status == "kept"] == ["copper-203"]
 
 
 def test_a_critic_shows_the_earlier_tries_that_its_expectation_rests_on(tmp_path):
@@ -334,18 +431,18 @@ def test_a_critic_shows_the_earlier_tries_that_its_expectation_rests_on(tmp_path
 
     model = Model(rollout=second_time, contrast=lambda request: '{"edits": []}')
     learn(model, rows(1), tmp_path / "a.db", method="ppo", group_size=1, epochs=2)
-    alone, beside = model.asked("contrast")
-    assert alone.count("### Attempt") == 1
+    (beside,) = model.asked("contrast")
     assert beside.count("### Attempt") == 2
     assert "reward 1.00, advantage +0.67" in beside
     assert "reward 0.00, advantage -0.33" in beside
     assert statuses(tmp_path / "a.db") == [[("maple-200", "kept", 1)], [("maple-200", "kept", 1)]]
 
 
+@pytest.mark.slow
 def test_methods_resume_to_the_same_library(tmp_path):
     """Running again from the journal calls nobody and ends in the same steps, also where the method remembers."""
     for name in ("dapo", "ppo", "gfpo-adaptive", "hicra"):
-        db, model = tmp_path / f"{name}.db", Model(rollout=unlucky)
+        db, model = tmp_path / f"{name}.db", Model(rollout=hard_maple)
         options: dict[str, Any] = {"method": name, "batch_size": 3, "epochs": 2}
         options["group_size"] = 1 if name == "ppo" else 4
         first = learn(model, rows(6), db, name=name, **options)
@@ -357,11 +454,12 @@ def test_methods_resume_to_the_same_library(tmp_path):
 
 
 def test_ppo_learns_from_single_rollouts(tmp_path):
-    """With one rollout a problem the losses are asked what to try and the wins what to keep."""
+    """With one rollout a problem a first visit has no contrast; the second one, that came out otherwise, has."""
     model = Model()
-    result = learn(model, rows(4), tmp_path / "a.db", method="ppo", group_size=1)
-    assert model.calls["rollout"] == 4
-    assert result.summary["groups"]["kept"] == 4
+    result = learn(model, rows(4), tmp_path / "a.db", method="ppo", group_size=1, epochs=2)
+    assert model.calls["rollout"] == 8
+    assert result.summary["groups"]["kept"] == model.calls["contrast"] == 4
+    assert {step.decided["contrasts"] for step in result.steps} == {0, 4}
     assert len(result.library) > 0
 
 
@@ -414,7 +512,7 @@ async def test_summaries_and_sources_name_the_rollouts_that_were_shown():
     settings = preset("gfpo", "selection.k=2")
     found = group(settings, [1.0, 0.0, 1.0, 0.0], [40, 30, 5, 20], texts=list("abcd"))
     teacher = Teacher(None, "m", _Never(), None)  # type: ignore[arg-type]
-    assert [a.text for a in await numbered_attempts(teacher, found)] == ["c", "d"]
+    assert [a.text for a in await numbered_attempts(teacher, found, 6000)] == ["c", "d"]
 
 
 class _Never:

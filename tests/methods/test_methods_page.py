@@ -14,8 +14,25 @@ TESTS = Path(__file__).resolve().parents[1]
 PAGE = (TESTS.parent / "docs" / "methods.md").read_text(encoding="utf-8")
 CODE = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`([^`]+)`", PAGE))))
 PARTS = {
-    *("aggregate", "centred", "cluster_document_frequency", "clip_fraction", "coverage", "critic_value", "disco_batch"),
-    *("disco_scores", "has_contrast", "identity_value", "keep_top", "kl_tokens", "mean_advantage", "mean_log_ratios"),
+    *(
+        "adaptive_sizes",
+        "aggregate",
+        "centred",
+        "cluster_document_frequency",
+        "clip_fraction",
+        "coverage",
+        "critic_value",
+    ),
+    *(
+        "disco_batch",
+        "disco_scores",
+        "has_contrast",
+        "identity_value",
+        "keep_top",
+        "kl_tokens",
+        "mean_advantage",
+        "mean_log_ratios",
+    ),
     *("outside", "planning_mask", "planning_ratio", "planning_sentences", "planning_tokens_spread", "sequence_ratios"),
     *("spells", "sum_log_ratios"),
 }

@@ -280,3 +280,11 @@ def test_the_block_keeps_its_place_and_loses_the_comment_for_authors() -> None:
     assert small.block() == "{# place: user_end #}\n" + small.block("system")
     assert "caller" not in small.block()
     assert place_of(templates.load("default").block("user_end")) == "user_end"
+
+
+def test_the_size_of_a_template_is_near_what_it_says_by_itself():
+    """Whoever asks whether a prompt fits counts its words and not the program around them."""
+    loaded = templates.load()
+    empty = {**VARIABLES, "attempts": (), "lessons": (), "rejected": (), "problem": {"question": ""}, "majority": None}
+    said = len(loaded.render("contrast/group", **(empty | {"reference": None, "agent_objective": ""})))
+    assert said < loaded.size("contrast/group") < 1.4 * said

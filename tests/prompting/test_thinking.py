@@ -24,6 +24,13 @@ BLOCKS = [
     "<|begin_of_thought|>{}<|end_of_thought|>",
     "<|START_THINKING|>{}<|END_THINKING|>",
     "<|inner_prefix|>{}<|inner_suffix|>",
+    "<antThinking>{}</antThinking>",
+    "<longcat_think>{}</longcat_think>",
+    "<seed:cot_budget_reflect>{}</seed:cot_budget_reflect>",
+    "<unused94>{}<unused95>",
+    "<｜begin▁of▁thought｜>{}<｜end▁of▁thought｜>",
+    "<begin_of_thought>{}<end_of_thought>",
+    "<reasoning_content>{}</reasoning_content>",
     "<|channel>thought\n{}<channel|>",
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
     "<|start|>assistant<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>commentary<|message|>x<|end|>"
@@ -39,7 +46,7 @@ def test_a_block_is_dropped_whatever_its_marks(block, thought):
     assert after_thinking(block.format(thought) + "5").strip() == "5"
 
 
-@pytest.mark.parametrize("block", BLOCKS[:15])
+@pytest.mark.parametrize("block", BLOCKS[:22])
 def test_a_block_that_was_opened_in_the_prompt_or_never_closes_is_dropped(block):
     """A closing mark alone ends the thinking before it; an opening one alone begins thinking to the end."""
     head, tail = block.split("{}")

@@ -4,8 +4,8 @@ import json
 import sqlite3
 
 import pytest
-from proving.conftest import data
-from support.script import TOPICS, Model, lesson, play, rows, write
+from proving.conftest import HARM, attempt, data
+from support.script import ASKED, TOPICS, Model, lesson, play, rows, text_of, write
 
 from tfgrpo.proving import output
 
@@ -52,7 +52,8 @@ def test_both_arms_meet_the_same_seeds(prove, model):
     seeds = {}
     for request in model.requests:
         seeds.setdefault(request.messages[-1]["content"], []).append(request.sampling.seed)
-    assert all(len(found) == 3 and len(set(found)) == 2 for found in seeds.values())
+    assert all(len(set(found)) == len(found) - 1 for found in seeds.values())
+    assert sorted(map(len, seeds.values())) == [2] * (len(seeds) - 32) + [3] * 32
 
 
 def test_arms_are_interleaved(prove, model):
@@ -101,6 +102,52 @@ def test_leave_one_out_says_who_hurts_whom(prove, tmp_path):
     assert told["leave-one-out", "bad"] == "harms"
     assert told["text", "good"] == "helps"
     assert told["together", "all together"] in ("harms", "no-worth")
+
+
+def skills(tmp_path, **words):
+    """Write a folder of skills."""
+    for name, said in words.items():
+        (tmp_path / "skills" / name).mkdir(parents=True)
+        (tmp_path / "skills" / name / "SKILL.md").write_text(said, encoding="utf-8")
+    return "skills"
+
+
+def test_the_pair_that_hurts_is_named(prove, model, tmp_path):
+    """Of three skills one spoils a second, and says nothing to the third: that pair is named, and no other."""
+
+    def said(request):
+        topic = ASKED.search(text_of(request))[1]
+        spoilt = "Watch the tides." in text_of(request) and topic == "maple"
+        return attempt(request) if not spoilt else "Answer: none"
+
+    model.roles["prove"] = said
+    set_ = skills(tmp_path, maple=lesson("maple"), cedar=lesson("cedar"), tide="Watch the tides.")
+    write(tmp_path / "tasks.jsonl", [r for r in rows(256) if "maple" in r["question"] or "cedar" in r["question"]])
+    result = prove(set_, "--together", "--json")
+    found = data(result)
+    hurt = {(f["text"], f["against"]) for f in found["beside"] if f["verdict"] == "harms"}
+    assert ("tide", "maple") in hurt
+    assert all(text == "tide" for text, _ in hurt)
+    assert len(found["beside"]) == 2
+    assert [f["alpha"] for f in found["beside"]] == [0.05 / 6, 0.05 / 6]
+    assert "hurts: tide beside maple: -" in prove(set_, "--together").stdout
+
+
+def test_two_that_do_the_same_harm(prove, tmp_path):
+    """Where two texts do the same harm leaving one out shows nothing; each is then asked beside each other."""
+    set_ = skills(tmp_path, good="\n".join(f"- {lesson(t)}" for t in TOPICS), one=HARM, two=f"{HARM} Never.")
+    found = data(prove(set_, "--together", "--json"))
+    assert {f["verdict"] for f in found["texts"] if f["kind"] == "leave-one-out"} <= {"no-worth", "cannot-tell"}
+    hurt = {(f["text"], f["against"]) for f in found["beside"] if f["verdict"] == "harms"}
+    assert hurt == {("one", "good"), ("two", "good")}
+
+
+def test_of_two_the_other_is_hurt(prove, tmp_path):
+    """With two texts no more is asked: the set without one is the other."""
+    set_ = skills(tmp_path, good="\n".join(f"- {lesson(t)}" for t in TOPICS), bad=HARM)
+    found = data(prove(set_, "--together", "--json"))
+    assert [(f["text"], f["against"]) for f in found["beside"] if f["verdict"] == "harms"] == [("bad", "good")]
+    assert found["calls"]["new"] <= 5 * 96 + 32
 
 
 def test_two_texts_against_each_other(prove):
@@ -173,6 +220,32 @@ def test_an_endpoint_that_refuses_is_no_verdict(cli):
     assert (found["verdict"], result.exit_code) == ("cannot-tell", 3)
     assert found["reason"]
     assert set(found) == set(output.schema()["required"])
+    refused = cli("prove", "good.md", "--on", "tasks.jsonl", "--grader", "exact", "--model", "openai/m", "--base-url",
+                  "http://127.0.0.1:9/v1", "-s", "engine.attempts=1", "--exit", "cannot-tell=0")  # fmt: skip
+    assert refused.exit_code == 3
+
+
+def test_rewards_say_where_nothing_could_move(prove, model):
+    """Both sides' mean rewards are told, and that a model which solves nothing, or everything, shows no worth."""
+    found = prove("good.md")
+    assert "1.000 with, 0." in found.stdout
+    for answer, words in (("Answer: none", "neither side solved anything"), ("right", "harder tasks")):
+        model.roles["prove"] = lambda r, a=answer: a if a != "right" else right(r)
+        assert words in prove("bad.md", "--seed", str(len(answer))).stdout
+
+
+def right(request):
+    """Solve every problem."""
+    found = ASKED.search(text_of(request))
+    return f"Answer: {2 * int(found[2])}"
+
+
+def test_a_model_that_is_none_is_wrong_usage(cli):
+    """A name that leads to no provider, or one whose key is not set, is one sentence of ours and exit code 2."""
+    for name, words in (("nope", "knows no provider"), ("anthropic/some", "export ANTHROPIC_API_KEY")):
+        result = cli("prove", "good.md", "--on", "tasks.jsonl", "--grader", "exact", "--model", name)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert words in result.stderr
 
 
 def test_exit_codes_can_be_mapped(prove):
@@ -190,6 +263,10 @@ def test_exit_codes_can_be_mapped(prove):
         (["good.md", "--detect", "7"], "--detect"),
         (["good.md", "--control", "magic"], "magic"),
         (["good.md", "--alpha", "0"], "--alpha"),
+        (["good.md", "--together"], "--together"),
+        (["good.md", "--range", "1,5"], "--replay"),
+        (["good.md", "--seal", " "], "--seal"),
+        (["good.md", "-o", "nowhere/page.html"], "nowhere"),
     ],
 )
 def test_wrong_usage_is_told_before_any_call(prove, model, options, words):
@@ -198,6 +275,21 @@ def test_wrong_usage_is_told_before_any_call(prove, model, options, words):
     assert result.exit_code == 2
     assert words in result.stderr
     assert not model.requests
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--pairs", "32"), ("--as", "file"), ("--together",), ("--budget-usd", "1"), ("--floor", "0"), ("--seed", "0"),
+        ("--concurrency", "2"), ("--db", "x.db"), ("--set", "rollout.temperature=0"), ("--base-url", "http://x/v1"),
+        ("--field", "question=q"), ("--prompts", "x"), ("--model", "tiny"), ("--control", "filler"), ("--seal", "x"),
+    ],
+)  # fmt: skip
+def test_a_replay_refuses_what_asks_a_model(cli, option):
+    """An option that means nothing in a replay is named, not read over."""
+    result = cli("prove", "--replay", "tasks.jsonl", *option)
+    assert result.exit_code == 2
+    assert f"{option[0]} goes with rollouts" in result.stderr
 
 
 def test_candidates_are_refused(prove, tmp_path):

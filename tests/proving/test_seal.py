@@ -8,18 +8,20 @@ import sys
 
 import pytest
 from proving.conftest import data
+from support.script import play, rows, write
 
 from tfgrpo.proving import seal
 
+TESTS = os.path.dirname(os.path.dirname(__file__))
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 from support.script import Model, play
 from tfgrpo.cli.app import app
-def die(request):
+def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-name = play(Model(prove=die))
-app(["prove", "good.md", "--on", "tasks.jsonl", "--grader", "exact", "--model", name, "--seal", "test"])
+name = play(Model(prove=lambda _: "Answer: 1"))
+app(["prove", "good.md", "--on", "tasks.jsonl", "--grader", "dying:die", "--model", name, "--seal", "test"])
 """
 
 
@@ -36,8 +38,10 @@ def test_first_and_second_look(prove, tmp_path):
     assert (again["looks"], again["again"], again["openings"]) == (1, True, 2)
     second = prove("idle.md")
     assert "look 2" in second.stdout
+    assert "sealed for 'test set of the release', opened before by" in second.stdout
+    assert data(prove("good.md", "--json"))["seal"]["looks"] == 1
     kinds = [next(k for k in ("sealed", "opened", "closed") if k in r) for r in records(tmp_path)]
-    assert kinds == ["sealed", "opened", "closed", "opened", "closed", "opened", "closed"]
+    assert kinds == ["sealed", *["opened", "closed"] * 4]
     assert records(tmp_path)[1]["texts"] == ["good.md"]
 
 
@@ -59,10 +63,12 @@ def test_changed_tasks_break_the_seal(prove, tmp_path, model):
     assert not model.requests
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_killed_while_scoring(prove, tmp_path):
-    """A process that is killed at the first answer has opened the seal: another question is the second look."""
-    code = KILLED.format(tests=os.path.dirname(os.path.dirname(__file__)))
+    """A process that is killed as it scores its first answer has opened the seal: another question is a second look."""
+    (tmp_path / "dying.py").write_text(KILLED[: KILLED.index("name =")].format(tests=TESTS), encoding="utf-8")
+    code = KILLED.format(tests=TESTS)
     run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, check=False)
     assert run.returncode == -signal.SIGKILL
     assert len(records(tmp_path)) == 2
@@ -91,6 +97,34 @@ def test_a_seal_outlives_a_crash(prove, tmp_path):
         assert len(seal.read_seal(tmp_path / "tasks.jsonl").openings) == openings
     place.write_bytes(b"5\n" + place.read_bytes())
     assert prove("good.md").exit_code == 2
+
+
+def asked(*more):
+    """Arguments that ask to seal the tasks."""
+    return ("prove", "good.md", "--on", "tasks.jsonl", "--seal", "test", *more)
+
+
+def test_what_is_refused_opens_nothing(cli, tmp_path, model):
+    """A model without a key, an address where nothing listens, tasks without answers: told, the set is untouched."""
+    refused = cli(*asked("--grader", "exact", "--model", "anthropic/some"))
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    nowhere = ("--base-url", "http://127.0.0.1:9/v1", "-s", "engine.attempts=1")
+    assert cli(*asked("--grader", "exact", "--model", "openai/m", *nowhere)).exit_code == 3
+    write(tmp_path / "tasks.jsonl", [{"question": row["question"]} for row in rows(8)])
+    unfit = cli(*asked("--grader", "exact", "--model", play(model)))
+    assert unfit.exit_code == 2
+    assert "answer" in unfit.stderr
+    assert not model.requests
+    assert not (tmp_path / "tasks.jsonl.seal").exists()
+
+
+def test_a_seal_that_cannot_be_written_is_told_before_any_call(prove, tmp_path, model):
+    """Where the record cannot be kept nothing is asked."""
+    (tmp_path / "tasks.jsonl.seal").mkdir()
+    result = prove("good.md", "--seal", "test")
+    assert result.exit_code == 2
+    assert "tasks.jsonl.seal" in result.stderr
+    assert not model.requests
 
 
 def test_a_set_without_a_file_cannot_be_sealed(cli):

@@ -5,6 +5,10 @@ import json
 import pytest
 from proving.conftest import data
 from support.script import lesson, play, rows
+from typer.testing import CliRunner
+
+from tfgrpo.cli.app import app
+from tfgrpo.proving.tasks import check_of, core_of
 
 SESSION = [
     {"type": "user", "sessionId": "s", "message": {"role": "user", "content": "Which port does the server use?"}},
@@ -59,7 +63,7 @@ def source(tmp_path, name, value):
     ("name", "value", "answers", "checks"),
     [
         ("session.jsonl", SESSION, ["8080"], ["numeric"]),
-        ("issues.json", ISSUES, ["Fixed by checking the size.", None], ["exact", ""]),
+        ("issues.json", ISSUES, ["Fixed by checking the size.", None], ["judge", ""]),
         ("README.md", README, ["pip install tool", "make test"], ["exact", "exact"]),
         ("runs.jsonl", [{"id": "1", "question": "2+2?", "score": 1, "text": "4"}], ["4"], ["numeric"]),
     ],
@@ -73,6 +77,34 @@ def test_sources(cli, tmp_path, name, value, answers, checks):
     assert [c["check"] for c in found] == checks
     assert not any(c["accepted"] for c in found)
     assert all(name in c["source"] for c in found)
+
+
+@pytest.mark.parametrize(
+    ("said", "core", "check"),
+    [
+        ("The server uses port 8080.", "8080", "numeric"),
+        ("You should run `make test` from the root.", "make test", "exact"),
+        ("Between 3 and 5 of them are used here.", "Between 3 and 5 of them are used here.", "judge"),
+        ("It was changed in version 1.2.3 of the tool.", "It was changed in version 1.2.3 of the tool.", "judge"),
+        ("Paris", "Paris", "exact"),
+        ("It depends on what the caller passes along.", "It depends on what the caller passes along.", "judge"),
+    ],
+)
+def test_what_a_sentence_names_is_the_answer(said, core, check):
+    """The one figure or name of a sentence can be compared, the sentence cannot."""
+    assert (core_of(said), check_of(core_of(said))) == (core, check)
+
+
+def test_accept_asks_and_keeps_what_was_said_before_it_was_stopped(cli, tmp_path):
+    """One accepted, one answered anew, one left; then the input ends: what was accepted is kept, the answer too."""
+    source(tmp_path, "runs.jsonl", [r | {"score": 0} for r in rows(5)])
+    cli("tasks", "from", "runs.jsonl", "-o", "c.jsonl")
+    result = CliRunner().invoke(app, ["tasks", "accept", "c.jsonl"], input="y\na\nforty two\nn\n")
+    assert result.exit_code == 0, result.output
+    found = written(tmp_path / "c.jsonl")
+    assert [c["accepted"] for c in found] == [True, True, False, False, False]
+    assert (found[1]["answer"], found[1]["check"]) == ("forty two", "exact")
+    assert "4 of 5" in result.output
 
 
 def test_a_readme_says_what_a_command_is_for(cli, tmp_path):

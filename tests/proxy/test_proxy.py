@@ -11,8 +11,10 @@ import pytest
 from aiohttp import ClientError, ClientSession, web
 
 from experience_db import Edit, Op, Store
+from tfgrpo.config import LessonsConfig
 from tfgrpo.proxy import Settings, build_app
 from tfgrpo.proxy.library_routing import LibraryRouting
+from tfgrpo.retrieval import retrieval_for
 from tfgrpo.system.http_server import serve_in_background
 
 
@@ -33,7 +35,7 @@ def proxied(db):
     opened = []
 
     def start(upstream, **settings):
-        served = LibraryRouting(db, settings.pop("library", "algebra"))
+        served = LibraryRouting(db, settings.pop("library", "algebra"), settings.pop("retrieval", None))
         served.open()
         running = serve_in_background(lambda: build_app(Settings(upstream, **settings), served))
         opened.append((running, served))
@@ -270,3 +272,30 @@ def test_the_upstreams_key_goes_to_no_other_host(proxied, server):
         headers = {"Authorization": "Bearer tok-of-the-proxy", "x-tfgrpo-library": f"algebra@{version}"}
         assert httpx.post(f"{url}/v1/messages", json={}, headers=headers).status_code == 404
     assert not server.headers
+
+
+@pytest.mark.parametrize("name", ["fts", "embedding", "hybrid"])
+def test_a_request_gets_the_lessons_that_suit_it(server, proxied, db, name):
+    """A large library is searched, by words and by vectors of the upstream's own model."""
+    with Store.open(db) as store:
+        head = store.commit("algebra", [Edit(Op.ADD, f"Rule {i}: count the boats.") for i in range(2100)], parent=1)
+        store.commit("algebra", [Edit(Op.ADD, "Add tractors twice.")], parent=head.version)
+    config = LessonsConfig(embedding="openai/embed", embedding_url=server.url, retrieval_tokens=40)
+    url = proxied(server.url, retrieval=retrieval_for(name, config))
+    asked = {"model": "m", "messages": [{"role": "user", "content": "How many tractors?"}]}
+    server.embed = lambda text: [float("tractors" in text), float("boats" in text)]
+    assert httpx.post(f"{url}/v1/chat/completions", json=asked).headers["x-tfgrpo-library"] == "algebra@3"
+    told = server.bodies[-1]["messages"][0]["content"]
+    assert "Add tractors twice." in told
+    assert "boats" not in told
+
+
+def test_an_app_outlives_the_model_that_embeds(server, proxied, caplog):
+    """Its requests pass without lessons while the model does not answer, and the log says so."""
+    config = LessonsConfig(embedding="openai/embed", embedding_url=f"{server.url}/nothing")
+    url = proxied(server.url, retrieval=retrieval_for("embedding", config))
+    asked = {"model": "m", "messages": [{"role": "user", "content": "2 + 2"}]}
+    answer = httpx.post(f"{url}/v1/chat/completions", json=asked)
+    assert (answer.status_code, "x-tfgrpo-library" in answer.headers) == (200, False)
+    assert server.bodies[-1]["messages"] == asked["messages"]
+    assert "check lessons.embedding" in caplog.text

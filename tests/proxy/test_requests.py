@@ -4,6 +4,7 @@ import pytest
 from multidict import CIMultiDict
 
 from experience_db import Lesson, Library
+from experience_db.retrieval import by_name
 from tfgrpo.proxy.requests import protocol, with_lessons
 from tfgrpo.proxy.server import Settings, forwarded_headers, is_authorized, stays_below, target
 
@@ -134,3 +135,22 @@ def test_a_login_of_the_upstream_takes_the_place_of_the_clients(token):
     )
     assert "authorization" not in {name.lower() for name in got}
     assert not token or got == {"Accept": "x", "x-api-key": "sk"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("chat", {"messages": [{"role": "user", "content": "a triangle"}]}),
+        ("anthropic", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a triangle"}]}]}),
+        ("responses", {"input": "a triangle"}),
+        ("responses", {"input": [{"role": "user", "content": [{"type": "input_text", "text": "a triangle"}]}]}),
+        ("completions", {"prompt": "a triangle"}),
+        ("completions", {"prompt": ["a triangle"]}),
+    ],
+)
+def test_a_retrieval_looks_at_what_the_user_said_last(kind, body):
+    """In every protocol the lessons that suit the question go in, and the others stay out."""
+    lessons = (Lesson(1, "Mind the loop", 1, 1), Lesson(2, "Draw the triangle", 1, 1))
+    told = str(with_lessons(kind, body, Library("x", 1, lessons, retrieval=by_name("fts"))))
+    assert "Draw the triangle" in told
+    assert "Mind the loop" not in told

@@ -125,6 +125,18 @@ LANGFUSE = {
     "latency": 0.5,
     "totalCost": 0.01,
 }
+LANGFUSE_ITEM = {
+    "id": "span",
+    "traceId": "trace",
+    "experimentId": "run-1",
+    "experimentName": "with-skill",
+    "experimentItemId": "d1",
+    "level": "DEFAULT",
+    "input": "2+2?",
+    "output": "4",
+    "expectedOutput": "4",
+    "scores": [{"name": "correct", "value": 1.0, "dataType": "NUMERIC", "subject": {"kind": "trace", "id": "trace"}}],
+}
 OTLP = {
     "resourceSpans": [
         {
@@ -192,6 +204,20 @@ CLAUDE = [
 ]
 CODEX = [
     {"type": "session_meta", "payload": {"id": "sid", "cwd": "/"}},
+    {
+        "type": "response_item",
+        "payload": {
+            "type": "message",
+            "role": "user",
+            "content": [
+                {
+                    "type": "input_text",
+                    "text": "# AGENTS.md instructions for /\n\n<INSTRUCTIONS>Be brief.</INSTRUCTIONS>",
+                },
+                {"type": "input_text", "text": "<environment_context>\n  <cwd>/</cwd>\n</environment_context>"},
+            ],
+        },
+    },
     {
         "type": "response_item",
         "payload": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "2+2?"}]},
@@ -270,6 +296,13 @@ CASES = {
         "2+2?",
     ),
     "langfuse": (lambda p: whole(p / "l.json", {"data": [LANGFUSE]}), "langfuse", 1.0, "4", '{"question": "2+2?"}'),
+    "langfuse experiment": (
+        lambda p: whole(p / "l.json", {"data": [LANGFUSE_ITEM], "meta": {}}),
+        "langfuse",
+        1.0,
+        "4",
+        "2+2?",
+    ),
     "otel": (lambda p: lines(p / "spans.jsonl", OTLP), "otel", 1.0, "", "2+2?"),
     "claude": (lambda p: lines(p / "c.jsonl", *CLAUDE), "claude-code", None, "4", "2+2?"),
     "codex": (lambda p: lines(p / "rollout-1.jsonl", *CODEX), "codex", None, "4", "2+2?"),
@@ -370,6 +403,104 @@ def test_tools_of_a_session_are_no_answer(tmp_path):
     assert (other.id, other.tokens) == (row.id, 40)
 
 
+def test_a_reply_in_several_blocks_is_counted_once(tmp_path):
+    """Claude Code writes a line for each block of a reply, every time with its usage; the cache is part of it."""
+    usage = {"input_tokens": 5, "cache_read_input_tokens": 100, "cache_creation_input_tokens": 10, "output_tokens": 2}
+    asked, *_ = [line for line in CLAUDE if line["type"] == "user"][1:]
+    said = [
+        {"type": "assistant", "sessionId": "s", "message": {"id": "msg_1", "role": "assistant", "usage": usage,
+                                                             "content": [{"type": "text", "text": word}]}}
+        for word in ("Well,", "4")
+    ]  # fmt: skip
+    (row,) = read(lines(tmp_path / "c.jsonl", asked, *said)).rows
+    assert (row.tokens, row.text) == (117, "4")
+
+
+def test_weave_arms_and_questions(tmp_path):
+    """The arm is a model's name; what was asked is in the call below, unless that holds only a reference."""
+
+    def call(name, place, question):
+        below = {"op_name": "weave:///x/op/Solver.predict:1", "parent_id": f"{name}{place}",
+                 "inputs": {"self": "weave:///x/object/m:1", "question": question}}  # fmt: skip
+        inputs = {"example": f"weave:///x/object/Dataset:d/attr/rows/id/r{place}",
+                  "model": f"weave:///x/object/{name}:1"}  # fmt: skip
+        return [below, WEAVE | {"id": f"{name}{place}", "inputs": inputs}]
+
+    found = read(lines(tmp_path / "w.jsonl", *call("new", 0, "2+2?"), *call("old", 0, "weave:///x/attr/q"))).rows
+    assert [(r.id, r.arm, r.question) for r in found] == [("r0", "new", "2+2?"), ("r0", "old", "")]
+
+
+def test_objects_over_several_lines(tmp_path):
+    """OpenTelemetry's console exporter prints objects one after the other, each over many lines; faults name a line."""
+    spans = [
+        {"name": "case", "context": {"trace_id": f"0x{i}"},
+         "attributes": {"test.case.id": f"q{i}", "gen_ai.system": "x"},
+         "events": [{"name": "gen_ai.evaluation.result",
+                     "attributes": {"gen_ai.evaluation.name": "exact", "gen_ai.evaluation.score.value": 1.0}}]}
+        for i in range(3)
+    ]  # fmt: skip
+    place = tmp_path / "console.json"
+    place.write_text("".join(json.dumps(s, indent=4) + "\n" for s in spans), encoding="utf-8")
+    stored = read(place)
+    assert stored.formats == ("otel",)
+    assert [(r.id, r.score) for r in stored.rows] == [("q0", 1.0), ("q1", 1.0), ("q2", 1.0)]
+    place.write_text(json.dumps(spans[0], indent=4) + "\n{\n  broken\n}\n", encoding="utf-8")
+    with pytest.raises(BadRow, match=r"console\.json:\d+"):
+        read(place)
+
+
+def test_evaluations_in_logs(tmp_path):
+    """The conventions also write an evaluation as a record of a log, under the trace it is about."""
+    record = {
+        "traceId": "aa", "eventName": "gen_ai.evaluation.result",
+        "attributes": [
+            {"key": "gen_ai.evaluation.name", "value": {"stringValue": "right"}},
+            {"key": "gen_ai.evaluation.score.value", "value": {"doubleValue": 0.5}},
+        ],
+    }  # fmt: skip
+    span = json.loads(json.dumps(OTLP))
+    del span["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["events"]
+    kept = {"key": "gen_ai.response.finish_reasons", "value": {"arrayValue": {"values": [{"stringValue": "stop"}]}}}
+    span["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["attributes"].append(kept)
+    (row,) = read(lines(tmp_path / "o.jsonl", span, {"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]})).rows
+    assert (row.id, row.score, row.scores) == ("case-1", 0.5, {"right": 0.5})
+
+
+SHEET = """Description,n,[m] with: do,Status,Score,Named Scores,Grader Reason,Comment,[m] old,Status,Score,x,y,z
+Row #1,1,2,PASS,1.00,,ok,,1,FAIL,0.00,,no,
+Row #2,2,,ERROR,0.00,,,,4,PASS,1.00,,ok,
+"""
+
+
+def test_promptfoo_sheets(tmp_path):
+    """A sheet of promptfoo has its columns again for each arm; an error is a failure, a counted name no id."""
+    (tmp_path / "out.csv").write_text(SHEET, encoding="utf-8")
+    stored = read(tmp_path / "out.csv")
+    assert (stored.formats, stored.arms) == (("promptfoo",), ("with: do", "old"))
+    first = [(r.arm, r.score, r.text, r.failure) for r in stored.rows]
+    assert first == [("with: do", 1.0, "2", ""), ("old", 0.0, "1", ""), ("with: do", None, "", "ERROR"),
+                     ("old", 1.0, "4", "")]  # fmt: skip
+    assert stored.rows[0].id == stored.rows[1].id != stored.rows[2].id
+
+
+def test_promptfoo_descriptions_that_several_tests_share(tmp_path):
+    """Tests with one description and other variables are other items, not trials of one."""
+    kept = PROMPTFOO["results"]["results"]
+    told = [r | {"testCase": {"description": "sums"}} for r in (kept[0], kept[2] | {"failureReason": 0, "error": None})]
+    rows = read(whole(tmp_path / "out.json", {"results": {"results": told}})).rows
+    assert len({r.id for r in rows}) == 2
+    assert all(r.id.startswith("sums ") for r in rows)
+
+
+def test_promptfoo_tests_in_files(tmp_path):
+    """A configuration may name files of tests: a sheet has `__expected`, JSON the tests themselves."""
+    (tmp_path / "t.csv").write_text("n,__expected\n1,2\n2,contains: 4\n", encoding="utf-8")
+    whole(tmp_path / "t.json", [{"vars": {"n": 3}, "assert": [{"type": "equals", "value": "6"}]}])
+    config = {"prompts": ["{{n}}"], "providers": ["x"], "tests": ["file://t.csv", "file://t.json"]}
+    rows = read(whole(tmp_path / "promptfooconfig.json", config)).rows
+    assert [r.answer for r in rows] == ["2", "4", "6"]
+
+
 def test_a_folder_has_an_arm_for_each_file(tmp_path):
     """Files of a folder are arms by name, folders in it are arms where there are several, and strangers are named."""
     for name, score in (("with", 1), ("without", 0)):
@@ -384,11 +515,28 @@ def test_a_folder_has_an_arm_for_each_file(tmp_path):
     assert read(tmp_path / "with").arms == ("a", "b")
 
 
-def test_helm_folder_is_counted_once(tmp_path):
-    """Where HELM wrote predictions and statistics side by side, each instance is one row."""
-    whole(tmp_path / "display_predictions.json", HELM)
+def test_a_run_of_helm_is_read_from_all_its_files(tmp_path):
+    """Scores of one file, words of another, each instance one row; totals and settings beside them are no results."""
+    whole(tmp_path / "display_predictions.json", [HELM[0] | {"stats": {}}])
     whole(tmp_path / "per_instance_stats.json", HELM_STATS)
-    assert [r.id for r in read(tmp_path).rows] == ["id1"]
+    references = [{"output": {"text": text}, "tags": tags} for text, tags in (("5", []), ("4", ["correct"]))]
+    instance = {"id": "id1", "input": {"text": "2+2?"}, "references": references}
+    state = {"instance": instance, "result": {"success": True, "completions": [{"text": " 4"}]}}
+    whole(tmp_path / "scenario_state.json", {"adapter_spec": {}, "request_states": [state]})
+    whole(tmp_path / "stats.json", [{"name": {"name": "f1_score"}, "mean": 0.5}])
+    stored = read(tmp_path)
+    assert stored.skipped == ()
+    (row,) = stored.rows
+    assert (row.id, row.score, row.text, row.question, row.answer) == ("id1", 0.5, " 4", "2+2?", "4")
+
+
+def test_helm_keeps_books_that_are_no_score(tmp_path):
+    """Numbers of tokens are no score; of several that may be one none is taken unasked, and they are named."""
+    stats = [{"name": {"name": name}, "mean": mean} for name, mean in (("num_references", 2), ("a", 0.5), ("b", 0.1))]
+    (row,) = read(whole(tmp_path / "per_instance_stats.json", [{"instance_id": "id1", "stats": stats}])).rows
+    assert row.score is None
+    assert "--metric, one of a, b" in row.failure
+    assert row.by("a").score == 0.5
 
 
 @pytest.mark.parametrize(

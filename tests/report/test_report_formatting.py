@@ -80,7 +80,7 @@ def test_equal_reasons_are_counted_together():
     edit = Edit(Op.ADD, "x")
     told = ["lesson 2 says the same", "lesson 13 says the same", "too long"]
     refused = [Refused(UnappliedEdit(i, edit, "rejected", reason, 0), ()) for i, reason in enumerate(told)]
-    assert formatting.reasons(refused) == "2 × lesson N says the same; 1 × too long"
+    assert formatting.reasons(refused) == "2 × lesson 2 says the same (or with other numbers); 1 × too long"
 
 
 def test_a_configuration_becomes_dotted_keys():
@@ -107,3 +107,10 @@ def test_inline_text_has_no_markup_and_one_line(text):
     for i, sign in enumerate(made):
         if sign in "|<>[]`*_#":
             assert made[i - 1] == "\\"
+
+
+def test_a_diff_of_long_texts_is_all_of_both():
+    """Words of texts that nobody reads word by word are not compared."""
+    old, new = "a b " * 400, "a c " * 400
+    assert formatting.word_diff(old, new) == [("del", old), ("ins", new)]
+    assert formatting.word_diff(old, old) == [("same", old)]

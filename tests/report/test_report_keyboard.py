@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -109,3 +110,38 @@ def test_the_skip_link_passes_over_the_sections(browser, night, tmp_path):
     browser.press(TAB)
     assert browser.run("return document.activeElement.closest('main') !== null;")
     assert browser.run("return document.activeElement.closest('nav') === null;")
+
+
+def test_words_state_and_order_work_by_keyboard(browser, night, tmp_path):
+    """What is typed hides what does not fit and says how many do; lessons have an order; all of it comes back."""
+    page = tmp_path / "page.html"
+    page.write_text(to_html(night), encoding="utf-8")
+    browser.ask("POST", "/url", {"url": page.as_uri()})
+    rows = "[...document.querySelectorAll('[data-item=KIND]')].filter((at) => !at.hidden)"
+    lessons, groups = rows.replace("KIND", "lessons"), rows.replace("KIND", "groups")
+    shown = f"return {lessons}.map((at) => at.cells[0].innerText);"
+    every = browser.run(shown)
+    assert len(every) == len(night.lessons) == 3
+    browser.run("document.querySelector('[data-over=lessons] input').focus();")
+    word = next(w for w in re.findall("[a-z]{3,}", every[0].lower()) if w not in (every[1] + every[2]).lower())
+    for key in word:
+        browser.press(key)
+    assert every[0] in browser.run(shown)
+    told = browser.run("return document.querySelector('[data-over=lessons] output').textContent;")
+    fit = len(browser.run(shown))
+    assert told == f"{fit} of 3 fit"
+    assert browser.run("return document.querySelectorAll('article.lesson[hidden]').length;") == 3 - fit
+    for _ in word:
+        browser.press("\ue003")
+    assert browser.run(shown) == every
+
+    def choose(where: str, label: str) -> None:
+        browser.run(f"window.at = document.querySelector('{where}');")
+        browser.run(f"at.value = [...at.options].find((option) => option.text === '{label}').value;")
+        browser.run("at.dispatchEvent(new Event('input', {bubbles: true}));")
+
+    choose("[data-over=lessons] [data-by=order]", "Effect")
+    effects = browser.run(f"return {lessons}.map((at) => number(at.querySelector('[data-name=effect]')));")
+    assert effects == sorted(effects, reverse=True)
+    choose("[data-over=groups] [data-by=state]", "flat")
+    assert set(browser.run(f"return {groups}.map((at) => at.dataset.state);")) == {"flat"}

@@ -56,6 +56,18 @@ def test_the_headline_says_that_the_gate_saw_the_same_problems():
     assert "optimistic" not in " ".join(numbers.headline(told, "finished", "open").notes)
 
 
+def test_the_headline_carries_each_objective_and_what_chose_the_lessons():
+    """An untouched figure stands beside that of the problems which chose the lessons."""
+    told = heldout(0.2, 0.1, 0.3, 0.001) | {
+        "selected_on": False,
+        "chosen_on": {"before": 0.2, "after": 0.8, "diff": 0.6, "n": 64},
+        "objectives": {"short": {"before": 0.9, "after": 0.4}, "tokens": {"before": 12.0, "after": None}},
+    }
+    found = numbers.headline(told, "finished", "paired")
+    assert found.objectives == {"short": (0.9, 0.4), "tokens": (12.0, None)}
+    assert "On the 64 problems that chose the lessons it went from 0.200 to 0.800." in found.notes
+
+
 @pytest.mark.parametrize("status", ["finished", "running", "budget", "failed", "interrupted"])
 def test_nothing_measured_makes_no_claim(status):
     """Without both measurements there is no number and no verdict."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -44,6 +45,20 @@ def test_the_page_tells_the_whole_story(night, night_page):
     assert "proving in all" in text
     assert night.run.fingerprint in text
     assert "gate.kind" in text
+
+
+def test_each_objective_and_where_an_effect_was_measured_are_shown(night):
+    """Means before and after of each value apart, and of a chosen effect that it is chosen and on which problems."""
+    headline = replace(night.headline, objectives={"short": (0.9, 0.4), "tokens": (12.0, None)})
+    apart = replace(night, headline=headline)
+    text = Page(to_html(apart)).text()
+    assert re.search(r"short\s*0\.900\s*0\.400\s*tokens\s*12\.000", text)
+    assert re.search(
+        r"on the problems it touches \(\d+ of \d+\), \+\d\.\d\d over all; selected, so rather too large", text
+    )
+    told = to_markdown(apart)
+    assert "| short | 0.900 | 0.400 |" in told
+    assert "selected, so rather too large" in told
 
 
 def test_lessons_link_to_the_rollouts_they_rest_on(night_page):

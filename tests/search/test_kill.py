@@ -17,7 +17,7 @@ CONCURRENCY = 8
 KILLS: dict[str, Sequence[tuple[str, int]]] = {
     "gepa": [
         ("backends/wire.py:reply_of", 5),
-        ("search/mutate.py:check_reflection", 2),
+        ("search/reflect.py:check_reflection", 2),
         ("search/store_step.py:_branch", 1),
         ("runs.py:record_step", 1),
         ("runs.py:finish_run", 1),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.script import TOPICS, Model, edits, lesson, text_of
+from support.script import ASKED, TOPICS, Model, edits, lesson, text_of
 
-from experience_db import Store
+from experience_db import Library, Store
+from experience_db.prompt_parts import part_of
 from search.world import search
 from tfgrpo.errors import NothingLearned, ProviderError
+from tfgrpo.search.mipro import Choices, demonstration_sets
+from tfgrpo.search.pool import HeldoutScores
 from tfgrpo.search.subsets import Tpe, default_trials, next_validated
+from tfgrpo.search.validate import RacingCandidate
 
 pytest.importorskip("optuna", reason="needs the extra: pip install 'tfgrpo[search]'")
 
@@ -94,9 +99,73 @@ def test_the_next_validation_is_the_best_average_not_validated_yet():
     assert next_validated(scored, set(scored)) is None
 
 
+def test_a_validation_that_ended_early_has_no_mean_over_all_problems():
+    """What lost on the first few problems is not told to the estimator as if it had been scored on all."""
+    marks = HeldoutScores({"a": 1.0, "b": 0.0})
+    entry = RacingCandidate(Library("x"), {}, marks)
+    assert entry.whole_mean == 0.5
+    assert replace(entry, lost="worse than its parent").whole_mean is None
+    assert RacingCandidate(Library("x"), {}).whole_mean is None
+
+
+def test_the_start_is_told_to_the_search_and_never_validated_again(db):
+    """The subset without any candidate was measured before the run, and becomes no version of its own."""
+    search(Model(), db, "mipro", search__batch=4, search__trials=8)
+    with Store.open(db, readonly=True) as store:
+        made = [o for o in store.lineage("default") if o.kind == "subset"]
+        assert made
+        assert all(len(store.library("default", o.version).lessons) > 0 for o in made)
+
+
+def test_instructions_are_grounded_and_one_of_them_stands(db):
+    """The proposer is told of the dataset, the prompt and what worked; the right candidate is found, and no lesson."""
+    right = "Double every figure."
+
+    def ground(request):
+        text = text_of(request)
+        if "Now write the description" in text:
+            return "Figures of topics."
+        number = int(text.rpartition("This is candidate ")[2].partition(".")[0])
+        return edits({"op": "ADD", "text": right if number == 3 else f"Attempt {number} ways.", "attempts": []})
+
+    def told(request):
+        found = ASKED.search(text_of(request))
+        return f"Answer: {2 * int(found[2]) if text_of(request).startswith(right) or request.attempt % 4 == 3 else 1}"
+
+    playing = Model(rollout=told, evaluate=told, contrast=lambda _: edits(), ground=ground)
+    result = search(playing, db, "mipro", search__batch=8, search__trials=24, search__demonstrations=2)
+    asked = playing.asked("ground")
+    assert len(asked) == 7
+    assert all("Figures of topics." in text and "boxed" in text for text in asked[1:])
+    assert any("Worked example." in text for text in asked[1:])
+    assert len({text.partition("## What to write")[2] for text in asked[1:]}) == 6
+    assert [part_of(x.text) for x in result.library if part_of(x.text)] == [("instructions", right)]
+    assert result.summary["heldout"]["after"] == 1.0
+
+
+def test_a_choice_names_lessons_instructions_and_a_set():
+    """Zero is what the run began with; at most one of the instructions stands."""
+    choices = Choices(2, 3, (frozenset({0, 1}), frozenset({1})), 2)
+    assert choices.sizes == (2, 2, 4, 3)
+    assert choices.inside((0, 0, 0, 0)) == (False,) * 7
+    assert choices.inside((1, 0, 2, 2)) == (True, False, False, True, False, False, True)
+    assert choices.everything(sets=True) == (1, 1, 0, 1)
+    assert Choices(1, 0).sizes == (2,)
+
+
+def test_sets_of_demonstrations_differ_and_all_come_first():
+    """As many as there can be, at most as asked for; a function of the seed."""
+    sets = demonstration_sets(4, 6, 0)
+    assert len(set(sets)) == 6
+    assert sets[0] == frozenset(range(4))
+    assert sets == demonstration_sets(4, 6, 0)
+    assert demonstration_sets(1, 6, 0) == (frozenset({0}),)
+    assert demonstration_sets(0, 6, 0) == ()
+
+
 def test_tpe_learns_which_candidate_helps():
     """After some trials it proposes subsets with the useful candidate far more often than not."""
-    tpe = Tpe(4, seed=0)
+    tpe = Tpe((2,) * 4, seed=0)
     for _ in range(12):
         tpe.tell([float(s[2]) - 0.1 * sum(s) for s in tpe.ask(4)])
     assert sum(s[2] for s in tpe.ask(10)) >= 8

@@ -75,6 +75,7 @@ def learn(
     return model, tfgrpo.learn_sync(rows, model=play(model, "gullible"), db=db, **settings | changed)
 
 
+@pytest.mark.slow
 def test_no_page_gets_into_a_library_without_review(web, tmp_path):
     """By default, with the gate open: what was planted was proposed, is in no version, and is on record with why."""
     model, result = learn(web, tmp_path / "x.db", batch_size=12)
@@ -95,6 +96,7 @@ def test_no_page_gets_into_a_library_without_review(web, tmp_path):
     assert any("wait for review" in warning for warning in result.summary["warnings"])
 
 
+@pytest.mark.slow
 def test_without_review_orders_are_stopped_all_the_same(web, tmp_path):
     """`--no-review` trusts the gate with advice, false advice included, but not with what the scanners know."""
     _, result = learn(web, tmp_path / "x.db", review=False)

@@ -34,6 +34,7 @@ async def run(model: Model, folder: Path, methods: tuple[str, ...], **asked: Any
     return await compare(rows(12), Plan(methods, folder=folder, **changed), **options)
 
 
+@pytest.mark.slow
 async def test_a_method_that_learns_gains_and_one_that_does_not_is_level(tmp_path):
     """With an able summarizer every seed gains the same, which says nothing of the noise between seeds."""
     found = await run(Model(), tmp_path / "a", ("default", "gfpo"))
@@ -75,6 +76,7 @@ async def test_a_budget_is_kept_by_every_method(tmp_path):
     assert found.summary["budget"] == {"calls": 30}
 
 
+@pytest.mark.slow
 async def test_running_again_pays_nothing_and_says_the_same(tmp_path):
     """The same comparison goes on from its folder: no call is made twice."""
     model = Model()
@@ -153,6 +155,14 @@ def test_the_command_prints_one_object_and_draws_a_picture(tmp_path):
     assert "No budget was set" in plain.stdout
     assert "With 1 seed nothing can exceed the noise" in plain.stdout
     assert "with every seed: default = grpo." in plain.stdout
+    _, decided = plain.stdout.split("What each decided, on average over seeds:")
+    assert [line.split(" | ")[0] for line in decided.splitlines() if line.startswith("| ")][2:] == [
+        "| default",
+        "| grpo",
+    ]
+    own = next(m for m in found["methods"] if m["method"] == "grpo")["decided"]
+    assert own["contrasts"] > 0
+    assert own["first"][0].startswith("When the topic is")
     html = page.read_text()
     assert html.count("<svg") == 2
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,32 @@ def test_new_texts_at_every_contrast_promise_more_to_come():
     fresh = forecast(PLAN, Seen(made, {}, 20, 100, 20, 20, {f"{n}": 1 for n in range(20)}))
     stale = forecast(PLAN, Seen(made, {}, 20, 100, 20, 20, {f"{n}": 5 for n in range(4)}))
     assert fresh.calls() > 2 * stale.calls()
+
+
+def test_edits_that_wait_for_their_test_are_foreseen():
+    """In the middle of a gate: what was decided so far says what each of the others will cost."""
+    made = {"rollout": 250, "contrast": 30, "gate": 400}
+    texts = {f"lesson {n}": 3 for n in range(10)}
+    seen = Seen(made, {}, 50, 250, 30, 30, texts, tested=8)
+    none, many = forecast(PLAN, seen), forecast(PLAN, replace(seen, waiting=12))
+    assert many.calls() - none.calls() == pytest.approx(12 * 400 / 8, rel=0.1)
+    assert many.calls(0) <= many.calls() <= many.calls(2)
+
+
+def test_rollouts_to_come_carry_the_lessons_that_entered():
+    """Tokens of a prompt grow with the library; what was answered before it grew does not count for later."""
+    made = {"rollout": 250, "gate": 400}
+    used = {role: Usage(40 * n, 10 * n) for role, n in made.items()}
+    texts = {"When a parcel is late, call it shipping, since that team asks the courier.": 3}
+    seen = Seen(made, used, 50, 250, 30, 30, texts, tested=8)
+    with_none = forecast(PLAN, replace(seen, refused=8)).usage().prompt_tokens
+    with_eight = forecast(PLAN, replace(seen, accepted=8)).usage().prompt_tokens
+    # 250 rollouts and 20 measurements are left, each with eight lessons of some twenty tokens.
+    assert with_eight - with_none > 270 * 8 * 18
+
+
+def test_a_kind_of_rollout_that_was_not_seen_costs_what_another_did():
+    """Before the gate begins its tokens are those of the learning rollouts, not a guess."""
+    seen = Seen({"rollout": 100}, {"rollout": Usage(2000, 500)}, 20, 100, 10)
+    gate = next(part for part in forecast(PLAN, seen).parts if part.name == "gate")
+    assert gate.completion_tokens[1] == pytest.approx(5 * gate.calls[1])

@@ -218,6 +218,7 @@ def works() -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["math-paper", "web-paper"])
 async def test_the_papers_recipes_are_rehearsed_stage_by_stage(name, tmp_path, monkeypatch):
     """Without key, data and network every stage is played: tools, graders, four stages, merge, test, verdict."""

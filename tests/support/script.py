@@ -92,7 +92,13 @@ class Model:
 
     def __init__(self, **roles: Callable[[Request], Said]) -> None:
         answering = dict.fromkeys(("rollout", "gate", "evaluate"), solve)
-        self.roles = {**answering, "contrast": propose, "consolidate": agree, "summarize": lambda _: "brief"} | roles
+        others = {
+            "contrast": propose,
+            "consolidate": agree,
+            "summarize": lambda _: "brief",
+            "ground": lambda _: edits(),
+        }
+        self.roles = {**answering, **others} | roles
         self.requests: list[Request] = []
 
     def __call__(self, request: Request) -> str | Reply:

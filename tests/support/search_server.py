@@ -1,11 +1,13 @@
 """A loopback endpoint for comparing searches: a toy task whose rules a reflection finds one by one.
 
-    python -m support.search_server [--latency 0.05] [--limited 0.02] [--null 0.01]      # prints its URL
+    python -m support.search_server [--latency 0.05] [--limited 0.02] [--null 0.01] [--parts]     # prints its URL
 
 Twelve made-up words stand for operations. A solver that was told the right rule of a word is right nine times in ten,
 else one time in seven; its luck is a function of problem and seed, so two prompts that differ meet the same luck. A
 reflection, whoever asks for it, finds for up to two of the attempts that lost reward a rule of their words: the right
 one six times in ten, else one that does nothing. It writes edits where edits are asked for, else a whole new prompt.
+With `--parts` the rules of the last six words help in the description of the tool `figures` alone, and a reflection on
+one part of the prompt finds the rules that belong there: a search has to write two components.
 `GET /stats` tells what was asked.
 """
 
@@ -24,6 +26,11 @@ from support.fast_server import Endpoint
 
 WORDS = ("zorp", "blick", "dax", "wug", "fep", "tiv", "mork", "glim", "snee", "prell", "quib", "yorm")
 RULE = "When a problem says {word}, {how}."
+TOOL = "Works with figures."
+"""What the tool says of itself at the start."""
+ABOUT_TOOL = "It is: the description of the tool"
+"""How one of the questions says which part it is about."""
+RULES = re.compile(r"When a problem says \w+, [^.]+\.")
 ASKED = re.compile(r"What is (\d+) (\w+) (\d+)\?")
 LOST = re.compile(r"reward 0\.00|Wrong", re.IGNORECASE)
 
@@ -58,36 +65,56 @@ def luck(*of: object) -> float:
     return int.from_bytes(hashlib.sha256(repr(of).encode()).digest()[:6], "big") / 2**48
 
 
-def attempt(system: str, question: str, seed: int) -> str:
-    """Answer a problem."""
+def attempt(system: str, question: str, seed: int, described: str | None = None) -> str:
+    """Answer a problem; where a tool is described, the rules of some words count there alone."""
     found = ASKED.search(question)
     assert found is not None, question
     a, word, b = int(found[1]), found[2], int(found[3])
-    chance = 0.9 if rule(word, good=True) in system else 1 / 7
+    told = system if described is None or not of_tool(word) else described
+    chance = 0.9 if rule(word, good=True) in told else 1 / 7
     return str(right(a, word, b) if luck(question, seed) < chance else a - b)
 
 
-def found_rules(text: str, known: str) -> list[str]:
-    """Return up to two rules for words of attempts that lost reward, as far as `known` does not hold them."""
+def of_tool(word: str) -> bool:
+    """Whether the rule of a word belongs into the description of the tool, where there is one."""
+    return WORDS.index(word) >= len(WORDS) // 2
+
+
+def found_rules(text: str, known: str, tool: bool | None = None) -> list[str]:
+    """Return up to two rules for words of attempts that lost reward, as far as `known` does not hold them.
+
+    `tool` says to which part they belong; None takes all.
+    """
     parts = [part for part in re.split(r"(?=### Attempt \d|# Example \d)", text) if ASKED.search(part)]
     lost = [ASKED.search(part)[2] for part in parts if LOST.search(part)]  # type: ignore[index]
+    lost = [word for word in lost if tool is None or of_tool(word) is tool]
     drawn = [rule(word, good=luck("found", word, text) < 0.6) for word in dict.fromkeys(lost)]
     return [said for said in drawn if said not in known][:2]
 
 
-def reply(body: dict[str, Any]) -> str:
+def reply(body: dict[str, Any], *, parts: bool = False) -> str:
     """Answer a chat body: a reflection that wants edits, one that wants a new prompt, or a problem."""
     text = body["messages"][-1]["content"]
+    if ABOUT_TOOL in text:
+        known, _, attempts = text.partition("## The attempts")
+        held = RULES.findall(known.partition(ABOUT_TOOL)[2])
+        fresh = found_rules(attempts, " ".join(held), tool=True)
+        told = [{"op": "ADD", "ids": [], "text": " ".join((TOOL, *held, *fresh)), "reason": "lost", "attempts": [1],
+                 "when": None}] if fresh else []  # fmt: skip
+        return json.dumps({"edits": told})
     if "reply with the JSON object" in text:
         known, _, attempts = text.partition("## The attempts")
+        fresh = found_rules(attempts, known.partition("## The library now")[2], tool=False if parts else None)
         told = [{"op": "ADD", "ids": [], "text": t, "reason": "it was lost", "attempts": [1], "when": None}
-                for t in found_rules(attempts, known.partition("## The library now")[2])]  # fmt: skip
+                for t in fresh]  # fmt: skip
         return json.dumps({"edits": told})
     if "Your task is to write a new instruction" in text:
         known = text.partition("```\n")[2].partition("\n```")[0]
-        return "```\n" + "\n".join([known, *found_rules(text.partition("\n```")[2], known)]) + "\n```"
+        about = known.startswith(TOOL) if parts else None
+        return "```\n" + "\n".join([known, *found_rules(text.partition("\n```")[2], known, about)]) + "\n```"
+    described = "\n".join(str(t["function"]["description"]) for t in body.get("tools") or ())
     system = "\n".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
-    return attempt(system, text, int(body.get("seed") or 0))
+    return attempt(system, text, int(body.get("seed") or 0), described if parts else None)
 
 
 class Toy(Endpoint):
@@ -96,6 +123,7 @@ class Toy(Endpoint):
     latency = 0.0
     limited = 0.0
     null = 0.0
+    parts = False
 
     def answer(self, body: dict[str, Any]) -> None:
         """Send the reply once its time has come; faults hit calls by their number."""
@@ -108,7 +136,8 @@ class Toy(Endpoint):
             self.stats["limited"] += 1
             payload = b'{"error": {"message": "slow down"}}'
             return self.later(b"429 Too Many Requests", payload)
-        said = [reply({**body, "seed": body["seed"] + j} if "seed" in body else body) for j in range(count)]
+        bodies = [{**body, "seed": body["seed"] + j} if "seed" in body else body for j in range(count)]
+        said = [reply(each, parts=self.parts) for each in bodies]
         prompt = sum(len(m["content"]) for m in body["messages"]) // 4
         usage = {"prompt_tokens": prompt, "completion_tokens": sum(len(s) // 4 + 1 for s in said)}
         self.stats["tokens"] += sum(usage.values())
@@ -137,6 +166,7 @@ async def serve(options: argparse.Namespace) -> None:
     """Listen until stdin closes."""
     Toy.stats = dict.fromkeys(("calls", "attempts", "reflections", "tokens", "limited", "null"), 0)
     Toy.latency, Toy.limited, Toy.null = options.latency, options.limited, options.null
+    Toy.parts = options.parts
     server = await asyncio.get_running_loop().create_server(Toy, "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1", flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -148,4 +178,5 @@ if __name__ == "__main__":
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--limited", type=float, default=0.0)
     parser.add_argument("--null", type=float, default=0.0)
+    parser.add_argument("--parts", action="store_true")
     asyncio.run(serve(parser.parse_args()))

@@ -100,6 +100,12 @@ class Server:
         self.headers: list[dict[str, str]] = []
         self.busiest = 0
         """The most chat calls at once."""
+        self.metrics: str | None = None
+        """What `/metrics` answers; None has no such page."""
+        self.health: int | None = None
+        """The status of `/health`."""
+        self.embed: Callable[[str], Sequence[float]] = lambda text: [1.0, float(len(text))]
+        """The vector that `/v1/embeddings` answers for a text."""
         self.url = ""
         self._now = 0
         self._random = random.Random(seed)
@@ -118,6 +124,11 @@ class Server:
         """How many chat calls arrived."""
         return self.calls[CHAT]
 
+    @property
+    def open_calls(self) -> int:
+        """How many chat calls arrived and are not yet answered, also those whose client is gone."""
+        return self._now
+
     def start(self) -> Self:
         """Listen on a free port."""
         self._thread.start()
@@ -135,7 +146,10 @@ class Server:
     async def _listen(self) -> None:
         app = web.Application()
         app.router.add_post(CHAT, self._chat)
+        app.router.add_post("/v1/embeddings", self._embeddings)
         app.router.add_get("/v1/models", self._models)
+        app.router.add_get("/metrics", self._page)
+        app.router.add_get("/health", self._page)
         self._runner = web.AppRunner(app, shutdown_timeout=0.2)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -148,6 +162,16 @@ class Server:
     async def _models(self, request: web.Request) -> web.Response:
         self.calls[request.path] += 1
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]})
+
+    async def _embeddings(self, request: web.Request) -> web.Response:
+        self.calls[request.path] += 1
+        texts = (await request.json())["input"]
+        return web.json_response({"data": [{"index": i, "embedding": self.embed(t)} for i, t in enumerate(texts)]})
+
+    async def _page(self, request: web.Request) -> web.Response:
+        self.calls[request.path] += 1
+        status = (200 if self.metrics is not None else 404) if request.path == "/metrics" else self.health or 404
+        return web.Response(status=status, text=self.metrics or "")
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
         index = self.calls[request.path]

@@ -10,12 +10,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from report_stores import Page
+from report_stores import Page, hostile_run
 from support.patience import until
 from ui_visitor import served
 from webdriver import CHROMIUM, DRIVER, browser
 
 from experience_db import Store
+from tfgrpo.proving.page import html
+from tfgrpo.proving.pairs import Pair, Side
+from tfgrpo.proving.proof import Finding, Proof, Verdict
+from tfgrpo.report import gather, to_html
 
 ROOT = Path(__file__).parents[2]
 AXE = Path(os.environ.get("AXE_CORE", ROOT / "node_modules" / "axe-core" / "axe.min.js"))
@@ -82,6 +86,34 @@ def test_pages_keep_the_rules_of_wcag(window, site, paths, dark):
     assert not faults
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, made_db):
+    """The pages that are files: the report of a run, that of one whose every text is an attack, and a proof."""
+    folder = tmp_path_factory.mktemp("written")
+    hostile = folder / "hostile.db"
+    for name, (db, run) in {"report": (made_db, "night"), "hostile": (hostile, hostile_run(hostile))}.items():
+        with Store.open(db, readonly=True) as store:
+            (folder / f"{name}.html").write_text(to_html(gather(store, run)), encoding="utf-8")
+    (folder / "proof.html").write_text(html(long_proof()), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: npm install --no-save axe-core")
+def test_pages_that_are_files_keep_the_rules_of_wcag(window, written, dark):
+    """Axe finds no violation in a report or a proof either, folded parts opened, on three widths."""
+    script, faults = AXE.read_text(encoding="utf-8"), []
+    for page in sorted(written.glob("*.html")):
+        for size, shape in WIDTHS.items():
+            window.shape(*shape, dark=dark)
+            window.open(page.as_uri())
+            window.run("document.querySelectorAll('details').forEach((at) => { at.open = true; })")
+            window.devtools("Runtime.evaluate", {"expression": script})
+            found = window.run_later("axe.run(document, arguments[0]).then(arguments[1])", RULES)
+            faults += [(page.name, size, v["id"], [n["target"] for n in v["nodes"][:3]]) for v in found["violations"]]
+    assert not faults
+
+
 @pytest.mark.parametrize("size", WIDTHS)
 def test_no_page_scrolls_sideways(window, site, paths, size):
     """Unfolded, every page is as wide as the window."""
@@ -93,6 +125,31 @@ def test_no_page_scrolls_sideways(window, site, paths, size):
         across = window.run("return document.documentElement.scrollWidth")
         wide += [(name, across)] if across > WIDTHS[size][0] else []
     assert not wide
+
+
+def long_proof():
+    """A proof whose texts are longer than any window."""
+    sides = [Side(reward, "", "x" * 300 + " a plain answer " * 20) for reward in (0.0, 1.0)]
+    pairs = tuple(Pair(f"{'problem' * 9}-{i}", "A question? " * 30, *sides, 0) for i in range(3))
+    found = Finding(
+        "skills/some/SKILL.md", "none", "text", Verdict.HELPS, "so", 1.0, (0.5, 1.0), "x", 0.01, 1.0, 0.05, pairs,
+        {p.id: 1.0 for p in pairs}, {"n": 3, "effect": 1.0, "ci": [0.5, 1.0], "how": "all"},
+    )  # fmt: skip
+    return Proof((found,), told={"texts": ["skills/some/SKILL.md" * 9]}, notes=("y" * 200,))
+
+
+@pytest.mark.parametrize("width", [320, 400, 1280])
+def test_a_proof_fits_its_window(window, tmp_path, width):
+    """The page of a proof never scrolls sideways, and on a phone no text of either side is cut by the edge."""
+    (tmp_path / "proof.html").write_text(html(long_proof()), encoding="utf-8")
+    window.shape(width, 800, dark=False)
+    window.open((tmp_path / "proof.html").as_uri())
+    window.run("document.querySelectorAll('details').forEach((at) => { at.open = true; })")
+    assert window.run("return document.documentElement.scrollWidth") <= width
+    cut = "return [...document.querySelectorAll('pre')].filter((e) => e.scrollWidth > e.clientWidth).length"
+    assert window.run(cut) == 0
+    narrow = "return Math.min(...[...document.querySelectorAll('pre')].map((e) => e.clientWidth))"
+    assert window.run(narrow) >= min(200, width - 60)
 
 
 def test_everything_is_reached_by_keyboard(window, site):

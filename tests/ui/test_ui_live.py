@@ -1,9 +1,13 @@
 """Pages follow what other processes write."""
 
+import time
+from contextlib import ExitStack
+
 import httpx
 from support.patience import AMPLE
 
 from experience_db import Edit, Op, Store
+from tfgrpo.ui.server_events import MOST_STREAMS
 
 
 def test_a_change_by_another_process_is_told(writer):
@@ -15,6 +19,27 @@ def test_a_change_by_another_process_is_told(writer):
             store.commit("web", [Edit(Op.ADD, "Seen at once.")], parent=store.library("web").version)
         assert "event: change" in lines
     assert "Seen at once." in writer.page("/library/web")
+
+
+def test_streams_have_a_limit(writer):
+    """One more than may listen is sent away with the reason; once one has gone there is room again."""
+    with (
+        ExitStack() as opened,
+        httpx.Client(timeout=AMPLE, trust_env=False, limits=httpx.Limits(max_connections=None)) as client,
+    ):
+        streams = [opened.enter_context(client.stream("GET", f"{writer.where}/events")) for _ in range(MOST_STREAMS)]
+        assert {stream.status_code for stream in streams} == {200}
+        refused = client.get(f"{writer.where}/events")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
+        assert "close one" in refused.text
+    with Store.open(writer.db) as store:
+        store.commit("web", [Edit(Op.ADD, "Wakes the streams.")], parent=store.library("web").version)
+    for _ in range(100):
+        with httpx.stream("GET", f"{writer.where}/events", timeout=AMPLE, trust_env=False) as again:
+            if again.status_code == 200:
+                return
+        time.sleep(0.1)
+    raise AssertionError("no stream was given back")
 
 
 def test_a_run_shows_how_far_it_is(writer):

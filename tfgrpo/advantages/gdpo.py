@@ -10,6 +10,10 @@ from tfgrpo.advantages.moments import FLAT, check_ddof, standardized
 from tfgrpo.advantages.values import Advantages
 from tfgrpo.errors import UsageError
 
+RESIDUE = 1e-3
+"""Spread of a batch, as a share of the largest part of a grader, below which scaling would enlarge what is left where
+graders cancel, rounding included; the batch is then divided by that share. Ours: Eq. 6 has no such bound."""
+
 
 @dataclass(frozen=True, slots=True)
 class GdpoAdvantages(Advantages):
@@ -69,7 +73,8 @@ def scale_batch(
 ) -> tuple[Advantages, ...]:
     """(A - mean) / (std + eps) over all rollouts of all groups, so that groups can be compared with each other.
 
-    Source: GDPO, arXiv 2601.05242, Eq. 6. The mean is 0 by construction, so this only rescales.
+    Source: GDPO, arXiv 2601.05242, Eq. 6. The mean is 0 by construction, so this only rescales, and never by more than
+    1 / (RESIDUE times the largest part): where graders all but cancel, what is left stays small.
 
     Args:
         groups_P: results of `gdpo`. Rollouts without any grader value are left out of the statistics and stay 0.
@@ -92,6 +97,9 @@ def scale_batch(
     if sum(weight for _, weight in weighted) <= ddof or all(group.degenerate for group in groups_P):
         return tuple(Advantages((0.0,) * len(group), degenerate=True) for group in groups_P)
     middle, variance = _moments(weighted, ddof)
+    parts = [abs(a) for g in groups_P for row in g.per_grader_G_K for a in row if not math.isnan(a)]
+    least = RESIDUE * max(parts, default=0.0)
+    variance = max(variance, least * least)
     divisor = math.sqrt(variance + eps) if eps_in_variance else math.sqrt(variance) + eps
     heard = [[_graded(g, i) and not (reset_degenerate and g.degenerate) for i in range(len(g))] for g in groups_P]
     return tuple(

@@ -21,6 +21,7 @@ from tfgrpo.evaluation import controls as controlling
 from tfgrpo.evaluation import measure
 from tfgrpo.evaluation.record import reader_notes, record_evaluation
 from tfgrpo.evaluation.results import EvalResult, LearnResult
+from tfgrpo.evaluation.retrievals import best_retrieval, retrieval_row
 from tfgrpo.graders import factory
 from tfgrpo.graders.dataset_check import require_fit, with_labels
 from tfgrpo.learning.components import Components
@@ -29,6 +30,7 @@ from tfgrpo.learning.run_failure import require_grades, require_learning
 from tfgrpo.learning.setup import Setup
 from tfgrpo.learning.summary import for_record, summarize_run, without_contents
 from tfgrpo.lessons.versions import library_at, name_and_version
+from tfgrpo.retrieval import retrieval_for
 from tfgrpo.rollout import Actor
 from tfgrpo.types import Problem, Step
 
@@ -83,7 +85,7 @@ async def execute(
             on_end(LearnResult(run.store.library(run.library.name, summary["version"]), tuple(steps), summary))
 
 
-async def evaluated(
+async def evaluated(  # noqa: PLR0913 - those of api.evaluate
     wanted: Setup,
     problems: Any,
     library: str | Library,
@@ -92,10 +94,14 @@ async def evaluated(
     controls: Sequence[str],
     fields: Mapping[str, str] | None,
     test: bool,
+    retrievals: Sequence[str] = (),
+    on_notes: Callable[[tuple[str, ...]], None] | None = None,
 ) -> EvalResult:
     """Measure a library as `wanted` says; arguments and errors as of `api.evaluate`."""
     controlling.check_controls(controls)
     config = wanted.config
+    for name in retrievals:
+        retrieval_for(name, config.lessons)
     if isinstance(library, str) and library:
         _require_database(wanted.db, library)
     found = limited(problems_from(problems, fields, configuration.data_folder()), config.limit, config.seed)
@@ -111,33 +117,62 @@ async def evaluated(
         known = exposure_of(parts.store, shown if isinstance(library, str) and library else Library(""), found)
         if test and known.sentence:
             raise UsageError(f"{known.sentence}; a test set shares nothing with them: give another one, or no --test")
+        dataset = _named(problems, len(found))
+        notes = (*_run_notes(parts, shown), *reader_notes(parts.store, shown, found, dataset, known))
+        if on_notes:
+            on_notes(notes)
         main = await measure.evaluate(actor, shown, found, given.sampling, k)
         table = {
             name: await controlling.measure_control(name, given, main)
             for name in sorted(controls, key=controlling.NAMES.index)
         }
+        ways = await _retrievals(parts, shown, given, main, retrievals)
         summary = nan_to_none(
             {
-                "dataset": _named(problems, len(found)),
+                "dataset": dataset,
                 "library": shown.name,
                 "version": shown.version,
                 "model": wanted.model,
                 **measure.summary(main, k, config.seed),
                 "controls": table,
+                **({"retrieval": ways} if ways else {}),
                 "usage": printed_usage(total_usage(parts.models.tally)),
                 "seconds": round(time.monotonic() - began, 3),
             }
-        )
-        notes = (
-            *parts.models.address_changes(),
-            *(parts.block_notes(shown) if shown.lessons else ()),
-            *parts.untold(),
-            *reader_notes(parts.store, shown, found, summary["dataset"], known),
         )
         if isinstance(library, str):
             counts = {"taught": len(known.taught), "gated": len(known.gated)}
             record_evaluation(parts.store, wanted, summary | {"seen": counts}, shown if library else None)
     return EvalResult(summary, main, notes)
+
+
+def _run_notes(parts: Components, shown: Library) -> tuple[str, ...]:
+    """Return what is known of endpoint, block and instructions before a model is asked anything."""
+    blocks = parts.block_notes(shown) if shown.lessons else ()
+    return (*parts.models.address_changes(), *blocks, *parts.untold())
+
+
+async def _retrievals(
+    parts: Components,
+    shown: Library,
+    given: controlling.ControlConditions,
+    main: measure.Evaluation,
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """Measure ways to choose lessons on the same problems and seeds; empty where none was asked for."""
+    own, seed, found = parts.setup.config.lessons.retrieval, parts.setup.config.seed, dict[str, measure.Evaluation]()
+    for name in dict.fromkeys(names):
+        found[name] = (
+            main
+            if name == own
+            else await measure.evaluate(parts.actor(name), shown, given.problems, given.sampling, given.k)
+        )
+    if not found:
+        return {}
+    base = next(iter(found.values()))
+    table = {name: retrieval_row(row, base, seed, max(len(found) - 1, 1)) for name, row in found.items()}
+    best, why = best_retrieval(table)
+    return {"ways": table, "best": best, "why": why}
 
 
 def _named(problems: Any, count: int) -> str:

@@ -40,6 +40,8 @@ ARGUMENTS = """Args:
     progress: a bar; None shows it in a notebook and on a terminal, True anywhere, False nowhere.
     k: rollouts per problem of an evaluation.
     controls: any of `tfgrpo.evaluation.controls.NAMES`, measured with the same problems and seeds.
+    retrievals: ways to choose lessons, any of `tfgrpo.retrieval.NAMES`, measured with the same problems and seeds.
+    on_notes: told what a reader should know of the measurement, before the first call.
     test: refuse a set with problems that the library's runs learned from or were gated on.
     model: `tiny`, `openai/NAME`, or any `provider/model`.
     grader: a name, `package.module:attr`, a function `(problem, rollout)`, or a Grader.
@@ -70,6 +72,10 @@ ARGUMENTS = """Args:
     keys: the same with a double underscore for the dot, `rollout__temperature=0.7`.
 """
 """What the arguments of all functions here mean; `help` shows it under each."""
+
+
+MEASURING = ("problems", "library", "k", "controls", "retrievals", "fields", "on_notes", "test")
+"""Arguments of `evaluate` that are no settings."""
 
 
 def documented(function: F) -> F:
@@ -291,7 +297,9 @@ async def evaluate(  # noqa: PLR0913
     library: str | Library = "",
     k: int = 1,
     controls: Sequence[str] = (),
+    retrievals: Sequence[str] = (),
     fields: Mapping[str, str] | None = None,
+    on_notes: Callable[[tuple[str, ...]], None] | None = None,
     test: bool = False,
     environment: Agent | None = None,
     base_url: str | Sequence[str] | None = None,
@@ -321,8 +329,11 @@ async def evaluate(  # noqa: PLR0913
         UsageError: with `test`, problems that the library has seen; nothing was asked.
         NothingLearned: nothing could be measured.
     """
-    wanted = setup(**_options(locals(), "problems", "library", "k", "controls", "fields", "test"))
-    return await evaluated(wanted, problems, library, k=k, controls=controls, fields=fields, test=test)
+    wanted = setup(**_options(locals(), *MEASURING))
+    return await evaluated(
+        wanted, problems, library,
+        k=k, controls=controls, fields=fields, test=test, retrievals=retrievals, on_notes=on_notes,
+    )  # fmt: skip
 
 
 @documented
@@ -334,7 +345,9 @@ def evaluate_sync(  # noqa: PLR0913
     library: str | Library = "",
     k: int = 1,
     controls: Sequence[str] = (),
+    retrievals: Sequence[str] = (),
     fields: Mapping[str, str] | None = None,
+    on_notes: Callable[[tuple[str, ...]], None] | None = None,
     test: bool = False,
     environment: Agent | None = None,
     base_url: str | Sequence[str] | None = None,

@@ -4,7 +4,7 @@ The cut is in proportion to the share of recent calls that met overload (as in D
 do, concurrency halves; a refusal now and then, which says little about load, costs a few per cent.
 
 One Pace is shared by all roles that talk to the same endpoint: a Retry-After pauses every one of them, and an endpoint
-found dead is not asked again for a while.
+found dead is not asked again for a while. A Retry-After of hours pauses nobody: such an endpoint is of no use for now.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from tfgrpo.backends.rate_window import CountedCall, MinuteWindow
-from tfgrpo.backends.retry_policy import Transient, Unreachable
+from tfgrpo.backends.retry_policy import LONGEST_PAUSE, Crowded, Transient, Unreachable
 from tfgrpo.errors import EndpointError, UsageError
 
 OVERLOADED = {429, 503, 529}
@@ -69,6 +69,8 @@ class Pace:
         self._free_at = 0.0
         self._dead_until = 0.0
         self._epitaph = ""
+        self._may_return = False
+        self._has_answered = False
         self._unreachable = 0
         self._cut_at = -1.0
         # Nothing is known yet, so the first refusal counts in full.
@@ -84,6 +86,17 @@ class Pace:
     def closed(self) -> bool:
         """Whether the endpoint was found dead a moment ago."""
         return self._clock() < self._dead_until
+
+    def set_aside(self, why: str) -> None:
+        """Close the endpoint for a while; calls that wait for it end with `why`."""
+        self._dead_until, self._epitaph, self._may_return = self._clock() + self._dead_seconds, why, True
+
+    def reopen(self) -> bool:
+        """Let calls in again where the endpoint was away or not well; says whether it was. A refusal stays one."""
+        if not (self.closed and self._may_return):
+            return False
+        self._dead_until, self._unreachable = 0.0, 0
+        return True
 
     @asynccontextmanager
     async def slot(self, tokens: int = 0) -> AsyncIterator[Callable[[int], None]]:
@@ -103,10 +116,13 @@ class Pace:
             started = self._clock()
             yield partial(self._minute.settle, turn)
         except (Transient, EndpointError) as error:
-            self._note(error, started)
-            raise
+            told = self._unless_too_long(error)
+            self._note(told, started)
+            if told is error:
+                raise
+            raise told from None
         else:
-            self._unreachable = 0
+            self._unreachable, self._has_answered = 0, True
             self._overload -= self._overload / RECENT
             growth = 0.25 if self._overload < RARE else 0.0
             self.width = min(self._widest, self.width + max(growth, 1 / self.width))
@@ -144,11 +160,19 @@ class Pace:
         if self.closed:
             raise EndpointError(self._epitaph)
 
+    def _unless_too_long(self, error: Transient | EndpointError) -> Transient | EndpointError:
+        """Return the error for an endpoint that asks for a wait beyond all patience: it may be a slip once."""
+        if not isinstance(error, Transient) or (error.retry_after or 0.0) <= LONGEST_PAUSE:
+            return error
+        kind = Unreachable if self._has_answered else EndpointError
+        said = f"{error}; it asks to wait {error.retry_after:,.0f} s, more than the {LONGEST_PAUSE:.0f} s waited for"
+        return kind(f"{said}: give the same command again then", error.failure.kind, status=error.status)
+
     def _note(self, error: Transient | EndpointError, started: float) -> None:
         now = self._clock()
         if isinstance(error, Transient):
             self._free_at = max(self._free_at, now + (error.retry_after or 0.0))
-            if error.status in OVERLOADED:
+            if error.status in OVERLOADED or isinstance(error, Crowded):
                 self._overload += (1 - self._overload) / RECENT
                 # Calls already under way when the width was cut tell nothing new.
                 if started > self._cut_at:
@@ -157,3 +181,4 @@ class Pace:
         closed = isinstance(error, EndpointError) and not isinstance(error, Transient)
         if now >= self._dead_until and (closed or self._unreachable >= self._dead_after):
             self._dead_until, self._epitaph = now + self._dead_seconds, str(error)
+            self._may_return = error.status is None

@@ -45,15 +45,15 @@ class AdaptiveTimeout:
     @contextmanager
     def waiting(self, request: Request) -> Iterator[None]:
         """Note how long an answer took, or that none came in time."""
-        began = self.clock()
+        began, came = self.clock(), False
         try:
             yield
-        except BaseException:
-            if self.times and self.clock() - began >= self.limit(request):
+            came = True
+        finally:
+            if not came and self.times and self.clock() - began >= self.limit(request):
                 if len(self._late) >= MOST_REMEMBERED:
                     self._late.clear()
                 self._late[call_seed(request)] = self._late.get(call_seed(request), 0) + 1
-            raise
         if self.times:
             self._slowest[request.role] = max(self._slowest[request.role], self.clock() - began)
             self._answered[request.role] += 1

@@ -8,6 +8,7 @@ refusal, for the first call that meets it.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -82,6 +83,12 @@ REFUSAL = re.compile(
 )
 """How vendors say that a setting is not taken. That a value is out of range is another matter: it is the user's."""
 CODES = re.compile(r"unsupported|unknown|unrecogni[sz]ed|extra_forbidden|not_supported|unexpected")
+
+
+LIMIT_NAMES = ("max_tokens", "max_completion_tokens")
+KEPT = ("schema_settled", "limit_name", "refused_limit", "system_in_user", "counts_first_only")
+DIALECT = "dialect"
+"""Name of the stored fact that says what an endpoint takes."""
 
 
 @dataclass(slots=True)
@@ -177,6 +184,30 @@ class Dialect:
         if refused is self.schema_mode:
             self.schema_mode, self.schema_faults = LADDER[LADDER.index(refused) + 1], 0
         return f"structured replies are asked for by {self.schema_mode}"
+
+    def to_text(self) -> str:
+        """Return what is known as JSON, for the store."""
+        plain = {name: getattr(self, name) for name in KEPT}
+        return json.dumps({**plain, "schema_mode": str(self.schema_mode), "dropped": sorted(self.dropped)})
+
+    @classmethod
+    def of_text(cls, text: str) -> Dialect:
+        """Return what `to_text` told; what cannot be read is not known."""
+        try:
+            told = json.loads(text)
+            mode, dropped = SchemaMode(told["schema_mode"]), {name for name in told["dropped"] if isinstance(name, str)}
+            limit, refused = told["limit_name"], told["refused_limit"]
+            return cls(
+                schema_mode=mode,
+                schema_settled=bool(told["schema_settled"]),
+                dropped=dropped,
+                limit_name=limit if limit in LIMIT_NAMES else LIMIT_NAMES[0],
+                refused_limit=refused if isinstance(refused, int) and refused > 0 else None,
+                system_in_user=bool(told["system_in_user"]),
+                counts_first_only=bool(told["counts_first_only"]),
+            )
+        except (ValueError, LookupError, TypeError):
+            return cls()
 
 
 def response_format(schema: Mapping[str, Any], mode: SchemaMode) -> dict[str, Any] | None:

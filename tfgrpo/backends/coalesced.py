@@ -167,8 +167,8 @@ class Coalesced:
         """Ask for one choice alone, which says whether so many were at fault, and for the rest in smaller parts."""
         model = run[0].request.model
         outcomes: list[Outcome | None] = [await self.backend.complete(run[0].request)]
-        # A server error may have passed by itself meanwhile, so other runs find out anew.
-        keep = error.status is None or error.status < 500 or error.status == 501
+        # These may have passed by themselves meanwhile, so other runs find out anew.
+        keep = error.status is None or error.status == 501 or (error.status < 500 and error.status != 404)
         sizes = self._sizes_of(model)
         if len(run) == 2 and not sizes.works:
             self._learn(model, _Sizes(False), keep=keep)

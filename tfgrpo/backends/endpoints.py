@@ -20,6 +20,7 @@ from tfgrpo.backends.scripted import Scripted
 from tfgrpo.config import BudgetConfig
 from tfgrpo.config.engine import EndpointConfig, EngineConfig
 from tfgrpo.errors import UsageError
+from tfgrpo.system.open_files import room_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,29 @@ def endpoints_of(model: str, base_urls: Sequence[str], engine: EngineConfig, *, 
         return Endpoints(said() if isinstance(said, type) else Scripted(said), model, Price(0.0, 0.0))
     if base_urls or model.startswith("openai/"):
         return _openai(model, base_urls, engine, token_ids=token_ids)
+    price = price_of(model, engine)
+    if price is None:  # a name on the price list has its provider there
+        require_provider(model)
+    return Endpoints(_litellm(engine, price), model, price)
+
+
+def require_provider(model: str) -> None:
+    """Refuse a name that litellm knows no provider for.
+
+    Raises:
+        UnusableModel: nobody could be asked.
+    """
+    from tfgrpo.backends import litellm  # noqa: PLC0415 - 2.4 s when it is used
+
+    litellm.require_provider(model)
+
+
+def _litellm(engine: EngineConfig, price: Price | None, **place: Any) -> Backend:
+    """Return a client of litellm; `place` says where and under which name."""
     from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
 
-    price = price_of(model, engine)
-    return Endpoints(LiteLLM(timeout=engine.timeout, price=price), model, price)
+    limits: dict[str, Any] = {"most_bytes": engine.body_bytes, "most_characters": engine.reply_characters}
+    return LiteLLM(timeout=engine.timeout, price=price, **limits, **place)
 
 
 def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token_ids: bool) -> Endpoints:
@@ -103,7 +123,10 @@ def _openai(model: str, base_urls: Sequence[str], engine: EngineConfig, *, token
     url = base_urls[0] if base_urls else configuration.environment("OPENAI_BASE_URL")
     key = configuration.environment("OPENAI_API_KEY")
     if key is None and url is None:
-        raise UsageError("OPENAI_API_KEY is not set; export it, or name your own endpoint with --base-url")
+        raise UsageError(
+            "OPENAI_API_KEY is not set; export it, name your own endpoint with --base-url, or take a model that needs "
+            "no key: `tfgrpo models list`"
+        )
     # An endpoint of one's own has no list price: what it costs is unknown, which is not zero.
     price = price_of(model, engine, listed=url is None)
     asked: Sequence[str | None] = list(dict.fromkeys(base_urls)) or [url]
@@ -181,10 +204,8 @@ def _one(model: str, way: EndpointConfig, engine: EngineConfig, *, token_ids: bo
     key = _key(model, way)
     name = way.model or model
     if client_of(way) == "litellm":
-        from tfgrpo.backends.litellm import LiteLLM  # noqa: PLC0415 - 2.4 s when it is used
-
         price = price_of(model, engine, name, listed=not way.url)
-        return Endpoints(LiteLLM(way.url or None, key, model=name, price=price, timeout=engine.timeout), model, price)
+        return Endpoints(_litellm(engine, price, base_url=way.url or None, api_key=key, model=name), model, price)
     from tfgrpo.backends.openai import OpenAI  # noqa: PLC0415 - only where it is used
 
     key = key or configuration.environment("OPENAI_API_KEY")
@@ -257,9 +278,10 @@ def endpoint_paces(lines: Sequence[Endpoints], engine: EngineConfig, ledger: Led
     """Return a pace for each endpoint of the longest line, which all lines share; it gets its share of the slots."""
     longest = max(lines, key=lambda line: len(line.backends))
     calls, tokens = engine.requests_per_minute, engine.tokens_per_minute
+    slots = room_for(engine.concurrency)
     return tuple(
         Pace(
-            math.ceil(engine.concurrency * share - 1e-9),
+            math.ceil(slots * share - 1e-9),
             per_minute=calls,
             tokens_per_minute=tokens,
             sleep=ledger.sleep,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from experience_db import Journal, Store
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.base import Backend
+from tfgrpo.backends.dialect_facts import recall_dialects
 from tfgrpo.backends.endpoints import Endpoints, endpoint_paces
 from tfgrpo.backends.failed_calls import FailedCalls
+from tfgrpo.backends.identity import Identity, identity_of
 from tfgrpo.backends.limited import Budget, Ledger
 from tfgrpo.backends.metered import Metered, Tally, count_failed
 from tfgrpo.backends.retry_policy import RetryPolicy
@@ -17,9 +19,6 @@ from tfgrpo.backends.stack import with_wrappers
 from tfgrpo.config import BudgetConfig
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.types import Request, Usage
-
-ADDRESS = "asked at"
-"""Name of the stored fact that says where a model was asked."""
 
 
 @dataclass(slots=True)
@@ -39,6 +38,10 @@ class Models:
     run: str | None = None
     hedge: float = 0.0
     """A call that takes so many times the usual time is asked a second time; 0 never."""
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    """Who answers, by model."""
+    sticky: bool = True
+    """Whether calls that begin alike go to the same of several endpoints."""
 
     failed_calls: FailedCalls = field(init=False)
 
@@ -59,6 +62,8 @@ class Models:
             joining=line.joining,
             memory=self.store,
             hedge=self.hedge,
+            sticky=self.sticky,
+            mark=self.mark(line.model),
         )
         return Metered(stack, self.tally)
 
@@ -68,10 +73,18 @@ class Models:
         if self.run is not None:
             self.failed_calls.record(self.run, request, usage, calls, why)
 
+    def mark(self, model: str) -> str:
+        """Return what the questions to a model are marked with; mostly nothing."""
+        return self.identities.get(model, Identity()).mark
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The addresses that belong into questions, by model, where one does."""
+        return {model: found.mark for model, found in self.identities.items() if found.mark}
+
     def address_changes(self) -> list[str]:
-        """Return a sentence for each model that was asked at another address the last time."""
-        urls = {line.model: line.urls for line in (self.writing, self.attempting)}
-        return [said for model, asked in urls.items() if (said := address_change(self.store, model, asked))]
+        """Return a sentence for each model that was asked at another address before."""
+        return [found.note for found in self.identities.values() if found.note]
 
 
 def make_models(
@@ -86,26 +99,13 @@ def make_models(
     ledger = Ledger(Budget(budget.calls, budget.tokens, budget.usd, budget.seconds, budget.stop_file))
     shared = endpoint_paces((attempting, writing), engine, ledger)
     policy = RetryPolicy(attempts=engine.attempts)
-    models = Models(attempting, writing, store, ledger, shared, policy, run=run, hedge=engine.hedge)
+    lines = {line.model: line for line in (writing, attempting)}
+    for line in lines.values():
+        recall_dialects(store, line)
+    who = {model: identity_of(store, line, same=engine.same_model) for model, line in lines.items()}
+    models = Models(
+        attempting, writing, store, ledger, shared, policy,
+        run=run, hedge=engine.hedge, identities=who, sticky=engine.sticky,
+    )  # fmt: skip
     ledger.on_failure = models.record_failure
     return models
-
-
-def address_change(store: Store, model: str, urls: Sequence[str]) -> str:
-    """Return a sentence when `model` was asked elsewhere the last time, and remember where it is asked now.
-
-    The journal knows a model by its name alone, so that a run goes on at another port or another replica without
-    paying twice. Only the user can tell whether what answers there is the same model.
-    """
-    before = set((store.endpoint_fact("", model, ADDRESS) or "").split())
-    if not urls or before >= set(urls):
-        return ""
-    known = before if before & set(urls) else set()
-    store.record_endpoint_fact("", model, ADDRESS, " ".join(sorted({*known, *urls})))
-    if known or not before:
-        return ""
-    return (
-        f"model {model} was asked at {', '.join(sorted(before))} before and is asked at {', '.join(urls)} now; calls "
-        "recorded there are not made again. If another model answers to that name here, give it a --model name of its "
-        f"""own and say what it is called here: -s 'engine.endpoints=[{{url="{urls[0]}", model="{model}"}}]'"""
-    )

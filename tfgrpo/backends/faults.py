@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import errno
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -12,7 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tfgrpo.backends.error_bodies import LONGEST_BODY, parse_error_body
-from tfgrpo.backends.retry_policy import Transient
+from tfgrpo.backends.http import led_to
+from tfgrpo.backends.retry_policy import Crowded, Transient
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.system.redact import hide_secrets
 from tfgrpo.types import FailureKind
@@ -29,6 +33,8 @@ MODERATED = re.compile(
 PASSING = {408, 409, 424, 425, 429, 498, 499}
 """Statuses below 500 after which another try may help: 424 and 499 of a generation that broke, 425 too early, 498 no
 capacity in this tier."""
+NEVER = {501, 505, 510, 511}
+"""Statuses from 500 that no further try changes: what is asked is not offered, or not from this network."""
 _KINDS = {
     408: FailureKind.TIMEOUT,
     504: FailureKind.TIMEOUT,
@@ -42,6 +48,8 @@ NO_ROUTE = {
     *("InvalidUrlClientError", "NonHttpUrlClientError", "ClientProxyConnectionError"),
 }
 """Names of httpx, httpx2 and aiohttp errors after which nothing was sent."""
+NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL, errno.ENOBUFS}
+"""Of a connection that this machine has no file, port or buffer for."""
 
 _HINTS = {
     401: "set the provider's API key, and check that it belongs to this URL",
@@ -90,7 +98,7 @@ def from_status(where: Where, status: int, body: str, retry_after: float | None 
     if status in _HINTS or "insufficient_quota" in body[:LONGEST_BODY]:
         hint = _HINTS.get(status, _HINTS[402])
         return EndpointError(f"{words}; {hint}", FailureKind.REFUSED_REQUEST, status=status)
-    if status in PASSING or status >= 500:
+    if status in PASSING or (status >= 500 and status not in NEVER):
         kind = _KINDS.get(status, FailureKind.PROVIDER)
         wait = retry_after if retry_after is not None else said.wait
         return Transient(words, kind, status=status, retry_after=wait)
@@ -100,7 +108,7 @@ def from_status(where: Where, status: int, body: str, retry_after: float | None 
 
 def redirect_error(where: Where, status: int, place: str) -> EndpointError:
     """Return the error for a redirect that is not followed: a prompt and a key go to the address that was named."""
-    host = urlsplit(place).netloc.rpartition("@")[2] or "nowhere"
+    host = urlsplit(led_to(where.url, place)).netloc.rpartition("@")[2] or "nowhere"
     return EndpointError(
         f"{where} redirects ({status}) to {where.quote(host)}, which is not followed; if that is where the API is, "
         "give its address as the base URL",
@@ -118,12 +126,15 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that `Retry-After` (seconds or a date) or `retry-after-ms` ask for."""
     milliseconds, value = headers.get("retry-after-ms"), headers.get("retry-after", "")
     for text, unit in ((milliseconds, 1e-3), (value, 1.0)):
-        try:
-            return max(0.0, float(text or "") * unit)
-        except ValueError:
-            continue
-    date = email.utils.parsedate_tz(value)
-    return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+        with contextlib.suppress(ValueError):
+            seconds = float(text or "") * unit
+            if math.isfinite(seconds):
+                return max(0.0, seconds)
+    # Years that no calendar has are no date.
+    with contextlib.suppress(ValueError, OverflowError):
+        date = email.utils.parsedate_tz(value)
+        return None if date is None else max(0.0, email.utils.mktime_tz(date) - time.time())
+    return None
 
 
 def from_error_in_body(where: Where, error: Any) -> ProviderError:
@@ -142,6 +153,11 @@ def connection_error(where: Where, error: BaseException, through: str = "") -> P
     chain = [error]
     while cause := chain[-1].__cause__ or chain[-1].__context__:
         chain.append(cause)
+    if any(getattr(link, "errno", None) in NO_ROOM for link in chain):
+        return Crowded(
+            f"no connection to {where}{by}: this process may not open more files; lower --concurrency, or raise the "
+            "limit (ulimit -n)"
+        )
     found = next((link for link in chain if type(link).__name__ in NO_ROUTE), None)
     if found is None:
         cause = chain[min(1, len(chain) - 1)]

@@ -7,6 +7,7 @@ gigabytes fill the memory. A redirect is followed on the same host alone: a prom
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ MOST_BYTES = 32 * 2**20
 MOST_REDIRECTS = 3
 REDIRECTS = {301, 302, 307, 308}
 PIECE = 2**16
+GZIP = b"\x1f\x8b"
+"""What a text packed by gzip begins with."""
 _ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 47}
 """Window bits for zlib: gzip, and zlib or gzip by the header."""
 
@@ -72,7 +75,7 @@ class Http:
         while True:
             answer = await self._once(method, url, body, headers or {})
             place = answer.headers.get("location", "") if answer.status in REDIRECTS else ""
-            there = urljoin(url, place) if place else ""
+            there = led_to(url, place)
             if not there or not _same_host(url, there) or hops == MOST_REDIRECTS:
                 return answer
             url, hops = there, hops + 1
@@ -101,17 +104,9 @@ class Http:
             raise broken from error
 
     async def _text(self, response: aiohttp.ClientResponse) -> str:
-        encoding = response.headers.get("Content-Encoding", "").strip().lower()
-        unpack = zlib.decompressobj(_ENCODINGS[encoding]) if encoding in _ENCODINGS else None
-        data, taken = bytearray(), 0
+        body, data = Body(response.headers.get("Content-Encoding", ""), self._most), bytearray()
         async for piece in response.content.iter_chunked(PIECE):
-            taken += len(piece)
-            if unpack is None:
-                data += piece
-            else:
-                data += _unpacked(unpack, piece, self._most - len(data) + 1)
-            if taken > self._most or len(data) > self._most:
-                raise TooLarge(f"a body of more than {self._most:,} bytes")
+            data += body.take(piece)
         return data.decode("utf-8", "replace")
 
     def _proxy(self, url: str) -> str | None:
@@ -135,16 +130,56 @@ class Http:
         return self._session
 
 
-def _unpacked(unpack: zlib._Decompress, piece: bytes, room: int) -> bytes:
-    """Unpack a piece, no more than `room` bytes of it.
+class Body:
+    """Unpacks a body piece by piece, up to a limit on what is sent and on what it stands for."""
 
-    Raises:
-        ValueError: it is not what the header says.
-    """
-    try:
-        return unpack.decompress(piece, max(1, room))
-    except zlib.error as error:
-        raise ValueError(f"broken compression: {error}") from None
+    def __init__(self, encoding: str, most: int) -> None:
+        """Remember the limit in bytes; an encoding that was not asked for is taken as it comes."""
+        encoding = encoding.strip().lower()
+        self._window = _ENCODINGS.get(encoding, 0)
+        self._unpack = zlib.decompressobj(self._window) if self._window else None
+        self._most, self._sent, self._held = most, 0, 0
+
+    def take(self, piece: bytes) -> bytes:
+        """Return what a piece unpacks to.
+
+        Raises:
+            TooLarge: the limit is passed.
+            ValueError: it is not what the header says.
+        """
+        self._sent += len(piece)
+        try:
+            if self._unpack is not None:
+                piece = self._unpacked(piece)
+        except zlib.error as error:
+            raise ValueError(f"broken compression: {error}") from None
+        self._held += len(piece)
+        if max(self._sent, self._held) > self._most:
+            raise TooLarge(f"a body of more than {self._most:,} bytes")
+        return piece
+
+    def _unpacked(self, piece: bytes) -> bytes:
+        """Unpack a piece; a packed text may follow another in one body (RFC 1952)."""
+        data = bytearray()
+        while piece and len(data) <= self._most - self._held:
+            assert self._unpack is not None
+            if self._unpack.eof:
+                if not piece.startswith(GZIP):
+                    break  # what fills up a body means nothing
+                self._unpack = zlib.decompressobj(self._window)
+            data += self._unpack.decompress(piece, self._most - self._held - len(data) + 1)
+            piece = self._unpack.unused_data
+        return bytes(data)
+
+
+def led_to(url: str, place: str) -> str:
+    """Return where a redirect leads; '' for nowhere, also where it names what is no address."""
+    with contextlib.suppress(ValueError):
+        there = urljoin(url, place) if place else ""
+        parts = urlsplit(there)
+        if parts.hostname and (parts.port is None or parts.port):
+            return there
+    return ""
 
 
 def _same_host(here: str, there: str) -> bool:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from experience_db.journal import HIDDEN
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.system.untrusted_json import StoredReply, Unreadable, read_model
 from tfgrpo.system.waiting import patiently
@@ -70,6 +71,8 @@ def read_record(journal: Journal, key: str, read_as: Callable[[dict[str, Any]], 
     """
     try:
         record = journal.get(key)
+        if isinstance(record, Mapping) and record.get(HIDDEN, False):
+            raise Unreadable("a key was taken out of it when it was stored")
         return None if record is None else read_as(record)
     except (ValueError, RecursionError) as error:
         why = error if isinstance(error, Unreadable) else "it is no JSON"
@@ -88,10 +91,14 @@ class Journaled:
         journal: Journal,
         run: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        mark: str = "",
     ) -> None:
+        """Remember the parts; `mark` tells who answers, where the model's name does not (`identity.py`)."""
         self.backend = backend
         self._journal = journal
         self._run = run
+        self._mark = mark
         self._clock = clock
         self._flights: dict[str, _Flight] = {}
 
@@ -100,7 +107,7 @@ class Journaled:
 
         Identical calls at the same time wait for one of them; should that one fail, the next one asks.
         """
-        asked = canonical(request)
+        asked = canonical(request, self._mark)
         key = self._journal.key(asked)
         async with self._alone(key):
             known = read_record(self._journal, key, reply_from)
@@ -153,8 +160,8 @@ class _Flight:
         self.aboard = 0
 
 
-def canonical(request: Request) -> dict[str, Any]:
-    """Return `request` as the plain dict that the journal hashes."""
+def canonical(request: Request, mark: str = "") -> dict[str, Any]:
+    """Return `request` as the plain dict that the journal hashes; a `mark` of who answers is part of it."""
     forced = {} if request.forced_ids is None else {"forced_ids": list(request.forced_ids)}
     return {
         "role": request.role,
@@ -165,6 +172,7 @@ def canonical(request: Request) -> dict[str, Any]:
         "response_schema": None if request.response_schema is None else dict(request.response_schema),
         "attempt": request.attempt,
         **forced,
+        **({"endpoint": mark} if mark else {}),
     }
 
 

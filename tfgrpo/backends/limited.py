@@ -29,6 +29,8 @@ CHARACTERS_PER_TOKEN = 3.0
 """On the safe side: English has about 4."""
 FIRST_GUESS = 1024
 """Completion tokens that a limit per minute expects while nothing is known."""
+RECORDED = 0.1
+"""Seconds within which an answer that came is in the journal."""
 FailureRecorder = Callable[[Request, Usage, int, str], None]
 """Told of a request that brought no reply: what it used all the same, the calls it stood for, and why."""
 
@@ -74,16 +76,45 @@ class Ledger:
         self._began: float | None = None
         self.on_failure: FailureRecorder | None = None
         """Keeps the books of what brought no reply: tried in vain, filtered, cut off."""
-        self._under_way: list[_Entry] = []
+        self._under_way: set[_Entry] = set()
+        self._open: dict[str, int] = {}
+        self._may_use = _Sum()
         self._longest: dict[str, int] = {}
         self._ended: dict[str, int] = {}
         self._settled = asyncio.Condition()
         self._stopping = asyncio.Event()
+        self._drained: Callable[[], None] | None = None
+
+    @property
+    def roles_under_way(self) -> set[str]:
+        """Roles of the calls that are under way."""
+        return {entry.role for entry in self._under_way}
+
+    def used(self) -> list[tuple[str, float, float]]:
+        """Return name, use and limit of each part of the budget that has a limit."""
+        budget = self.budget
+        seconds = 0.0 if self._began is None else self._clock() - self._began
+        table = (
+            ("calls", self.calls, budget.calls),
+            ("tokens", self.tokens, budget.tokens),
+            ("USD", self.usd, budget.usd),
+            ("seconds", seconds, budget.seconds),
+        )
+        return [(name, value, limit) for name, value, limit in table if limit is not None]
 
     def stop(self, reason: str) -> None:
         """Admit nothing from now on; calls under way may end, and those that wait for another try give up."""
         self.stopped = reason
         self._stopping.set()
+
+    def drain(self, then: Callable[[], None]) -> None:
+        """Let nothing new begin, not even with an error, and call `then` when what is under way has been recorded."""
+        self._drained = then
+        self._tell_when_drained()
+
+    def _tell_when_drained(self) -> None:
+        if self._drained and not self._under_way:
+            asyncio.get_running_loop().call_later(RECORDED, self._drained)
 
     async def sleep(self, seconds: float) -> None:
         """Wait before a call, in vain when none will be admitted afterwards.
@@ -116,14 +147,17 @@ class Ledger:
         entry = _Entry(self.estimate(request), price, calls, role=request.role, limited=limited)
         async with self._settled:
             await self._settled.wait_for(lambda: self._fits(self._foreseen(entry)))
-            self._under_way.append(entry)
-            self.calls += entry.calls
+            self._begin(entry)
         try:
             yield entry
         finally:
             self._settle(entry)
             async with self._settled:
                 self._settled.notify_all()
+
+    def recall(self, role: str, answered: int, longest: int) -> None:
+        """Begin with what earlier commands learned of a role's replies: how many came, and how long the longest was."""
+        self._ended[role], self._longest[role] = answered, longest
 
     def _foreseen(self, entry: _Entry) -> _Entry:
         """Bring a reservation up to what is known of its role by now: it may have waited for others to tell."""
@@ -157,6 +191,8 @@ class Ledger:
 
     def _fits(self, entry: _Entry) -> bool:
         """Whether `entry` fits beside the calls under way; raise if it does not even fit without them."""
+        if self._drained:
+            return False
         if self.stopped:
             raise BudgetReached(self.stopped)
         if self.budget.stop_file and Path(self.budget.stop_file).exists():
@@ -166,8 +202,8 @@ class Ledger:
         _check("seconds", budget.seconds, self._clock() - self._began, 0.0, 1e-9)
         _check("calls", budget.calls, self.calls, 0, entry.calls)
         # Beside others each is taken with its margin; alone a call may pass the budget by what is its own.
-        more = sum(e.tokens + e.margin for e in others) + (entry.margin if others else 0)
-        dear = sum(e.dearest for e in others) + (entry.dearest - entry.usd if others else 0.0)
+        more = self._may_use.tokens + (entry.margin if others else 0)
+        dear = self._may_use.usd + (entry.dearest - entry.usd if others else 0.0)
         tokens = _check("tokens", budget.tokens, self.tokens, more, entry.tokens)
         money = _check("USD", budget.usd, self.usd, dear, entry.usd)
         return tokens and money and self._known_enough(entry)
@@ -176,17 +212,41 @@ class Ledger:
         """Whether as many calls of a role without a limit may be under way, by how many have told their length."""
         if entry.limited or (self.budget.tokens is None and self.budget.usd is None):
             return True
-        alike = sum(e.role == entry.role and not e.limited for e in self._under_way)
-        return alike < max(1, 2 * self._ended.get(entry.role, 0))
+        return self._open.get(entry.role, 0) < max(1, 2 * self._ended.get(entry.role, 0))
+
+    def _begin(self, entry: _Entry) -> None:
+        self._under_way.add(entry)
+        self.calls += entry.calls
+        entry.reserved = _Sum(entry.tokens + entry.margin, entry.dearest)
+        self._may_use = self._may_use + entry.reserved
+        self._open[entry.role] = self._open.get(entry.role, 0) + (not entry.limited)
 
     def _settle(self, entry: _Entry) -> None:
         self._under_way.remove(entry)
+        # Sums of money drift by rounding; with nothing under way there is nothing reserved.
+        self._may_use = self._may_use - entry.reserved if self._under_way else _Sum()
+        self._open[entry.role] -= not entry.limited
         self.tokens += entry.tokens
         self.usd += entry.usd
         if entry.answered and entry.usage.completion_tokens:
             longest = -(-entry.usage.completion_tokens // entry.calls)
             self._longest[entry.role] = max(self._longest.get(entry.role, 0), longest)
             self._ended[entry.role] = self._ended.get(entry.role, 0) + 1
+        self._tell_when_drained()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    """What calls under way may use, margins included."""
+
+    tokens: int = 0
+    usd: float = 0.0
+
+    def __add__(self, other: _Sum) -> _Sum:
+        return _Sum(self.tokens + other.tokens, self.usd + other.usd)
+
+    def __sub__(self, other: _Sum) -> _Sum:
+        return _Sum(self.tokens - other.tokens, self.usd - other.usd)
 
 
 @dataclass(eq=False, slots=True)
@@ -202,6 +262,8 @@ class _Entry:
     """Completion tokens that it may use beyond what is expected."""
     limited: bool = True
     """Whether its length has a limit."""
+    reserved: _Sum = _Sum()
+    """What is set aside for it while it is under way."""
 
     @property
     def tokens(self) -> int:

@@ -17,7 +17,7 @@ from tfgrpo.backends.counting import IMPOSSIBLE, first_only, length_of, scaled_t
 from tfgrpo.backends.http import Http, NotDelivered, TooLarge
 from tfgrpo.backends.n_choices import ChoicesReply, join_choices
 from tfgrpo.backends.pricing import Price
-from tfgrpo.backends.transports import login_of
+from tfgrpo.backends.transports import addressed
 from tfgrpo.system.untrusted_json import Unreadable, count_of, loads
 from tfgrpo.types import Reply
 
@@ -30,14 +30,9 @@ class Tokenizer:
 
     def __init__(self, base_url: str, api_key: str | None = None) -> None:
         """Remember where it would be."""
-        bare, login = login_of(base_url)
+        bare, self._headers = addressed(base_url, api_key)
         root = bare.partition("?")[0].rstrip("/").removesuffix("/v1")
         self._url = f"{root}/tokenize"
-        self._headers = {"Content-Type": "application/json"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
-        elif login:
-            self._headers["Authorization"] = f"Basic {login}"
         self._http: Http | None = None
         self._offered = True
 
@@ -52,7 +47,7 @@ class Tokenizer:
         try:
             async with asyncio.timeout(SECONDS):
                 answer = await self._http.send("POST", self._url, json.dumps(body).encode(), self._headers)
-            found = loads(answer.text) if answer.status == 200 else None
+            found = loads(answer.text, forgiving=True) if answer.status == 200 else None
         except (NotDelivered, TooLarge, TimeoutError, Unreadable):
             found = None
         tokens = found.get("tokens") if isinstance(found, dict) else None

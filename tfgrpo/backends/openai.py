@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tfgrpo.backends.adaptive_timeout import AdaptiveTimeout
 from tfgrpo.backends.capabilities import Dialect
 from tfgrpo.backends.counting import of_broken
+from tfgrpo.backends.engine_state import EngineDoor, EngineState
 from tfgrpo.backends.faults import Where, connection_error, from_status, redirect_error, retry_after
 from tfgrpo.backends.http import MOST_BYTES, NotDelivered, TooLarge
 from tfgrpo.backends.n_choices import ChoicesRequest
@@ -23,7 +24,9 @@ from tfgrpo.backends.negotiation import negotiated, renegotiated
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry_policy import Transient, Unreachable
 from tfgrpo.backends.transports import TRANSPORTS, Transport
+from tfgrpo.backends.window import context_window
 from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
+from tfgrpo.backends.wire_probe import Wire
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
 from tfgrpo.system.redact import secret_of, url_secrets, without_secrets
 from tfgrpo.system.untrusted_json import Unreadable, loads
@@ -32,6 +35,10 @@ from tfgrpo.types import FailureKind, Reply, Request
 OPENAI_URL = "https://api.openai.com/v1"
 MAY_PASS = {401, 403, 404}
 """Refusals of the key or the model that count as a fault of the moment where other calls were answered."""
+
+TAKES_NO_CALLS = {405, 501}
+"""What something that is no model's endpoint answers to a call."""
+_NO_API = "nothing there takes model calls; check that the base URL ends where the API begins (mostly /v1)"
 
 
 class OpenAI:
@@ -90,6 +97,7 @@ class OpenAI:
         self._patience = AdaptiveTimeout(timeout, patience)
         self._most_characters = most_characters
         self._tokenizer = Tokenizer(self.base_url, self._api_key)
+        self._door: EngineDoor | None = None
         self._is_there = False
         self._has_answered = False
 
@@ -106,10 +114,26 @@ class OpenAI:
         """
         return await negotiated(request, self.dialects[request.model], self._ask)
 
+    async def window(self, model: str) -> int | None:
+        """Return how many tokens of prompt and reply one call may have; None where the endpoint does not say."""
+        return await context_window(self.base_url, self._api_key, self._model or model)
+
+    def wire(self, model: str) -> Wire:
+        """Return what asks the endpoint on the wire, row by row; who takes it closes it."""
+        return Wire(self.base_url, self._api_key, self._model or model)
+
+    async def engine_state(self) -> EngineState:
+        """Return what the engine says of itself; see `engine_state`."""
+        if self._door is None:
+            self._door = EngineDoor(self.base_url, self._api_key)
+        return await self._door.state()
+
     async def aclose(self) -> None:
         """Close the connections; the next call opens new ones."""
         await self._transport.aclose()
         await self._tokenizer.aclose()
+        if self._door is not None:
+            await self._door.aclose()
 
     async def _ask(self, request: Request, dialect: Dialect) -> Reply:
         where = self._where(request)
@@ -117,7 +141,7 @@ class OpenAI:
         body = body_of(request, dialect) | extra
         text = await self._post(where, body, request, dialect)
         try:
-            payload = loads(text)
+            payload = loads(text, forgiving=True)
         except Unreadable as error:
             said = f"{where} answered with {error}: {where.quote(text[:200])}"
             raise Transient(said, status=200, usage=of_broken(text, request, self._price)) from None
@@ -162,10 +186,14 @@ class OpenAI:
             return again
         found = from_status(where, status, text, pause)
         if isinstance(found, EndpointError) and status in MAY_PASS:
+            # Where so many choices were never given, they may be what is not found there.
+            new = isinstance(request, ChoicesRequest) and (request.tries is not None or not self._has_answered)
+            if new and status == 404:
+                return ProviderError(str(found), found.failure.kind, status=status)
             if self._has_answered:
                 return Unreachable(str(found), found.failure.kind, status=status)
-            if isinstance(request, ChoicesRequest) and status == 404:
-                return ProviderError(str(found), found.failure.kind, status=status)
+        if status in TAKES_NO_CALLS and not self._has_answered and not isinstance(request, ChoicesRequest):
+            return EndpointError(f"{found}; {_NO_API}", found.failure.kind, status=status)
         return found
 
     def _disconnected(self, where: Where, error: NotDelivered) -> ProviderError:

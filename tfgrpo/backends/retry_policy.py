@@ -17,6 +17,8 @@ from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.types import FailureKind, Usage
 
 T = TypeVar("T")
+LONGEST_PAUSE = 600.0
+"""Seconds: an endpoint that asks for a longer wait is of no use for now."""
 
 
 class Transient(ProviderError):
@@ -61,6 +63,10 @@ class Unreachable(EndpointError, Transient):
         return EndpointError(f"{self} (tried {tries} times)", self.failure.kind, status=self.status)
 
 
+class Crowded(Transient):
+    """This machine has no room for one more connection: fewer at once will do."""
+
+
 class Renegotiated(Transient):
     """The endpoint rejected a setting, which will be left out from now on: ask again at once, it costs no try."""
 
@@ -80,7 +86,7 @@ class RetryPolicy:
     """Seconds."""
     jitter: float = 1.0
     """Up to so many seconds are added at random, so that calls that failed together come back apart."""
-    retry_after_max: float = 600.0
+    retry_after_max: float = LONGEST_PAUSE
     """A longer Retry-After, in seconds, ends the retries: coming back early would only be refused again."""
 
 
@@ -94,9 +100,12 @@ async def with_retries(
     Raises:
         ProviderError: the last failure, with the number of tries; EndpointError when nothing listens any more.
     """
-    free = 0
-
-    redraws = 0
+    # Nearly all calls end here, and what tenacity prepares for a retry costs more than the rest of the way down.
+    try:
+        return await call()
+    except Transient as error:
+        first: Transient | None = error
+    free = redraws = 0
 
     def out_of_tries(state: tenacity.RetryCallState) -> bool:
         nonlocal free, redraws
@@ -131,7 +140,11 @@ async def with_retries(
 
     # tenacity awaits only what it sees to be a coroutine function.
     async def once() -> T:
-        return await call()
+        nonlocal first
+        if first is None:
+            return await call()
+        error, first = first, None
+        raise error
 
     return await retrying(once)
 

@@ -19,7 +19,7 @@ from tfgrpo.backends.http import CONNECT_SECONDS, Http, NotDelivered, TooLarge
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.backends.score import forced_ids
-from tfgrpo.backends.transports import login_of
+from tfgrpo.backends.transports import addressed
 from tfgrpo.errors import EndpointError, ProviderError
 from tfgrpo.system.redact import url_secrets
 from tfgrpo.system.untrusted_json import CompletionIn, ScoredIn, Unreadable, loads, read_model
@@ -39,13 +39,8 @@ class HttpScores:
     def __init__(
         self, base_url: str, api_key: str | None = None, *, price: Price | None = None, timeout: float = 600.0
     ) -> None:
-        self._base_url, login = login_of(base_url.rstrip("/"))
+        self._base_url, self._headers = addressed(base_url.rstrip("/"), api_key)
         self._secrets = (*((api_key,) if api_key else ()), *url_secrets(base_url))
-        self._headers = {"Content-Type": "application/json"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
-        elif login:
-            self._headers["Authorization"] = f"Basic {login}"
         self._price, self._timeout = price, timeout
         self._route: str | None = None
         self._prompts: dict[str, tuple[int, ...]] = {}
@@ -112,7 +107,7 @@ class HttpScores:
         if answer.status != 200:
             raise from_status(where, answer.status, answer.text, retry_after(answer.headers))
         try:
-            found = loads(answer.text)
+            found = loads(answer.text, forgiving=True)
         except Unreadable as error:
             raise Transient(f"{where} answered with {error}: {where.quote(answer.text[:200])}") from None
         if not isinstance(found, Mapping):

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from tfgrpo.backends.http import CONNECT_SECONDS, MOST_BYTES, Answer, Http, NotDelivered, TooLarge
+from tfgrpo.backends.http import CONNECT_SECONDS, MOST_BYTES, Answer, Http, NotDelivered
+from tfgrpo.backends.httpx_limits import body_limit, too_large
 
 if TYPE_CHECKING:
     import openai
@@ -42,12 +43,8 @@ class AiohttpTransport:
 
     def __init__(self, base_url: str, api_key: str | None, timeout: float, most: int = MOST_BYTES) -> None:
         """Remember the settings; connections are opened by the first call."""
-        self._url, login = completions_url(base_url)
-        self._headers = {"Content-Type": "application/json"}
-        if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
-        elif login:
-            self._headers["Authorization"] = f"Basic {login}"
+        self._url, _ = completions_url(base_url)
+        _, self._headers = addressed(base_url, api_key)
         self._http = Http(min(CONNECT_SECONDS, timeout), most)
 
     async def post(self, body: Mapping[str, Any]) -> Answer:
@@ -77,6 +74,17 @@ def login_of(url: str) -> tuple[str, str]:
     return parts._replace(netloc=host).geturl(), login
 
 
+def addressed(url: str, api_key: str | None) -> tuple[str, dict[str, str]]:
+    """Return an address without its login, and the headers with which JSON is sent there: a key comes first."""
+    bare, login = login_of(url)
+    headers = {"Content-Type": "application/json"}
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    elif login:
+        headers["Authorization"] = f"Basic {login}"
+    return bare, headers
+
+
 class OpenAISDKTransport:
     """A transport by the openai client, for those who need what it reads from the environment."""
 
@@ -99,11 +107,12 @@ class OpenAISDKTransport:
         except openai.APITimeoutError as error:
             raise TimeoutError from error
         except openai.APIConnectionError as error:
-            raise NotDelivered from error
+            raise too_large(error) or NotDelivered from error
         except openai.APIStatusError as error:
             return Answer(error.response.status_code, error.response.text, error.response.headers)
-        if len(raw.text) > self._most:
-            raise TooLarge(f"a body of more than {self._most:,} bytes")
+        except (ValueError, ExceptionGroup) as error:
+            # What the client trips over in an answer: broken compression, a redirect to no address.
+            raise NotDelivered from error
         return Answer(200, raw.text, raw.headers)
 
     async def aclose(self) -> None:
@@ -118,8 +127,9 @@ class OpenAISDKTransport:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
             timeout = openai.Timeout(self._timeout, connect=min(CONNECT_SECONDS, self._timeout))
+            bounded = openai.DefaultAsyncHttpxClient(event_hooks={"response": [body_limit(self._most)]})
             self._client = openai.AsyncOpenAI(
-                base_url=self._base_url, api_key=self._api_key, max_retries=0, timeout=timeout
+                base_url=self._base_url, api_key=self._api_key, max_retries=0, timeout=timeout, http_client=bounded
             )
             self._loop = loop
         return self._client

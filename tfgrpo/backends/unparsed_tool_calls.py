@@ -34,7 +34,7 @@ def _is_call(text: str, tools: Sequence[Mapping[str, Any]]) -> bool:
     if text[:1] not in ("{", "[") or text[-1:] not in ("}", "]"):
         return False
     try:
-        found = loads(text)
+        found = loads(text, forgiving=True)
     except Unreadable:
         return False
     one = found[0] if isinstance(found, list) and found else found

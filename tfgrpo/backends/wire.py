@@ -187,12 +187,13 @@ def unique_calls(calls: Sequence[CallIn], before: Sequence[Message]) -> tuple[Ma
     """
     taken = {call.get("id") for message in before for call in message.get("tool_calls") or ()}
     unique = []
+    # Counted for each name, so that thousands of calls with one id do not each count from the beginning.
+    numbers: dict[str, int] = {}
     for call in calls:
         wanted = name = call.id or "call"
-        number = 1
         while name in taken:
-            number += 1
-            name = f"{wanted}-{number}"
+            numbers[wanted] = numbers.get(wanted, 1) + 1
+            name = f"{wanted}-{numbers[wanted]}"
         taken.add(name)
         unique.append(call.plain(name))
     return tuple(unique)

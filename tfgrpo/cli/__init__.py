@@ -9,8 +9,12 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of the `tfgrpo` command."""
-    from tfgrpo.cli import terminal_output
-    from tfgrpo.cli.app import app
+    import sys
+
+    from tfgrpo.cli import short_way, terminal_output
 
     terminal_output.install()
-    app()
+    if not short_way.taken(sys.argv[1:]):
+        from tfgrpo.cli.app import app
+
+        app()

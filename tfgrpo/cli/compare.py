@@ -13,6 +13,7 @@ import typer
 from tfgrpo.cli import options as o
 from tfgrpo.errors import UsageError
 from tfgrpo.studies import compare as comparing
+from tfgrpo.studies.decisions import decisions_table
 
 Methods = Annotated[
     str, typer.Option("--methods", help="Presets such as default,grpo,dapo, or all; the first is the reference.")
@@ -75,7 +76,9 @@ def compare(
     if json_:
         typer.echo(json.dumps(result.summary, ensure_ascii=False))
     else:
-        typer.echo(comparing.table(result.rows, wanted.methods[0]) + "\n\n" + "\n".join(notes))
+        typer.echo(comparing.table(result.rows, wanted.methods[0]))
+        typer.echo("\nWhat each decided, on average over seeds:\n")
+        typer.echo(decisions_table({row.method: row.decided for row in result.rows}) + "\n\n" + "\n".join(notes))
     if all(math.isnan(row.reward) for row in result.rows if row.method != comparing.NONE):
         raise typer.Exit(1)
 

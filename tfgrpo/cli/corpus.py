@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +24,3 @@ def serve(
         typer.echo(f"search: {where}/search?q=WORDS&k=10   page: {where}/page?url=ADDRESS")
 
     asyncio.run(corpus.serve(index, host, port, on_ready=ready))
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {"serve": serve}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -91,6 +90,11 @@ def _print_proposal(dataset: str, proposal: Proposal) -> None:
     typer.echo("\nlearn from it (add --dry-run to see the prompts and the price first):")
     more = ("-s", "grader.model=openai/JUDGE") if proposal.grader == "judge" else ()
     typer.echo(f"  {proposal.command(dataset, 'openai/NAME', *more)}")
+    if configuration.environment("OPENAI_API_KEY") is None and configuration.environment("OPENAI_BASE_URL") is None:
+        typer.echo(
+            "openai/NAME needs a key: export OPENAI_API_KEY=...; or add --base-url of an endpoint of your own, or take "
+            "a model without a key: tfgrpo models list"
+        )
 
 
 def _proposed(proposal: Proposal, dataset: str) -> dict[str, Any]:
@@ -108,6 +112,3 @@ def _proposed(proposal: Proposal, dataset: str) -> dict[str, Any]:
 
 def _told(named: NamedSet) -> dict[str, object]:
     return {"about": named.about, "rows": named.rows, "grader": named.grader, "hub": named.address}
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "show": show}

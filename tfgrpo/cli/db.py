@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -64,6 +63,3 @@ def vacuum(db: o.Db = None, json_: o.Json = False) -> None:
         o.print_json({"db": str(where), "before": sizes.before, "after": sizes.after})
     else:
         typer.echo(f"{where}: {sizes.before / 2**20:.1f} MiB before, {sizes.after / 2**20:.1f} MiB after")
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {"check": check, "backup": backup, "vacuum": vacuum}

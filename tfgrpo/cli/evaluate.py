@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +12,14 @@ from tfgrpo import api
 from tfgrpo.cli import options as o
 from tfgrpo.cli.print_results import print_evaluation, print_matrix
 from tfgrpo.errors import UsageError
+from tfgrpo.evaluation.results import EvalResult
 from tfgrpo.studies import transfer
 
 Control = Annotated[str | None, typer.Option("--control", help="Any of same,empty,filler,shuffled,tips,best-of-n.")]
+Retrievals = Annotated[
+    str | None,
+    typer.Option("--retrieval", metavar="WAYS", help="Ways to choose lessons: any of all,fts,embedding,hybrid."),
+]
 Test = Annotated[bool, typer.Option("--test", help="A test set: refuse problems that the library's runs have seen.")]
 
 
@@ -29,6 +35,7 @@ def evaluate(
     db: o.Db = None,
     k: Annotated[int, typer.Option("-k", min=1, help="Rollouts per problem.")] = 1,
     control: Control = None,
+    retrieval: Retrievals = None,
     test: Test = False,
     seed: Annotated[int | None, typer.Option(help="Seed of everything that is drawn; default 0.")] = None,
     limit: Annotated[int | None, typer.Option(help="So many problems only, drawn by the seed.")] = None,
@@ -59,16 +66,38 @@ def evaluate(
         "concurrency": concurrency,
         "instructions": o.instructions(instructions),
         "executor": executor,
+        "on_notes": _teller(),
     }
-    controls = [name.strip() for name in control.split(",")] if control else []
+    controls, ways = (
+        [name.strip() for name in (told or "").split(",") if name.strip()] for told in (control, retrieval)
+    )
     if len(model) > 1 or len(library or ()) > 1:
-        if controls:
-            raise UsageError("--control goes with one library and one model; leave the others out")
+        if controls or ways:
+            raise UsageError("--control and --retrieval go with one library and one model; leave the others out")
         found = asyncio.run(transfer.transfer_matrix(dataset, libraries=library or [], models=model, **asked))
         (o.print_json if json_ else print_matrix)(found)
         return
     name = library[0] if library else ""
-    result = api.evaluate_sync(dataset, library=name, model=model[0], controls=controls, **asked)
-    (o.print_json if json_ else print_evaluation)(result.summary)
-    for note in result.notes:
-        typer.echo(f"note: {note}", err=True)
+    _show(api.evaluate_sync(dataset, library=name, model=model[0], controls=controls, retrievals=ways, **asked), json_)
+
+
+def _show(result: EvalResult, json_: bool) -> None:
+    if json_:
+        o.print_json(result.summary)
+    else:
+        print_evaluation(result.summary, result.evaluation.scored)
+    if said := result.evaluation.left_out:
+        typer.echo(f"note: {said}", err=True)
+
+
+def _teller() -> Callable[[tuple[str, ...]], None]:
+    """Return what says each note once, however many libraries and models it holds for."""
+    said: set[str] = set()
+
+    def tell(notes: tuple[str, ...]) -> None:
+        for note in notes:
+            if note not in said:
+                typer.echo(f"note: {note}", err=True)
+        said.update(notes)
+
+    return tell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import typer
@@ -12,8 +12,9 @@ import typer.core
 import typer.main
 
 Table = Mapping[str, tuple[str, str]]
-"""Name -> (where, what the list of commands says). A `package.module:function` is a command, and a
-`package.module:COMMANDS` with a table of functions is a group."""
+"""Name -> (`package.module:function`, or nothing for a group; what the list of commands says)."""
+Groups = Mapping[str, Mapping[str, str]]
+"""Group -> name -> `package.module:function`."""
 Guard = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # Boxes and colours are for terminals; elsewhere they are in the way and cost more than all the rest of the help.
@@ -27,10 +28,9 @@ LOOKS: Mapping[str, Any] = {
 class LazyCommands(dict[str, Any]):
     """The commands of a table, each imported and built when it is asked for; names alone import nothing."""
 
-    def __init__(self, table: Table, guard: Guard) -> None:
-        super().__init__(dict.fromkeys(table))
-        self._table = table
-        self._guard = guard
+    def __init__(self, names: Iterable[str], built: Callable[[str], Any]) -> None:
+        super().__init__(dict.fromkeys(names))
+        self._built = built
 
     def __getitem__(self, name: str) -> Any:
         if super().__getitem__(name) is None:
@@ -45,35 +45,20 @@ class LazyCommands(dict[str, Any]):
         """Return all names and commands."""
         return [(name, self[name]) for name in self]
 
-    def stubs(self) -> dict[str, Any]:
-        """Return names with what a list of commands shows."""
-        return {name: typer.core.TyperCommand(name, short_help=about) for name, (_, about) in self._table.items()}
 
-    def _built(self, name: str) -> Any:
-        from tfgrpo.cli.examples import EXAMPLES
-
-        where, about = self._table[name]
-        module, _, attribute = where.partition(":")
-        found = getattr(importlib.import_module(module), attribute)
-        made = typer.Typer(name=name, help=about, no_args_is_help=not callable(found), **LOOKS)
-        for verb, function in {name: found}.items() if callable(found) else found.items():
-            # A summary that is derived from the help would be cut to one line of the terminal.
-            summary = (function.__doc__ or "").partition("\n")[0]
-            words = name if callable(found) else f"{name} {verb}"
-            example = f"Example: tfgrpo {EXAMPLES[words]}" if words in EXAMPLES else None
-            made.command(verb, short_help=summary, epilog=example)(self._guard(function))
-        return typer.main.get_command(made) if callable(found) else typer.main.get_group(made)
-
-
-def lazy_group(table: Table, guard: Guard) -> type[typer.core.TyperGroup]:
+def lazy_group(table: Table, guard: Guard, groups: Groups) -> type[typer.core.TyperGroup]:
     """Return a kind of group with the commands of `table`, around each of which `guard` is put."""
+
+    def built(name: str) -> Any:
+        where, about = table[name]
+        return _command(name, where, guard) if where else _group(name, about, groups[name], guard)
 
     class LazyGroup(typer.core.TyperGroup):
         """Lists its commands without importing any."""
 
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes)
-            self.commands = LazyCommands(table, guard)
+            self.commands = LazyCommands(table, built)
 
         def list_commands(self, ctx: Any) -> list[str]:
             """Return the names in the order of the table."""
@@ -82,10 +67,35 @@ def lazy_group(table: Table, guard: Guard) -> type[typer.core.TyperGroup]:
         def format_help(self, ctx: Any, formatter: Any) -> None:
             """Write the help from the table alone."""
             whole = self.commands
-            self.commands = LazyCommands(table, guard).stubs()
+            self.commands = {
+                name: typer.core.TyperCommand(name, short_help=about) for name, (_, about) in table.items()
+            }
             try:
                 super().format_help(ctx, formatter)
             finally:
                 self.commands = whole
 
     return LazyGroup
+
+
+def _group(name: str, about: str, verbs: Mapping[str, str], guard: Guard) -> Any:
+    group = typer.main.get_group(typer.Typer(name=name, help=about, no_args_is_help=True, callback=_nothing, **LOOKS))
+    group.commands = LazyCommands(verbs, lambda verb: _command(f"{name} {verb}", verbs[verb], guard))
+    return group
+
+
+def _nothing() -> None:
+    """Stand where typer wants a group to have something of its own."""
+
+
+def _command(words: str, where: str, guard: Guard) -> Any:
+    from tfgrpo.cli.examples import EXAMPLES
+
+    module, _, attribute = where.partition(":")
+    function = getattr(importlib.import_module(module), attribute)
+    made = typer.Typer(**LOOKS)
+    # A summary that is derived from the help would be cut to one line of the terminal.
+    summary = (function.__doc__ or "").partition("\n")[0]
+    example = f"Example: tfgrpo {EXAMPLES[words]}" if words in EXAMPLES else None
+    made.command(words.rpartition(" ")[2], short_help=summary, epilog=example)(guard(function))
+    return typer.main.get_command(made)

@@ -12,6 +12,7 @@ import typer
 from tfgrpo import api
 from tfgrpo.api import LearnResult
 from tfgrpo.cli import options as o
+from tfgrpo.cli.learn_stored import learn_stored, stored_source
 from tfgrpo.cli.live_display import progress_display
 from tfgrpo.cli.print_preview import print_preview
 from tfgrpo.cli.print_results import print_learned
@@ -40,15 +41,33 @@ Events = Annotated[
     Path | None, typer.Option("--events", help="Write groups, verdicts, candidates and steps here as JSON lines.")
 ]
 
+FromTraces = Annotated[
+    Path | None,
+    typer.Option("--from-traces", help="Learn from stored attempts with scores: a file or folder."),
+]
+FromSessions = Annotated[
+    bool,
+    typer.Option(
+        "--from-sessions",
+        help="Learn from the app's sessions that are kept in the database instead. What passes its trial waits for "
+        "`lessons review`: served by itself (-s sessions.promote=serve) it stayed worse than no lessons for up to "
+        "1,101 sessions in simulation, before it was withdrawn.",
+    ),
+]
+Follow = Annotated[bool, typer.Option("--follow", help="With --from-sessions: look again and again until Ctrl-C.")]
+Try = Annotated[
+    list[int] | None,
+    typer.Option("--try", metavar="EDIT", help="With --from-sessions: try this waiting edit."),
+]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Show the first prompts and what all of it will take; ask nothing.")
 ]
 
 
 def learn(
-    dataset: o.Dataset,
-    grader: o.Grader,
     model: o.Model,
+    dataset: o.Dataset = "",
+    grader: o.Grader = "",
     base_url: o.BaseUrl = None,
     library: o.Name = "default",
     db: o.Db = None,
@@ -72,6 +91,10 @@ def learn(
     budget_calls: Annotated[int | None, typer.Option(help="Stop before sending more calls.")] = None,
     budget_seconds: Annotated[float | None, typer.Option(help="Start no call later than this.")] = None,
     instructions: o.Instructions = None,
+    from_traces: FromTraces = None,
+    from_sessions: FromSessions = False,
+    follow: Follow = False,
+    try_: Try = None,
     dry_run: DryRun = False,
     executor: o.Executor = None,
     field: o.Field = None,
@@ -84,22 +107,28 @@ def learn(
 
     Kill it anywhere: the same command goes on and repeats no finished model call.
     """
+    stored, set_ = stored_source(dataset, grader, from_traces, from_sessions, follow, try_, heldout, set_)
     settings = o.load_config(
         method, config, o.with_tools(tools, set_), epochs=epochs, group_size=group_size, batch_size=batch_size,
         concurrency=concurrency, seed=seed, limit=limit, heldout=heldout, gate=gate, review=review,
-        instructions=o.instructions(instructions),
+        instructions=o.instructions(instructions), executor=executor,
         budget_usd=budget_usd, budget_tokens=budget_tokens, budget_calls=budget_calls, budget_seconds=budget_seconds,
-        executor=executor,
     )  # fmt: skip
     wanted = Setup(
         model, grader, base_urls=tuple(base_url or ()), summarizer_model=summarizer_model, db=o.db_path(db),
         library=library, run=run, prompts_dir=prompts, config=settings,
     )  # fmt: skip
-    if dry_run:
-        found = asyncio.run(preview(wanted, dataset, o.field_mapping(field)))
-        o.print_json(found.summary) if json_ else print_preview(found)
-        return
-    _learn_and_print(wanted, dataset, o.field_mapping(field), events, json_=json_, quiet=quiet)
+    if stored:
+        learn_stored(wanted, stored, json_=json_)
+    elif dry_run:
+        _print_preview(wanted, dataset, o.field_mapping(field), json_=json_)
+    else:
+        _learn_and_print(wanted, dataset, o.field_mapping(field), events, json_=json_, quiet=quiet)
+
+
+def _print_preview(wanted: Setup, dataset: str, fields: dict[str, str], *, json_: bool) -> None:
+    found = asyncio.run(preview(wanted, dataset, fields))
+    o.print_json(found.summary) if json_ else print_preview(found)
 
 
 def _learn_and_print(

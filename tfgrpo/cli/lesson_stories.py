@@ -3,89 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from experience_db import Blame, Edit, Evidence, Journal, Lesson, Source, Store, effect_of, own_words
+from experience_db import Blame, Edit, Evidence, Journal, Source, Store, own_words
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import effect_in_words, lesson_count, lesson_line, number_text
+from tfgrpo.cli.lesson_listing import SortKey, print_lessons
+from tfgrpo.cli.lesson_words import effect_in_words, number_text
 from tfgrpo.lessons.edits import estimate_tokens
 from tfgrpo.lessons.scanners import visible
-from tfgrpo.lessons.versions import library_at
 from tfgrpo.prompting.transcript import cut_to_tokens
 
 Lib = Annotated[str, typer.Option("--library", help="NAME or NAME@VERSION.")]
 Id = Annotated[int, typer.Argument(help="Permanent id of the lesson.")]
 Group = Mapping[str, Any]
-NOTHING = "none"
-"""What `--kind` calls lessons without a measured effect."""
 MOST_TOKENS = 200
 """Length at which the text of a rollout is cut, unless all is asked for."""
-
-
-class SortKey(StrEnum):
-    """What a list of lessons is sorted by."""
-
-    ID = "id"
-    EFFECT = "effect"
-    TOKENS = "tokens"
-    SHOWN = "shown"
-
-
-@dataclass(frozen=True, slots=True)
-class LessonRow:
-    """One lesson with what is known about it."""
-
-    lesson: Lesson
-    evidence: tuple[Evidence, ...]
-    """About its present words."""
-    shown: int
-    """Rollouts that had it in their prompt."""
-
-    @property
-    def effect(self) -> Evidence | None:
-        """The measurement that speaks for it."""
-        return effect_of(self.evidence)
-
-    @property
-    def tokens(self) -> int:
-        """Its length."""
-        return estimate_tokens(self.lesson.text)
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """The problems it came from."""
-        return tuple(dict.fromkeys(source.problem_id for source in self.lesson.sources))
-
-
-def lesson_rows(store: Store, name: str, found: Sequence[Lesson]) -> list[LessonRow]:
-    """Read what is known about lessons."""
-    shown = store.uses(name)
-    return [LessonRow(x, own_words(store.evidence(name, x.id), x.changed), shown.get(x.id, 0)) for x in found]
-
-
-def filter_and_sort(
-    found: Sequence[LessonRow], order: SortKey, min_effect: float | None, kind: str | None
-) -> list[LessonRow]:
-    """Filter and sort; largest first, except by id. Lessons without a measured effect come last."""
-
-    def size(row: LessonRow) -> float:
-        return -math.inf if row.effect is None or row.effect.estimate is None else row.effect.estimate
-
-    keys = {
-        SortKey.ID: lambda row: -row.lesson.id,
-        SortKey.EFFECT: size,
-        SortKey.TOKENS: lambda row: row.tokens,
-        SortKey.SHOWN: lambda row: row.shown,
-    }
-    kept = [row for row in found if min_effect is None or size(row) >= min_effect]
-    kept = [row for row in kept if kind is None or kind == (row.effect.kind if row.effect else NOTHING)]
-    return sorted(kept, key=keys[order], reverse=True)
 
 
 def list_(
@@ -99,24 +35,7 @@ def list_(
     json_: o.Json = False,
 ) -> None:
     """List the lessons of a library: text, measured effect, sources, times shown, version born, length."""
-    with Store.open(o.db_path(db), readonly=True) as store:
-        found = library_at(store, library)
-        picked = filter_and_sort(lesson_rows(store, found.name, found.lessons), sort, min_effect, kind)
-        if json_:
-            o.print_json({"library": found.name, "version": found.version, "lessons": [_plain(row) for row in picked]})
-            return
-        some = "" if len(picked) == len(found) else f", {len(picked)} listed"
-        typer.echo(f"library {found.name!r}, version {found.version}: {lesson_count(len(found))}{some}")
-        for row in picked:
-            more = f"shown {row.shown} times; born in version {row.lesson.born}; {row.tokens} tokens"
-            typer.echo(f"{lesson_line(row.lesson, row.evidence)}; {more}")
-
-
-def _plain(row: LessonRow) -> dict[str, Any]:
-    best = row.effect
-    told = None if best is None else {k: v for k, v in dataclasses.asdict(best).items() if k != "detail"}
-    more = {"effect": told, "shown": row.shown, "tokens": row.tokens, "problems": list(row.problems)}
-    return {**dataclasses.asdict(row.lesson), **more}
+    print_lessons(o.db_path(db), library, sort, min_effect, kind, as_json=json_)
 
 
 def show(

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from experience_db import BadImport, Edit, Op, Store
-from experience_db.formats_read import read_format
-from experience_db.lesson_lists import Listed, read_list
-from experience_db.library import frame
-from experience_db.template_rules import renderings, require_plain
+from experience_db import Edit, Op, Store
 from tfgrpo.cli import options as o
-from tfgrpo.cli.audit import audit
-from tfgrpo.cli.block import block
-from tfgrpo.cli.lesson_export import export
-from tfgrpo.cli.lesson_reports import reports
-from tfgrpo.cli.lesson_stories import Id, Lib, edit_in_words, list_, show
-from tfgrpo.cli.merge import merge
-from tfgrpo.cli.print_results import lesson_count, lesson_line
-from tfgrpo.cli.review import MOST, Allow, require_clean, review
-from tfgrpo.cli.scan import scan_
+from tfgrpo.cli.lesson_stories import Id, Lib, edit_in_words
+from tfgrpo.cli.lesson_words import lesson_count, lesson_line
+from tfgrpo.cli.review import Allow, require_clean
 from tfgrpo.errors import UsageError
-from tfgrpo.lessons.scanners import visible
 
 By = Annotated[str, typer.Option("--by", help="Who makes this edit; the history keeps it.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the history keeps it.")]
+
+
+def require_words(
+    text: str, why: str = "the lesson has no words; write it, or take one out with `lessons delete`"
+) -> None:
+    """Refuse a text of blanks alone.
+
+    Raises:
+        UsageError: `why`.
+    """
+    if not text.strip():
+        raise UsageError(why)
 
 
 def _read(db: Path | None) -> Store:
@@ -45,6 +44,7 @@ def add(
     reason: Reason = "",
 ) -> None:
     """Add a lesson by hand; orders, addresses, secrets, code, hidden characters, markup and doubles are refused."""
+    require_words(text)
     require_clean([text], allow)
     _commit(library, db, Edit(Op.ADD, text, reason=said_by(by, reason)), create=True)
 
@@ -59,6 +59,7 @@ def edit(
     reason: Reason = "",
 ) -> None:
     """Give a lesson new words; its id and history stay. What `add` refuses is refused."""
+    require_words(text)
     require_clean([text], allow)
     _commit(library, db, Edit(Op.UPDATE, text, (lesson_id,), said_by(by, reason)))
 
@@ -94,6 +95,7 @@ def search(
     limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 10,
 ) -> None:
     """Find lessons by their words, best match first."""
+    require_words(query, "there is nothing to look for; give words of the lesson")
     name = library.partition("@")[0]
     with _read(db) as store:
         found = store.search(name, query, limit)
@@ -148,102 +150,3 @@ def rollback(
     with Store.open(o.db_path(db)) as store:
         after = store.rollback(library, to)
     typer.echo(f"library {library!r}: version {after.version} now equals version {to}, {lesson_count(len(after))}")
-
-
-def import_(
-    file: Annotated[
-        Path, typer.Argument(help="What `export` wrote in any form, or one lesson a line (JSONL, text, Markdown).")
-    ],
-    library: Lib = "default",
-    db: o.Db = None,
-    allow: Allow = "",
-) -> None:
-    """Read lessons into a library; ids are given anew, sources and evidence come along. `add` tells what is refused."""
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UsageError(
-            f"cannot read {file}: {error.strerror}; name a file of lessons: JSON, JSONL or Markdown"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{file} is not UTF-8 text; export it again, or give one lesson a line") from error
-    whole = _json(text, file) if text.lstrip().startswith("{") and '"lessons"' in text else None
-    whole = whole if whole is not None else read_format(text)
-    allow, template_too = _without_template(allow)
-    try:
-        listed = read_list(text) if whole is None else None
-    except BadImport as error:
-        raise UsageError(f"{file}: {error}") from error
-    require_clean([edit.text or "" for edit in listed.edits] if listed else _texts(whole or {}), allow)
-    if whole is not None:
-        require_clean(_said_around(whole, template_too=template_too), f"{allow},markup", "template")
-    with Store.open(o.db_path(db)) as store:
-        if listed is not None:
-            after = store.import_texts(listed.edits, library)
-        else:
-            after = store.import_(whole or {}, library, allow_template=template_too)
-    typer.echo(f"library {library!r}: version {after.version}, {lesson_count(len(after))}")
-    if listed is not None:
-        typer.echo(_told(listed))
-
-
-def _without_template(allow: str) -> tuple[str, bool]:
-    """Split `template` off the findings that are allowed: it is a permission for the frame, not for lessons."""
-    words = [word.strip() for word in allow.split(",")]
-    return ",".join(word for word in words if word != "template"), "template" in words
-
-
-def _said_around(whole: Mapping[str, Any], *, template_too: bool) -> tuple[str, ...]:
-    """Return everything that the template of an export can say around its lessons. Raises BadTemplate."""
-    template = str(whole.get("template") or "")
-    if not template_too:
-        require_plain(template)
-    return (frame(template), *renderings(template))
-
-
-def _told(listed: Listed) -> str:
-    """Return how many lines became lessons, and which did not."""
-    said = f"  {lesson_count(len(listed.edits))} from {listed.lines} lines"
-    if not listed.left_out:
-        return f"{said}, nothing left out"
-    shown = [f"line {x.number} ({x.why}): {visible(x.text[:60])!r}" for x in listed.left_out[:MOST]]
-    more = [f"and {len(listed.left_out) - MOST} more"] if len(listed.left_out) > MOST else []
-    return "\n      ".join([f"{said}; left out {len(listed.left_out)}:", *shown, *more])
-
-
-def _texts(whole: Mapping[str, Any]) -> list[str]:
-    """Return the lessons of an export, as far as it has any."""
-    rows = whole.get("lessons")
-    return [str(row.get("text", "")) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def _json(text: str, file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise UsageError(f"{file} holds no exported library")
-    return found
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {
-    "list": list_,
-    "show": show,
-    "add": add,
-    "edit": edit,
-    "delete": delete,
-    "search": search,
-    "log": log,
-    "diff": diff,
-    "blame": show,
-    "audit": audit,
-    "review": review,
-    "reports": reports,
-    "block": block,
-    "scan": scan_,
-    "rollback": rollback,
-    "export": export,
-    "import": import_,
-    "merge": merge,
-}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
 
 from experience_db import Store
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import number_text
+from tfgrpo.cli.lesson_words import number_text
 
 
 def list_(db: o.Db = None, json_: o.Json = False) -> None:
@@ -42,6 +41,3 @@ def _row(store: Store, name: str) -> dict[str, Any]:
         "before": heldout.get("before"),
         "after": heldout.get("after"),
     }
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from tfgrpo.cli.progress_lines import ProgressLines
@@ -57,7 +58,7 @@ class LiveDisplay(ProgressLines):
 
     def say(self, text: str) -> None:
         """Print a line above the moving part."""
-        self._console.print(printable(self.timed(text)), markup=False, highlight=False, soft_wrap=True)
+        self._console.print(printable(self.timed(text)), markup=False, highlight=False)
 
     def _shown(self) -> RenderableType:
         from rich.table import Table
@@ -65,7 +66,10 @@ class LiveDisplay(ProgressLines):
 
         table = Table.grid(padding=(0, 2))
         for name, value in self.facts():
-            table.add_row(Text(name, style="dim"), Text(printable(value), overflow="ellipsis", no_wrap=True))
+            # Wrapped at blanks: a cut could end within a number.
+            table.add_row(Text(name, style="dim"), Text(printable(value)))
         for text in self._lessons:
-            table.add_row(Text("new lesson", style="dim"), Text(printable(text), overflow="ellipsis", no_wrap=True))
+            room = max(20, self._console.width - len("new lesson") - 2)
+            shown = shorten(printable(text), room, placeholder=" ...")
+            table.add_row(Text("new lesson", style="dim"), Text(shown, no_wrap=True))
         return table

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tfgrpo.cli.lesson_words import lesson_count
 from tfgrpo.cli.options import Db, db_path
-from tfgrpo.cli.print_results import lesson_count
 
 
 def mcp(

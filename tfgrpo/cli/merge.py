@@ -11,7 +11,7 @@ import typer
 from experience_db import Library, Store
 from tfgrpo.build import open_components
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import lesson_count
+from tfgrpo.cli.lesson_words import lesson_count
 from tfgrpo.errors import UsageError
 from tfgrpo.learning.setup import Setup
 from tfgrpo.lessons.versions import library_at

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import sys
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Annotated
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tfgrpo.cli import options as o
+from tfgrpo.cli.terminal_output import printable, terminal
 from tfgrpo.errors import UsageError
+
+if TYPE_CHECKING:
+    from tfgrpo.serve.vllm import Plan
+
+
+class Engine(StrEnum):
+    """What runs weights."""
+
+    AUTO = "auto"
+    VLLM = "vllm"
+    LLAMACPP = "llamacpp"
 
 
 def list_() -> None:
@@ -48,22 +63,46 @@ def install(name: Annotated[str, typer.Argument(help="smollm2-135m.")]) -> None:
 
 
 def serve(
-    model: Annotated[str, typer.Argument(help="tiny, local/NAME, or local/PATH.gguf.")] = "tiny",
+    model: Annotated[
+        str, typer.Argument(help="tiny, local/NAME, local/PATH.gguf, or what vLLM takes: a folder of weights, a name.")
+    ] = "tiny",
     host: Annotated[str, typer.Option(help="Address to listen on; local models listen on 127.0.0.1.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    engine: Annotated[
+        Engine, typer.Option(help="What runs it; auto: llamacpp for local/... and .gguf, vllm for all else.")
+    ] = Engine.AUTO,
+    name: Annotated[str, typer.Option(help="vLLM: what requests call it; default: the last part of its path.")] = "",
+    context: Annotated[int, typer.Option(min=0, help="vLLM: tokens of the longest sequence; 0: the model's own.")] = 0,
+    slots: Annotated[int, typer.Option(min=0, help="vLLM: sequences at once; 0: its own choice.")] = 0,
+    tool_parser: Annotated[
+        str, typer.Option(help="vLLM: its parser of tool calls, such as hermes; see its docs.")
+    ] = "",
+    restarts: Annotated[int, typer.Option(min=0, help="vLLM: new starts after crashes before giving up.")] = 3,
+    log: Annotated[Path, typer.Option(help="vLLM: the file for what it says.")] = Path("vllm.log"),
+    engine_arg: Annotated[
+        list[str] | None, typer.Option("--engine-arg", metavar="ARG", help="vLLM: one more argument; repeat it.")
+    ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("-s", "--set", help="engine.local.slots, .context or .threads of a local model.")
     ] = None,
 ) -> None:
-    """Serve a model of this machine as an OpenAI-compatible endpoint, until Ctrl-C."""
-    if model.startswith("local/"):
-        _serve_local(model, host, port, set_)
-        return
-    if model != "tiny":
-        raise UsageError(
-            f"tiny is embedded and local/... runs weights of this machine, {model!r} is neither; serve other models "
-            "with vLLM and use --base-url"
-        )
+    """Serve a model as an OpenAI-compatible endpoint, until Ctrl-C."""
+    if model == "tiny" and engine is Engine.AUTO:
+        _serve_tiny(host, port)
+    elif engine is Engine.LLAMACPP or (engine is Engine.AUTO and (model.startswith("local/") or _is_gguf(model))):
+        _serve_local(model if model.startswith("local/") else f"local/{model}", host, port, set_)
+    else:
+        from tfgrpo.serve.vllm import Plan
+
+        more = tuple(engine_arg or ())
+        _serve_vllm(Plan(model, name, host, port, slots, context, tool_parser, more, restarts=restarts), log)
+
+
+def _is_gguf(model: str) -> bool:
+    return model.lower().endswith(".gguf")
+
+
+def _serve_tiny(host: str, port: int) -> None:
     from tfgrpo.backends.tiny.model import load
     from tfgrpo.serve import serve as serve_
 
@@ -71,6 +110,50 @@ def serve(
         typer.echo(f"tiny is served at {where}; stop with Ctrl-C")
 
     asyncio.run(serve_(load(), host, port, on_ready=ready))
+
+
+def _serve_vllm(plan: Plan, log: Path) -> None:
+    from tfgrpo.serve.vllm import Vllm, keep_up
+    from tfgrpo.system.signals import ended_like_interrupts
+
+    waiting = Waiting()
+
+    def ready(server: Vllm) -> None:
+        waiting.end()
+        typer.echo(f"{plan.served_name} is served at {server.url}; its log is {server.log}; stop with Ctrl-C")
+        typer.echo(f"  export OPENAI_BASE_URL={server.url} OPENAI_API_KEY=none")
+        typer.echo(f"  tfgrpo learn FILE --grader G --model openai/{plan.served_name} --base-url {server.url}")
+
+    with ended_like_interrupts():
+        keep_up(plan, log, ready, waiting.show, lambda words: typer.echo(words, err=True))
+
+
+class Waiting:
+    """One line about a server that is coming up: painted over on a terminal, else said again every half minute."""
+
+    EVERY = 30.0
+
+    def __init__(self) -> None:
+        self._screen = terminal(sys.stderr)
+        self._next = 0.0
+
+    def show(self, seconds: float, said: str) -> None:
+        """Say how long it has been, and the last that the server said."""
+        width = shutil.get_terminal_size().columns - 1
+        line = printable(f"waiting for vLLM, {seconds:.0f} s: {said}")[:width]
+        if self._screen.isatty():
+            self._screen.write(f"\r\x1b[K{line}")
+            self._screen.flush()
+        elif seconds >= self._next:
+            self._next = seconds + self.EVERY
+            typer.echo(line, err=True)
+
+    def end(self) -> None:
+        """Take the line away."""
+        self._next = 0.0
+        if self._screen.isatty():
+            self._screen.write("\r\x1b[K")
+            self._screen.flush()
 
 
 def _serve_local(model: str, host: str, port: int, set_: list[str] | None) -> None:
@@ -88,6 +171,8 @@ def _serve_local(model: str, host: str, port: int, set_: list[str] | None) -> No
         while not engine.gone():
             time.sleep(1)
         raise UsageError(f"the engine of {model} has ended; its port is free again")
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
     finally:
         engine.release()
 
@@ -117,12 +202,17 @@ def probe(
         return
     typer.echo(f"{found.model} at {found.endpoint}, {found.seconds:.0f} s")
     for fact, value in found.facts.items():
-        typer.echo(f"  {fact}: {'yes' if value is True else 'no' if value is False else value}")
-    typer.echo("  canary lessons followed, above what happens without them, by prompt set and place of the block:")
+        said = "it does not say" if value is None else "yes" if value is True else "no" if value is False else value
+        typer.echo(f"  {fact}: {said}")
+    if found.unmeasured:
+        what = ", ".join(found.unmeasured)
+        typer.echo(f"  not measured, because two minutes were not enough or no reply came: {what}")
+    if not found.follows:
+        return
+    typer.echo("  canary lessons followed, above what happens without them, by prompt set and place of the block")
+    near = 100 * 1.96 * (0.5 / max(found.replies, 1)) ** 0.5
+    typer.echo(f"  ({found.replies} replies each: shares less than about {near:.0f} points apart may be the same):")
     for name, share in found.follows.items():
         typer.echo(f"    {name}: {share:.0%}{'  <- new libraries get this one' if name == found.block else ''}")
     if found.block is None:
         typer.echo("  no block is followed: lessons about the form of an answer will change nothing here")
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "install": install, "serve": serve, "probe": probe}

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from experience_db.codec import to_json
 from tfgrpo import config as configuration
-from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
+
+if TYPE_CHECKING:
+    from tfgrpo.config import LearnConfig
 
 Dataset = Annotated[
     str,

@@ -9,7 +9,7 @@ import typer
 from tfgrpo import config, registry
 from tfgrpo.errors import UsageError
 
-KINDS = ("acceptances", "environments", "gates", "graders", "presets", "samplers", "selectors", "tools")
+KINDS = ("acceptances", "components", "environments", "gates", "graders", "presets", "samplers", "selectors", "tools")
 
 
 def plugins(kind: Annotated[str | None, typer.Option("--kind", help=f"One of {', '.join(KINDS)}.")] = None) -> None:

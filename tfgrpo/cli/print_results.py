@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
 
-from experience_db import Evidence, Lesson, RoleUsage, Store, effect_of, own_words
+from experience_db import RoleUsage, Store, own_words
 from tfgrpo import stats
 from tfgrpo.api import LearnResult
+from tfgrpo.cli.heldout_words import excludes_zero, heldout_lines, p_text, span_text
+from tfgrpo.cli.lesson_words import lesson_count, lesson_line, number_text
 from tfgrpo.learning import diagnosis
-from tfgrpo.learning.record_step import count_each
 from tfgrpo.learning.setup import Setup
+from tfgrpo.lessons.reasons import counted_reasons
 from tfgrpo.lessons.scanners import visible
 from tfgrpo.types import Step
 
@@ -25,7 +25,7 @@ MOST_REASONS = 8
 def print_learned(result: LearnResult, setup: Setup) -> None:
     """Print what was learned, the evidence for it, what it cost and what to do next."""
     s = result.summary
-    _heldout(s["heldout"])
+    typer.echo("\n".join(heldout_lines(s["heldout"])))
     edits = s["edits"]
     twins = edits["proposed"] - sum(edits[name] for name in ("accepted", "rejected", "undecided", "untested"))
     typer.echo(
@@ -49,46 +49,6 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
     _next(s, setup)
 
 
-def lesson_line(lesson: Lesson, evidence: Sequence[Evidence]) -> str:
-    """Return one lesson with its best evidence and its sources."""
-    problems = list(dict.fromkeys(source.problem_id for source in lesson.sources))
-    origin = f"from {len(problems)} problem{'s' if len(problems) != 1 else ''}" if problems else "written by hand"
-    origin += "; tainted by tool output" if lesson.tainted else ""
-    return f"  [{lesson.id}] {visible(' '.join(lesson.text.split()))}\n      {effect_in_words(evidence)}; {origin}"
-
-
-def effect_in_words(evidence: Sequence[Evidence]) -> str:
-    """Return the newest measured effect in words."""
-    from tfgrpo.report import numbers
-
-    e = effect_of(evidence)
-    if e is None or e.estimate is None:
-        return "no effect measured yet"
-    interval = f" [{e.low:+.2f}, {e.high:+.2f}]" if e.low is not None and e.high is not None else ""
-    models = {m for item in evidence if (m := item.detail.get("model"))}
-    by = f" with {e.detail['model']}" if len(models) > 1 and "model" in e.detail else ""
-    with_others = f", together with {len(e.lesson_ids) - 1} others" if len(e.lesson_ids) > 1 else ""
-    where = f" {told}" if (told := numbers.where(e)) else ""
-    return f"effect {e.estimate:+.2f}{interval}{where} ({e.kind}{by}, n={e.n}{with_others})"
-
-
-def _heldout(h: Mapping[str, Any] | None) -> None:
-    if h is None:
-        typer.echo("held-out reward was not measured")
-        return
-    before = f"{number_text(h['before'])} {_span(h['before_ci'])} before"
-    typer.echo(f"held-out reward: {before}, {number_text(h['after'])} {_span(h['after_ci'])} after")
-    p = ", on the problems that chose the lessons" if h["selected_on"] else f", p={_p(h['p'])}"
-    typer.echo(f"difference:      {number_text(h['diff'], '+')} {_span(h['ci'], '+')}, n={h['n']}{p}")
-    if chosen := h.get("chosen_on"):
-        moved = f"{number_text(chosen['before'])} before, {number_text(chosen['after'])} after, n={chosen['n']}"
-        typer.echo(f"                 these never met the gate; on those that chose the lessons: {moved}")
-    for name, value in (h.get("objectives") or {}).items():
-        typer.echo(f"  {name}: {number_text(value['before'])} before, {number_text(value['after'])} after")
-    if not _clear(h["ci"]):
-        typer.echo(f"                 this is inside its noise; {stats.power_note(h['n'])}")
-
-
 def _false_lessons(rule: Mapping[str, Any] | None, accepted: int) -> None:
     """Say how many false lessons to expect, from the gate's error rule."""
     if rule is None or not rule["tests"]:
@@ -99,20 +59,6 @@ def _false_lessons(rule: Mapping[str, Any] | None, accepted: int) -> None:
         else f"a false discovery rate of {rule['alpha']:g}"
     )
     typer.echo(f"  expect at most {rule['at_most']:.2g} false lessons among the {accepted} accepted: {what}")
-
-
-def _p(p: float | None) -> str:
-    return "<0.001" if p is not None and p < 0.001 else number_text(p)
-
-
-def _span(ends: Sequence[float | None], sign: str = "") -> str:
-    return f"[{number_text(ends[0], sign)}, {number_text(ends[1], sign)}]"
-
-
-def _clear(ends: Sequence[float | None]) -> bool:
-    """Whether an interval excludes 0."""
-    low, high = ends
-    return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def _reasons(steps: Sequence[Step]) -> None:
@@ -129,7 +75,7 @@ def _reasons(steps: Sequence[Step]) -> None:
             typer.echo(f"  ... and {len(those) - MOST_REASONS} more {decision}")
     told = ("accepted", "untested")
     refused = [v for step in steps for v in step.verdicts if v.decision not in told and not v.evidence]
-    unseen = count_each(re.sub(r"\d+", "N", v.reason) for v in refused)
+    unseen = counted_reasons(v.reason for v in refused)
     if unseen:
         typer.echo("  without a trial: " + "; ".join(f"{n} x {why}" for why, n in unseen.items()))
 
@@ -185,11 +131,12 @@ NEUTRAL = 0.1
 """A filler whose mean is further from that of no lessons has an effect of its own."""
 
 
-def print_evaluation(s: Mapping[str, Any]) -> None:
-    """Print an evaluation and its controls."""
+def print_evaluation(s: Mapping[str, Any], scored: int) -> None:
+    """Print an evaluation and its controls; `scored` of its problems have a score."""
+    n = f"{scored} of {s['problems']}" if scored < s["problems"] else str(scored)
     typer.echo(
         f"{s['dataset']}, library {s['library']} version {s['version']}, {s['model']}: "
-        f"mean@{s['k']} {number_text(s['mean'])} {_span(s['ci'])}, n={s['problems']}"
+        f"mean@{s['k']} {number_text(s['mean'])} {span_text(s['ci'])}, n={n}"
     )
     if s["k"] > 1:
         typer.echo("pass@k: " + ", ".join(f"{k}: {v:.3f}" for k, v in s["pass_at"].items()))
@@ -198,23 +145,40 @@ def print_evaluation(s: Mapping[str, Any]) -> None:
         if c.get("failure"):
             typer.echo(f"control {name}: could not be made: {c['failure']}")
             continue
-        noise = "" if _clear(c["diff_ci"]) else "; inside its noise"
+        noise = "" if excludes_zero(c["diff_ci"]) else "; inside its noise"
         typer.echo(
             f"control {name} ({CONTROL_MEANINGS[name]}): {number_text(c['mean'])} "
-            f"{_span(c['ci'])}; library minus control "
-            f"{number_text(c['diff'], '+')} {_span(c['diff_ci'], '+')}, p={_p(c['p'])}{noise}"
+            f"{span_text(c['ci'])}; library minus control "
+            f"{number_text(c['diff'], '+')} {span_text(c['diff_ci'], '+')}, p={p_text(c['p'])}{noise}"
         )
         if "spend" in c:
             _spend(c)
     means = {name: s["controls"].get(name, {}).get("mean") for name in ("empty", "filler")}
-    if None not in means.values() and abs(means["filler"] - means["empty"]) >= NEUTRAL:
+    if means["filler"] is not None and means["empty"] is None:
+        typer.echo("whether the filler is neutral was not measured: --control empty,filler does")
+    elif None not in means.values() and abs(means["filler"] - means["empty"]) >= NEUTRAL:
         typer.echo(
             f"the filler is not neutral here: {means['filler'] - means['empty']:+.3f} against no lessons; judge the "
             "library by same and empty"
         )
+    if "retrieval" in s:
+        _retrieval(s["retrieval"])
     if s["failures"]:
         typer.echo("without a score: " + ", ".join(f"{n} {kind}" for kind, n in s["failures"].items()))
-    typer.echo(stats.power_note(s["problems"]))
+    typer.echo(stats.power_note(scored))
+
+
+def _retrieval(found: Mapping[str, Any]) -> None:
+    """Print ways to choose lessons: what each earns, and what its prompts cost."""
+    for name, row in found["ways"].items():
+        against = "" if row["diff"] is None else f"; {number_text(row['diff'], '+')} {span_text(row['diff_ci'], '+')}"
+        typer.echo(f"retrieval {name}: {number_text(row['mean'])} {span_text(row['ci'])}{against}")
+        if row["prompt_tokens"] is not None:
+            typer.echo(
+                f"  about {row['prompt_tokens']:.0f} tokens a prompt: {row['shared_tokens']:.0f} the same in all "
+                f"(a prefix cache keeps them), {row['own_tokens']:.0f} new for every problem"
+            )
+    typer.echo(f"retrieval: {found['why']}")
 
 
 def _spend(c: Mapping[str, Any]) -> None:
@@ -236,7 +200,7 @@ def print_matrix(s: Mapping[str, Any]) -> None:
     typer.echo(" " * width + "".join(f"{name:26}" for name in s["libraries"]).rstrip())
     for place, model in enumerate(s["models"]):
         row = s["cells"][place * len(s["libraries"]) :][: len(s["libraries"])]
-        numbers = (f"{number_text(cell['mean'])} {_span(cell['ci'])}" for cell in row)
+        numbers = (f"{number_text(cell['mean'])} {span_text(cell['ci'])}" for cell in row)
         typer.echo(f"{model:{width}}" + "".join(f"{cell:26}" for cell in numbers).rstrip())
     for c in s["comparisons"]:
         one, other = c["after"], c["before"]
@@ -245,13 +209,3 @@ def print_matrix(s: Mapping[str, Any]) -> None:
         where = f" ({one['model']})" if same and len(s["models"]) > 1 else "" if same else f" ({one['library']})"
         typer.echo(f"{sides[0]} minus {sides[1]}{where}: {c['said'].replace(' than before', '')}")
     typer.echo(s["power"])
-
-
-def number_text(value: float | None, sign: str = "") -> str:
-    """Return a number for a table, with `sign` "+" always signed; a dash where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{value + 0.0:{sign}.3f}"
-
-
-def lesson_count(count: int) -> str:
-    """Return `1 lesson`, `2 lessons`."""
-    return f"{count} lesson{'' if count == 1 else 's'}"

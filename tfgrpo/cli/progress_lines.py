@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
+from statistics import fmean
 from types import TracebackType
 from typing import Self
 
 import typer
 
 from tfgrpo import search
+from tfgrpo.backends.limited import Ledger
 from tfgrpo.learning.forecast import Plan
 from tfgrpo.learning.record_step import step_summary
 from tfgrpo.learning.run import Run
@@ -18,6 +21,8 @@ from tfgrpo.types import Step, Usage
 
 FEW = 5
 """Groups after which the first estimate is made."""
+WIDTH = 20
+"""Characters of a bar."""
 
 
 class ProgressLines:
@@ -112,11 +117,15 @@ class ProgressLines:
         groups, steps, done = plan.groups, plan.steps, progress.groups
         ahead = progress.estimate(plan)
         left = "unknown" if ahead is None or ahead.seconds is None else duration(ahead.seconds)
+        phase = f"{progress.phase()}, step {min(progress.steps + 1, steps)} of {steps}"
         return [
-            ("problems", f"{done.total()} of {groups}, step {min(progress.steps + 1, steps)} of {steps}"),
-            ("groups", f"{done['kept']} kept, {done['flat']} flat, {done['failed']} failed"),
-            ("calls", f"{progress.calls} answered, {progress.in_flight} in flight of {progress.limit} allowed"),
+            ("phase", "stopping" if progress.stopped else phase),
+            ("reward", reward_in_words(run)),
+            ("problems", f"{done.total():,} of {groups:,}"),
+            ("groups", f"{done['kept']:,} kept, {done['flat']:,} flat, {done['failed']:,} failed"),
+            ("calls", f"{progress.calls:,} answered, {progress.in_flight} in flight of {progress.limit} allowed"),
             ("tokens", tokens(progress.usage)),
+            *([("budget", budget_in_words(progress.ledger))] if progress.ledger.used() else []),
             ("time", f"{duration(time.monotonic() - self._began)}, about {left} left"),
         ]
 
@@ -138,6 +147,26 @@ class ProgressLines:
                 f"estimate: about {ahead.calls} calls in all{beside}; {tokens(ahead.usage)}; "
                 f"{duration(ahead.seconds)} left"
             )
+
+
+def reward_in_words(run: Run) -> str:
+    """Return the mean reward of the step under way with a bar, and what the held-out problems had before."""
+    now = run.progress.reward if run.progress else None
+    told = "none yet" if now is None else f"{now:.3f} {bar(run.range.unit(now))}"
+    before = [reward for reward in run.before if not math.isnan(reward)]
+    return told + (f" (held-out before: {fmean(before):.3f})" if before else "")
+
+
+def bar(share: float) -> str:
+    """Return a share of 1 as a bar."""
+    filled = round(share * WIDTH)
+    return f"[{'#' * filled}{'.' * (WIDTH - filled)}]"
+
+
+def budget_in_words(ledger: Ledger) -> str:
+    """Return what is used of each part of a budget."""
+    parts = ledger.used()
+    return ", ".join(f"{used:,.6g} of {limit:,.6g} {name} ({used / limit:.0%})" for name, used, limit in parts if limit)
 
 
 def monitor_in_words(value: object) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
-from tfgrpo.errors import BudgetReached, EndpointError, NothingLearned, UsageError
+from tfgrpo.errors import BudgetReached, EndpointError, NothingLearned, UnusableModel, UsageError
 from tfgrpo.proving import Proof, Verdict
 from tfgrpo.proving.proof import EXITS, failed_proof
 from tfgrpo.system.redact import hide_secrets
@@ -42,12 +42,31 @@ Output = Annotated[
 ]
 Pairs = Annotated[int | None, typer.Option("--pairs", min=2, help="Pairs at most; default 128.")]
 Alpha = Annotated[float, typer.Option("--alpha", help="Chance at most of a wrong `helps`, or `harms`.")]
-FloorOf = Annotated[int, typer.Option("--floor", min=0, help="Problems tried twice with the same text.")]
+FloorOf = Annotated[
+    int | None, typer.Option("--floor", min=0, help="Problems tried twice with the same text; default 32.")
+]
 Exit = Annotated[str | None, typer.Option("--exit", help="Other exit codes, as no-worth=0,cannot-tell=0.")]
 Baseline = Annotated[str | None, typer.Option("--baseline", help="Replay: the arm without the text.")]
 Metric = Annotated[str | None, typer.Option("--metric", help="Replay: which score.")]
 Range = Annotated[str | None, typer.Option("--range", help="Replay: least and largest score, as 1,5.")]
 Form = Annotated[str | None, typer.Option("--form", help="Replay: the format, where it is mistaken.")]
+
+NEEDED = {
+    "on": 'the tasks, --on tasks.jsonl, one a line: {"question": "...", "answer": "..."} (`tfgrpo tasks from README.md`'
+    " proposes some)",
+    "grader": "to know how answers are judged, such as --grader exact, numeric or choice (`tfgrpo datasets show FILE` "
+    "proposes one)",
+    "model": "a model, such as --model local/smollm2-135m or openai/gpt-5-mini (`tfgrpo models list`)",
+}
+"""What a live proof cannot do without, and what to write."""
+LIVE = {
+    "model": "--model", "seal": "--seal", "control": "--control", "together": "--together", "pairs": "--pairs",
+    "floor": "--floor", "as_": "--as", "base_url": "--base-url", "db": "--db", "seed": "--seed", "limit": "--limit",
+    "concurrency": "--concurrency", "budget_calls": "--budget-calls", "budget_tokens": "--budget-tokens",
+    "budget_usd": "--budget-usd", "budget_seconds": "--budget-seconds", "tools": "--tools", "set_": "--set",
+    "field": "--field", "prompts": "--prompts",
+}  # fmt: skip
+"""Options that say how to ask a model, and mean nothing in a replay."""
 
 
 def prove(
@@ -65,7 +84,7 @@ def prove(
     output: Output = None,
     pairs: Pairs = None,
     alpha: Alpha = 0.05,
-    floor: FloorOf = 32,
+    floor: FloorOf = None,
     exit_: Exit = None,
     baseline: Baseline = None,
     metric: Metric = None,
@@ -96,7 +115,8 @@ def prove(
     asked = {k: v for k, v in locals().items() if k not in ("codes", "exit_", "json_", "output", "quiet")}
     proof = _stored(asked) if replay is not None else _live(asked, None if quiet else _progress)
     _tell(proof, output or [], json_=json_)
-    raise typer.Exit(codes[proof.verdict])
+    # A wrong key must not pass for a skill that is merely not clear yet.
+    raise typer.Exit((EXITS if proof.failed else codes)[proof.verdict])
 
 
 def _check_places(places: list[Path]) -> None:
@@ -133,9 +153,10 @@ def exits(given: str | None) -> dict[Verdict, int]:
 def _stored(asked: dict[str, Any]) -> Proof:
     from tfgrpo.proving.replay import Asked, replay
 
-    for name, option in (("model", "--model"), ("seal", "--seal"), ("control", "--control")):
-        if asked[name] is not None:
-            raise UsageError(f"{option} goes with rollouts; --replay reads results that are there")
+    # A floor, a seed or a limit of 0 is given, too; what was not given is None, False or an empty list.
+    given = [o for name, o in LIVE.items() if not (asked[name] is None or asked[name] is False or asked[name] == [])]
+    if given:
+        raise UsageError(f"{given[0]} goes with rollouts; --replay reads results that are there, and asks no model")
     if asked["text"]:
         raise UsageError(f"--replay compares stored results; leave {asked['text'][0]!r} out")
     if (asked["on"] is None) != (asked["grader"] is None):
@@ -184,15 +205,17 @@ def _live(asked: dict[str, Any], progress: Any) -> Proof:
 
     from tfgrpo.proving import live
 
+    _refuse_unused(asked)
     asked = _bridged(asked)
-    for name, option in (("on", "--on TASKS"), ("grader", "--grader"), ("model", "--model")):
+    for name, option in NEEDED.items():
         if asked[name] is None:
             raise UsageError(f"prove needs {option}; or give stored results with --replay")
     if not asked["text"]:
         raise UsageError("which text? Give a file, a folder of skills or a library, or stored results with --replay")
     wanted = live.Asked(
         texts=tuple(asked["text"]), on=asked["on"], against=asked["against"], way=asked["as_"],
-        detect=_detect(asked["detect"]), pairs=asked["pairs"], alpha=_level(asked["alpha"]), floor=asked["floor"],
+        detect=_detect(asked["detect"]), pairs=asked["pairs"], alpha=_level(asked["alpha"]),
+        floor=live.FLOOR if asked["floor"] is None else asked["floor"],
         together=asked["together"], controls=_names(asked["control"]), seal=asked["seal"],
         fields=o.field_mapping(asked["field"]),
     )  # fmt: skip
@@ -203,11 +226,23 @@ def _live(asked: dict[str, Any], progress: Any) -> Proof:
         return asyncio.run(
             live.prove(wanted, db=o.db_path(asked["db"]), overrides=sets, progress=progress, **options, **budgets)
         )
+    except UnusableModel:
+        raise
     except (EndpointError, NothingLearned, BudgetReached) as error:
         # An endpoint that cannot be asked is no verdict against the text: exit code 1 would be one.
         reason = hide_secrets(str(error), configuration.secrets())
         typer.echo(f"error: {reason}", err=True)
-        return failed_proof(reason, wanted.texts, wanted.against, wanted.alpha)
+        ended = isinstance(error, BudgetReached)
+        return failed_proof(reason, wanted.texts, wanted.against, wanted.alpha, failed=not ended)
+
+
+def _refuse_unused(asked: dict[str, Any]) -> None:
+    """Refuse options that would be read over in silence."""
+    for name in ("baseline", "metric", "range_", "form"):
+        if asked[name] is not None:
+            raise UsageError(f"--{name.rstrip('_')} goes with --replay; a live proof takes its rewards from --grader")
+    if asked["seal"] is not None and not asked["seal"].strip():
+        raise UsageError("--seal takes a purpose, as 'release 2'; it is written down beside the tasks")
 
 
 def _bridged(asked: dict[str, Any]) -> dict[str, Any]:

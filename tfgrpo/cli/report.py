@@ -10,7 +10,7 @@ import typer
 
 from experience_db import Store
 from tfgrpo.cli import options as o
-from tfgrpo.cli.runs import run_named
+from tfgrpo.cli.run_page import run_named
 
 
 class Format(StrEnum):

@@ -13,7 +13,7 @@ import typer
 from experience_db import Evidence, Store, UnappliedEdit
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import effect_in_words, lesson_count
+from tfgrpo.cli.lesson_words import effect_in_words, lesson_count
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons import review as reviewing
 from tfgrpo.lessons.scanners import Kind, described, scan, visible

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 
-from experience_db import RoleUsage, Run, Store
+from experience_db import RoleUsage, Store
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import number_text
-
-
-def run_named(store: Store, name: str) -> Run:
-    """Return the run of that name or id, the newest for `latest`; raises UnknownRun."""
-    every = store.runs() if name == "latest" else ()
-    return every[-1] if every else store.find_run(name) or store.run(name)
+from tfgrpo.cli.lesson_words import number_text
+from tfgrpo.cli.run_page import print_run, run_named
 
 
 def list_(db: o.Db = None, json_: o.Json = False) -> None:
@@ -55,45 +51,34 @@ def show(
     json_: o.Json = False,
 ) -> None:
     """Show one run: what it did and how it ended, its steps, its calls and its configuration."""
-    with Store.open(o.db_path(db), readonly=True) as store:
-        run = store.with_current_status(run_named(store, name))
-        steps, used = store.steps(run.id), store.usage(run.id)
+    print_run(o.db_path(db), name, as_json=json_)
+
+
+def prune(
+    names: Annotated[list[str] | None, typer.Argument(help="Names or ids; default: all that have finished.")] = None,
+    older_than: Annotated[int, typer.Option(min=0, metavar="DAYS", help="Only runs that ended so long ago.")] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this nothing is changed.")] = False,
+    db: o.Db = None,
+    json_: o.Json = False,
+) -> None:
+    """Take the texts of ended runs out of a database; tells what that frees, and with --yes does it.
+
+    Lessons, evidence, figures, costs, answers and rewards stay, and so does in full what a lesson came from. The
+    recorded calls go: such a run cannot be gone on with or repeated without asking the model again.
+    """
+    where = o.db_path(db)
+    with Store.open(where, readonly=True) as store:
+        runs = [run_named(store, name) for name in names] if names else list(store.runs())
+        now = time.time()
+        old = [run for run in runs if run.finished is not None and now - run.finished >= older_than * 86_400]
+        if names and older_than == 0:
+            old = runs
+        ids = [run.id for run in old if names or run.status == "finished"]
+    with Store.open(where) as store:
+        found = store.prune(ids, dry=not yes)
     if json_:
-        o.print_json({**dataclasses.asdict(run), "steps": [dataclasses.asdict(step) for step in steps]})
+        o.print_json({"db": str(where), "done": yes, **dataclasses.asdict(found)})
         return
-    typer.echo(
-        f"{run.name} ({run.id}): {run.kind}, {run.status}, library {run.library} from version {run.base_version}"
-    )
-    typer.echo(f"  on {run.dataset} with {run.config.get('model')}, grader {run.config.get('grader')}")
-    _print_outcome(run)
-    for step in steps:
-        told = step.summary
-        groups = ", ".join(f"{n} {kind}" for kind, n in (told.get("groups") or {}).items())
-        edits = ", ".join(f"{n} {kind}" for kind, n in (told.get("edits") or {}).items())
-        typer.echo(
-            f"  step {step.step}: version {step.version_before} -> {step.version_after}; reward "
-            f"{number_text(told.get('reward'))}; groups: {groups}; edits: {edits}"
-        )
-    for role, row in used.items():
-        typer.echo(f"  {role}: {row.calls} calls, {row.prompt_tokens:,} + {row.completion_tokens:,} tokens")
-    typer.echo("configuration:")
-    for key, value in sorted(run.config.items()):
-        typer.echo(f"  {key} = {value}")
-
-
-def _print_outcome(run: Run) -> None:
-    held = (run.summary or {}).get("heldout") or {}
-    if run.status == "died":
-        typer.echo("  its process is gone; the same command goes on from here")
-    if held:
-        low, high = held.get("ci") or (None, None)
-        typer.echo(
-            f"  held-out reward {number_text(held.get('before'))} before, {number_text(held.get('after'))} after: "
-            f"{number_text(held.get('diff'), '+')} [{number_text(low, '+')}, {number_text(high, '+')}], "
-            f"n={held.get('n')}"
-        )
-    if (lessons := (run.summary or {}).get("lessons")) is not None:
-        typer.echo(f"  {lessons} lessons in version {(run.summary or {}).get('version')}")
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "show": show}
+    what = f"texts of {found.calls} calls and {found.rollouts} rollouts of {len(ids)} runs, {found.texts} long texts"
+    typer.echo(f"{what}: about {found.bytes / 2**20:.1f} MiB {'are free' if yes else 'would be free'} in {where}")
+    typer.echo("  `tfgrpo db vacuum` gives the room back" if yes else "  nothing was changed; --yes does it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +14,13 @@ from experience_db.exchange import lesson_texts
 from tfgrpo import config as configuration
 from tfgrpo.cli import options as o
 from tfgrpo.cli.lesson_stories import Lib
-from tfgrpo.cli.print_results import lesson_count
+from tfgrpo.cli.lesson_words import lesson_count
 from tfgrpo.cli.review import Allow
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.review import parse_kinds
 from tfgrpo.lessons.scanners import described, scan, visible
 from tfgrpo.lessons.versions import library_at
+from tfgrpo.system.untrusted_json import loads
 
 
 def scan_(
@@ -64,7 +64,7 @@ def _texts(file: Path) -> Iterator[str]:
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8 text; give a list of lessons, or JSON") from error
     try:
-        whole = json.loads(text)
+        whole = loads(text)
     except ValueError:
         yield from lesson_texts(text)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +35,10 @@ def from_(
         o.print_json({"candidates": len(found), "answered": answered, "file": str(output)})
         return
     typer.echo(f"{len(found)} candidates in {output}, {answered} with an answer that was found")
+    checks = Counter(candidate.check for candidate in found if candidate.check)
+    if checks:
+        told = ", ".join(f"{n} {check}" for check, n in checks.most_common())
+        typer.echo(f"graders that fit: {told}; a proof takes one grader for all of its tasks")
     typer.echo(f"read them, correct questions and answers, then: tfgrpo tasks accept {output} --ids ID,ID (or --all)")
 
 
@@ -47,7 +52,10 @@ def accept(
     rows = _rows(file)
     if ids is not None and all_:
         raise UsageError("give --ids or --all, not both")
-    chosen = None if all_ else [i.strip() for i in ids.split(",") if i.strip()] if ids is not None else _asked(rows)
+    if all_ or ids is not None:
+        chosen = None if all_ or ids is None else [i.strip() for i in ids.split(",") if i.strip()]
+    else:
+        rows, chosen = _asked(rows)
     done = tasks.accept(rows, chosen)
     o.write_text_file(file, "\n".join(to_json(row) for row in done))
     accepted = sum(row["accepted"] for row in done)
@@ -63,19 +71,32 @@ def _rows(file: Path) -> tuple[dict[str, Any], ...]:
     return tasks.load(file)
 
 
-def _asked(rows: tuple[dict[str, Any], ...]) -> list[str]:
-    """Show each waiting candidate and ask."""
-    chosen = []
-    for row in rows:
-        if row.get("accepted") is True:
-            continue
-        typer.echo(f"\n{row.get('id')}  ({row.get('source')}; {row.get('reason')})\n{row['question']}")
-        typer.echo(f"answer: {row.get('answer')}")
-        if not row.get("answer"):
-            typer.echo("no answer yet: write one into the file first")
-        elif typer.confirm("accept", default=False):
-            chosen.append(str(row.get("id")))
-    return chosen
+def _asked(rows: tuple[dict[str, Any], ...]) -> tuple[tuple[dict[str, Any], ...], list[str]]:
+    """Show each waiting candidate and ask; return the rows with the answers that were given, and which are accepted.
 
-
-COMMANDS = {"from": from_, "accept": accept}
+    Whoever stops in the middle, by `q`, Ctrl-C or the end of the input, keeps what was accepted before.
+    """
+    changed, chosen = {str(row.get("id")): row for row in rows}, list[str]()
+    waiting = [(name, row) for name, row in changed.items() if row.get("accepted") is not True]
+    try:
+        for place, (name, row) in enumerate(waiting, 1):
+            about = f"{row.get('source')}; {row.get('reason')}"
+            typer.echo(f"\n{place} of {len(waiting)}: {name}  ({about})\n{row['question']}")
+            known = row.get("answer") not in (None, "")
+            typer.echo(f"answer: {row.get('answer')}" if known else "no answer yet")
+            said = (
+                typer.prompt(f"{'[y]es, ' if known else ''}[n]ot, another [a]nswer, [q]uit", default="n")
+                .strip()
+                .lower()
+            )
+            if said.startswith("q"):
+                break
+            if said.startswith("a"):
+                answer = typer.prompt("answer").strip()
+                changed[name] = {**row, "answer": answer, "check": tasks.check_of(answer)}
+                chosen.append(name)
+            elif known and said.startswith("y"):
+                chosen.append(name)
+    except typer.Abort:
+        typer.echo("\nstopped; what was accepted before is kept")
+    return tuple(changed.values()), chosen

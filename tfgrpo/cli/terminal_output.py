@@ -1,13 +1,17 @@
 r"""The one writer of the command line: what strangers wrote moves no cursor, paints no screen and hides no line.
 
 Everything that a command prints goes through it, whoever prints it. Controls come out as `\u001b`, which JSON reads as
-what it was. Only the live display, which draws with controls of its own, writes to the stream below.
+what it was. Only the live display, which draws with controls of its own, writes to the stream below. On a terminal,
+lines for people are broken at blanks, so that none ends within a number; data and commands are left as they are.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -16,10 +20,31 @@ CONTROLS = re.compile(
 )
 """Control characters but for tab and line ends, marks that turn the direction of a line, and halves of surrogates."""
 
+COPIED = re.compile(r"""\s*(tfgrpo |export |pip |File "|[{}\]"'|<#`]|\[[\["'{\]])""")
+"""Beginnings of lines that are commands, JSON, tables or Markdown: somebody may copy them."""
+NARROWEST = 20
+"""Columns below which nothing is folded."""
+
 
 def printable(text: str) -> str:
     """Return `text` with every character that a terminal would act on written out."""
     return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def fold(line: str, width: int) -> str:
+    """Return a line for people broken at blanks to `width` columns, its later parts two columns further in."""
+    body = line.rstrip("\r\n")
+    if len(body) <= width or COPIED.match(body):
+        return line
+    inner = textwrap.TextWrapper(
+        width,
+        subsequent_indent=" " * (len(body) - len(body.lstrip()) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+        expand_tabs=False,
+    )
+    return "\n".join(inner.wrap(body)) + line[len(body) :]
 
 
 class Writer:
@@ -30,13 +55,22 @@ class Writer:
 
     def write(self, text: str) -> int:
         """Write text; return how much was given."""
-        self.below.write(printable(text))
+        self.below.write(self._folded(printable(text)))
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
         """Write several texts."""
         for line in lines:
             self.write(line)
+
+    def _folded(self, text: str) -> str:
+        if not self.below.isatty():
+            return text
+        try:
+            width = shutil.get_terminal_size((0, 0)).columns or os.get_terminal_size(self.below.fileno()).columns
+        except (ValueError, OSError):
+            return text
+        return "".join(fold(line, width) for line in text.splitlines(keepends=True)) if width >= NARROWEST else text
 
     def isatty(self) -> bool:
         """No: nobody may send controls through it."""

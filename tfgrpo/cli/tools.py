@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -116,6 +116,3 @@ def _described(name: str, options: Mapping[str, Any]) -> list[dict[str, Any]]:
 async def _close(tools: tuple[Tool, ...]) -> None:
     for tool in tools:
         await close(tool)
-
-
-COMMANDS: Mapping[str, Callable[..., None]] = {"list": list_, "call": call}

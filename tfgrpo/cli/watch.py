@@ -10,8 +10,8 @@ import typer
 
 from experience_db import Run, Store
 from tfgrpo.cli import options as o
-from tfgrpo.cli.print_results import number_text
-from tfgrpo.cli.runs import run_named
+from tfgrpo.cli.lesson_words import number_text
+from tfgrpo.cli.run_page import run_named
 
 PAUSE = 1.0
 """Seconds between two looks."""

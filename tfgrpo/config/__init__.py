@@ -4,36 +4,40 @@ In: TOML files, `-s a.b=value`, keyword arguments. Out: one frozen `LearnConfig`
 Read `tables.py` first; the other files are the single tables, `presets/` the published methods as settings.
 """
 
-from tfgrpo.config.engine import EngineConfig
-from tfgrpo.config.grader import GraderConfig
-from tfgrpo.config.lessons import LessonsConfig
-from tfgrpo.config.method import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
-from tfgrpo.config.rollout_environment import EnvironmentConfig
-from tfgrpo.config.search import SearchConfig
-from tfgrpo.config.tables import (
-    CHOICES,
-    LEAST,
-    PLACES,
-    PRESETS,
-    BudgetConfig,
-    EvaluationConfig,
-    GateConfig,
-    LearnConfig,
-    RolloutConfig,
-    data_folder,
-    default_db,
-    environment,
-    from_table,
-    load,
-    merge,
-    needs_scores,
-    preset_about,
-    preset_names,
-    preset_path,
-    read_toml,
-    secrets,
-    to_table,
-)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfgrpo.config.engine import EngineConfig
+    from tfgrpo.config.grader import GraderConfig
+    from tfgrpo.config.lessons import LessonsConfig
+    from tfgrpo.config.method import AdvantageConfig, EditScoreConfig, SelectionConfig, ShapingConfig
+    from tfgrpo.config.models import for_model
+    from tfgrpo.config.rollout_environment import EnvironmentConfig
+    from tfgrpo.config.scoring import bounds_by_scores, gate_scores_edits, needs_scores, wants_scores
+    from tfgrpo.config.search import SearchConfig
+    from tfgrpo.config.tables import (
+        CHOICES,
+        LEAST,
+        PLACES,
+        PRESETS,
+        BudgetConfig,
+        EvaluationConfig,
+        GateConfig,
+        LearnConfig,
+        RolloutConfig,
+        from_table,
+        load,
+        merge,
+        preset_about,
+        preset_names,
+        preset_path,
+        read_toml,
+        to_table,
+    )
+    from tfgrpo.config.variables import data_folder, default_db, environment, secrets
 
 __all__ = [
     "CHOICES",
@@ -54,10 +58,13 @@ __all__ = [
     "SearchConfig",
     "SelectionConfig",
     "ShapingConfig",
+    "bounds_by_scores",
     "data_folder",
     "default_db",
     "environment",
+    "for_model",
     "from_table",
+    "gate_scores_edits",
     "load",
     "merge",
     "needs_scores",
@@ -67,4 +74,62 @@ __all__ = [
     "read_toml",
     "secrets",
     "to_table",
+    "wants_scores",
 ]
+
+_HOMES = {
+    "tfgrpo.config.engine": ("EngineConfig",),
+    "tfgrpo.config.grader": ("GraderConfig",),
+    "tfgrpo.config.lessons": ("LessonsConfig",),
+    "tfgrpo.config.method": (
+        "AdvantageConfig",
+        "EditScoreConfig",
+        "SelectionConfig",
+        "ShapingConfig",
+    ),
+    "tfgrpo.config.models": ("for_model",),
+    "tfgrpo.config.rollout_environment": ("EnvironmentConfig",),
+    "tfgrpo.config.scoring": (
+        "bounds_by_scores",
+        "gate_scores_edits",
+        "needs_scores",
+        "wants_scores",
+    ),
+    "tfgrpo.config.search": ("SearchConfig",),
+    "tfgrpo.config.tables": (
+        "CHOICES",
+        "LEAST",
+        "PLACES",
+        "PRESETS",
+        "BudgetConfig",
+        "EvaluationConfig",
+        "GateConfig",
+        "LearnConfig",
+        "RolloutConfig",
+        "from_table",
+        "load",
+        "merge",
+        "preset_about",
+        "preset_names",
+        "preset_path",
+        "read_toml",
+        "to_table",
+    ),
+    "tfgrpo.config.variables": (
+        "data_folder",
+        "default_db",
+        "environment",
+        "secrets",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'tfgrpo.config' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

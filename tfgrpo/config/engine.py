@@ -16,7 +16,7 @@ class EndpointConfig:
     weight: float = 1.0
     """Its share of the load, compared with the weights of the others."""
     model: str = ""
-    """What the model is called there; empty is the name given by --model. The journal knows the latter alone."""
+    """What the model is called there; empty is the name given by --model. The journal knows the latter."""
     key: str = ""
     """Name of the environment variable that holds its key, never the key itself; empty is the usual one."""
     client: str = ""
@@ -82,9 +82,16 @@ class EngineConfig:
     """How OpenAI-compatible endpoints are reached: `aiohttp`, or `sdk` for the openai client."""
     endpoints: tuple[EndpointConfig, ...] = ()
     """Several ways to the model, which share the load by weight; a dead one is set aside and tried again later."""
+    sticky: bool = True
+    """Send what begins alike to the same of several endpoints while it has room: its prefix cache is warm then."""
+    same_model: bool = False
+    """What answers to a model's name at another address than before is the same model: recorded calls count there too.
+    Otherwise they are made again, and it is another run."""
     prices: Mapping[str, Any] = field(default_factory=dict)
     """US dollars per million tokens, by --model name: `{"openai/m" = {prompt = 0.2, completion = 0.8, cached = 0.1}}`.
     They win over list prices; models in no list have none, which is not zero."""
+    share_texts: bool = True
+    """Long texts of the database are kept once and compressed; false leaves each where it stands, for SQL to read."""
     local: LocalConfig = LocalConfig()
     executor: str = "local"
     """Where graders, agents and code of models run: `local`, `ray`, or `ray:ADDRESS` of a cluster."""

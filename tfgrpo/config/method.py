@@ -29,6 +29,9 @@ class AdvantageConfig:
     """critic, gae: believed reward of a problem never tried."""
     prior_strength: float = 2.0
     """critic, gae: how many rollouts that belief is worth."""
+    prior: str = "fixed"
+    """critic: `fixed` believes `prior_mean` of a problem never tried; `running` what all other problems earned so far,
+    those of the same batch included, so that what is usual surprises nobody from the first visit on."""
     surprise: float = 0.25
     """critic, gae: a group teaches when some |advantage| reaches this."""
     earlier: int = 3
@@ -55,8 +58,19 @@ class SelectionConfig:
     """gfpo-adaptive: groups seen before difficulty is believed."""
     stratified: bool = False
     """gfpo: keep one rollout of each outcome where the choice would lose the contrast. Ours, not the paper's."""
+    contrast: str = "all"
+    """What the summarizer is asked of a group. `all`: once, with every rollout that teaches. `pair`: once, the best
+    against the worst by advantage. `random-pair`: two that differ in reward, drawn (a control). `objectives`: once for
+    each named score that differs, the best against the worst in it (GDPO). `brevity`: also the shortest right rollout
+    against the longest right one (GFPO). `hardest`: once, a right rollout beside the wrong one that the model finds
+    likeliest, where it can score given tokens, else the first wrong one (DisCO)."""
+    shorter: float = 0.7
+    """brevity: the shortest right rollout is at most this share of the longest, else there is no contrast."""
     rounds: int = 3
-    """dynamic: rounds of rollouts per step, at most; further rounds go to problems that nobody solved."""
+    """dynamic: rounds of rollouts per step, at most; further ones go to `fresh` problems, and to those that nobody
+    solved under an earlier version of the library."""
+    fresh: bool = False
+    """dynamic: further rounds take the next problems of the epoch before their turn (DAPO, Eq. 11)."""
     wanted: int | None = None
     """dynamic: groups with contrast per step; None is the batch size."""
     retries: int = 4
@@ -64,9 +78,9 @@ class SelectionConfig:
     wave: int | None = None
     """Draw rollouts so many at a time, and stop once the group has a contrast; None draws all at once. Ours."""
     weighting: str = "equal"
-    """Which proposals count more: those of `equal` groups, or by the group's weight in `grpo` or `dr_grpo`."""
+    """Which groups count more: all are `equal`, or by their mean |advantage| as `grpo` or `dr_grpo` compute it."""
     groups: int | None = None
-    """Groups that teach per step, at most, the heaviest; None sets no limit."""
+    """Groups that teach per step, at most, the heaviest, among equals the first drawn; None sets no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +104,8 @@ class RewardConfig:
     """The least that the grader can give, with `high`; None reads it off a measurement, where that shows it."""
     high: float | None = None
     """The most that it can give."""
+    parts: Mapping[str, Any] = field(default_factory=dict)
+    """Least and most of a named score, by name, where a measurement does not show it: `{correctness = [-3, 3]}`."""
     token_cost: float = 0.0
     """What a reply of the length limit costs, in reward; a shorter one costs its share. Needs `rollout.max_tokens`."""
 
@@ -102,3 +118,51 @@ class EditScoreConfig:
     """`surrogate`, `gspo`, `gvpo`, `disco` or `hicra`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Passed to it: beta, tau, aggregation, clip, ..."""
+    order: str = "off"
+    """Whether scores order the gate's queue: `off` leaves it to support; `auto` orders where the model can score given
+    tokens, and says once where it cannot; `on` ends the run at its start there."""
+    rollouts: int = 2
+    """order: pilot rollouts of a problem, at temperature 1, drawn once per library version for all edits."""
+    problems: int = 16
+    """order: problems of the gate's pool that an edit is scored on, at most, among those it touches."""
+    keep: int | None = None
+    """order: so many edits of a step meet the gate, those of the highest score; the others may come again. None is
+    all."""
+    behind: float = 0.5
+    """order: a rival meets no gate that scores so many standard errors below the best one on their shared problems."""
+    max_size: float | None = None
+    """order: an edit that moves stored rollouts by more nats per token is pruned whole; None sets no bound."""
+
+
+LEAST: Mapping[str, float] = {
+    "advantage.earlier": 0,
+    "gate.max_edits": 1,
+    "gate.max_kl": 0,
+    "selection.k": 1,
+    "selection.rounds": 1,
+    "selection.wave": 1,
+    "selection.wanted": 1,
+    "selection.retries": 0,
+    "selection.groups": 1,
+    "selection.shorter": 0,
+    "edit_score.rollouts": 2,
+    "edit_score.problems": 2,
+    "edit_score.keep": 1,
+    "edit_score.behind": 0,
+    "edit_score.max_size": 0,
+    "reward.token_cost": 0,
+    "shaping.overlong": 0,
+    "shaping.max_length": 1,
+}
+"""Smallest values, by key."""
+
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "advantage.kind": ("grpo", "dr_grpo", "rloo", "gdpo", "critic", "process", "gae"),
+    "selection.kind": ("informative", "dynamic", "gfpo", "gfpo-efficiency", "gfpo-adaptive"),
+    "selection.weighting": ("equal", "grpo", "dr_grpo"),
+    "selection.contrast": ("all", "pair", "random-pair", "objectives", "brevity", "hardest"),
+    "advantage.prior": ("fixed", "running"),
+    "edit_score.order": ("off", "auto", "on"),
+    "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
+}
+"""All values of the keys that take a word."""

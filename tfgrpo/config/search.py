@@ -16,6 +16,17 @@ class SearchConfig:
     mutation: str = ""
     """`reflect`: one rollout per problem, one reflection per minibatch (GEPA). `groups`: a contrast per problem, from
     `rollout.group_size` rollouts (ours). Empty leaves it to the prompt set."""
+    components: str = "library"
+    """What a candidate consists of, between commas: `library`, `instructions`, and `tools`, the description of each
+    tool. Other parts than the library are lessons that stand for them, see `experience_db.prompt_parts`."""
+    component: str = "round-robin"
+    """Which of them a proposal rewrites: `round-robin`, each in its turn (GEPA); `all`, all at once; or
+    `package.module:attr`."""
+    part_words: int = 150
+    """Longest text of a part that is no lesson, in words."""
+    reflection: str = "once"
+    """How a minibatch is reflected on: `once`, one question about all its attempts; `map-reduce`, one about each share
+    of them, as many shares as their root, then one call that brings the edits together (ComBEE)."""
     minibatch: int = 3
     """Problems per proposal (GEPA: 3)."""
     parents: int = 1
@@ -68,8 +79,13 @@ class SearchConfig:
     """Final choice: the same for money per rollout."""
     candidates: int = 12
     """mipro: candidate lessons, at most."""
+    instructions: int = 0
+    """mipro: candidate instructions, written by a proposer that is told of the dataset, the prompt as it is, rollouts
+    that earned full reward, and a tip; one of them stands at a time, or those of the run."""
     demonstrations: int = 4
-    """mipro: candidate demonstrations, at most; each is a rollout that earned full reward."""
+    """mipro: demonstrations of one set, at most; each is a rollout that earned full reward."""
+    demonstration_sets: int = 6
+    """mipro: sets of demonstrations that are tried, besides none: all that were found, and random ones."""
     bootstrap: int = 12
     """mipro: learning problems that candidates come from."""
     trials: int | None = None
@@ -81,6 +97,7 @@ class SearchConfig:
 
 
 LEAST: Mapping[str, float] = {
+    "search.part_words": 1,
     "search.minibatch": 1,
     "search.parents": 1,
     "search.proposals": 1,
@@ -93,6 +110,8 @@ LEAST: Mapping[str, float] = {
     "search.patience": 1,
     "search.candidates": 1,
     "search.demonstrations": 0,
+    "search.demonstration_sets": 1,
+    "search.instructions": 0,
     "search.bootstrap": 1,
     "search.trials": 1,
     "search.batch": 1,
@@ -103,6 +122,7 @@ LEAST: Mapping[str, float] = {
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "search.kind": ("", "gepa", "gepa-merge", "mipro"),
     "search.mutation": ("", "reflect", "groups"),
+    "search.reflection": ("once", "map-reduce"),
     "search.frontier": ("instance", "objective", "hybrid", "cartesian"),
     "search.pool": ("pooled", "separate", "both"),
     "search.validation": ("full", "racing", "halving"),

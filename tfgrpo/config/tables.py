@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
-import re
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
@@ -17,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tfgrpo.config import lessons as lessons_config
+from tfgrpo.config import method as method_config
 from tfgrpo.config import search as search_config
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.config.grader import GraderConfig
@@ -27,12 +27,9 @@ from tfgrpo.config.rollout_environment import LEAST as ENVIRONMENT_LEAST
 from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.config.search import SearchConfig
 from tfgrpo.errors import UnknownKey, UsageError
-from tfgrpo.system.redact import url_secrets
 
 T = TypeVar("T")
 PRESETS = Path(__file__).parent / "presets"
-SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|AUTH|DSN)$", re.IGNORECASE)
-"""How variables are called whose values are nobody's business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +47,10 @@ class RolloutConfig:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """How rollouts are drawn when a library is measured or gated."""
+    """How rollouts are drawn in gate and measure; not set: as the model says (`models.toml`), else as in `rollout`."""
 
-    temperature: float | None = 0.3
-    top_p: float | None = 0.95
+    temperature: float | None = None
+    top_p: float | None = None
     max_tokens: int | None = None
 
 
@@ -65,6 +62,11 @@ class GateConfig:
     """`paired`, `open`, `likelihood`, or `package.module:attr`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Passed to the gate: delta, nmax, look, ..."""
+    max_edits: int | None = None
+    """Edits that one version may take in, at most: a trust region. Later ones wait for the next version untested."""
+    max_kl: float | None = None
+    """No second edit meets the gate with which a version would move further than this from the last one: KL on stored
+    rollouts, in nats per token. Needs a model that scores given tokens; elsewhere `max_edits` acts alone."""
     harm: str = "rollback"
     """What happens to an epoch that made the library worse as a whole: `rollback` undoes it, `warn` only says so."""
 
@@ -141,28 +143,11 @@ LEAST: Mapping[str, float] = {
     "batch_size": 1,
     "limit": 1,
     "rollout.group_size": 1,
-    "advantage.earlier": 0,
     "engine.ray.workers": 0,
     "engine.ray.queue": 1,
-    "selection.k": 1,
-    "selection.rounds": 1,
-    "selection.wave": 1,
-    "selection.wanted": 1,
-    "selection.retries": 0,
-    "selection.groups": 1,
-    "reward.token_cost": 0,
-    "shaping.overlong": 0,
-    "shaping.max_length": 1,
     "rollout.max_tokens": 1,
     "evaluation.max_tokens": 1,
-    "lessons.per_group": 1,
-    "lessons.rivals": 2,
-    "lessons.max_words": 1,
-    "lessons.max_tokens": 1,
-    "lessons.draws": 0,
-    "lessons.candidates": 0,
-    "lessons.budget_tokens": 1,
-    "lessons.attempt_tokens": 1,
+    **lessons_config.LEAST,
     "engine.concurrency": 1,
     "engine.overlap": 0,
     "engine.local.slots": 1,
@@ -186,25 +171,18 @@ LEAST: Mapping[str, float] = {
     "budget.usd": 0,
     "budget.seconds": 0,
     **ENVIRONMENT_LEAST,
+    **method_config.LEAST,
     **search_config.LEAST,
 }
 """Smallest value of the keys that have one."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
-    "advantage.kind": ("grpo", "dr_grpo", "rloo", "gdpo", "critic", "process", "gae"),
-    "selection.kind": ("informative", "dynamic", "gfpo", "gfpo-efficiency", "gfpo-adaptive"),
-    "selection.weighting": ("equal", "grpo", "dr_grpo"),
     "engine.transport": ("aiohttp", "sdk"),
-    "edit_score.kind": ("surrogate", "gspo", "gvpo", "disco", "hicra"),
     "gate.harm": ("rollback", "warn"),
     "grader.mode": ("answer", "pairs", "rank", "grades"),
-    "lessons.focus": ("", "planning"),
-    "lessons.clusters": ("exact", "jaccard"),
+    **lessons_config.CHOICES,
     **ENVIRONMENT_CHOICES,
-    "lessons.stages": ("contrast", "four"),
-    "lessons.summaries": ("", "never", "when-long", "always"),
-    "lessons.place": ("", "system", "user_end"),
-    "lessons.consolidate": ("", "none", "join", "model", "batch", "each"),
+    **method_config.CHOICES,
     **search_config.CHOICES,
 }
 """All values of the keys that take a word."""
@@ -252,15 +230,13 @@ def _together(config: LearnConfig) -> LearnConfig:
         raise UsageError("reward.token_cost is a price of the length limit; give rollout.max_tokens")
     if share is not None and share > 1:
         raise UsageError(f"shaping.overlong is {share:g}; it is a share of the length limit, at most 1")
+    if config.lessons.labels == "none":
+        told = (config.gate.kind, config.selection.kind, config.advantage.prior)
+        if told != ("open", "informative", "fixed") or config.lessons.proposer == "agentic":
+            raise UsageError("lessons.labels=none needs --gate open, informative selection and no agentic proposer")
     if config.engine.overlap > 1:
         raise UsageError(f"engine.overlap is {config.engine.overlap}; 1 is the most, one batch ahead of the library")
     return config
-
-
-def needs_scores(config: LearnConfig) -> bool:
-    """Say whether the gate asks for log-probs of stored rollouts."""
-    options = config.gate.options
-    return config.gate.kind == "likelihood" or bool(options.get("prefilter")) or options.get("touch") == "likelihood"
 
 
 def preset_path(name: str) -> Path:
@@ -370,31 +346,13 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key.strip(), raw.strip()
 
 
+DEEPEST_KEY = 12
+
+
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:
-    return {keys[0]: value if len(keys) == 1 else _nested(keys[1:], value)}
-
-
-def environment(name: str) -> str | None:
-    """Value of an environment variable, None when unset or empty."""
-    return os.environ.get(name) or None
-
-
-def secrets(*urls: str) -> tuple[str, ...]:
-    """Keys, tokens and passwords in the environment, by the names of their variables, and in addresses; longest first.
-
-    Values below 8 characters are left out: what is that short may be a word of any text.
-    """
-    found = {v.strip() for k, v in os.environ.items() if SECRET_NAME.search(k) and len(v.strip()) >= 8}
-    found |= {each for url in (*urls, environment("OPENAI_BASE_URL")) for each in url_secrets(url)}
-    return tuple(sorted(found, key=lambda value: (-len(value), value)))
-
-
-def default_db() -> Path:
-    """The database named by TFGRPO_DB, else `experience.db` in the current folder."""
-    return Path(environment("TFGRPO_DB") or "experience.db")
-
-
-def data_folder() -> Path | None:
-    """The folder of local benchmark files named by TFGRPO_DATA, if any."""
-    value = environment("TFGRPO_DATA")
-    return Path(value) if value else None
+    # No setting lies deeper; a thousand dots would end whoever walks the table.
+    *above, last = keys[:DEEPEST_KEY]
+    table = {last: value}
+    for key in reversed(above):
+        table = {key: table}
+    return table

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,11 +87,18 @@ def snippet(text: str, wanted: set[str]) -> str:
         return text
     pieces = [(match.start(), wanted.intersection(words(match[0]))) for match in re.finditer(r"\S+", text)]
     found = [(start, piece) for start, piece in pieces if piece]
-
-    def held(start: int) -> int:
-        return len(set[str]().union(*(piece for at, piece in found if start <= at < start + SNIPPET)))
-
-    best = max((start for start, _ in found), key=lambda start: (held(start), -start), default=0)
+    inside: Counter[str] = Counter()
+    best, most, behind = 0, 0, 0
+    for start, piece in found:
+        while behind < len(found) and found[behind][0] < start + SNIPPET:
+            inside.update(found[behind][1])
+            behind += 1
+        if len(inside) > most:
+            best, most = start, len(inside)
+        inside.subtract(piece)
+        for word in piece:
+            if not inside[word]:
+                del inside[word]
     end = text.rfind(" ", best + 1, best + SNIPPET) if best + SNIPPET < len(text) else len(text)
     cut = text[best : end if end > best else best + SNIPPET].strip()
     return f"{'… ' if best else ''}{cut}{' …' if best + len(cut) < len(text.rstrip()) else ''}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import sqrt
 
 from tfgrpo import stats
 from tfgrpo.datasets.overlap import overlap
@@ -16,6 +17,10 @@ ENOUGH = 96
 """Held-out problems from which on a third of them never meets the gate."""
 MOST_HELDOUT = 600
 """More held-out problems than this sharpen no verdict, and each is measured twice."""
+
+PAIRS = 64
+VISITS = 4
+"""Pairs of a lesson's test where the problems it touches are known, and visits of one problem among them, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +77,26 @@ def outlook(parts: Pools) -> str:
     """Return one sentence on what effects these problems can show, before anything is paid.
 
     With 80% power at the 5% level, for a difference that changes every fourth problem; a lesson that touches a fifth of
-    the problems is taken as the example, visited up to four times each.
+    the problems is taken as the example. The problem is the unit of its test: visits of the same one take away the
+    noise of single rollouts, assumed to be half of the variance, and no more.
     """
     count = len(parts.proving)
     if count < 2:
         return "no problem proves anything: nothing can be shown"
     touched = max(count // 5, 1)
-    alone = 100 * min(stats.visible_difference(max(min(4 * touched, 64), 2)), 1.0)
-    whole = f"the figure on {len(parts.untouched)} untouched problems a change of " if parts.untouched else ""
-    points = f"{100 * min(stats.visible_difference(len(parts.untouched)), 1.0):.0f} points" if whole else ""
+    different = max(min(touched, PAIRS), 2)
+    visits = min(VISITS, PAIRS / different)
+    alone = stats.visible_difference(different, 0.5 * sqrt((1 + 1 / visits) / 2))
+    rest = len(parts.untouched)
+    seen = stats.visible_difference(rest)
     where = (
         f"lessons are proved on all {count} problems but their own sources, by fresh rollouts"
         if parts.cross_fitted
         else f"lessons are proved on {count} held-out problems"
     )
-    told = f"{where}; one that acts on {touched} of them shows from about {alone:.0f} points there"
-    return told + (f", {whole}{points}" if whole else "; no problem is left for a figure that chose nothing")
+    shows = "cannot show there" if alone > 1 else f"shows from about {100 * alone:.0f} points there"
+    told = f"{where}; one that acts on {touched} of them {shows}"
+    if not rest:
+        return f"{told}; no problem is left for a figure that chose nothing"
+    change = "shows nothing" if seen > 1 else f"a change of {100 * seen:.0f} points"
+    return f"{told}, the figure on {rest} untouched problems {change}"

@@ -25,15 +25,23 @@ ANSWERS = (
     "sql", "translation", "summary", "ideal", "correct", "reply",
 )  # fmt: skip
 IDS = ("id", "uid", "uuid", "key", "row_id", "ticket_id", "problem_id", "question_id")
+NUMBERED = re.compile(r"(^|_)(ids?|no|nr|num|number|key|code|ref|uid)$")
+"""How names of columns end that number their rows: Order No, CaseNumber, ticketId."""
 MOST_LABELS = 40
 SHORT = 40
 """Characters of a label, at most."""
 NUMBER = re.compile(r"[-+−–]?[$€£]?\s{0,3}\d[\d.,\s]{0,60}%?")
 LETTERS = re.compile(r"[A-Z](?:\s*[,;]\s*[A-Z])*")
-OPTIONS = re.compile(r"(?m)(?:^|\s)\(?A[).:]\s.*(?:\n|\s)\(?B[).:]\s", re.S)
+OPTION_A, OPTION_B = (re.compile(rf"(?m)(?:^|\s)\(?{letter}[).:]\s") for letter in "AB")
 FORMULA = re.compile(r"\\frac|\\sqrt|\\boxed|\\pi|\^|\$.+\$|[a-z]\s*=\s*-?\d")
 FEW = 20
 """Problems to learn from below which a third held out leaves too little for either."""
+
+
+def lists_options(text: str) -> bool:
+    """Whether a question lists options A and B, in this order; the first A decides."""
+    first = OPTION_A.search(text)
+    return first is not None and OPTION_B.search(text, first.end() - 1) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +95,14 @@ def _values(rows: Sequence[Mapping[str, Any]], column: str) -> list[str]:
 
 def _named(columns: Sequence[str], known: Sequence[str]) -> str:
     """Return the column whose name is best known; '' where none is."""
-    plain = {re.sub(r"[^a-z]+", "_", name.lower()).strip("_"): name for name in reversed(columns)}
+    plain = {_plain(name): name for name in reversed(columns)}
     return next((plain[name] for name in known if name in plain), "")
+
+
+def _plain(name: str) -> str:
+    """Return the name of a column in small letters, its words between underscores."""
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return re.sub(r"[^a-z]+", "_", words.lower()).strip("_")
 
 
 def _question(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
@@ -120,9 +134,14 @@ def _told(row: Mapping[str, Any], path: str) -> str:
 
 
 def _ids(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], taken: set[str]) -> str:
-    found = _named([name for name in columns if name not in taken], IDS)
-    values = _values(rows, found) if found else []
-    return found if values and len(set(values)) == len(rows) else ""
+    rest = [name for name in columns if name not in taken]
+    likely = [_named(rest, IDS), *(name for name in rest if NUMBERED.search(_plain(name)))]
+    return next((name for name in likely if name and _tells_apart(_values(rows, name), len(rows))), "")
+
+
+def _tells_apart(values: Sequence[str], rows: int) -> bool:
+    """Whether each row has a short value of its own."""
+    return rows > 0 and len(set(values)) == rows and all(len(value) <= SHORT for value in values)
 
 
 def is_label_set(values: Sequence[str]) -> bool:
@@ -143,7 +162,7 @@ def _grading(  # noqa: PLR0911 - one for each kind of reference
         if _named(columns, ("tests", "test_cases", "cases", "inputs_outputs")):
             return "program", "the rows have tests and no reference", "", ()
         return "judge", "no column looks like a reference: a judge model has to read the answers", "", ()
-    if all(map(LETTERS.fullmatch, texts)) and sum(bool(OPTIONS.search(text)) for text in asked) > len(asked) / 2:
+    if all(map(LETTERS.fullmatch, texts)) and sum(map(lists_options, asked)) > len(asked) / 2:
         said = "Choose one of the options. End with: Answer: LETTER"
         return "choice", "the references are letters and the questions list options", said, ()
     numbers = sum(bool(NUMBER.fullmatch(text)) for text in texts)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tfgrpo.datasets.tables import csv_rows, delimiter_of, parquet_rows, xlsx_rows
 from tfgrpo.errors import BadRow, UsageError
+from tfgrpo.system.untrusted_json import fault_of, loads
 
 Row = tuple[str, dict[str, Any]]
 """Where a row stands, for messages, and its columns."""
@@ -137,7 +138,7 @@ def _constant(name: str) -> float:
 
 def _read(text: str) -> Any:
     """A JSON value; raises ValueError, also for half of a surrogate pair, or RecursionError."""
-    value = json.loads(text, parse_float=_float, parse_constant=_constant)
+    value = loads(text, parse_float=_float, parse_constant=_constant)
     json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -148,7 +149,7 @@ def _object(where: str, line: str) -> dict[str, Any]:
         row = _read(line)
     except (ValueError, RecursionError) as error:
         hint = "; write one object a line" if line.lstrip().startswith("[") else ""
-        raise BadRow(f"{where}: not JSON ({error}){hint}") from error
+        raise BadRow(f"{where}: not JSON ({fault_of(error)}){hint}") from error
     if not isinstance(row, dict):
         raise BadRow(f"{where}: {json_kind(row)}, not an object; write one object a line")
     return row

@@ -68,7 +68,8 @@ def effective_sample_size(sum_log_ratios_G: Sequence[float]) -> ImportanceWeight
     d = [x for x in sum_log_ratios_G if not math.isnan(x)]
     if not d:
         return ImportanceWeights(0.0, 0.0, valid=False)
-    w = [math.exp(x - max(d)) for x in d]
+    largest = max(d)
+    w = [math.exp(x - largest) for x in d]
     ess = math.fsum(w) ** 2 / math.fsum(x * x for x in w)
     return ImportanceWeights(ess, ess / len(d), valid=True)
 

@@ -156,7 +156,8 @@ def _softmax(values: Sequence[float], tau: float | None) -> tuple[float, ...]:
         return (1.0 / len(values),) * len(values)
     largest = max(values)
     powers = [float(v == largest) if tau == 0 else math.exp((v - largest) / tau) for v in values]
-    return tuple(p / math.fsum(powers) for p in powers)
+    total = math.fsum(powers)
+    return tuple(p / total for p in powers)
 
 
 @dataclass(frozen=True, slots=True)

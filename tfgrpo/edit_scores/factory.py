@@ -23,7 +23,7 @@ from tfgrpo.executors import Local
 def make_likelihood(
     config: LearnConfig, models: Models, environment: Environment, stack: AsyncExitStack
 ) -> Likelihood | None:
-    """Return what scores stored rollouts, where the gate asks for it.
+    """Return what scores stored rollouts, where the gate or the order of its queue asks for it.
 
     Raises:
         UsageError: the model or the environment cannot be scored.
@@ -31,7 +31,8 @@ def make_likelihood(
     line = models.attempting
     ours = isinstance(environment, RendersPrompts)
     touch = touch_is_free(config, line.backend, own_prompt=ours)
-    if not touch and not configuration.needs_scores(config):
+    welcome = configuration.wants_scores(config) or configuration.bounds_by_scores(config)
+    if not (touch or configuration.needs_scores(config) or welcome):
         return None
     if not isinstance(environment, RendersPrompts):
         raise UsageError("edit scores need the prompt of a rollout, and an agent makes its own; use --gate paired")
@@ -63,6 +64,8 @@ def scoring_backend(backend: Backend, key: str | None, price: Price | None, time
     """
     if isinstance(backend, Tiny):
         return TinyScores(backend)
+    if getattr(backend, "scores_tokens", False):
+        return backend  # a model of one's own that answers requests with `forced_ids`
     if isinstance(backend, OpenAI):
         return HttpScores(backend.base_url, key, price=price, timeout=timeout)
     raise UsageError(

@@ -144,10 +144,13 @@ def planning_tokens(texts_T: Sequence[str], grams: Iterable[str]) -> tuple[int, 
     planned = [
         span for span, marked in zip(spans, planning_mask([w for w, _, _ in spans], grams), strict=True) if marked
     ]
-    mask, start = [], 0
+    mask, start, at = [], 0, 0
     for text in texts_T:
         end = start + len(text)
-        mask.append(int(any(first < end and start < last for _, first, last in planned)))
+        # The spans stand in order and apart, so those that ended are never met again.
+        while at < len(planned) and planned[at][2] <= start:
+            at += 1
+        mask.append(int(at < len(planned) and planned[at][1] < end))
         start = end
     return tuple(mask)
 
@@ -229,13 +232,16 @@ def _overlapping(grams: Sequence[str], threshold: float = 0.5) -> dict[str, tupl
     """Greedy clusters: each gram joins the first earlier one with which it shares at least half of all their words."""
     clusters: dict[str, list[str]] = {}
     leaders_by_word: dict[str, dict[str, None]] = {}
+    words: dict[str, frozenset[str]] = {}
+    places: dict[str, int] = {}
     for gram in grams:
-        own = set(gram.split())
+        own = frozenset(gram.split())
         leaders = dict.fromkeys(leader for word in sorted(own) for leader in leaders_by_word.get(word, ()))
-        close = [x for x in leaders if len(own & set(x.split())) >= threshold * len(own | set(x.split()))]
+        close = [x for x in leaders if len(own & words[x]) >= threshold * len(own | words[x])]
         if close:
-            clusters[min(close, key=list(clusters).index)].append(gram)
+            clusters[min(close, key=places.__getitem__)].append(gram)
             continue
+        words[gram], places[gram] = own, len(places)
         clusters[gram] = [gram]
         for word in own:
             leaders_by_word.setdefault(word, {})[gram] = None

@@ -46,9 +46,11 @@ CLIPS: Mapping[str, Clip] = MappingProxyType(
         "verl": Clip(0.2, 0.2, dual=3.0),
         "gspo": Clip(3e-4, 4e-4),
         "grpo-in-gspo-paper": Clip(0.2, 0.27),
+        "unclipped": Clip(math.inf, math.inf),
     }
 )
-"""Published widths, sized for one optimizer step. An edit moves far more: calibrate with `clip_from_floor`."""
+"""Published widths, sized for one optimizer step. An edit moves far more: calibrate with `clip_from_floor`, or rank
+edits with `unclipped`, since a clip that bites hides how much better one is than another."""
 
 
 @dataclass(frozen=True, slots=True)

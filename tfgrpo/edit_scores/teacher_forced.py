@@ -28,7 +28,7 @@ class RendersPrompts(Protocol):
         """Return what comes before the first reply."""
         ...
 
-    def offered(self) -> Tools:
+    def offered(self, library: Library) -> Tools:
         """Return the tools that a request names."""
         ...
 
@@ -75,7 +75,7 @@ class Likelihood:
         return tuple(token for text in known for token in text) if known and len(known) == len(texts) else None
 
     async def _one(self, library: Library, problem: Problem, rollout: Rollout, attempt: int) -> tuple[float, ...]:
-        prompt, tools = self.environment.prompt(problem, library), self.environment.offered()
+        prompt, tools = self.environment.prompt(problem, library), self.environment.offered(library)
         row: list[float] = []
         try:
             for before, ids in scored_replies(rollout):

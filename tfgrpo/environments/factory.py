@@ -41,6 +41,8 @@ class EnvironmentParts:
     run: str | None = None
     endpoint: str = ""
     """Where the model is, for what is remembered of it."""
+    mark: str = ""
+    """Who answers there, where the name does not say it."""
     place: Callable[[Any], Any] = lambda agent: agent
     """Puts an agent where it runs."""
 
@@ -62,7 +64,7 @@ def make_environment(
     if kind == "tool_loop":
         wanted = "text" if ways.model in WITHOUT_FUNCTIONS and chosen.protocol == "auto" else chosen.protocol
         specs = tuple(tool.spec for tool in tools)
-        desk = JournaledTools(journal, ways.run, ways.tally, ways.ledger, chosen.tool_seconds)
+        desk = JournaledTools(journal, ways.run, ways.tally, ways.ledger, chosen.tool_seconds, mark=ways.mark)
         protocols = ToolProtocols(wanted, specs, ways.model, ways.endpoint, ways.store)
         return ToolLoop(
             ways.backend, ways.model, ways.prompts, tuple(tools), desk, protocols, chosen, config.instructions

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from experience_db import Library
+from experience_db.prompt_parts import INSTRUCTIONS, apart
 from tfgrpo.backends.base import Backend
 from tfgrpo.environments.base import Slot
 from tfgrpo.errors import EndpointError, ProviderError
@@ -54,13 +55,16 @@ class SingleTurn:
         """Return what comes before the reply, under any library; for scoring stored rollouts."""
         return self.messages(problem, library)
 
-    def offered(self) -> tuple[dict[str, Any], ...]:
+    def offered(self, library: Library) -> tuple[dict[str, Any], ...]:
         """Return the tools that a request names: none."""
         return ()
 
     def messages(self, problem: Problem, library: Library) -> tuple[Message, ...]:
         """Return the prompt: the shared part first, so that prefix caches hit."""
-        system = self.prompts.render("solve/system", instructions=self.instructions)
+        rest, told = apart(library, (INSTRUCTIONS,))
+        if told and "instructions" in self.prompts.variables("solve/system"):
+            library = rest
+        system = self.prompts.render("solve/system", instructions=told.get(INSTRUCTIONS, self.instructions))
         user: Message = {"role": "user", "content": self.prompts.render("solve/user", problem=problem)}
         plain = [{"role": "system", "content": system}, user] if system else [user]
         return tuple(cast("list[Message]", library.inject(plain)))

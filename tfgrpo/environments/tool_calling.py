@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tfgrpo.environments import tool_text
 from tfgrpo.environments.tool_text import WrittenCall
 from tfgrpo.prompting.templates import Prompts
+from tfgrpo.system.untrusted_json import loads
 from tfgrpo.tools import ToolSpec
 from tfgrpo.types import Message, Reply
 
@@ -28,6 +28,10 @@ class ToolProtocol(Protocol):
     @property
     def stops(self) -> tuple[str, ...]:
         """Where a reply shall end."""
+        ...
+
+    def described(self, words: Mapping[str, str]) -> ToolProtocol:
+        """Return the same with other descriptions of the tools that are named."""
         ...
 
     def system(self, prompts: Prompts, instructions: str) -> str:
@@ -57,6 +61,10 @@ class FunctionCalling:
 
     specs: tuple[ToolSpec, ...]
     stops: tuple[str, ...] = ()
+
+    def described(self, words: Mapping[str, str]) -> ToolProtocol:
+        """The same with other descriptions."""
+        return replace(self, specs=_described(self.specs, words))
 
     def system(self, prompts: Prompts, instructions: str) -> str:
         """The system prompt of a rollout without tools: the endpoint tells the model of them."""
@@ -111,6 +119,10 @@ class TextCalling:
         """Whether fenced Python is run."""
         return any(spec.name == "python" for spec in self.specs)
 
+    def described(self, words: Mapping[str, str]) -> ToolProtocol:
+        """The same with other descriptions."""
+        return replace(self, specs=_described(self.specs, words))
+
     def system(self, prompts: Prompts, instructions: str) -> str:
         """The instructions, then the tools."""
         tools = tool_text.tool_descriptions(self.specs, python=self.python)
@@ -137,9 +149,13 @@ class TextCalling:
         return ({"role": "user", "content": prompts.render("tools/results", results=rows)},)
 
 
+def _described(specs: Sequence[ToolSpec], words: Mapping[str, str]) -> tuple[ToolSpec, ...]:
+    return tuple(replace(spec, description=words.get(spec.name, spec.description)) for spec in specs)
+
+
 def _rendered(arguments: str) -> str:
     """Return arguments that a server can render again; an empty object for those that are not JSON."""
     try:
-        return arguments if isinstance(json.loads(arguments), dict) else "{}"
+        return arguments if isinstance(loads(arguments), dict) else "{}"
     except ValueError:
         return "{}"

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, cast
 
 from experience_db import Library
+from experience_db.prompt_parts import INSTRUCTIONS, TOOL, apart
 from tfgrpo.backends.base import Backend
 from tfgrpo.config.rollout_environment import EnvironmentConfig
 from tfgrpo.environments import context
@@ -63,7 +64,8 @@ class ToolLoop:
 
     async def _in(self, speech: ToolProtocol, problem: Problem, library: Library, slot: Slot) -> Rollout | None:
         """Run the rollout in one protocol; None when the endpoint turned out not to take it."""
-        conversation = Conversation(problem, slot, self.messages(speech, problem, library))
+        speech, library, instructions = self._parts(speech, library)
+        conversation = Conversation(problem, slot, self._messages(speech, problem, library, instructions))
         place = CallingRollout(slot.role, (problem.id, problem.question), slot.index, slot.sampling.seed)
         session = Session(place)
         try:
@@ -80,7 +82,20 @@ class ToolLoop:
 
     def messages(self, speech: ToolProtocol, problem: Problem, library: Library) -> tuple[Message, ...]:
         """Return the prompt: instructions and tools, then lessons, then the problem."""
-        system = speech.system(self.prompts, self.instructions)
+        spoken, rest, instructions = self._parts(speech, library)
+        return self._messages(spoken, problem, rest, instructions)
+
+    def _parts(self, speech: ToolProtocol, library: Library) -> tuple[ToolProtocol, Library, str]:
+        """Put lessons that stand for the instructions or for what a tool says of itself in their places."""
+        rest, told = apart(library, (INSTRUCTIONS, *(f"{TOOL}{tool.spec.name}" for tool in self.tools)))
+        described = {name.removeprefix(TOOL): words for name, words in told.items() if name.startswith(TOOL)}
+        spoken = speech.described(described) if described else speech
+        return spoken, rest, told.get(INSTRUCTIONS, self.instructions)
+
+    def _messages(
+        self, speech: ToolProtocol, problem: Problem, library: Library, instructions: str
+    ) -> tuple[Message, ...]:
+        system = speech.system(self.prompts, instructions)
         user: Message = {"role": "user", "content": self.prompts.render("solve/user", problem=problem)}
         plain = [{"role": "system", "content": system}, user] if system else [user]
         return tuple(cast("list[Message]", library.inject(plain)))
@@ -89,9 +104,9 @@ class ToolLoop:
         """Return what comes before the first reply, under any library; for scoring stored rollouts."""
         return self.messages(self.protocols.way(), problem, library)
 
-    def offered(self) -> tuple[dict[str, Any], ...]:
+    def offered(self, library: Library) -> tuple[dict[str, Any], ...]:
         """Return the tools that a request names."""
-        return self.protocols.way().tools()
+        return self._parts(self.protocols.way(), library)[0].tools()
 
     async def _loop(self, speech: ToolProtocol, conversation: Conversation, session: Session) -> Rollout:
         for turn in range(self.config.max_turns):

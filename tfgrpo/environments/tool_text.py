@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tfgrpo.system.untrusted_json import loads
 from tfgrpo.tools import ToolSpec
 
 STOPS = ("```output", "<tool_result>")
 """Where models begin to make a result up."""
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
-_PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+_PYTHON = re.compile(r"^[ \t]*```(?:python|py)[ \t]*\n(.*?)(?:(^[ \t]*```[ \t]*$)|\Z)", re.DOTALL | re.MULTILINE)
+"""The second group is None where nothing closes the block: read to the end once, not again from every later opening."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,11 @@ def parse_calls(text: str, *, python: bool) -> tuple[WrittenCall, ...]:
     found = [(match.start(), _tagged(match[1].strip())) for match in _CALL.finditer(text)]
     if python:
         spans = [match.span() for match in _CALL.finditer(text)]
+        starts = [start for start, _ in spans]
         for match in _PYTHON.finditer(text):
-            if match[1].strip() and not any(start <= match.start() < end for start, end in spans):
+            before = bisect_right(starts, match.start()) - 1
+            in_call = before >= 0 and match.start() < spans[before][1]
+            if match[2] is not None and match[1].strip() and not in_call:
                 found.append((match.start(), ("python", json.dumps({"code": match[1]}))))
     ordered = [call for _, call in sorted(found, key=lambda item: item[0])]
     return tuple(WrittenCall(str(number), name, arguments) for number, (name, arguments) in enumerate(ordered, 1))
@@ -61,7 +67,7 @@ def tool_descriptions(specs: Sequence[ToolSpec], *, python: bool) -> list[dict[s
 def _tagged(body: str) -> tuple[str, str]:
     """Return name and arguments; what cannot be read becomes a call without a name, which is answered as such."""
     try:
-        call = json.loads(body, strict=False)
+        call = loads(body, strict=False)
     except ValueError:
         return "", body
     if not isinstance(call, Mapping) or not isinstance(call.get("name"), str):

@@ -15,7 +15,7 @@ from tfgrpo.errors import NothingLearned, UsageError
 from tfgrpo.learning.record_step import count_each
 from tfgrpo.prompting.templates import Prompts
 from tfgrpo.rollout import Actor, Graded, measure
-from tfgrpo.types import Problem, Sampling, Usage
+from tfgrpo.types import Failure, Problem, Sampling, Usage
 
 CONTROLS = ("empty", "filler", "shuffled")
 SOLVED = 1.0 - 1e-9
@@ -59,10 +59,28 @@ class Evaluation:
         return sum((g.rollout.usage for graded_K in self.graded_P_K for g in graded_K), Usage())
 
     @property
+    def scored(self) -> int:
+        """How many problems have a score, which is what the figures are about."""
+        return sum(not math.isnan(mean) for mean in self.means_P)
+
+    @property
     def failures(self) -> dict[str, int]:
         """How many rollouts have no score, by reason."""
-        failed = [g.score.failure for graded_K in self.graded_P_K for g in graded_K if g.score.failure]
-        return count_each(f.kind.value for f in failed)
+        return count_each(f.kind.value for f in self._failed)
+
+    @property
+    def left_out(self) -> str:
+        """A sentence on the rollouts that are in no figure, and why; empty where all have a score."""
+        failed, all_ = self._failed, sum(map(len, self.graded_P_K))
+        if not failed:
+            return ""
+        kinds = ", ".join(f"{n} {kind}" for kind, n in self.failures.items())
+        most = "most of what was asked is in no figure: " if 2 * len(failed) > all_ else ""
+        return f"{most}{len(failed)} of {all_} rollouts have no score ({kinds}); for instance: {failed[0].message}"
+
+    @property
+    def _failed(self) -> list[Failure]:
+        return [g.score.failure for graded_K in self.graded_P_K for g in graded_K if g.score.failure]
 
 
 async def evaluate(

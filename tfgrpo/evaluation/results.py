@@ -87,7 +87,7 @@ class EvalResult:
         s = self.summary
         return (
             f"EvalResult({s['dataset']}, library {s['library']!r} version {s['version']}, {s['model']}: "
-            f"mean@{s['k']} {number(s['mean'])} {interval(s['ci'])}, n={s['problems']})"
+            f"mean@{s['k']} {number(s['mean'])} {interval(s['ci'])}, n={self.evaluation.scored})"
         )
 
     def _repr_html_(self) -> str:

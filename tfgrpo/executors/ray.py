@@ -66,6 +66,8 @@ class _Hand:
     """An actor as the driver sees it."""
 
     actor: Any
+    node: str = ""
+    """Where it is."""
     held: int = 0
     """Calls that it has and has not answered."""
     knows: set[str] = field(default_factory=set)
@@ -154,14 +156,17 @@ class RayPool:
             UsageError: the object cannot be unpacked on the worker.
         """
         await self.open()
+        node = ""
         for attempt in range(2):
             if sticky in self._lost:
                 raise WorkerLost(f"the Ray worker that held the session of {name} died, and its state with it")
-            hand = await self._taken(sticky)
+            hand = await self._taken(sticky, node)
             try:
                 return await self._asked(hand, name, method, args)
             except _gone():
                 await self._dropped(hand)
+                # Its node may be going, and its neighbours with it.
+                node = hand.node
                 self.resent += attempt == 0
             finally:
                 async with self._room:
@@ -183,14 +188,15 @@ class RayPool:
             raise returned
         return returned
 
-    async def _taken(self, sticky: str) -> _Hand:
-        """Wait for a worker with room: the session's own, else the one with the fewest calls."""
+    async def _taken(self, sticky: str, avoided: str = "") -> _Hand:
+        """Wait for a worker with room: the session's own, else the one with the fewest calls, best on another node."""
 
         def free() -> _Hand | None:
             own = self._sticky.get(sticky)
             if own is not None and own in self._hands:
                 return own if own.held < self.options.queue else None
-            best = min(self._hands, key=lambda hand: hand.held, default=None)
+            elsewhere = [hand for hand in self._hands if hand.node != avoided]
+            best = min(elsewhere or self._hands, key=lambda hand: hand.held, default=None)
             return best if best is not None and best.held < self.options.queue else None
 
         async with self._room:
@@ -231,11 +237,11 @@ class RayPool:
         kind = ray.remote(num_cpus=1, max_restarts=0, max_concurrency=self.options.queue)(Worker)
         actor = kind.options(scheduling_strategy="SPREAD", runtime_env=_environment(self.options)).remote()
         try:
-            await actor.ready.remote()
+            node = await actor.ready.remote()
         except _gone():
             return
         async with self._room:
-            self._hands.append(_Hand(actor))
+            self._hands.append(_Hand(actor, node))
             self._room.notify_all()
 
 

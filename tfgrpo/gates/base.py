@@ -61,8 +61,7 @@ class Observation:
 class Trial(Protocol):
     """Held-out problems, and the means to roll them out under any library.
 
-    A trial may offer more, which gates ask for by name: `problems_for`, log-probs of stored rollouts, and the rewards
-    of earlier rollouts (`earlier`).
+    A trial may offer more, which gates ask for by name: `problems_for`, `tell`, and log-probs of stored rollouts.
     """
 
     @property
@@ -86,10 +85,11 @@ def pool_for(trial: Trial, proposal: Proposal) -> tuple[Problem, ...]:
     return trial.problems if own is None else tuple(own(proposal))
 
 
-def earlier_rewards(trial: Trial, problem: Problem) -> tuple[float, ...]:
-    """Return rewards of earlier rollouts of a problem that no gate will use: `trial.earlier(problem)`, else none."""
-    own = getattr(trial, "earlier", None)
-    return () if own is None else tuple(own(problem))
+def tell(trial: Trial, verdict: Verdict, left: int) -> None:
+    """Tell a trial that listens, `trial.tell`, what was just decided, and how many edits wait for their test."""
+    listens = getattr(trial, "tell", None)
+    if listens is not None:
+        listens(verdict, left)
 
 
 class Gate(Protocol):

@@ -11,14 +11,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from math import ceil, isnan, nan, sqrt
+from math import ceil, exp, isnan, log, nan, sqrt
 from statistics import fmean, stdev
 
 from experience_db import Library
 from tfgrpo.errors import UsageError
-from tfgrpo.gates.base import Case, Rewards, Trial, earlier_rewards
-from tfgrpo.gates.eprocess import fold
-from tfgrpo.gates.missing_rewards import MissingCounts, reward_difference
+from tfgrpo.gates.base import Case, Rewards, Trial
+from tfgrpo.gates.eprocess import BETS, LARGEST_LOG, fold, log_mean_exp
+from tfgrpo.gates.missing_rewards import MissingCounts, paired_rewards
 from tfgrpo.gates.sequential import Answer, Plan, State, mean_guard
 from tfgrpo.gates.touch import Touched, strata
 from tfgrpo.stats import t_cdf
@@ -30,6 +30,10 @@ FEW = 12
 """Problems below which their means, not only their signs, are put to a test."""
 FEW_LEVEL = 0.6
 """Share of the level that this test may spend."""
+FEW_BET = 0.2
+"""Times 1 / level, the capital that a bet on the means must reach besides."""
+LEAST_BEFORE = 0.05
+"""Mean reward of the current side that this bet assumes at least."""
 MOST_VISITS = 10
 """Visits of each of a few problems, at most."""
 
@@ -57,9 +61,8 @@ class Design:
     """Share of the pairs that must have a difference; below it nothing is decided."""
     race: int = 16
     """Rollouts of each rival in the race for the one test; they are not evidence."""
-    elsewhere: int = 32
+    elsewhere: int = 48
     """Problems at most, not touched, that an edit must also meet before it enters; 0 leaves that out."""
-
     pairs_few: int = 40
     """Pairs, about, where fewer than FEW problems are touched: each is visited more often."""
 
@@ -82,19 +85,21 @@ class Design:
     def plan(self, touched: Touched, problems: int, alpha: float) -> Plan:
         """Return the test of a question on so many different problems.
 
-        Where the problems are known, effects are large and few looks decide, so alpha is spent evenly; else late, for
-        small effects.
+        Where the problems are known, effects are large and few looks decide, so alpha is spent early (evenly below FEW
+        problems, whose means are tested besides); else late, for small effects.
         """
         horizon = max(1, min(self.limit(touched), problems * self.visits(touched, problems)))
         known = touched.how != "all"
+        first = problems if FEW <= problems < self.look else self.look
         return Plan(
             alpha=alpha,
             harm=self.harm,
             horizon=horizon,
             harm_horizon=min(64, horizon),
-            rho=1.0 if known else 2.5,
-            idle=self.look if known else 2 * self.look,
-            hopeful=min(2 * self.look, horizon),
+            rho=2.5 if not known else 0.5 if problems >= FEW else 1.0,
+            idle=first if known else 3 * self.look,
+            pursuit=0.9 if known else 0.5,
+            hopeful=min(first if known else 2 * self.look, max(1, horizon // 2)),
         )
 
 
@@ -110,6 +115,8 @@ class Pair:
     index: int
     difference: float
     """In [-1, 1]."""
+    before: float = nan
+    """Reward of the current side, in [0, 1]: the most that could be lost. nan for objectives other than the reward."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +226,7 @@ async def compare(
     begun = earlier.passes if earlier else 0
     found = Comparison(plan.start(), question.touched, earlier=earlier.pooled if earlier else {}, passes=begun)
     for number in range(design.visits(question.touched, len(question.members))):
-        cases = wave(question, trial, begun + number)[: plan.horizon - found.asked]
+        cases = wave(question, begun + number)[: plan.horizon - found.asked]
         found = replace(found, passes=found.passes + bool(cases))
         # A later pass is one question: its pairs are no new problems.
         size = design.look if number == 0 else max(1, len(cases))
@@ -228,27 +235,50 @@ async def compare(
             found = _tested(found, design, first=number == 0)
             if found.answer is not Answer.OPEN:
                 return found
-    return _few(found, plan)
+    return _nothing_gained(_few(found, plan))
+
+
+def _nothing_gained(found: Comparison) -> Comparison:
+    """Call a test that ran to its end without a gain what it is; what may help after all stays open."""
+    if found.state.answer is not Answer.OPEN or found.lost.one_sided or not found.sums or found.estimate > 0.0:
+        return found
+    why = f"all {found.asked} pairs, and no gain in them"
+    return replace(found, state=replace(found.state, answer=Answer.NO_WORTH, why=why))
 
 
 def _few(found: Comparison, plan: Plan) -> Comparison:
-    """Put the means of a few problems, all visits over, to a t test; the problem stays the unit.
+    """Put the means of a few problems, all visits over, to a t test and a bet; the problem stays the unit.
 
     Signs of so few problems can hardly ever be clear, however large and even their effects are. The test is asked once,
     at .6 of the level: where passes agree the means are coarse, and t alone would err in up to 8% instead of 5%
-    (`tests/gates/test_few_problems.py`). Where rewards are fractional, many small gains look certain to t although a
-    rare large loss may be missing among so few; so the any-time test of the mean must agree, as it must with signs.
+    (`tests/gates/test_few_problems.py`). To t many small gains look certain although a large loss on the problems of
+    this kind that the pool lacks would outweigh them; so a bet against "it does not help" must win too (`few_bet`).
+    Where rewards are fractional, the any-time test of the mean must agree besides, as it must with signs.
     """
     means = _means(found.sums)
     few = LEAST <= len(means) < FEW and found.touched.how != "all"
     if not few or found.state.answer is not Answer.OPEN or not found.enough or plan.by == "mean":
         return found
-    p = mean_p(means)
+    p, bet = mean_p(means), few_bet(means, fmean(pair.before for pair in found.pairs))
     fractional = any(d not in (-1.0, 0.0, 1.0) for d in found.differences)
-    if p > FEW_LEVEL * plan.alpha or (fractional and found.state.e_helps < mean_guard(plan.alpha)):
+    if p > FEW_LEVEL * plan.alpha or bet < FEW_BET / plan.alpha:
+        return found
+    if fractional and found.state.e_helps < mean_guard(plan.alpha):
         return found
     why = f"t over the means of {len(means)} problems, {found.asked} pairs, p = {p:.2g}"
     return replace(found, state=replace(found.state, answer=Answer.HELPS, p_helps=p, why=why))
+
+
+def few_bet(means: Sequence[float], before: float) -> float:
+    """Return the capital of a bet against "the mean is at most 0", one stake per problem.
+
+    No problem can lose more than the current side earns on it, `before` on average. So stakes are in parts of that: a
+    gain counts for as much as the loss that it would have to make up for is small. A problem that lost all of more than
+    the average ends the bet.
+    """
+    scale = max(before, LEAST_BEFORE)
+    logs = [sum(log(max(1.0 + bet * mean / scale, 1e-9)) for mean in means) for bet in BETS]
+    return exp(min(log_mean_exp(logs), LARGEST_LOG))
 
 
 def mean_p(means: Sequence[float]) -> float:
@@ -269,8 +299,9 @@ async def _one_look(
     pairs, lost, sums = list(found.pairs), found.lost, dict(found.sums)
     for (problem, index), old, new in zip(look, before.observations, after.observations, strict=True):
         lost = lost.after(old, new)
-        if not isnan(d := reward_difference(old, new)):
-            pairs.append(Pair(problem.id, index, d))
+        was, now = paired_rewards(old, new)
+        if not isnan(d := now - was):
+            pairs.append(Pair(problem.id, index, d, was))
             unit = question.units.get(problem.id, problem.id)
             total, n = sums.get(unit, (0.0, 0))
             sums[unit] = (total + d, n + 1)
@@ -297,16 +328,15 @@ def _tested(found: Comparison, design: Design, *, first: bool) -> Comparison:
     return found
 
 
-def wave(question: Question, trial: Trial, index: int) -> tuple[Case, ...]:
+def wave(question: Question, index: int) -> tuple[Case, ...]:
     """Return a pass: each unit once, by another of its problems where it has several.
 
-    Problems whose known rewards differ come first: there a lesson can show. A trial that knows one has none such.
-    Where all problems are tested, every look has its share of each stratum.
+    Where all problems are tested, every look has its share of each stratum. Problems that were sometimes right and
+    sometimes wrong before do not come first: an edit that gains on these and loses as much on the others would pass.
     """
     order = shuffle_problems([own[index % len(own)] for own in question.members.values()], f"{question.key}/{index}")
     if question.touched.how == "all":
         order = spread(order)
-    order.sort(key=lambda problem: not _mixed(earlier_rewards(trial, problem)))
     return tuple((problem, index) for problem in order)
 
 
@@ -318,11 +348,6 @@ def spread(order: Sequence[Problem]) -> list[Problem]:
         seen[stratum[problem.id]] += 1
         rank[problem.id] = (seen[stratum[problem.id]] - 0.5) / sizes[stratum[problem.id]]
     return sorted(order, key=lambda problem: rank[problem.id])
-
-
-def _mixed(rewards: Sequence[float]) -> bool:
-    known = [r for r in rewards if not isnan(r)]
-    return bool(known) and min(known) < max(known)
 
 
 def schedule(problems: Sequence[Problem], key: str, passes: int) -> tuple[Case, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tfgrpo.advantages.moments import mean
@@ -117,6 +117,16 @@ def gains(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floor) -> tu
         return tuple(KINDS[wanted.kind](sides_P, floor, **own))
     except TypeError as error:
         raise UsageError(f"edit score {wanted.kind!r} cannot use these options: {error}") from error
+
+
+def unclipped(wanted: EditScoreConfig) -> EditScoreConfig:
+    """Return a score as edits share it that are compared with each other: ratio scores without a clip unless asked for.
+
+    At its published width, and at any noise floor, a clip hides how much better one edit is than another.
+    """
+    if wanted.kind not in ("surrogate", "gspo"):
+        return wanted
+    return replace(wanted, options={"clip": "unclipped", **wanted.options})
 
 
 def penalty(sides_P: Sequence[Sides], wanted: EditScoreConfig, floor: Floor, beta: float | None = None) -> float:

@@ -28,7 +28,7 @@ from math import exp, log, log1p
 BETS = tuple(tenths / 10 for tenths in range(1, 10))
 INTERVAL = "betting confidence sequence over pairs, 95% at any stopping time"
 _START = (0.0,) * len(BETS)
-_LARGEST_LOG = 700.0
+LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +45,17 @@ class Capitals:
     @property
     def e_better(self) -> float:
         """Evidence against "mean effect <= 0"."""
-        return exp(min(log_mean_exp(self.better), _LARGEST_LOG))
+        return exp(min(log_mean_exp(self.better), LARGEST_LOG))
 
     @property
     def e_worse(self) -> float:
         """Evidence against "mean effect >= 0"."""
-        return exp(min(log_mean_exp(self.worse), _LARGEST_LOG))
+        return exp(min(log_mean_exp(self.worse), LARGEST_LOG))
 
     @property
     def e_futile(self) -> float:
         """Evidence against "mean effect >= delta"."""
-        return exp(min(log_mean_exp(self.futile), _LARGEST_LOG))
+        return exp(min(log_mean_exp(self.futile), LARGEST_LOG))
 
 
 class Outcome(StrEnum):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
 from typing import Literal, get_args
 
 from tfgrpo import registry
-from tfgrpo.config import LearnConfig, needs_scores
+from tfgrpo.config import LearnConfig, gate_scores_edits
 from tfgrpo.config.method import EditScoreConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha, Rule
@@ -43,8 +44,8 @@ def paired_gate(  # noqa: PLR0913 - options by name, each with a default
         lite: Start from the cheaper design (delta .1, looks of 8, at most 32 pairs).
         alpha: Chance of a false accept per edit, or false discovery rate of the run.
         spending: `fixed` for alpha per edit, `e-lond` for the whole run.
-        objectives: Weigh these one by one instead of the reward: graders by name, `tokens`; one must improve and none
-            may be shown worse.
+        objectives: Weigh these one by one instead of the reward: graders by name, `tokens`, or `scores` for all that
+            the grader names; one must improve and none may be shown worse.
         prefilter: Prune by edit scores before any rollout is spent; needs a model that scores given tokens.
         keep: With `prefilter`, how many of the best ranked edits go on; None lets all that are not pruned.
         score: Which edit score.
@@ -120,8 +121,16 @@ def gate_for(config: LearnConfig, heldout: Sequence[Problem]) -> Gate:
         raise UsageError(f"gate {kind!r} needs held-out problems; give --heldout, or choose --gate open")
     factory = registry.resolve("gates", kind)
     try:
-        scored = {"score": config.edit_score} if needs_scores(config) else {}
+        scored = {"score": config.edit_score} if gate_scores_edits(config) else {}
         gate: Gate = factory(seed=config.seed, **scored, **config.gate.options)
     except TypeError as error:
-        raise UsageError(f"gate {kind!r} does not take these options: {error}") from error
+        raise UsageError(f"gate {kind!r} does not take these options: {error}; it takes: {_takes(factory)}") from error
     return gate
+
+
+def _takes(factory: Callable[..., object]) -> str:
+    """Return the names of a gate's options, those of the design included where it has one."""
+    parameters = inspect.signature(factory).parameters.values()
+    own = {p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD} - {"seed", "score"}
+    design = {field.name for field in fields(Design)} if factory is paired_gate else set()
+    return ", ".join(sorted(own | design)) or "none"

@@ -60,8 +60,8 @@ class MissingCounts:
         return replace(self, current=self.current + 1, outages_current=outages)
 
 
-def reward_difference(before: Observation, after: Observation) -> float:
-    """Return after minus before; a side's own fault is 0 where the other was scored, and anything else is nan."""
+def paired_rewards(before: Observation, after: Observation) -> tuple[float, float]:
+    """Return both rewards of a pair; a side's own fault is 0 where the other was scored, and anything else is nan."""
     old = 0.0 if before.missing is Missing.OWN_FAULT and after.scored else before.reward
     new = 0.0 if after.missing is Missing.OWN_FAULT and before.scored else after.reward
-    return new - old
+    return old, new

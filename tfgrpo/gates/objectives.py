@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import isnan, nan
+from math import isnan, nan, sqrt
+from statistics import stdev
 
 from experience_db import Edit, Evidence
 from tfgrpo.errors import UsageError
@@ -20,6 +21,12 @@ from tfgrpo.gates.verdicts import gate_evidence
 from tfgrpo.types import Verdict
 
 NEVER = 1_000_000
+FURTHER = 4
+"""Times the pairs of a test that an edit which improved one objective may take until the others are clear."""
+CLEAR = 1.28
+"""Standard errors between an objective's effect and -delta from which it is clear: one side errs in a tenth."""
+SCORES = "scores"
+"""The objective that stands for every named score of the grader."""
 
 Met = tuple[Case, Observation, Observation]
 """A case, and what the current library and the candidate made of it."""
@@ -65,6 +72,12 @@ class TradeOff:
     def doubtful(self) -> tuple[str, ...]:
         """Objectives that seem worse by more than delta."""
         return tuple(name for name, side in self.sides.items() if side.gain.estimate < -self.delta)
+
+    @property
+    def unclear(self) -> bool:
+        """Whether something improved, and another objective may or may not be worse by more than delta."""
+        others = [side.gain for name, side in self.sides.items() if name not in self.improved]
+        return bool(self.improved) and any(abs(g.estimate + self.delta) < CLEAR * _standard_error(g) for g in others)
 
     @property
     def main(self) -> Comparison:
@@ -118,6 +131,15 @@ class TradeOff:
         return Verdict(self.decision, (edit,), self.reason, (self.evidence(edit),))
 
 
+def with_scores(names: Sequence[str], trial: Trial) -> tuple[str, ...]:
+    """Return the objectives with `scores` replaced by the named scores of the grader, `trial.named`.
+
+    A grader of a single value leaves none, and then the run's reward is tested.
+    """
+    own = tuple(getattr(trial, "named", ()))
+    return tuple(dict.fromkeys(name for listed in names for name in (own if listed == SCORES else (listed,))))
+
+
 def _known(value: float) -> float | None:
     return None if isnan(value) else value
 
@@ -127,6 +149,9 @@ async def weigh(
 ) -> TradeOff:
     """Ask a question of each objective in `names`, on the same pairs.
 
+    An edit that improved one of them while another stays in doubt goes on for FURTHER times the pairs at most, pass by
+    pass, until that one is clear: so only what may enter pays for them.
+
     Raises:
         UsageError: no rollout has one of the objectives.
     """
@@ -134,8 +159,10 @@ async def weigh(
     against = Plan(design.harm, 0.01, plan.horizon, 1, plan.rho, futility=0.0, idle=NEVER, hopeful=NEVER)
     start = Comparison(each.start(), question.touched)
     found = TradeOff({name: Side(start, against.start()) for name in names}, design.delta)
-    for number in range(design.passes):
-        cases = wave(question, trial, number)[: plan.horizon - found.main.asked]
+    for number in range(FURTHER * design.passes):
+        if found.main.asked >= plan.horizon and not found.unclear:
+            break
+        cases = wave(question, number)[: _pairs(found, plan) - found.main.asked]
         size = design.look if number == 0 else max(1, len(cases))
         for begin in range(0, len(cases), size):
             look = cases[begin : begin + size]
@@ -150,6 +177,15 @@ async def weigh(
             if found.over:
                 return found
     return found
+
+
+def _pairs(found: TradeOff, plan: Plan) -> int:
+    return FURTHER * plan.horizon if found.main.asked >= plan.horizon else plan.horizon
+
+
+def _standard_error(found: Comparison) -> float:
+    means = [total / n for total, n in found.sums.values()]
+    return stdev(means) / sqrt(len(means)) if len(means) > 1 else 0.0
 
 
 def _grown(

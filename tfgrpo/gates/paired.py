@@ -2,7 +2,8 @@
 
 How a verdict comes about, in the order of this file; `comparison.py`, `sequential.py` and `harm.py` hold the rest:
 
-1. Of rivals, edits that exclude each other, a race chooses one for the test; the others stay `untested`.
+1. Of rivals, edits that exclude each other, a race chooses one for the test; the others stay `untested`. Words that
+   would replace those of a lesson race too, and get no test if they fall far behind the library as it is.
 2. The edit's own test (`comparison.py`, which feeds `sequential.py`) on the problems that it touches, against the
    library with everything accepted so far. Each accepted edit has passed a test of its own; none rides in with others.
 3. An edit that helped also meets problems it does not touch (`harm.py`); if it harms there, it does not enter.
@@ -23,12 +24,12 @@ from experience_db import Edit, Evidence, Library, Op
 from tfgrpo.datasets.overlap import clusters
 from tfgrpo.errors import UsageError
 from tfgrpo.gates.alpha import Alpha
-from tfgrpo.gates.base import Rewards, Trial, fingerprint, pool_for
+from tfgrpo.gates.base import Rewards, Trial, fingerprint, pool_for, tell
 from tfgrpo.gates.comparison import LEAST, Comparison, Design, Question, compare
-from tfgrpo.gates.harm import FIRST, Elsewhere, check_elsewhere
+from tfgrpo.gates.harm import FIRST, SECOND, VISITS, Elsewhere, check_elsewhere
 from tfgrpo.gates.log_prob_changes import changes_of
-from tfgrpo.gates.objectives import weigh
-from tfgrpo.gates.rival_race import race_rivals, rival_groups
+from tfgrpo.gates.objectives import weigh, with_scores
+from tfgrpo.gates.rival_race import race_rivals, replaces, rival_groups
 from tfgrpo.gates.sequential import Answer, Plan
 from tfgrpo.gates.touch import Touched, touched, union
 from tfgrpo.gates.verdicts import gate_evidence, reason, verdict_of
@@ -37,6 +38,9 @@ from tfgrpo.types import Problem, Proposal, Verdict
 IDLE = "not worth it: the library stays as it is"
 SHARED = 0.5
 """Share of their touched problems that edits must have in common to be tried together."""
+CROWD = 3
+"""Rivals from which on a winner that was chosen on the very problems of its test has half of the level: the choice
+favoured what suits these problems."""
 MEMBERS = 1_000
 """Seed indices from here on belong to members of what helped together."""
 
@@ -53,6 +57,10 @@ class ScoreChanges(Protocol):
 class _Call:
     """What all tests of one call share."""
 
+    library: Library
+    """As it was before the call."""
+    tests: int
+    """Tests of the run before the call."""
     proposals: Sequence[Proposal]
     trial: Trial
     touches: Mapping[int, Touched]
@@ -93,18 +101,25 @@ class PairedGate:
         """
         if not proposals:
             return ()
+        self.objectives = with_scores(self.objectives, trial)
         if not trial.problems:
             raise UsageError("the paired gate has no held-out problems; give --heldout, or use --gate open")
         unchanged = fingerprint(library)
         live = [i for i, p in enumerate(proposals) if fingerprint(library.with_edits((p.edit,))) != unchanged]
         touches = {i: await self._touched(proposals[i], library, trial) for i in live}
-        call, current = _Call(proposals, trial, touches), library
+        call, current = _Call(library, self.alpha.tests, proposals, trial, touches), library
         verdicts, failed = dict[int, Verdict](), dict[int, Comparison]()
-        for group in rival_groups([proposals[i] for i in live]):
+        races = rival_groups([proposals[i] for i in live])
+        for done, group in enumerate(races, 1):
             first, left, race_evidence, reserved = await self._winner([live[i] for i in group], current, call)
             verdicts |= left
-            tested = await self._test(first, current, call, reserved)
+            if first in left:
+                continue
+            raced = 1 if reserved else len(group)
+            crowded = raced + max(proposals[live[i]].beaten for i in group) >= CROWD
+            tested = await self._test(first, current, call, reserved, share=0.5 if crowded else 1.0)
             verdicts[first] = replace(tested.verdict, evidence=(*tested.verdict.evidence, *race_evidence))
+            tell(trial, tested.verdict, len(races) - done)
             if tested.verdict.decision == "accepted":
                 current = current.with_edits((proposals[first].edit,))
             elif tested.found.answer in (Answer.OPEN, Answer.NO_WORTH) and tested.found.pairs:
@@ -127,24 +142,43 @@ class PairedGate:
                 passes = int(found.detail["passes"])
                 self.capital[name] = Comparison(Plan().start(), Touched((), "all"), sums=known, passes=passes)
 
+    def undone(self, edits: int) -> None:
+        """Count so many accepted edits of the last epoch as not accepted, because the epoch was undone.
+
+        All that it let in leaves, so what stays in was tested at a level that only what stays in had raised.
+        """
+        self.alpha = replace(self.alpha, accepted=max(0, self.alpha.accepted - edits))
+
     async def _winner(
         self, rivals: Sequence[int], current: Library, call: _Call
     ) -> tuple[int, dict[int, Verdict], tuple[Evidence, ...], frozenset[str]]:
-        """Return which of the rivals gets the test, verdicts for the others, and what the race cost and keeps."""
-        if len(rivals) == 1:
+        """Return which of the rivals gets the test, verdicts for the others, and what the race cost and keeps.
+
+        Words that would replace others race too, against the library as it is; where all fall far behind it, the best
+        of them is among the others.
+        """
+        against = not self.objectives
+        if len(rivals) == 1 and not (against and replaces(call.proposals[rivals[0]])):
             return rivals[0], {}, (), frozenset()
         pool = union([call.touches[i] for i in rivals], call.trial.problems).problems
         those = [call.proposals[i] for i in rivals]
-        found = await race_rivals(those, current, pool, clusters(pool), call.trial, self.rewards, self.design)
-        first, left = found.order[0], {}
+        found = await race_rivals(
+            those, current, pool, clusters(pool), call.trial, self.rewards, self.design, against=against
+        )
+        left, able = {}, [place for place in found.order if place not in found.behind]
+        first = (able or found.order)[0]
         for place, i in enumerate(rivals):
-            if place != first:
-                edit, said = call.proposals[i].edit, found.evidence(place, call.proposals[i].edit)
+            edit, said = call.proposals[i].edit, found.evidence(place, call.proposals[i].edit)
+            if place in found.behind:
+                left[i] = Verdict("rejected", (edit,), found.told_behind(place), (replace(said, verdict="rejected"),))
+            elif place != first:
                 left[i] = Verdict("untested", (edit,), f"untested: {said.reason}; it may come again", (said,))
         return rivals[first], left, (found.evidence(first, those[first].edit),), found.reserved
 
-    async def _test(self, place: int, current: Library, call: _Call, reserved: frozenset[str]) -> _Tested:
-        """Put one edit to its own test, and if it helps to problems elsewhere; pays for it out of alpha."""
+    async def _test(
+        self, place: int, current: Library, call: _Call, reserved: frozenset[str], *, share: float
+    ) -> _Tested:
+        """Put one edit to its own test at a `share` of the level, and if it helps to problems elsewhere."""
         proposal, touch = call.proposals[place], call.touches[place]
         edit, pool = proposal.edit, pool_for(call.trial, proposal)
         units = clusters(pool)
@@ -154,7 +188,7 @@ class PairedGate:
             current, current.with_edits((edit,)), replace(touch, problems=kept), self._key(current, edit), units,
             capital,
         )  # fmt: skip
-        plan = self._plan(question)
+        plan = self._plan(question, share)
         if len(question.members) < LEAST:
             why = f"undecided: it touches {len(question.members)} held-out problems, too few for any verdict"
             return _Tested(Comparison(plan.start(), touch), Verdict("undecided", (edit,), why))
@@ -166,15 +200,20 @@ class PairedGate:
             found = await compare(call.trial, self.rewards, question, self.design, plan)
             verdict = verdict_of(edit, found)
         if verdict.decision == "accepted":
-            away = await check_elsewhere(
-                found, question, pool, call.trial, self.rewards, self.design, FIRST + self.alpha.tests
-            )
-            verdict = _unless_harmful(verdict, away)
+            verdict = _unless_harmful(verdict, await self._elsewhere(edit, found, question, pool, call))
         self.alpha = self.alpha.after(verdict.decision == "accepted")
         self.capital.pop(_name(edit), None)
         if verdict.decision == "undecided" and not self.objectives:
             self.capital[_name(edit)] = found
         return _Tested(found, verdict)
+
+    async def _elsewhere(
+        self, edit: Edit, own: Comparison, question: Question, pool: tuple[Problem, ...], call: _Call
+    ) -> Elsewhere | None:
+        """Look for harm elsewhere, against the library before the call: edits of one call share its rollouts."""
+        before, first, second = call.library, FIRST + call.tests, SECOND + VISITS * self.alpha.tests
+        asked = replace(question, current=before, candidate=before.with_edits((edit,)), key=self._key(before))
+        return await check_elsewhere(own, asked, pool, call.trial, self.rewards, self.design, first, second)
 
     async def _together(self, failed: Mapping[int, Comparison], current: Library, call: _Call) -> dict[int, Verdict]:
         """Try edits that failed alone and touch the same problems together; if that helps, each must be missed.
@@ -218,10 +257,10 @@ class PairedGate:
         self.alpha = replace(self.alpha, accepted=self.alpha.accepted + len(verdicts))
         return verdicts
 
-    def _plan(self, question: Question) -> Plan:
+    def _plan(self, question: Question, share: float = 1.0) -> Plan:
         carried = question.earlier is not None and bool(question.earlier.pooled) and not self.objectives
         level = self.alpha.level / 2 if carried else self.alpha.level
-        return self.design.plan(question.touched, len(question.members), level)
+        return self.design.plan(question.touched, len(question.members), share * level)
 
     def _key(self, current: Library, *edits: Edit) -> str:
         return repr((self.seed, current.name, current.version, [_name(edit) for edit in edits]))

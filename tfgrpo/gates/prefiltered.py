@@ -26,6 +26,10 @@ class PrefilteredGate:
         """Let the paired gate take up open tests of earlier runs."""
         self.paired.recall(evidence)
 
+    def undone(self, edits: int) -> None:
+        """Tell the paired gate that so many edits it had accepted left with their epoch."""
+        self.paired.undone(edits)
+
     @property
     def races(self) -> bool:
         """That rivals may be put to this gate together."""

@@ -7,20 +7,22 @@ problems but no rollout. Who loses stays untested and may come again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan
+from math import ceil, isnan
 from statistics import fmean
 
 from experience_db import Edit, Evidence, Library
-from tfgrpo.gates.base import Case, Missing, Rewards, Trial
+from tfgrpo.gates.base import Case, Missing, Observation, Rewards, Trial
 from tfgrpo.gates.comparison import Design, shuffle_problems
 from tfgrpo.types import Problem, Proposal
 
 SEEDS = 10_000
 """Seed indices from here on belong to races; no test uses them."""
-BEHIND = 0.25
-"""Mean reward by which a rival may trail the best after half of the race and still go on."""
+LAPS = ((0.25, 0.5), (0.5, 0.25), (1.0, 2.0))
+"""Shares of the race, and the mean reward by which a rival may trail the best there and still go on."""
+HOPELESS = 0.125
+"""Mean reward of the best after half of the race up to which more of it would tell nobody apart."""
 LOWEST = -1.0
 APART = 3
 """A race has problems of its own where the rivals touch so many times the problems it needs."""
@@ -38,6 +40,15 @@ class Race:
     """New and cached rollouts, by place."""
     reserved: frozenset[str] = field(default_factory=frozenset)
     """Units that the race keeps for itself; the winner is not tested on them."""
+    incumbent: float = LOWEST
+    """Mean reward of the library as it is in the first lap, where rivals would replace words of it."""
+    behind: frozenset[int] = field(default_factory=frozenset)
+    """Places of those that fell so far behind it that they get no test."""
+
+    def told_behind(self, place: int) -> str:
+        """Return why a rival that fell behind the library as it is gets no test."""
+        means = f"mean {self.means[place]:.2f} against {self.incumbent:.2f}"
+        return f"not tested: far behind the words that it would replace, {means} in a short race"
 
     def evidence(self, place: int, edit: Edit) -> Evidence:
         """Return what a rival's race measured; it speaks for nothing and says so."""
@@ -53,21 +64,39 @@ class Race:
         )
 
 
+def race_mean(found: Evidence) -> float | None:
+    """Return the mean reward that a race measured, `LOWEST` where nothing was scored; None for other evidence."""
+    return float(found.detail["mean"]) if found.kind == "race" else None
+
+
 def rival_groups(proposals: Sequence[Proposal]) -> list[list[int]]:
     """Return the places of proposals that exclude each other: the same subject, or a lesson that both touch.
 
     In order of first appearance; a proposal without rivals is a group of its own.
     """
-    groups: list[list[int]] = []
+    said: dict[object, int] = {}
+    first = list(range(len(proposals)))
+
+    def root(place: int) -> int:
+        while first[place] != place:
+            first[place] = first[first[place]]
+            place = first[place]
+        return place
+
     for place, proposal in enumerate(proposals):
-        near = [g for g in groups if any(_exclude(proposal, proposals[other]) for other in g)]
-        joined = sorted([place, *(other for g in near for other in g)])
-        groups = [g for g in groups if g not in near] + [joined]
-    return sorted(groups)
+        about = [*proposal.edit.ids, *([proposal.subject] if proposal.subject else [])]
+        for other in [said.setdefault(each, place) for each in about]:
+            earlier, later = sorted((root(place), root(other)))
+            first[later] = earlier
+    groups: dict[int, list[int]] = {}
+    for place in range(len(proposals)):
+        groups.setdefault(root(place), []).append(place)
+    return list(groups.values())
 
 
-def _exclude(a: Proposal, b: Proposal) -> bool:
-    return (a.subject != "" and a.subject == b.subject) or bool(set(a.edit.ids) & set(b.edit.ids))
+def replaces(proposal: Proposal) -> bool:
+    """Whether an edit puts other words in the place of a lesson."""
+    return bool(proposal.edit.ids) and proposal.edit.text is not None
 
 
 async def race_rivals(
@@ -78,11 +107,14 @@ async def race_rivals(
     trial: Trial,
     rewards: Rewards,
     design: Design,
+    *,
+    against: bool = True,
 ) -> Race:
     """Let rivals meet the same cases, and order them by their mean reward, then by their support.
 
-    `problems` are those that any of them touches. The current library need not run: its rewards would be the same for
-    all. Who is more than `BEHIND` the best after half of the cases stops there.
+    `problems` are those that any of them touches. Who trails by too much at the end of a lap (`LAPS`) stops there. The
+    library as it is runs the first lap where a rival would replace words of it, unless `against` is False; else it need
+    not: its rewards would be the same for all.
     """
     members: dict[str, Problem] = {}
     for problem in shuffle_problems(problems, f"{library.name}/{library.version}/race"):
@@ -90,26 +122,39 @@ async def race_rivals(
     apart = len(members) >= APART * design.race
     chosen = list(members.values())[: design.race]
     cases: list[Case] = [(chosen[i % len(chosen)], SEEDS + i // len(chosen)) for i in range(design.race)]
-    half = (len(cases) + 1) // 2
     seen: list[list[float]] = [[] for _ in rivals]
     rollouts, running = [(0, 0)] * len(rivals), list(range(len(rivals)))
-    for lap in (cases[:half], cases[half:]):
+    incumbent, extra, done = LOWEST, 0, 0
+    for share, behind in LAPS:
+        lap, done = cases[done : ceil(share * len(cases))], ceil(share * len(cases))
+        if against and share == LAPS[0][0] and any(map(replaces, rivals)):
+            before = await rewards.measure(trial, library, lap)
+            incumbent, extra = _mean(_scored(before.observations)), before.new
         for place in running if lap else ():
             after = await rewards.measure(trial, library.with_edits((rivals[place].edit,)), lap)
-            known = [0.0 if o.missing is Missing.OWN_FAULT else o.reward for o in after.observations]
-            seen[place] += [reward for reward in known if not isnan(reward)]
+            seen[place] += _scored(after.observations)
             new, cached = rollouts[place]
             rollouts[place] = (new + after.new, cached + len(lap) - after.new)
         best = max((_mean(own) for own in seen), default=LOWEST)
-        running = [place for place in running if _mean(seen[place]) >= best - BEHIND]
-        running = running if len(running) > 1 else []
+        running = [place for place in running if _mean(seen[place]) >= best - behind]
+        running = running if len(running) > 1 and not (done >= len(cases) / 2 and best <= HOPELESS) else []
+    rollouts[0] = (rollouts[0][0] + extra, rollouts[0][1])
+    far = frozenset(
+        i for i, own in enumerate(seen) if own and replaces(rivals[i]) and _mean(own) < incumbent - LAPS[0][1]
+    )
 
     def rank(place: int) -> tuple[float, float, int]:
         return -_mean(seen[place]), -rivals[place].support * rivals[place].weight, place
 
     used = chosen[: max(map(len, seen))]
     own = frozenset(units.get(p.id, p.id) for p in used) if apart else frozenset[str]()
-    return Race(tuple(sorted(range(len(rivals)), key=rank)), tuple(map(_mean, seen)), tuple(rollouts), own)
+    order = tuple(sorted(range(len(rivals)), key=rank))
+    return Race(order, tuple(map(_mean, seen)), tuple(rollouts), own, incumbent, far)
+
+
+def _scored(observations: Iterable[Observation]) -> list[float]:
+    known = [0.0 if o.missing is Missing.OWN_FAULT else o.reward for o in observations]
+    return [reward for reward in known if not isnan(reward)]
 
 
 def _mean(rewards: Sequence[float]) -> float:

@@ -76,7 +76,10 @@ def gspo_gains(
 def gvpo_gains(
     sides_P: Sequence[Sides], floor: Floor, *, beta: float | str = 0.1, per_token: bool = False
 ) -> list[float]:
-    """GVPO; `per_token` is its length-normalized variant, and beta "fit" takes beta* of the other problems."""
+    """GVPO; `per_token` is its length-normalized variant, and beta "fit" takes beta* of the other problems.
+
+    A number is one beta for all edits. Fitted to each, it takes its movement's own size for a reason to forgive it.
+    """
     if isinstance(beta, str) and beta != "fit":
         raise UsageError(f"beta is a number or 'fit', not {beta!r}")
     rewards_P = [s.group.rewards_G for s in sides_P]

@@ -79,12 +79,12 @@ class Plan:
     """Pairs at which all of `harm` is spent, and from which on harm is no reason to go on."""
     rho: float = 2.5
     """How late alpha is spent: 1 evenly, 2 or 3 late, which keeps more power for small effects."""
-    futility: float = 0.26
+    futility: float = 0.3
     """Predictive power of `helps` below which the test ends at the horizon; earlier, pairs/horizon of it."""
-    pursuit: float = 0.6
-    """Predictive power of `harms` from which on a hopeless test goes on to prove harm."""
-    idle: int = 32
-    """Pairs without a single difference that end the test."""
+    pursuit: float = 0.5
+    """Predictive power of `harms` from which on it goes on at `harm_horizon`; earlier, a share as above."""
+    idle: int = 48
+    """Pairs without a difference that end the test; where 7% of the pairs differ, 32 would cost 6% of the power."""
     hopeful: int = 32
     """Pairs before which nothing is called hopeless."""
     by: Literal["sign", "mean"] = "sign"
@@ -292,9 +292,12 @@ def _hopeless(state: State) -> str:
     hope = predictive(state, plan.horizon, plan.alpha, 1)
     if hope >= plan.futility * state.visits / plan.horizon:
         return ""
-    left_for_harm = plan.harm_horizon - state.visits
-    if left_for_harm > 0 and predictive(state, plan.harm_horizon, plan.harm, -1) >= plan.pursuit:
-        return ""
+    if left_for_harm := max(0, plan.harm_horizon - state.visits):
+        # Signs move in steps; without half a step off, three losses and no win would seem close to a proof of harm.
+        half_step = min(abs(d) for d in state.differences if d)
+        harm = predictive(state, plan.harm_horizon, plan.harm, -1, half_step)
+        if harm >= plan.pursuit * (1 - left_for_harm / plan.harm_horizon):
+            return ""
     return f"a chance of {hope:.2g} is left to show that it helps"
 
 
@@ -303,9 +306,12 @@ def _lost(changed: int, won: int, left: int, alpha: float) -> bool:
     return bool(sum(comb(n, j) for j in range(k, n + 1)) / 2**n > alpha)
 
 
-def predictive(state: State, horizon: int, level: float, sign: int) -> float:
-    """Return the chance that a test ends beyond its boundary at the horizon, the effect being as unknown as it is."""
+def predictive(state: State, horizon: int, level: float, sign: int, short: float = 0.0) -> float:
+    """Return the chance that a test ends beyond its boundary at the horizon, the effect being as unknown as it is.
+
+    `short` is taken off the sum first.
+    """
     squares = sum(d * d for d in state.differences)
     share = min(state.visits / horizon, 0.999)
-    z = sign * sum(state.differences) / sqrt(squares) if squares else 0.0
+    z = (sign * sum(state.differences) - short) / sqrt(squares) if squares else 0.0
     return _NORMAL.cdf((z - _NORMAL.inv_cdf(1 - level) * sqrt(share)) / sqrt(1 - share))

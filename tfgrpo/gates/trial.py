@@ -14,7 +14,7 @@ from tfgrpo.gates.base import TOKENS, Missing, Observation
 from tfgrpo.lessons.summarize import paraphrase
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.rollout import Actor, Graded, measure
-from tfgrpo.types import Failure, FailureKind, Group, Problem, Proposal, Rollout, Sampling, Score
+from tfgrpo.types import Failure, FailureKind, Group, Problem, Proposal, Rollout, Sampling, Score, Verdict
 
 OUTAGES = frozenset({FailureKind.RATE_LIMITED, FailureKind.PROVIDER, FailureKind.GRADER, FailureKind.BUDGET})
 """Failures that say nothing about the text under test; every other kind is the rollout's own fault."""
@@ -61,16 +61,19 @@ class HeldoutTrial:
     """What a graded rollout counts as: the run's reward, in [0, 1], and its objectives."""
     prove_on: Callable[[Proposal], tuple[Problem, ...]] | None = None
     """Which problems may prove a proposal; None is the whole pool."""
-    known: Mapping[str, tuple[float, ...]] | None = None
-    """Rewards of earlier rollouts, which no gate will use, by problem id."""
+    named: tuple[str, ...] = ()
+    """The named scores that the grader gives, if it gives several."""
+    decided: Callable[[Verdict, int], None] | None = None
+    """Called with each verdict of a test as soon as it is there, and how many edits of the gate wait for theirs."""
+
+    def tell(self, verdict: Verdict, left: int) -> None:
+        """Pass on a verdict that was just reached; `left` edits wait for theirs."""
+        if self.decided is not None:
+            self.decided(verdict, left)
 
     def problems_for(self, proposal: Proposal) -> tuple[Problem, ...]:
         """Return the problems that may prove a proposal: the whole pool, or those that did not suggest it."""
         return self.problems if self.prove_on is None else self.prove_on(proposal)
-
-    def earlier(self, problem: Problem) -> tuple[float, ...]:
-        """Return rewards of earlier rollouts of a problem, under whichever version."""
-        return (self.known or {}).get(problem.id, ())
 
     @property
     def can_score(self) -> bool:

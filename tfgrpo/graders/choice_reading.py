@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tfgrpo.graders.extract import last_boxed, last_tagged
 from tfgrpo.prompting.thinking import after_thinking
 
-_WRAPPING = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed)\b ?|\\(?=[ ,;:!])|[{}$*_`\"'“”„«»]")
+_WRAPPING = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox|boxed)\b ?|\\(?=[ ,;:!])|\\[()\[\]]|[{}$*_`\"'“”„«»]")
 _BLANKS = re.compile(r"[^\S\n]+")
 _NEAR = "A-Za-z0-9'’\u00c0-\u024f"
 _ONE = (
@@ -24,7 +24,10 @@ _ONE = (
     rf"|ou)\b)[a-z])[A-Z])(?![{_NEAR}])(?!-[A-Za-z])"
 )
 _ITEM = rf"(?:(?i:options?|choices?|answers?) )?(?:[(\[]{_ONE}[)\]]|{_ONE}[)\]]?|[(\[](?-i:[a-z])[)\]])"
-_JOIN = r"(?: ?[,/&+、，] ?(?:and |or |&)?| (?i:and/or|and|or|und|oder|et|ou|y|e) | ?(?:和|及|与|與|或|以及|と|か) ?)"
+_JOIN = (
+    r"(?: ?[,/&+、，] ?(?:and |or |&)?| (?i:and/or|and|or|und|oder|et|ou|y|e) | ?(?:和|及|与|與|或|以及|と|か) ?"
+    rf"| (?={_ONE}(?: {_ONE}){{0,11}}\.?(?:\n|\Z)))"
+)
 _LIST = rf"(?:(?i:both|either|all of) )?{_ITEM}(?:{_JOIN}{_ITEM}){{0,25}}"
 _RUN = rf"(?<![{_NEAR}])(?-i:[A-Z]{{2,12}})(?![{_NEAR}])"
 _SMALL = r"(?<![\w'’])(?-i:[a-z])(?=[).:,;!?\]]|$|\n| (?:because|since|as|is)\b)"
@@ -48,22 +51,30 @@ _STRONG = (
     rf"\b(?:antwort|lösung|réponse|respuesta|risposta|resposta|ответ|antwoord|svar)"
     rf"(?: (?:correcta|correcte|correta|corretta|richtige?|est|ist|es|é|è|lautet|is|er|är|la|верный|juste|bonne))"
     rf"{{0,3}}(?: ?[:=] ?| )(?:la |die |option )?{_SAID}",
+    rf"\b(?:antworten|lösungen|réponses|respuestas|risposte|respostas)(?: (?:richtigen|correctes?|correctas"
+    rf"|corrette|corretas|justes|bonnes|sind|sont|son|sono|são)){{0,3}}(?: ?[:=] ?| ){_SAID}",
 )
 _WEAK = (
     rf"\b(?:choos(?:e|ing)|chose|select(?:ing|ed)?|pick(?:ing|ed)?|go(?:ing)? with|went with|settl(?:e|ing) (?:on|for)"
     rf"|opt(?:ing)? for|conclude[sd]?|vote for|leav(?:es?|ing)(?: us with| only)?) {_ADVERB}(?:answer )?{_SAID}",
-    rf"\b(?:it(?:s| is| must be| has to be| should be)|(?:so|hence|thus|therefore|we get|i say|id say|i think)) ?:? ?"
+    rf"\b(?:it(?:s| is| must be| has to be| should be)|(?:so|hence|thus|therefore|we get|i (?:would )?say|id say"
+    rf"|i think)) ?:? ?"
     rf"{_ADVERB}(?P<said>{_LIST})(?= ?(?:[.!,;)]|$|\n| (?:because|since|as)\b))",
     rf"(?P<said>{_LIST}) (?:(?:is|are|must be|has to be|looks|seems(?: to be)?) (?:(?:the|a|my|our|clearly|therefore"
     rf"|thus|indeed|definitely|most likely|probably|only|final|correct|right|best) ?){{0,4}}{_RIGHT}\b"
     rf"|(?:fits?|works?|holds?|remains?|it is)\b)",
+    rf"\bonly (?:option |choice )?{_SAID} (?:satisf|fulfil|meet|match|hold|work|fit|agree|remain|makes sense"
+    rf"|is (?:correct|right|true|consistent|possible|left|valid))",
     rf"\b(?:not|isnt|never) {_ITEM},? (?:but(?: rather)?|rather|instead) {_SAID}",
     rf"(?:故|应|應|所以|因此|我|最终|最後)?(?:选|選)(?:择|擇)?(?:项|項)?[: ]{{0,2}}{_SAID}",
     rf"而是 ?{_SAID}",
     rf"(?P<said>{_LIST}) ?(?:(?:选项|選項|项|項)?是?(?:正确|正確|对的|對的)|です|が正|번|이 정답)(?!吗|嗎|か)",
+    rf"\b(?:(?:wait|actually|correction|scratch that)[,:.]?|no[,:.]) (?:wait[,:]? |no[,:] )?(?P<said>{_ITEM})"
+    r"(?= ?(?:[.!,;]|$|\n))",
 )
 STRONG = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _STRONG)
 WEAK = tuple(re.compile(pattern, re.IGNORECASE) for pattern in _WEAK)
+_NOT_BUT = WEAK[4]
 _SEMICOLONS = re.compile(r"[A-Z();, ]*")
 _TAILED = re.compile(r"[^.\n。]{0,80}?(?P<said>[(\[][A-Z][)\]])(?![^.\n。]{0,80}[(\[][A-Z][)\]])")
 _SPOKEN = re.compile(_STRONG[0].removesuffix(_SAID), re.IGNORECASE)
@@ -111,6 +122,24 @@ _NAMING = re.compile(
     r"|mentions?|describes?|states?|claims?|between|step|part|figure|table|point|line|vitamin|group|plan|type|class)\b",
     re.IGNORECASE,
 )
+_CONDITION = re.compile(r"[^.!?\n。！？]{0,40}\b(?:if|unless|were|had|provided)\b", re.IGNORECASE)
+"""What makes a statement before it, with "would", one about another case."""
+_RETRACTED = re.compile(
+    r"\b(?:wait|hold on|actually|scratch that|correction|on second thought|let me re\w+|i was wrong|my mistake"
+    r"|oops|sorry)\b|等等|不对|不對|待って|いや",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(
+    r"\b(?:vitamin|hepatitis|group|plan|type|class|point|line|figure|table|step|part|case|person|team) $", re.I
+)
+"""A letter behind such a word is the name of a thing."""
+_VERDICT = re.compile(
+    r"(?:^|\n|(?<=[.;,!] ))[(\[]?(?P<letter>[A-Z])[)\].:]{1,2}[^.;,\n]{0,80}?(?<![A-Za-z])"
+    r"(?:(?P<yes>yes|true|correct|right|✓|✔|✅)|(?P<no>no|not correct|false|incorrect|wrong|✗|✘|❌))(?![A-Za-z])"
+    r"[ .;,!]{0,9}(?=$|\n|[(\[]?[A-Z][)\].:])",
+    re.IGNORECASE,
+)
+"""A line of a table that judges each option."""
 _SENTENCE = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]?")
 _LOOK = 80
 
@@ -139,11 +168,14 @@ def chosen_letters(text: str) -> Said:
         if marked is not None and (said := _alone(without_markup(marked))):
             return said
     text = without_markup(text)
-    for statements in (_strong(text), _weak(text)):
-        found = [said for said in statements if said]
+    strong = [one for one in _strong(text) if one[1]]
+    weak = [one for one in _weak(text) if one[1]]
+    if strong and weak and weak[-1][0] > strong[-1][0] and _RETRACTED.search(text, strong[-1][0], weak[-1][0]):
+        return weak[-1][1]
+    for found in (strong, weak):
         if found:
-            return found[-1]
-    return _alone(text) or _lone(text)
+            return found[-1][1]
+    return _alone(text) or _table(text) or _lone(text)
 
 
 def without_markup(text: str) -> str:
@@ -153,8 +185,8 @@ def without_markup(text: str) -> str:
     return "\n".join(line.strip() for line in lines).strip()
 
 
-def _strong(text: str) -> Iterator[Said]:
-    """What is called the answer, in the order of the text."""
+def _strong(text: str) -> Iterator[tuple[int, Said]]:
+    """What is called the answer, with its place, in the order of the text."""
     found = [(m.start(), m) for pattern in STRONG for m in pattern.finditer(text)]
     named = {m.start() for _, m in found}
     for spoken in _SPOKEN.finditer(text):
@@ -163,17 +195,29 @@ def _strong(text: str) -> Iterator[Said]:
             found.append((spoken.start(), tail))
     for start, match in sorted(found, key=lambda pair: (pair[0], pair[1].end())):
         would = match.re in STRONG[:1] and "would" in match["be"].lower()
+        if would and _CONDITION.match(text, match.end()):
+            continue
         if not _asked(text, match.end()) and not _denied(text, start, supposed=would):
-            yield _read(match["said"], text, match)
+            yield match.end(), _read(match["said"], text, match)
 
 
-def _weak(text: str) -> Iterator[Said]:
-    """What is chosen, or called right."""
+def _weak(text: str) -> Iterator[tuple[int, Said]]:
+    """What is chosen, or called right, with its place."""
     found = [m for pattern in WEAK for m in pattern.finditer(text)]
     for match in sorted(found, key=lambda m: (m.end("said"), m.end())):
-        start = match.start() if match.re is not WEAK[3] else match.start("said")
-        if not _asked(text, match.end()) and (match.re is WEAK[3] or not _denied(text, start, supposed=True)):
-            yield _read(match["said"], text, match)
+        start = match.start() if match.re is not _NOT_BUT else match.start("said")
+        name = _NAMED.search(text, max(0, match.start("said") - 12), match.start("said"))
+        denied = match.re is not _NOT_BUT and _denied(text, start, supposed=True)
+        if not name and not denied and not _asked(text, match.end()):
+            yield match.end("said"), _read(match["said"], text, match)
+
+
+def _table(text: str) -> Said:
+    """The one option that a table of verdicts calls right, where it calls others wrong."""
+    found = list(_VERDICT.finditer(text))
+    right = {m["letter"].upper() for m in found if m["yes"]}
+    wrong = {m["letter"].upper() for m in found if m["no"]}
+    return Said(frozenset(right)) if right and wrong and not right & wrong else NOTHING
 
 
 def _denied(text: str, start: int, *, supposed: bool) -> bool:
@@ -203,8 +247,10 @@ def _read(said: str, text: str, match: re.Match[str] | None = None) -> Said:
         _MEMBER.finditer(re.sub(r"(?i)\b(?:and|or|und|oder|et|ou|either)\b", lambda m: "#" * len(m[0]), said))
     )
     letters = [m[0].upper() for m in members]
-    if match is not None and len(letters) > 1 and _AFTER.match(text, match.end("said")):
-        letters.pop()
+    after = _AFTER.match(text, match.end("said")) if match is not None and len(letters) > 1 else None
+    if after:
+        # "A, B and C are wrong": what is said of several is said of all but the first.
+        del letters[1 if re.match(r"[)\]]? ?(?:are|were)\b", after[0]) and len(letters) > 2 else -1 :]
     return Said(frozenset(letters), len(letters) > 1 and _EITHER.search(said) is not None)
 
 

@@ -84,7 +84,8 @@ def _without(problems: Sequence[Problem], missing: int, grader: str, source: str
     guess = next(iter(sorted(columns, key=lambda name: _likely(name, problems))), "")
     field = f"--field answer={guess}" if guess else "add a column `answer`"
     how = "none" if missing == len(problems) else f"only {len(problems) - missing}"
-    told = f"the grader {grader!r} compares with a reference, and {how} of the {len(problems)} rows of {source} has one"
+    rows = f"{how} of the {len(problems)} rows of {source} {'have' if missing < len(problems) - 1 else 'has'} one"
+    told = f"the grader {grader!r} compares with a reference, and {rows}"
     remedy = f"name its column ({field}), leave the rows without one out, or grade without a reference (--grader judge)"
     return f"{told}{has}; {remedy}"
 

@@ -12,6 +12,7 @@ from experience_db import Journal, Store
 from tfgrpo import registry
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.endpoints import Endpoints, endpoints_of
+from tfgrpo.backends.identity import identity_of
 from tfgrpo.backends.limited import Budget, Ledger, Limited
 from tfgrpo.backends.metered import Metered, Tally
 from tfgrpo.backends.retry_policy import RetryPolicy
@@ -128,6 +129,8 @@ class JudgeConnection:
     endpoints: Endpoints
     config: GraderConfig
     pace: Pace
+    same_model: bool = False
+    """See `EngineConfig.same_model`."""
 
     def with_model(
         self,
@@ -148,7 +151,14 @@ class JudgeConnection:
         own = Ledger(Budget(self.config.calls, self.config.tokens), calls=calls, tokens=tokens)
         bare = [Limited(backend, own, Pace(UNPACED), self.endpoints.price) for backend in self.endpoints.backends]
         stack = with_wrappers(
-            bare, policy=policy, ledger=ledger, pace=self.pace, price=self.endpoints.price, journal=journal, run=run
+            bare,
+            policy=policy,
+            ledger=ledger,
+            pace=self.pace,
+            price=self.endpoints.price,
+            journal=journal,
+            run=run,
+            mark=identity_of(store, self.endpoints, same=self.same_model).mark,
         )
         return grader.with_model(JudgeModel(Metered(stack, tally), self.endpoints.model, prompts, Local()))
 
@@ -185,4 +195,5 @@ def judge_connection_for(grader: Grader, config: GraderConfig, engine: EngineCon
     if not config.model:
         raise UsageError(f"the grader {NEEDS}")
     line = endpoints_of(config.model, (config.base_url,) if config.base_url else (), engine)
-    return JudgeConnection(line, config, Pace(engine.concurrency, per_minute=engine.requests_per_minute))
+    pace = Pace(engine.concurrency, per_minute=engine.requests_per_minute)
+    return JudgeConnection(line, config, pace, same_model=engine.same_model)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tfgrpo.errors import MalformedReply
 from tfgrpo.prompting.thinking import after_thinking
 from tfgrpo.replies import parse_json
+from tfgrpo.system.untrusted_json import loads
 
 VERDICTS: Mapping[str, tuple[str, ...]] = {
     "CORRECT": ("correct", "right", "true", "yes", "accept", "accepted", "pass", "passed", "正确"),
@@ -185,8 +185,8 @@ def _without_objects(text: str) -> tuple[str, list[Mapping[str, Any]]]:
 
     def taken(match: re.Match[str]) -> str:
         try:
-            value = json.loads(match[0], strict=False)
-        except (ValueError, RecursionError):
+            value = loads(match[0], strict=False)
+        except ValueError:
             return match[0]
         if not isinstance(value, dict) or not any(key in value for key in _KEYS):
             return match[0]
@@ -201,6 +201,11 @@ def match_word(said: object, words: Mapping[str, tuple[str, ...]], *, strict: bo
 
     With `strict` a word of daily use ("no", "one", "true") counts only where nothing but punctuation follows.
     """
+    if isinstance(said, list) and len(said) == 1:
+        said = said[0]
+    if isinstance(said, list | dict):
+        # Several verdicts in one place are none, whichever comes first.
+        return None
     if isinstance(said, bool):
         said = "yes" if said else "no"
     plain = _EDGE.sub("", unicodedata.normalize("NFKC", str(said or "")[:400]).casefold())
@@ -291,8 +296,8 @@ def _whole_json(text: str) -> Mapping[str, Any] | None:
     if bare.startswith("```") and bare.endswith("```") and "\n" in bare:
         bare = bare[:-3].partition("\n")[2]
     try:
-        value = json.loads(bare)
-    except (ValueError, RecursionError):
+        value = loads(bare)
+    except ValueError:
         return None
     return value if isinstance(value, Mapping) else None
 

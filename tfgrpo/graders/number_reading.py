@@ -11,10 +11,17 @@ from math import factorial
 
 from tfgrpo.graders.extract import after_thinking, final_answer, last_boxed, last_tagged
 from tfgrpo.graders.number_text import SCALES, Token, tokens, value_of
-from tfgrpo.graders.number_words import parse_number_words
+from tfgrpo.graders.number_words import PARTS, VALUES, parse_number_words
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n")
 _ASIDE = re.compile(r" ?\(|;|,? (?:because|since|as|which|where|for|so|when|after|given)\b| - ")
+_CORRECTED = re.compile(
+    r"\b(?:wait|actually|scratch that|correction|hold on|oops|sorry)\b[^.\n\d]{0,20}?"
+    r"\b(?:its|it'?s|it is|it should be|it must be|make that|no)\b[^\w\n]{0,3}"
+    r"(?P<number>[-−$€]{0,2}\d[\d.,/]{0,30})(?: [a-zA-Z]{1,15})?[.!]?\s*\Z",
+    re.IGNORECASE,
+)
+"""The end of a reply that takes back what it said before."""
 _MARK = "####"
 _LARGEST = 1000
 """Largest power, factorial and exponent that is worked out."""
@@ -37,6 +44,11 @@ _BOUND = _words(
     " fewer less more greater larger smaller higher lower up < > ≤ ≥ ± 至少 至多 大于 小于 超过 不到 多于 少于"
 )
 _OPEN_END = _words("more less fewer greater above below up higher lower plus 以上 以下")
+_DOZEN = frozenset({"dozen", "dozens", "dutzend", "douzaine", "douzaines", "docena", "docenas"})
+_FUNCTIONS = frozenset(
+    {"log", "ln", "lg", "exp", "sin", "cos", "tan", "sqrt", "cot", "sec", "csc", "arcsin", "arccos", "arctan"}
+)
+"""What stands before a number and makes another of it."""
 _PERCENT = frozenset({"%", "percent", "pct", "percentage", "prozent", "pourcent"})
 _ORDINAL = frozenset({"st", "nd", "rd", "th"})
 _SPECIAL = frozenset({"usd", "eur", "gbp", "rs", "inr", "rm", "chf", "jpy", "cny", "rmb", "hk", "us", "a", "approx"})
@@ -73,6 +85,8 @@ def read_number(text: str) -> Number | None:
             return one_number(marked)
     if _MARK in text:
         return one_number(text.rpartition(_MARK)[2].strip().partition("\n")[0])
+    if corrected := list(_CORRECTED.finditer(text)):
+        return one_number(corrected[-1]["number"].rstrip(".,"))
     final = final_answer(text)
     if final != text.strip():
         return _said(final)
@@ -86,6 +100,9 @@ def one_number(text: str) -> Number | None:
     found = tokens(text)
     sides = _sides(found)
     last = _single(sides[-1])
+    if last is None and len(sides) == 2 and [token.kind for token in sides[1]] == ["word"]:
+        # 5 = x
+        last = _single(sides[0])
     if last is None:
         return spoken_number(text) if not any(t.kind == "number" for t in found) else None
     if _several_equations(sides):
@@ -160,7 +177,10 @@ def _single(side: Sequence[Token]) -> Number | None:
 def _second_in_words(side: Sequence[Token], kept: Sequence[Found]) -> bool:
     """Whether a number in words stands beside one in digits as its alternative: "5 or six"."""
     joins = {"or", "to", "and", "oder"}
-    pairs = [(side[i].text, side[i + 1].text) for i in range(len(side) - 1) if side[i].kind == "word"]
+    inside = {i for place in kept for i in range(place.start, place.end)}
+    pairs = [
+        (side[i].text, side[i + 1].text) for i in range(len(side) - 1) if side[i].kind == "word" and i not in inside
+    ]
     return bool(kept) and any(a in joins and b != "one" and parse_number_words(b) is not None for a, b in pairs)
 
 
@@ -200,13 +220,16 @@ def _place(side: Sequence[Token], start: int) -> Found:
         small = value is not None and value.denominator == 1 and 0 <= value <= _LARGEST and _text(side, i + 1) != "!"
         value, i = (Fraction(factorial(int(value))) if small and value is not None else None), i + 1
     ordinal = _text(side, i) in _ORDINAL and not side[i].apart
+    value, i = _part_in_words(side, value, i)
+    if _text(side, i) in _DOZEN:
+        value, i = (None if value is None else value * 12), i + 1
     while (scale := _scale(side, i)) is not None:
         value, i = (None if value is None else value * 10**scale), i + 1
     percent = _text(side, i) in _PERCENT or (_text(side, i), _text(side, i + 1)) == ("per", "cent")
     if _text(side, i) == "‰" and value is not None:
         value, i = value / 1000, i + 1
     i += percent
-    if value is None or _goes_on(side, i) or _bounded(side, start) or _text(side, start - 1) == "√":
+    if value is None or _goes_on(side, i) or _bounded(side, start) or _of_function(side, start):
         return Found(None, start, i, ordinal)
     sign = -1 if _is_negative(side, start) else 1
     return Found(Number(sign * value, percent), start, i, ordinal)
@@ -242,6 +265,19 @@ def _fraction(side: Sequence[Token], value: Fraction | None, i: int, *, mixed: b
     small = top.text.isdigit() and bottom.text.isdigit() and len(top.text + bottom.text) < 20
     if small and int(top.text) < int(bottom.text):
         return value + Fraction(int(top.text), int(bottom.text)), i + skip + 3
+    return value, i
+
+
+def _part_in_words(side: Sequence[Token], value: Fraction | None, i: int) -> tuple[Fraction | None, int]:
+    """The rest of a mixed number that is said in words: 5 and a half, 2 and three quarters."""
+    if value is None or _text(side, i) != "and":
+        return value, i
+    said = [token.text for token in side[i + 1 : i + 3] if token.kind == "word"]
+    for length in (2, 1):
+        above, name = (said[0] if length == 2 and said else "a"), said[length - 1] if len(said) >= length else ""
+        count = 1 if above in {"a", "an", "one"} else VALUES.get(above, 0)
+        if name in PARTS and count * PARTS[name] < 1 and count:
+            return value + count * PARTS[name], i + 1 + length
     return value, i
 
 
@@ -296,6 +332,14 @@ def _bounded(side: Sequence[Token], i: int) -> bool:
     """Whether the number is a bound: at least 5, > 5, between 4 and 5."""
     near = [token.text for token in side[max(0, i - 3) : i] if token.text not in {"$", "€", "£", "-"}][-2:]
     return any(word in _BOUND or word[-2:] in _BOUND for word in near)
+
+
+def _of_function(side: Sequence[Token], i: int) -> bool:
+    """Whether the number is what a function is taken of: √16, log 5, sqrt(16), |-5|."""
+    j = i - 1
+    while j >= 0 and side[j].text in {"(", "-", "_"}:
+        j -= 1
+    return _text(side, j) in _FUNCTIONS or _text(side, j) == "√"
 
 
 def _denied(side: Sequence[Token], place: Found) -> bool:

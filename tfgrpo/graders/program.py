@@ -18,10 +18,12 @@ from tfgrpo.errors import GraderError
 from tfgrpo.executors import Local
 from tfgrpo.graders.base import unscored
 from tfgrpo.graders.extract import after_thinking
+from tfgrpo.system.untrusted_json import fault_of, loads
 from tfgrpo.tools.sandbox import Limits, RunResult, check_isolation, isolation, run_python
 from tfgrpo.types import Problem, Rollout, Score
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(\w*)[^\n]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^[ \t]*```[ \t]*+(\w*+)[^\n]*+\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+_OURS = re.compile(r"^from (?:__future__|tfgrpo\S*) import (?:\w[\w, ]*|\([^()]*\))$", re.MULTILINE)
 _PYTHON = frozenset({"", "python", "py", "python3"})
 _SHOWN = 120
 
@@ -116,7 +118,7 @@ class Program:
     async def _tested(self, code: str, tests: Sequence[str], entry: str = "") -> Outcome:
         """Run tests in Python: the harness reads all on stdin and ends with one line that only it can know."""
         mark = secrets.token_hex(16)
-        order = {"program": code, "tests": list(tests), "mark": mark, "wire": _source("program_wire"), "entry": entry}
+        order = {"program": code, "tests": list(tests), "mark": mark, "wire": _wire(), "entry": entry}
         ran = await self._run(_source("program_harness"), json.dumps(order))
         line = next((text for text in reversed(ran.stdout.splitlines()) if text.startswith(mark)), None)
         if line is None:
@@ -177,9 +179,9 @@ def _both(given: Any, where: str) -> Mapping[str, Any]:
     """The table of `inputs` and `outputs`, also as JSON."""
     if isinstance(given, str):
         try:
-            given = json.loads(given)
-        except (ValueError, RecursionError) as error:
-            raise GraderError(f"input_output {where} is no JSON ({error})") from error
+            given = loads(given)
+        except ValueError as error:
+            raise GraderError(f"input_output {where} is no JSON ({fault_of(error)})") from error
     if not isinstance(given, Mapping) or set(given) != {"inputs", "outputs"}:
         keys = ", ".join(map(repr, given)) if isinstance(given, Mapping) else "no keys"
         raise GraderError(f"input_output {where} has {keys}; it wants `inputs` and `outputs` and no other key")
@@ -222,6 +224,13 @@ def _lines(text: str) -> list[str]:
 def _last_line(stderr: str) -> str:
     lines = stderr.strip().splitlines()
     return f": {lines[-1][:_SHOWN]}" if lines else ""
+
+
+@cache
+def _wire() -> str:
+    """The wire and what it is made of as one text: there is no tfgrpo where it runs."""
+    parts = (_source(f"program_{part}") for part in ("values", "stubs", "wire"))
+    return "\n".join(_OURS.sub("", part) for part in parts)
 
 
 @cache

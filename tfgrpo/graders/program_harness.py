@@ -2,20 +2,21 @@
 
 The tests never share a process with the program: what it returns crosses as a plain value and is compared here, so an
 object that equals everything, a patched library or an early exit gains nothing. This process cannot be read by the
-program's (it is not dumpable, and hands on no file), so the mark that begins the report stays its own. Imports no
-tfgrpo.
+program's (it is not dumpable, and hands on no file), so the mark that begins the report stays its own. The program's
+process is forked off before this one reads the tests, so it holds nothing of them. Imports no tfgrpo.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import ctypes
 import importlib
 import io
 import json
 import math
-import subprocess
+import os
 import sys
 import types
 import unittest
@@ -98,22 +99,23 @@ def spaces(peer: Any, loaded: dict[str, Any], tests: list[str], entry: str) -> l
 
 def main() -> None:
     """Read the order on stdin and tell the outcome on stdout."""
-    order, out = json.loads(sys.stdin.read()), sys.stdout
+    folders = (sys.base_prefix, sys.prefix, "/usr", "/proc/self/fd/")
+    sys.path[:] = [path for path in sys.path if path and path.startswith(folders)]
+    child, read, write = _start()
     _hide()
-    sys.path[:] = [path for path in sys.path if path and path.startswith((sys.base_prefix, sys.prefix, "/usr"))]
+    order, out = json.loads(sys.stdin.read()), sys.stdout
     sys.stdin, sys.stdout = io.StringIO(), io.StringIO()
+    text = order["wire"].encode()
     wire: dict[str, Any] = {"__name__": "wire"}
     exec(compile(order["wire"], "wire", "exec"), wire)  # noqa: S102
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-B", "-c", f"{order['wire']}\n\nserve()\n"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    peer = wire["Peer"](child.stdout, child.stdin)
+    peer = wire["Peer"](read, write)
     tests = order["tests"]
     try:
+        write.write(len(text).to_bytes(8, "big") + text)
         loaded = peer.ask("load", order["program"])
-    except wire["Ended"]:
-        found = [(0, 1, f"the program ended early, exit status {child.wait()}")] * len(tests)
+    except (wire["Ended"], OSError):
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        found = [(0, 1, f"the program ended early, exit status {status}")] * len(tests)
     except BaseException as error:  # noqa: BLE001
         found = [(0, 1, f"the program raised {_words(error)}")] * len(tests)
     else:
@@ -123,9 +125,39 @@ def main() -> None:
                 zip(tests, spaces(peer, loaded, tests, order["entry"]), strict=True), 1
             )
         ]
-    child.kill()
+    with contextlib.suppress(OSError):
+        os.kill(child, 9)
     out.write(f"\n{order['mark']}{json.dumps({'tests': found})}\n")
     out.flush()
+
+
+def _start() -> tuple[int, Any, Any]:
+    """Fork the program's process; it waits for the text of the wire. Return its number and the ends of its pipes."""
+    (theirs, write), (read, answers) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child:
+        os.close(theirs)
+        os.close(answers)
+        return child, os.fdopen(read, "rb"), os.fdopen(write, "wb")
+    try:
+        for end, number in ((theirs, 0), (answers, 1), (os.open(os.devnull, os.O_RDWR), 2)):
+            os.dup2(end, number)
+        # What its library is read through stays open, where that is below a folder that is shut to it.
+        kept = {int(path.split("/")[4]) for path in sys.path if path.startswith("/proc/self/fd/")}
+        for number in set(range(3, 256)) - kept:
+            with contextlib.suppress(OSError):
+                os.close(number)
+        stream = os.fdopen(os.dup(0), "rb", 0)
+        size = int.from_bytes(stream.read(8), "big")
+        text = b""
+        while len(text) < size:
+            text += stream.read(size - len(text))
+        stream.close()
+        wire: dict[str, Any] = {"__name__": "wire"}
+        exec(compile(text, "wire", "exec"), wire)  # noqa: S102
+        wire["serve"]()
+    finally:
+        os._exit(1)
 
 
 def _hide() -> None:

@@ -1,41 +1,47 @@
-"""Plain values between a program and its tests, which live in two processes. Imports nothing but the library.
+"""The wire between a program and its tests, which live in two processes; its text is sent into the isolation.
 
-Numbers, texts and containers cross as copies of their base types; everything else as a handle that its owner keeps.
+Numbers, texts, dates and containers cross as copies of their base types (`program_values`); everything else as a handle
+that its owner keeps (`program_stubs`).
 Containers that a call changes are changed on the caller's side as well. What the tests hand out (functions, objects of
 their own classes) may be called and read by public names, and nothing more.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import inspect
+import io
 import json
 import operator
 import os
 import sys
 import types
-from collections import deque
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
-_BINARY = (
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "getitem",
-    "contains",
-    "and_",
-    "or_",
+from tfgrpo.graders.program_stubs import (
+    ARITHMETIC,
+    COMPARISONS,
+    IN_PLACE,
+    LOOKS,
+    Remote,
+    RemoteClass,
+    class_stub,
+    number_of,
+    update,
 )
+from tfgrpo.graders.program_values import read_plain, write_plain
+
+_OPERATIONS = {*COMPARISONS, *ARITHMETIC, *IN_PLACE, *LOOKS, "eq", "setitem", "delitem", "neg"}
+_SIMPLE: dict[str, Any] = {
+    **{"len": len, "iter": iter, "next": next, "bool": bool, "str": str, "repr": repr, "format": format, "hash": hash},
+    **{"abs": abs, "float": float, "int": int, "round": round, "isinstance": isinstance, "issubclass": issubclass},
+    "enter": lambda target: type(target).__enter__(target),
+}
+
 _LIMIT = 10_000_000
-_SERIES: tuple[Any, ...] = (list, tuple, set, frozenset, deque)
+_PRINTED = 100_000
+"""Characters that one call may print for its tests to see."""
 
 
 class Ended(RuntimeError):
@@ -48,6 +54,7 @@ class Peer:
     def __init__(self, read: Any, write: Any, *, trusted: bool = True) -> None:
         self.read, self.write, self.trusted = read, write, trusted
         self.own: dict[int, Any] = {}
+        self.theirs: dict[int, Remote] = {}
         self.classes: dict[str, type] = {}
         self.handlers: dict[str, Any] = {}
 
@@ -59,13 +66,15 @@ class Peer:
             if not line.endswith(b"\n"):
                 raise Ended("the program's process has ended")
             message = json.loads(line)
+            if self.trusted and message.get("printed"):
+                sys.stdout.write(str(message["printed"]))
             if "ask" in message:
                 self._answer(message)
             elif "error" in message:
                 raise self._error(message["error"])
             else:
                 for mine, changed in zip(given, message.get("changed") or (), strict=False):
-                    _update(mine, self.unpack(changed))
+                    update(mine, self.unpack(changed))
                 return self.unpack(message["value"])
 
     def serve_one(self) -> bool:
@@ -81,9 +90,11 @@ class Peer:
         self.write.flush()
 
     def _answer(self, message: dict[str, Any]) -> None:
-        given = [self.unpack(x) for x in message["given"]]
+        given, printed = [self.unpack(x) for x in message["given"]], io.StringIO()
+        packed: dict[str, Any]
         try:
-            value = self._do(message["ask"], given)
+            with contextlib.nullcontext() if self.trusted else contextlib.redirect_stdout(printed):
+                value = self._do(message["ask"], given)
             packed = {
                 "value": self.pack(value),
                 "changed": [self.pack(x) for x in given] if message["ask"] == "call" else [],
@@ -91,36 +102,26 @@ class Peer:
         except BaseException as error:  # noqa: BLE001 - it goes to the other side
             names = [kind.__name__ for kind in type(error).__mro__]
             packed = {"error": {"names": names, "args": [self.pack(x) for x in error.args], "text": str(error)[:2000]}}
-        self._send(packed)
+        self._send({**packed, "printed": printed.getvalue()[:_PRINTED]})
 
-    def _do(self, what: str, given: list[Any]) -> Any:  # noqa: PLR0911 - one line for each kind
+    def _do(self, what: str, given: list[Any]) -> Any:
         if what in self.handlers:
             return self.handlers[what](*given)
         target, *rest = given
         if what == "call":
             if not callable(target):
                 raise TypeError("it cannot be called")
-            return target(*rest[0], **rest[1])
+            found = target(*rest[0], **rest[1])
+            return found if self.trusted or not inspect.iscoroutine(found) else _Awaited(asyncio.run(found))
         if what in {"get", "set"}:
             self._require_public(target, rest[0])
             return getattr(target, rest[0]) if what == "get" else setattr(target, rest[0], rest[1])
-        simple: dict[str, Any] = {
-            "len": len,
-            "iter": iter,
-            "next": next,
-            "bool": bool,
-            "str": str,
-            "repr": repr,
-            "abs": abs,
-            "float": float,
-        }
-        if what in simple:
-            return simple[what](target)
-        if what == "isinstance":
-            return isinstance(target, rest[0])
-        if what == "setitem":
-            return operator.setitem(target, *rest)
-        if what in {*_BINARY, "eq"}:
+        if what == "exit":
+            kind = _BUILTINS.get(rest[0] or "", RuntimeError) if rest[0] else None
+            return bool(type(target).__exit__(target, kind, kind() if kind else None, None))
+        if what in _SIMPLE:
+            return _SIMPLE[what](target, *rest)
+        if what in _OPERATIONS:
             return getattr(operator, what)(target, *rest)
         raise AttributeError(what)
 
@@ -141,48 +142,33 @@ class Peer:
         unknown: type[RuntimeError] = type(str(names[0]), (RuntimeError,), {})
         return unknown(told["text"])
 
-    def pack(self, value: Any) -> Any:  # noqa: PLR0911 - one line for each kind
+    def pack(self, value: Any) -> Any:
         """Write a value as JSON."""
         kind = type(value)
         if value is None or kind is bool or kind is str:
             return value
-        for base, write in _PLAIN.items():
-            if isinstance(value, base) and not isinstance(value, Remote):
-                return {base.__name__: write(value)}
-        for base in _SERIES:
-            if isinstance(value, base):
-                return {base.__name__: [self.pack(x) for x in base.__iter__(value)]}
-        if isinstance(value, dict):
-            return {"dict": [[self.pack(k), self.pack(v)] for k, v in dict.items(value)]}
-        if kind.__name__ == "ndarray":
-            return {"array": self.pack(value.tolist())}
+        if isinstance(value, _Awaited):
+            return {"awaited": self.pack(value.found)}
         if isinstance(value, Remote | RemoteClass):
-            return {
-                "yours": object.__getattribute__(value, "_id") if isinstance(value, Remote) else value.__dict__["_id"]
-            }
+            return {"yours": number_of(value)}
+        plain = write_plain(value, self.pack)
+        if plain is not None:
+            return plain
         self.own[id(value)] = value
         return {"mine": id(value)}
 
-    def unpack(self, told: Any) -> Any:  # noqa: PLR0911 - one line for each kind
-        """Read a value."""
+    def unpack(self, told: Any) -> Any:
+        """Read a value; what the other side owns is one stub however often it comes."""
         if not isinstance(told, dict):
             return told
         ((name, inner),) = told.items()
-        if name in _READ:
-            return _READ[name](inner)
-        if name == "dict":
-            return {self.unpack(k): self.unpack(v) for k, v in inner}
-        if name == "array":
-            import numpy  # noqa: PLC0415
-
-            return numpy.array(self.unpack(inner))
         if name == "yours":
             return self.own[inner]
         if name == "mine":
-            return Remote(self, inner)
-        return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "deque": deque}[name](
-            map(self.unpack, inner)
-        )
+            return self.theirs.setdefault(int(inner), Remote(self, int(inner)))
+        if name == "awaited":
+            return _come(self.unpack(inner))
+        return read_plain(name, inner, self.unpack)
 
     def stub(self, name: str, told: dict[str, Any]) -> Any:
         """What stands for a name of the program: a value, a function, or a class."""
@@ -192,156 +178,21 @@ class Peer:
             base = next((b for b in told["bases"] if b in _BUILTINS), "Exception")
             self.classes[name] = type(name, (_BUILTINS[base],), {})
             return self.classes[name]
-        remote = told["handle"]
-        if told["kind"] == "class":
-            return RemoteClass(
-                name, (), {"_peer": self, "_id": object.__getattribute__(remote, "_id"), "_remote": remote}
-            )
-        return remote
+        return class_stub(self, name, told["handle"]) if told["kind"] == "class" else told["handle"]
 
 
-class Remote:
-    """Something that the other side owns."""
+class _Awaited:
+    """What a coroutine of the program came to."""
 
-    def __init__(self, peer: Peer, number: int) -> None:
-        object.__setattr__(self, "_peer", peer)
-        object.__setattr__(self, "_id", number)
-
-    def __call__(self, *given: Any, **named: Any) -> Any:
-        """Call it over there; containers that it changes are changed here."""
-        return _of(self).ask("call", self, list(given), named) if not _mutable(given) else _call(self, given, named)
-
-    def __getattr__(self, name: str) -> Any:
-        return _of(self).ask("get", self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _of(self).ask("set", self, name, value)
-
-    def __eq__(self, other: object) -> bool:
-        # An object of the program equals no value of the tests: it would say of itself what it likes.
-        return isinstance(other, Remote) and _of(self).ask("eq", self, other) is True
-
-    def __hash__(self) -> int:
-        return id(self)
-
-    def __bool__(self) -> bool:
-        return _of(self).ask("bool", self) is True
-
-    def __len__(self) -> int:
-        return int(_of(self).ask("len", self))
-
-    def __iter__(self) -> Any:
-        found = _of(self).ask("iter", self)
-        while True:
-            try:
-                yield _of(self).ask("next", found)
-            except StopIteration:
-                return
-
-    def __next__(self) -> Any:
-        return _of(self).ask("next", self)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        _of(self).ask("setitem", self, key, value)
-
-    def __str__(self) -> str:
-        return str(_of(self).ask("str", self))
-
-    def __repr__(self) -> str:
-        return str(_of(self).ask("repr", self))
-
-    def __float__(self) -> float:
-        return float(_of(self).ask("float", self))
-
-    def __abs__(self) -> Any:
-        return _of(self).ask("abs", self)
+    def __init__(self, found: Any) -> None:
+        self.found = found
 
 
-def _binary(name: str) -> Any:
-    def method(self: Remote, other: Any) -> Any:
-        return _of(self).ask(name, self, other)
-
-    return method
-
-
-for _name in _BINARY:
-    setattr(Remote, f"__{_name.strip('_')}__", _binary(_name))
-
-
-class RemoteClass(type):
-    """A class of the program: it makes objects there, and knows them again."""
-
-    def __call__(cls, *given: Any, **named: Any) -> Any:
-        """Make an object over there."""
-        return cls.__dict__["_remote"](*given, **named)
-
-    def __getattr__(cls, name: str) -> Any:
-        return getattr(cls.__dict__["_remote"], name)
-
-    def __instancecheck__(cls, other: object) -> bool:
-        return (
-            isinstance(other, Remote)
-            and cls.__dict__["_peer"].ask("isinstance", other, cls.__dict__["_remote"]) is True
-        )
-
-
-def _of(remote: Remote) -> Any:
-    return object.__getattribute__(remote, "_peer")
-
-
-def _mutable(given: tuple[Any, ...]) -> bool:
-    return any(isinstance(x, list | dict | set | bytearray | deque) for x in given)
-
-
-def _call(remote: Remote, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """A call that may change what it is given."""
-    shown = list(given)
-    value = _of(remote).ask("call", remote, shown, named)
-    for mine, changed in zip(given, shown, strict=True):
-        _update(mine, changed)
+async def _come(value: Any) -> Any:
+    """A coroutine for what came of one already."""
     return value
 
 
-def _update(mine: Any, changed: Any) -> None:
-    """Give a container what the other side made of it; one that is the same stays as it is."""
-    if mine is changed or type(mine) is not type(changed):
-        return
-    if (
-        isinstance(mine, list)
-        and len(mine) == len(changed)
-        and any(isinstance(x, list | dict | set | deque) for x in mine)
-    ):
-        for inner, other in zip(mine, changed, strict=True):
-            _update(inner, other)
-    if isinstance(mine, list | bytearray) and mine != changed:
-        mine[:] = changed
-    elif isinstance(mine, dict | set | deque) and mine != changed:
-        mine.clear()
-        mine.update(changed) if not isinstance(mine, deque) else mine.extend(changed)
-
-
-_PLAIN: dict[type, Any] = {
-    bool: int,
-    int: lambda x: hex(int.__index__(x)),
-    float: float.hex,
-    str: str.__str__,
-    complex: lambda x: [x.real.hex(), x.imag.hex()],
-    bytes: bytes.hex,
-    bytearray: bytearray.hex,
-    Fraction: lambda x: f"{x.numerator}/{x.denominator}",
-    Decimal: Decimal.__str__,
-}
-_READ: dict[str, Any] = {
-    "bool": bool,
-    "int": lambda x: int(x, 16),
-    "float": float.fromhex,
-    "str": str,
-    "complex": lambda x: complex(*map(float.fromhex, x)),
-    "bytes": bytes.fromhex,
-    "bytearray": bytearray.fromhex,
-    "Fraction": Fraction,
-    "Decimal": Decimal,
-}
 _BUILTINS = {name: kind for name, kind in vars(sys.modules["builtins"]).items() if isinstance(kind, type)}
 _BUILTINS = {name: kind for name, kind in _BUILTINS.items() if issubclass(kind, Exception)}
 

@@ -15,6 +15,13 @@ _NUMBER = re.compile(
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—―−﹣", "-"))
 _RAISED = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 _VULGAR = re.compile("[\u00bc-\u00be\u2150-\u215e]")
+_NAMED_BY_SIGN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z](?:\+\+?|[#♯])(?![\w+#])")
+"""C++, C#, A+: the sign makes the name another one."""
+_SIGNS = str.maketrans({"+": "plus", "#": "sharp", "♯": "sharp"})
+_SPACED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:[ \u00a0\u2009\u202f]\d{3})+(?![\d])")
+_BLANK = re.compile(r"\s")
+_COMPARED = re.compile(r"[<>≤≥]=?(?= ?-?[\d.])")
+_SIGN_WORDS = {"<": "below", ">": "above", "≤": "atmost", "≥": "atleast", "<=": "atmost", ">=": "atleast"}
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\s\u3040-\u30ff\u3400-\u9fff]+")
 _ARTICLE = re.compile(r"\b(?:a|an|the)\b")
 
@@ -27,7 +34,10 @@ def squad_text(text: str) -> str:
     """
     text = _RAISED.sub(lambda m: f"^{unicodedata.normalize('NFKC', m[0])}", text)
     text = _VULGAR.sub(lambda m: " " + unicodedata.normalize("NFKC", m[0]).replace("⁄", "/"), text)
-    text = unicodedata.normalize("NFKC", text).casefold().translate(_DASHES)
+    text = _NAMED_BY_SIGN.sub(lambda m: m[0].translate(_SIGNS), text)
+    text = unicodedata.normalize("NFKC", text).casefold().replace("i\u0307", "i").translate(_DASHES)
+    text = _SPACED.sub(lambda m: _BLANK.sub("", m[0]), text)
+    text = _COMPARED.sub(lambda m: f" {_SIGN_WORDS.get(m[0], 'near')} ", text)
     pieces, end = [], 0
     for match in _NUMBER.finditer(text):
         pieces += [_words(text[end : match.start()]), _number(match)]

@@ -9,7 +9,6 @@ test that has no other is not a task.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +20,9 @@ from jinja2.sandbox import SandboxedEnvironment
 from tfgrpo.errors import UsageError
 from tfgrpo.integrations.bridges import Bridge
 from tfgrpo.readers import documents
+from tfgrpo.readers.promptfoo import tests_of
 from tfgrpo.readers.row import content_id, text_of
+from tfgrpo.system.untrusted_json import loads
 from tfgrpo.types import Problem, Rollout, Score
 
 Check = Callable[[str, Any], bool]
@@ -29,7 +30,7 @@ Check = Callable[[str, Any], bool]
 
 def _json(answer: str, _: Any) -> bool:
     try:
-        json.loads(answer)
+        loads(answer)
     except ValueError:
         return False
     return True
@@ -52,19 +53,20 @@ CHECKS: Mapping[str, Check] = {
 
 def bridge(address: str) -> Bridge:
     """Return the tests of a configuration as tasks; raises UsageError where none can be checked here."""
-    value = documents.load(Path(address)).value
-    if not isinstance(value, Mapping) or not isinstance(value.get("tests"), list):
-        raise UsageError(f"{address} is no promptfoo configuration with a list of tests")
+    document = documents.load(Path(address))
+    value = document.value
+    if not isinstance(value, Mapping) or not (tests := tests_of(document)):
+        raise UsageError(f"{address} is no promptfoo configuration with tests")
     template = _prompt(value, Path(address).parent)
     default = value.get("defaultTest") if isinstance(value.get("defaultTest"), Mapping) else {}
     assert isinstance(default, Mapping)
     problems, checks = [], {}
-    for test in value["tests"]:
-        if not isinstance(test, Mapping):
-            continue
+    for test in tests:
         given = {**(default.get("vars") or {}), **(test.get("vars") or {})}
         own = [a for a in (*(default.get("assert") or ()), *(test.get("assert") or ())) if _known(a)]
         name = str(test.get("description") or content_id(given))
+        # Several tests may share a description; the same variables again are the same task.
+        name = f"{name} {content_id(given)}" if name in checks and test.get("description") else name
         if own and name not in checks:
             checks[name] = _filled(own, given)
             problems.append(Problem(name, _render(template, given, address)))

@@ -4,10 +4,11 @@
     def test_skill(proof):
         assert proof.verdict == "helps"
 
-The mark alone fails the test when the verdict is not `helps`, or when the effect is below `min_effect`; the fixture
-`proof` is there for more. Any option of `tfgrpo.proving.live.prove` may stand in the mark: `against`, `way`, `pairs`,
-`budget_calls`, `db`, ... Model calls go through the database's journal, so an unchanged skill costs nothing.
-`undecided="skip"` skips where the pairs do not suffice. Names of files are relative to the test's folder.
+The mark alone fails the test when the verdict is not `helps`, or when the lower end of the effect's interval is below
+`min_effect`; the fixture `proof` is there for more. Any option of `tfgrpo.proving.live.prove` may stand in the mark:
+`against`, `way`, `pairs`, `budget_calls`, `db`, ... Model calls go through the database's journal: an unchanged skill
+costs nothing. `undecided="skip"` skips where the pairs do not suffice. Names of files are relative to the test's
+folder.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 
 if TYPE_CHECKING:
     from tfgrpo.proving import Proof
+    from tfgrpo.proving.proof import Finding
 
 OWN = ("min_effect", "undecided")
 _PROOF = pytest.StashKey["Proof"]()
@@ -53,8 +55,19 @@ def pytest_runtest_call(item: pytest.Item) -> None:
         pytest.skip(f"cannot tell yet: {deciding.reason}")
     if found.verdict.value != "helps":
         pytest.fail(f"{deciding.name}: {found.verdict.words}: {deciding.reason}", pytrace=False)
-    if deciding.effect is None or deciding.effect < wanted:
-        pytest.fail(f"{deciding.name} helps by {deciding.effect:+.3f}, less than {wanted:+.3f}", pytrace=False)
+    if wanted and (deciding.ci[0] is None or deciding.ci[0] < wanted):
+        _too_little(deciding, wanted, skips=mark.kwargs.get("undecided") == "skip")
+
+
+def _too_little(deciding: Finding, wanted: float, *, skips: bool) -> None:
+    """Fail where so much is not shown; skip where that is wanted and more pairs could still show it."""
+    low, high = deciding.ci
+    if deciding.effect is None or low is None or high is None:
+        pytest.fail(f"{deciding.name} helps, but by how much is not known", pytrace=False)
+    said = f"{deciding.name} helps by {deciding.effect:+.3f} [{low:+.3f}, {high:+.3f}]"
+    if skips and high >= wanted:
+        pytest.skip(f"{said}; whether by {wanted:+.3f} cannot be told yet")
+    pytest.fail(f"{said}; {wanted:+.3f} is not shown, give more tasks or a smaller min_effect", pytrace=False)
 
 
 def proved(item: pytest.Item, given: Mapping[str, Any]) -> Proof:

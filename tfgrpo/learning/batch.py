@@ -1,54 +1,34 @@
 """One batch: problems in, groups with their contrasts out.
 
 Each problem goes its own way unless the method compares groups; then all are rolled out, chosen from, and contrasted.
-Dynamic sampling spends further rounds on problems that nobody solved: those of earlier steps first, since the library
-may have changed, then those of this step.
+Dynamic sampling spends further rounds until enough groups have a contrast: on the next problems of the epoch where the
+method takes fresh ones, and on problems that nobody solved under an earlier version of the library.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from experience_db import Library
-from tfgrpo.config import LearnConfig
-from tfgrpo.lessons.summarize import Contrast, Effects, contrast
-from tfgrpo.lessons.teacher import Teacher
+from tfgrpo.learning.hardest import with_hardest
+from tfgrpo.learning.propose import OVER_BATCH, BatchConditions, propose_over_batch
+from tfgrpo.lessons.summarize import Contrast, contrast, joined
 from tfgrpo.methods.method import (
     FIRST_RETRY_INDEX,
-    Memory,
     accuracy,
     batch_monitor,
     choose_groups,
     compares_groups,
     form_group,
-    unsolved,
     with_earlier,
 )
-from tfgrpo.rollout import Actor, complete_group, may_complete, run_group
+from tfgrpo.methods.questions import questions
+from tfgrpo.rollout import complete_group, may_complete, run_group
 from tfgrpo.selection import Action, next_wave, sampling_action
-from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Sampling, Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class BatchConditions:
-    """What all problems of a step share."""
-
-    actor: Actor
-    teacher: Teacher
-    config: LearnConfig
-    library: Library
-    sampling: Sampling
-    epoch: int
-    step: int
-    refused: tuple[Verdict, ...]
-    """Refused edits that the summarizer is told of."""
-    effects: Effects
-    memory: Memory
-    proposed: Callable[[Sequence[Proposal]], None] | None = None
-    """Is told what each contrast proposes."""
+from tfgrpo.types import Group, GroupStatus, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +39,16 @@ class BatchResult:
     contrasts_P: tuple[Contrast, ...]
     monitor: dict[str, Any]
 
+    @property
+    def pairs(self) -> list[tuple[Group, Contrast]]:
+        """Each group with its contrast."""
+        return list(zip(self.groups_P, self.contrasts_P, strict=True))
+
 
 async def run_batch(given: BatchConditions, batch: Sequence[Problem]) -> BatchResult:
     """Roll out, select and contrast one batch of problems."""
     run = given.actor.executor.run
-    if not compares_groups(given.config):
+    if not compares_groups(given.config) and given.config.lessons.proposer not in OVER_BATCH:
         early = await run([partial(_problem_alone, given, problem) for problem in batch])
         answered = _answered([group for group, _ in early])
         pairs = await run([partial(_after_outage, given, group, told, answered) for group, told in early])
@@ -75,7 +60,10 @@ async def run_batch(given: BatchConditions, batch: Sequence[Problem]) -> BatchRe
     if given.config.selection.kind == "dynamic":
         groups, monitor = await _resampled(given, groups)
     groups, watched = choose_groups(groups, given.config, given.memory)
-    contrasts = await run([partial(_contrast, given, group) for group in groups])
+    if given.config.lessons.proposer in OVER_BATCH:
+        contrasts = await propose_over_batch(given, groups)
+    else:
+        contrasts = await run([partial(_contrast, given, group) for group in groups])
     return BatchResult(groups, tuple(contrasts), monitor | watched | batch_monitor(groups, given.config, given.memory))
 
 
@@ -143,14 +131,13 @@ async def _roll_out(given: BatchConditions, problem: Problem, size: int, first: 
 
 async def _contrast(given: BatchConditions, group: Group) -> Contrast:
     shown = with_earlier(group, given.config, given.memory)
-    found = await contrast(
-        given.teacher,
-        shown,
-        given.library,
-        step=given.step,
-        rejected=given.refused,
-        effects=given.effects,
+    if given.config.selection.contrast == "hardest" and given.likelihood is not None:
+        shown = await with_hardest(given.likelihood, given.library, shown)
+    ask = partial(
+        contrast, given.teacher, library=given.library, step=given.step, rejected=given.refused, effects=given.effects
     )
+    run = given.actor.executor.run
+    found = joined(await run([partial(ask, asked) for asked in questions(shown, given.config)]))
     if given.proposed is not None:
         given.proposed(found.proposals)
     return found
@@ -159,36 +146,43 @@ async def _contrast(given: BatchConditions, group: Group) -> Contrast:
 async def _resampled(given: BatchConditions, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, Any]]:
     """Spend further rounds until enough groups have a contrast, the budget of rounds is used up, or nobody is left."""
     chosen = given.config.selection
-    wanted, rounds, tried = chosen.wanted or len(groups), 1, dict(given.memory.tries)
+    wanted, rounds, drawn = chosen.wanted or len(groups), 1, 0
     while True:
         kept = sum(g.status is GroupStatus.KEPT for g in groups)
         action = sampling_action(kept, wanted=wanted, rounds=rounds, max_rounds=chosen.rounds)
-        waiting = [p for p in _waiting(given, groups) if tried.get(p.id, 0) < chosen.retries]
-        if action is not Action.RESAMPLE or not waiting:
+        fresh, again = _waiting(given, groups)
+        if action is not Action.RESAMPLE or not (fresh or again):
             break
-        again = waiting[: wanted - kept]
-        size = given.config.rollout.group_size
-        jobs = [partial(_group_of, given, p, FIRST_RETRY_INDEX + tried.get(p.id, 0) * size) for p in again]
-        groups = _merged(given, groups, await given.actor.executor.run(jobs))
-        tried |= {p.id: tried.get(p.id, 0) + 1 for p in again}
-        rounds += 1
+        # As many as are missing, at the rate at which problems have turned out to have a contrast.
+        most = math.ceil((wanted - kept) * len(groups) / max(kept, 1))
+        fresh = fresh[: min(most, given.config.batch_size)]
+        again = again[: min(most, given.config.batch_size) - len(fresh)]
+        size, tries = given.config.rollout.group_size, given.memory.tries
+        jobs = [partial(_group_of, given, p) for p in fresh]
+        jobs += [partial(_group_of, given, p, FIRST_RETRY_INDEX + tries.get(p.id, 0) * size) for p in again]
+        groups = (*groups, *await given.actor.executor.run(jobs))
+        rounds, drawn = rounds + 1, drawn + len(fresh)
     if action is Action.RESAMPLE:
         action = Action.PARTIAL if kept else Action.EMPTY
-    return groups, {"rounds": rounds, "sampling": action.value, "waiting": len(waiting)}
+    return groups, {"rounds": rounds, "sampling": action.value, "waiting": len(again), "fresh": drawn}
 
 
-def _waiting(given: BatchConditions, groups: Sequence[Group]) -> list[Problem]:
-    here = {g.problem.id for g in groups}
-    return [p for p in given.memory.unsolved if p.id not in here] + [g.problem for g in unsolved(groups)]
+def _waiting(given: BatchConditions, groups: Sequence[Group]) -> tuple[list[Problem], list[Problem]]:
+    """Return the next problems of the epoch, and those that nobody solved while the library was another one.
 
-
-def _merged(given: BatchConditions, groups: Sequence[Group], more: Sequence[Group]) -> tuple[Group, ...]:
-    """Put further rollouts to the group of their problem, else at the end as a group of their own."""
-    table = {g.problem.id: g for g in groups}
-    for new in more:
-        old = table.get(new.problem.id)
-        table[new.problem.id] = new if old is None else _enlarged(given, old, new)
-    return tuple(table.values())
+    Asking once more under the same library would only buy the same outcome again.
+    """
+    here, chosen, memory = {g.problem.id for g in groups}, given.config.selection, given.memory
+    fresh = [p for p in given.spare if p.id not in here] if chosen.fresh else []
+    again = [
+        p
+        for p in memory.unsolved
+        if p.id not in here
+        and memory.tries.get(p.id, 0) < chosen.retries
+        and memory.tried.get(p.id, given.library.version) != given.library.version
+    ]
+    taken = {p.id for p in fresh}
+    return fresh, [p for p in again if p.id not in taken]
 
 
 def _enlarged(given: BatchConditions, old: Group, new: Group) -> Group:

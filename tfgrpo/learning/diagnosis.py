@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from tfgrpo.lessons.reasons import counted_reasons
 from tfgrpo.types import Group, Step
 
 MOST = 3
@@ -101,8 +101,11 @@ def _of_groups(summary: Mapping[str, Any], steps: Sequence[Step]) -> Iterator[Ca
     )
     failed = summary["groups"]["failed"]
     kinds = ", ".join(f"{n} {kind}" for kind, n in summary["failures"].items())
+    first = next((s.failure.message for group in groups for s in group.scores_G if s.failure), "")
     yield Cause(
-        failed / len(groups), f"{failed} groups could not be graded ({kinds})", f"tfgrpo runs show {summary['run']}"
+        failed / len(groups),
+        f"{failed} of {len(groups)} groups could not be graded ({kinds}){f', for instance: {first}' if first else ''}",
+        f"tfgrpo runs show {summary['run']}",
     )
 
 
@@ -116,10 +119,8 @@ def _of_edits(summary: Mapping[str, Any], steps: Sequence[Step]) -> Iterator[Cau
             "let a stronger model write the lessons: --summarizer-model openai/STRONGER",
         )
     verdicts = [v for step in steps for v in step.verdicts if v.edits]
-    refused = Counter[str]()
-    for v in verdicts:
-        if v.decision == "rejected" and not v.evidence:
-            refused[re.sub(r"\d+", "N", v.reason)] += len(v.edits)
+    unseen = (v for v in verdicts if v.decision == "rejected" and not v.evidence)
+    refused = Counter(counted_reasons(v.reason for v in unseen for _ in v.edits))
     for why, count in refused.most_common(1):
         yield Cause(
             count / max(1, proposed),

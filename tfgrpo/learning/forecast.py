@@ -8,7 +8,7 @@ each is guessed from ordinary runs until it is seen: new texts come in at the ra
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from tfgrpo.types import Usage
@@ -17,14 +17,22 @@ KEPT = (0.2, 0.6, 1.0)
 """Share of groups that disagree, hence teach: low, likely, high."""
 TEXTS_PER_GROUP = (0.03, 0.25, 0.6)
 """New texts for the gate by group that teaches."""
-PAIRS = (16, 48, 64)
-"""Pairs of rollouts until the gate decides on a text."""
+PAIRS = (24, 64, 110)
+"""Calls until the gate decides on a text, races and looks elsewhere included."""
 WEIGHT = 2
 """How many decided texts the guess of `PAIRS` counts for."""
+ENTERS = 0.25
+"""Share of tested texts that enter, counted for as many as `WEIGHT`."""
+MARKS = 4
+"""Tokens around each lesson of a prompt."""
 REPLY = (60, 250, 1000)
 """Tokens of a reply, where the configuration sets no limit."""
 CHARACTERS = 4
 """By token."""
+LESSONS = ("summarize", "contrast", "operations", "consolidate")
+GATE = ("gate", "score", "paraphrase")
+PARTS = {"held-out": ("evaluate",), "rollouts": ("rollout",), "lessons": LESSONS, "gate": GATE}
+"""Kinds of work and the roles whose calls they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +68,15 @@ class Seen:
     texts: Mapping[str, int] = field(default_factory=dict)
     """How often each text was proposed."""
     tested: int = 0
-    """Texts that the gate decided on, in committed steps."""
+    """Texts that the gate decided on."""
     steps: int = 0
+    waiting: int = 0
+    """Texts of the step under way whose test is to come."""
+    accepted: int = 0
+    refused: int = 0
+    """Texts that entered the library, and texts that later contrasts are told to leave."""
+    carried: Mapping[str, float] = field(default_factory=dict)
+    """Lessons in the prompts of all calls so far, by role; with the refused texts for those that write lessons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +124,23 @@ def forecast(plan: Plan, seen: Seen = Seen(), *, prompt: Mapping[str, int] | Non
     if seen.groups and seen.finished:
         # Calls of groups that are under way would count for those that are done.
         rollouts = round(min(seen.finished, made.get("rollout", 0)) / seen.groups * plan.groups)
-    parts = [
-        _part("held-out", ("evaluate",), (2 * plan.heldout,) * 3, seen),
-        _part("rollouts", ("rollout",), (rollouts,) * 3, seen),
-        _part("lessons", LESSONS, _lessons(plan, seen), seen),
-        _part("gate", ("gate", "score", "paraphrase"), _gate(plan, seen), seen),
-    ]
+    counts = {
+        "held-out": (2 * plan.heldout,) * 3,
+        "rollouts": (rollouts,) * 3,
+        "lessons": _lessons(plan, seen),
+        "gate": _gate(plan, seen),
+    }
+    parts = [_part(name, PARTS[name], calls, seen) for name, calls in counts.items()]
     known = {role for part in parts for role in part.roles}
     parts += [_part(role, (role,), (_scaled(made[role], plan, seen),) * 3, seen) for role in made if role not in known]
-    return Forecast(tuple(_weighed(part, seen, prompt or {}) for part in parts if part.calls[2]), not seen.tested)
+    grown = (len(seen.texts) and lessons_ahead(plan, seen), _tokens_each(seen))
+    found = tuple(_weighed(part, seen, prompt or {}, grown) for part in parts if part.calls[2])
+    return Forecast(found, not seen.tested)
 
 
-LESSONS = ("summarize", "contrast", "operations", "consolidate")
+def _tokens_each(seen: Seen) -> float:
+    """Return tokens of a lesson in a prompt."""
+    return MARKS + sum(map(len, seen.texts)) / CHARACTERS / max(1, len(seen.texts))
 
 
 def _part(name: str, roles: tuple[str, ...], calls: tuple[float, float, float], seen: Seen) -> Part:
@@ -148,8 +168,8 @@ def _lessons(plan: Plan, seen: Seen) -> tuple[float, float, float]:
 
 
 def _gate(plan: Plan, seen: Seen) -> tuple[float, float, float]:
-    """Return calls of the gate: texts that come to it, times pairs of rollouts for each, and the side without them."""
-    made = sum(seen.calls.get(role, 0) for role in ("gate", "score", "paraphrase"))
+    """Return calls of the gate: texts that come to it, times calls for each, and the side without them."""
+    made = sum(seen.calls.get(role, 0) for role in GATE)
     if not plan.gated:
         return (made,) * 3
     texts, left = _texts(plan, seen)
@@ -157,10 +177,20 @@ def _gate(plan: Plan, seen: Seen) -> tuple[float, float, float]:
     aside = min(plan.steps, 3) * PAIRS[1] * 0.8
     if seen.tested:
         each = (made + WEIGHT * PAIRS[1]) / (seen.tested + WEIGHT)
-        share = min(1.0, seen.tested / max(1, len(seen.texts)))
-        likely = made + left * share * each
-        return made + 0.3 * left * share * each, likely, made + 3 * left * share * each + PAIRS[2]
-    return texts[0] * PAIRS[0], texts[1] * PAIRS[1] + aside, texts[2] * PAIRS[2] + 2 * aside
+        # What is open or lost a race comes again, so there may be more tests than texts.
+        share = min(1.25, (seen.tested + seen.waiting) / max(1, len(seen.texts)))
+        low, coming = seen.waiting * each, left * share * each
+        return made + 0.7 * low + 0.3 * coming, made + low + coming, made + 1.5 * low + 3 * coming + PAIRS[2]
+    return texts[0] * PAIRS[0], max(texts[1] * PAIRS[1] + aside, 1.3 * made), texts[2] * PAIRS[2] + 2 * aside
+
+
+def lessons_ahead(plan: Plan, seen: Seen) -> float:
+    """Return how many texts are likely to enter after now."""
+    if not plan.gated or not seen.texts:
+        return 0.0
+    share = (seen.accepted + WEIGHT * ENTERS) / (seen.tested + WEIGHT)
+    waiting = seen.waiting if seen.tested else max(0, len(seen.texts) - seen.tested)
+    return share * (waiting + _texts(plan, seen)[1])
 
 
 def _texts(plan: Plan, seen: Seen) -> tuple[tuple[float, float, float], float]:
@@ -186,20 +216,33 @@ def _texts(plan: Plan, seen: Seen) -> tuple[tuple[float, float, float], float]:
     return (known * 0.4, known * 0.75 + left, known + 2 * left + 2), left
 
 
-def _weighed(part: Part, seen: Seen, prompt: Mapping[str, int]) -> Part:
-    """Return a part with its tokens: by call as seen, else as the prompts are and replies mostly are."""
-    made = sum(seen.calls.get(role, 0) for role in part.roles)
-    if made:
-        used = sum((seen.usage.get(role, Usage()) for role in part.roles), Usage())
-        each = ((used.prompt_tokens / made,) * 3, (used.completion_tokens / made,) * 3)
-    else:
-        others = "lessons" if part.name == "lessons" else "rollouts"
-        asked = prompt.get(others, 0)
-        each = ((asked, asked * 1.2, asked * 2.0), REPLY)
-    return Part(
-        part.name,
-        part.roles,
-        part.calls,
-        tuple(n * t for n, t in zip(part.calls, each[0], strict=True)),  # type: ignore[arg-type]
-        tuple(n * t for n, t in zip(part.calls, each[1], strict=True)),  # type: ignore[arg-type]
-    )
+def _weighed(part: Part, seen: Seen, prompt: Mapping[str, int], grown: tuple[float, float]) -> Part:
+    """Return a part with its tokens: by call as seen, else as the prompts are and replies mostly are.
+
+    Prompts grow with the library, so what is still to come is longer than what was: `grown` is how many lessons are
+    likely to enter, and tokens of one.
+    """
+    # Problems are answered alike whatever for, so one kind of rollout tells what another will take.
+    alike = () if part.name == "lessons" else ("rollout", *PARTS["held-out"], *GATE)
+    roles = next((own for own in (part.roles, alike) if any(seen.calls.get(role, 0) for role in own)), ())
+    if not roles:
+        asked = prompt.get("lessons" if part.name == "lessons" else "rollouts", 0)
+        each = (asked, asked * 1.2, asked * 2.0)
+        tokens = tuple(n * t for n, t in zip(part.calls, each, strict=True))
+        replies = tuple(n * t for n, t in zip(part.calls, REPLY, strict=True))
+        return Part(part.name, part.roles, part.calls, tokens, replies)  # type: ignore[arg-type]
+    made = sum(seen.calls.get(role, 0) for role in roles)
+    used = sum((seen.usage.get(role, Usage()) for role in roles), Usage())
+    entering, each_lesson = grown
+    bare = max(0.3 * used.prompt_tokens, used.prompt_tokens - each_lesson * _sum(seen.carried, roles)) / made
+    told = seen.accepted + (seen.refused if part.name == "lessons" else 0)
+    done = made if roles == part.roles else 0
+    spent = used.prompt_tokens if done else 0
+    held = tuple(bare + each_lesson * (told + share * entering) for share in (0.0, 0.7, 2.0))
+    tokens = tuple(spent + (n - done) * t for n, t in zip(part.calls, held, strict=True))
+    replies = tuple(n * used.completion_tokens / made for n in part.calls)
+    return Part(part.name, part.roles, part.calls, tokens, replies)  # type: ignore[arg-type]
+
+
+def _sum(carried: Mapping[str, float], roles: Iterable[str]) -> float:
+    return sum(carried.get(role, 0.0) for role in roles)

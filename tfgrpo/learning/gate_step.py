@@ -6,29 +6,34 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from experience_db import Edit, Evidence, Library, Op, effect_of, own_words
 from tfgrpo import datasets
 from tfgrpo.backends.metered import total_usage
 from tfgrpo.errors import BudgetReached
-from tfgrpo.gates.base import TOKENS, Missing, Observation
+from tfgrpo.gates.base import TOKENS, Missing, Observation, pool_for
+from tfgrpo.gates.rival_race import race_mean
 from tfgrpo.gates.trial import HeldoutTrial, observation_of
-from tfgrpo.learning.batch import BatchConditions, BatchResult
-from tfgrpo.learning.overlap import drop_stale
+from tfgrpo.learning.batch import BatchResult
+from tfgrpo.learning.gate_queue import best_of_each, in_order
+from tfgrpo.learning.overlap import drop_stale, promising
+from tfgrpo.learning.propose import BatchConditions
 from tfgrpo.learning.run import Run, evaluation_sampling
+from tfgrpo.learning.trust_region import HELD, put_off, within_region
 from tfgrpo.lessons.consolidate import Consolidated, consolidate
 from tfgrpo.lessons.edits import join_duplicates, normalise
 from tfgrpo.lessons.review import decided_before, edit_key, hold_for_review, screen
-from tfgrpo.lessons.rivals import first_of_each_subject, limit_rivals, one_each, with_subjects
+from tfgrpo.lessons.rivals import first_of_each_subject, limit_rivals, with_subjects, without_bridges
 from tfgrpo.lessons.summarize import Contrast
-from tfgrpo.methods.reward import UNIT
+from tfgrpo.methods.reward import UNIT, Reward
 from tfgrpo.rollout import Graded
-from tfgrpo.types import Failure, Group, Problem, Proposal, Step, Usage, Verdict
+from tfgrpo.types import Failure, Group, GroupStatus, Problem, Proposal, Step, Usage, Verdict
 
+PRUNED = "pruned"
+"""How the reason of an edit begins that its score refused before any rollout."""
 CLOSE = 0.25
 """A rival that came in so little behind the one that entered meets it once more."""
-PROMISING = 0.1
-"""An undecided edit with at least this effect comes again by itself."""
 MEASURED_BY = (
     "model", "agent", "grader", "grading", "instructions", "prompts", "reward", "shaping", "advantage", "environment",
     "tools", "evaluation",
@@ -47,7 +52,8 @@ async def put_before_gate(
     used: Usage,
 ) -> Step:
     """Bring what a batch taught together and before the gate; nothing is stored yet."""
-    pairs = list(zip(result.groups_P, result.contrasts_P, strict=True))
+    result = await _best_candidates(run, library, result)
+    pairs = result.pairs
     if run.likelihood is not None:
         run.groups[:] = [*run.groups, *result.groups_P][-MOST_GROUPS:]
     heaviest = sorted(pairs, key=lambda pair: -pair[0].weight)
@@ -58,9 +64,9 @@ async def put_before_gate(
     effects = known_effects(run, library, given.step)
     merged = await consolidate(run.teacher, library, [*sound, *again], effects, run.topics)
     if run.challengers:
-        both = join_duplicates((*merged.proposals, *current_challengers(run.challengers, library)))
+        now, run.challengers = challengers_now(run.challengers, library, rejected)
+        both = join_duplicates((*merged.proposals, *now))
         merged = replace(merged, proposals=with_subjects(library, both, run.topics))
-        run.challengers = ()
     for p in proposals:
         if p.edit.text is not None:
             run.proposers.setdefault(normalise(p.edit.text), set()).update(s.problem_id for s in p.edit.sources)
@@ -71,6 +77,7 @@ async def put_before_gate(
     budget = [f.message for f in _all_failures(pairs, merged) if f.kind == "budget"]
     if budget:
         run.stopped = budget[0]
+    first = merged.proposals[0].edit if merged.proposals else None
     verdicts += await _verdicts(run, library, merged, rejected, given.step)
     return Step(
         given.step,
@@ -84,7 +91,34 @@ async def put_before_gate(
         sum(len(c.dropped) for _, c in pairs),
         usage_difference(total_usage(run.tally), used),
         result.monitor,
+        decided(result, verdicts, first),
     )
+
+
+async def _best_candidates(run: Run, library: Library, result: BatchResult) -> BatchResult:
+    """Leave each group its best candidates; without the budget for scores, those that most draws said."""
+    pools = partial(pool_for, trial_of(run, library))
+    try:
+        found = await best_of_each(run, library, result.contrasts_P, pools)
+    except BudgetReached as error:
+        run.stopped, found = str(error), list(result.contrasts_P)
+    return replace(result, contrasts_P=tuple(found))
+
+
+def decided(result: BatchResult, verdicts: Sequence[Verdict], first: Edit | None) -> dict[str, Any]:
+    """Return what the method decided in a step: what was contrasted, tested first, pruned, put off and moved."""
+    asked = [name for c in result.contrasts_P for name in c.asked]
+    said = [v.reason for v in verdicts]
+    return {
+        "contrasts": len(asked),
+        "objectives": {name: asked.count(name) for name in dict.fromkeys(asked) if name},
+        "passed_over": sum(g.status is GroupStatus.FILTERED for g in result.groups_P)
+        + sum(g.status is GroupStatus.KEPT and not c.asked for g, c in result.pairs),
+        "first": "" if first is None else first.text or first.op.value,
+        "pruned": sum(reason.startswith(PRUNED) for reason in said),
+        "held": sum(reason.startswith(HELD) for reason in said),
+        "moved": sum(v.decision == "accepted" for v in verdicts for _ in v.edits),
+    }
 
 
 def known_effects(run: Run, library: Library, index: int) -> dict[int, Evidence]:
@@ -124,42 +158,55 @@ async def _verdicts(
 ) -> list[Verdict]:
     """Put the edits before the gate, except those that were refused under this very version or are screened out."""
     refused = {edit_key(edit) for verdict in rejected for edit in verdict.edits}
-    fresh = [p for p in merged.proposals if edit_key(p.edit) not in refused]
-    screened = screen(fresh, run.rules, decided_before(run.store, library.name, run.id, index))
+    fresh: Sequence[Proposal] = [p for p in merged.proposals if edit_key(p.edit) not in refused]
+    fresh, bridges, waiting = without_bridges(fresh, run.topics)
+    if bridges:
+        run.challengers += bridges
+        fresh = with_subjects(library, fresh, run.topics)
+    screened = screen(fresh, run.rules, decided_before(run.store, library.name, run.id, index), library.lessons)
     parts = (screened.clean, screened.held)
     try:
         if not run.stopped:
             # Apart, so that what goes in at once was not measured together with what waits.
             clean, held = [await _tested(run, library, part) for part in parts]
-            return [*screened.verdicts, *clean, *hold_for_review(held)]
+            return [*waiting, *screened.verdicts, *clean, *hold_for_review(held)]
     except BudgetReached as error:
         run.stopped = str(error)
     cut = [Verdict("undecided", (p.edit,), f"cut short: {run.stopped}") for part in parts for p in part]
-    return [*screened.verdicts, *cut]
+    return [*waiting, *screened.verdicts, *cut]
 
 
 async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> list[Verdict]:
     """Let the gate decide, in rounds: where no rival of a subject entered, the next best of them gets its turn.
 
     A gate that races rivals is given all of a subject at once, up to `lessons.rivals`; any other one, and every later
-    round, one of each. Who came in with nothing to show stays untested, and so does what lost to a rival that entered;
+    round, one of each. Who came in far behind the best stays untested, and so does what lost to a rival that entered;
     if it was close behind, it meets that rival at the next gate.
     """
-    verdicts: list[Verdict] = []
+    queue = await in_order(run, library, proposals, partial(pool_for, trial_of(run, library)))
+    verdicts: list[Verdict] = list(queue.waiting)
     accepted = tuple[Edit, ...]()
-    races = getattr(run.gate, "races", False)
-    now, over = limit_rivals(proposals, run.config.lessons.rivals) if races else one_each(proposals)
-    waiting = [(p, _late(p)) for p in over]
+    most = run.config.lessons.rivals if getattr(run.gate, "races", False) else 1
+    now, over = limit_rivals(queue.going, most, ranked=queue.ranked)
+    waiting, best = [(p, _late(p)) for p in over], dict[str, float]()
     while now:
+        now, held = await within_region(run, library, now, accepted)
+        if not now:
+            run.challengers += (*held, *(p for p, _ in waiting))
+            return [*verdicts, *(put_off(p) for p in held), *(put_off(p) for p, _ in waiting)]
+        waiting = [*((p, put_off(p)) for p in held), *waiting]
         found = await run.gate(library.with_edits(accepted), now, trial_of(run, library))
-        pairs = list(zip(now, found, strict=True))
+        pairs = [(p, queue.with_scores(v)) for p, v in zip(now, found, strict=True)]
         accepted += tuple(p.edit for p, v in pairs if v.decision == "accepted")
         verdicts += [v for _, v in pairs if v.decision != "untested"]
-        run.challengers += tuple(p for p, v in pairs if _promising(v))
+        run.challengers += tuple(p for p, v in pairs if promising(v))
         entered = {p.subject: _shown(v) for p, v in pairs if v.decision == "accepted" and p.subject}
         waiting = [*((p, v) for p, v in pairs if v.decision == "untested"), *waiting]
         waiting.sort(key=lambda pair: -shown if math.isfinite(shown := _shown(pair[1])) else 1.0)
-        lost = [pair for pair in waiting if pair[0].subject in entered or not _shown(pair[1]) > 0.0]
+        for p, v in pairs:
+            if math.isfinite(shown := _shown(v)):
+                best[p.subject] = max(shown, best.get(p.subject, shown))
+        lost = [x for x in waiting if (s := x[0].subject) in entered or not _close(x[1], best.get(s, 0.0))]
         run.challengers += tuple(p for p, v in lost if p.subject in entered and _close(v, entered[p.subject]))
         verdicts += [v for _, v in lost]
         left = [pair for pair in waiting if all(pair is not other for other in lost)]
@@ -173,30 +220,32 @@ def _late(proposal: Proposal) -> Verdict:
 
 
 def _shown(verdict: Verdict) -> float:
-    """Return the mean that an edit had in its race; infinite where it ran none, so that it is tried."""
-    return next((e.estimate or 0.0 for e in verdict.evidence if e.kind == "race"), math.inf)
-
-
-def _promising(verdict: Verdict) -> bool:
-    """Whether an open question leans to yes: it is asked again once the library is another one."""
-    own = next((e.estimate for e in verdict.evidence if e.kind == "gate"), None)
-    return verdict.decision == "undecided" and own is not None and own >= PROMISING
+    """Return the mean reward that an edit had in its race; infinite where it ran none, so that it is tried."""
+    return next((mean for e in verdict.evidence if (mean := race_mean(e)) is not None), math.inf)
 
 
 def _close(verdict: Verdict, winner: float) -> bool:
-    """Whether an edit showed something and came in close behind the one that won."""
+    """Whether an edit showed something and came in close behind the best of its race; what ran none may be as good."""
     return math.isfinite(winner) and _shown(verdict) > 0.0 and _shown(verdict) >= winner - CLOSE
 
 
-def current_challengers(challengers: Sequence[Proposal], library: Library) -> tuple[Proposal, ...]:
-    """Return what comes again as it stands against `library`: words whose lesson has left are new."""
-    ids = {lesson.id for lesson in library}
-    there = [(p, set(p.edit.ids) <= ids) for p in challengers]
-    return tuple(
-        Proposal(p.edit if stays else replace(p.edit, op=Op.ADD, ids=()), p.support, p.weight)
-        for p, stays in there
-        if stays or p.edit.text is not None
-    )
+def challengers_now(
+    challengers: Sequence[Proposal], library: Library, rejected: Sequence[Verdict]
+) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
+    """Return what comes again as it stands against `library`, and what waits because a refusal of it holds still.
+
+    Words whose lesson has left are new.
+    """
+    ids, refused = {lesson.id for lesson in library}, {edit_key(edit) for verdict in rejected for edit in verdict.edits}
+    now, later = list[Proposal](), list[Proposal]()
+    for p in challengers:
+        stays = set(p.edit.ids) <= ids
+        edit = p.edit if stays else replace(p.edit, op=Op.ADD, ids=())
+        if edit_key(edit) in refused:
+            later.append(p)
+        elif stays or edit.text is not None:
+            now.append(p if stays else Proposal(edit, p.support, p.weight))
+    return tuple(now), tuple(later)
 
 
 def trial_of(run: Run, library: Library) -> HeldoutTrial:
@@ -207,24 +256,27 @@ def trial_of(run: Run, library: Library) -> HeldoutTrial:
         run.pools.proving,
         evaluation_sampling(run.config),
         run.config.seed,
-        tuple(reversed(run.groups)),
+        (*run.pilots.values(), *reversed(run.groups)),
         run.heldout_rollouts,
         run.likelihood,
         run.teacher if run.paraphrases else None,
         on_policy=drawn.temperature in (None, 1.0) and drawn.top_p in (None, 1.0),
         observe=partial(observe, run),
         prove_on=partial(_prove_on, run, library) if run.pools.cross_fitted else None,
-        known={g.rollout.problem_id: (g.reward,) for g in run.measured.get("before", ())},
+        named=tuple(sorted(run.part_ranges)) if len(run.part_ranges) > 1 else (),
+        decided=run.progress.count_verdict if run.progress else None,
     )
 
 
 def observe(run: Run, graded: Graded) -> Observation:
-    """Return what a graded rollout shows a gate: reward and named values, each in [0, 1] by its range.
+    """Return what a graded rollout shows a gate: reward and named values as they pay, each in [0, 1] by its range.
 
     The reward is an objective too, by the name `reward`, for gates that weigh it against tokens.
     """
     plain = observation_of(graded)
-    values = {name: run.part_ranges.get(name, UNIT).unit(v) for name, v in plain.objectives.items() if name != TOKENS}
+    paid = Reward(run.config).paid_parts(graded.score)
+    named = {name: paid.get(name, v) for name, v in plain.objectives.items() if name != TOKENS}
+    values = {name: run.part_ranges.get(name, UNIT).unit(v) for name, v in named.items()}
     objectives = {**plain.objectives, **values}
     reward = run.range.unit(graded.reward)
     if math.isnan(reward):

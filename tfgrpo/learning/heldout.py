@@ -46,7 +46,7 @@ async def measure_heldout(run: Run, library: Library, when: str) -> tuple[float,
         run.heldout_rollouts = {g.rollout.problem_id: g.rollout for g in graded}
         if run.pools.proving and not run.config.search.kind:
             scores = [g.score for g in graded]
-            run.range, run.part_ranges = Reward(run.config).range(scores), part_ranges(scores)
+            run.range, run.part_ranges = Reward(run.config).range(scores), part_ranges(scores, run.config)
     return tuple(g.reward for g in graded)
 
 
@@ -63,7 +63,10 @@ def _require_scores(run: Run, graded: Sequence[Graded]) -> None:
 
 
 async def check_whole_epoch(run: Run, before: Library, after: Library, step: Step) -> tuple[Library, Step]:
-    """Look everywhere for harm that the gates of an epoch could not see, and undo the epoch that did any.
+    """Put all that an epoch let in to one more test as a whole, everywhere, and undo the epoch that did harm.
+
+    Each edit was proved beside those accepted before it; this compares the version that they made together with the one
+    that the epoch began with. What it showed, better or no harm, is told as `whole` among what the step watched.
 
     Returns:
         The library that stands, and the step with what was found among its verdicts.
@@ -80,6 +83,7 @@ async def check_whole_epoch(run: Run, before: Library, after: Library, step: Ste
         run.stopped = str(error)
         return after, step
     run.store.add_evidence(after.name, [found], version=after.version, run=run.id, step=step.index)
+    step = replace(step, monitor={**step.monitor, "whole": f"{found.reason}, {effect_in_words(found)} on {found.n}"})
     if found.verdict != "rejected":
         return after, step
     worse = f"epoch {step.epoch + 1} made the library worse as a whole: {effect_in_words(found)} on {found.n} problems"

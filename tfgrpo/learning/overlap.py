@@ -14,10 +14,13 @@ from typing import Any, TypeVar
 
 from experience_db import Library, Store
 from tfgrpo.executors import Executor
-from tfgrpo.learning.batch import BatchConditions, BatchResult, run_batch
+from tfgrpo.learning.batch import BatchResult, run_batch
+from tfgrpo.learning.propose import BatchConditions
 from tfgrpo.types import Group, Problem, Proposal, Verdict
 
 T = TypeVar("T")
+PROMISING = 0.1
+"""An undecided edit with at least this effect comes again by itself, once an epoch under the same version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +38,27 @@ class Refusal:
         return self.verdict.reason.startswith("harmful")
 
 
+def promising(verdict: Verdict) -> bool:
+    """Whether an open question leans to yes."""
+    own = next((e.estimate for e in verdict.evidence if e.kind == "gate"), None)
+    return verdict.decision == "undecided" and own is not None and own >= PROMISING
+
+
 def refusals_in_force(refused: Sequence[Refusal], library: Library, epoch: int) -> tuple[Verdict, ...]:
-    """Return the refusals that still hold: those under this very version, and those of this epoch for harm."""
-    return tuple(r.verdict for r in refused if r.version == library.version or (r.harmful and r.epoch == epoch))
+    """Return the refusals that still hold.
+
+    Those of this epoch hold for harm under any version, the others under this very one; of earlier epochs those under
+    this version, but for open questions that lean to yes.
+    """
+    return tuple(
+        r.verdict
+        for r in refused
+        if (r.harmful or r.version == library.version if r.epoch == epoch else _held(r, library))
+    )
+
+
+def _held(refusal: Refusal, library: Library) -> bool:
+    return refusal.version == library.version and not promising(refusal.verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +106,21 @@ def drop_stale(
     return tuple(kept), tuple(stale)
 
 
-def lesson_uses(store: Store, library: Library, groups_P: Sequence[Group]) -> dict[int, int]:
-    """Return how many rollouts had each lesson in their prompt, by id; a lesson of `library` that none had counts 0."""
+def lesson_uses(
+    store: Store,
+    library: Library,
+    groups_P: Sequence[Group],
+    suited: Callable[[Problem, Library], Library] | None = None,
+) -> dict[int, int]:
+    """Return how many rollouts had each lesson in their prompt, by id; a lesson of `library` that none had counts 0.
+
+    `suited` says which lessons a problem met, where they were chosen for it.
+    """
     shown = Counter({lesson.id: 0 for lesson in library})
     for version in {group.version for group in groups_P}:
         seen = library if version == library.version else store.library(library.name, version)
-        rollouts = sum(r.failure is None for g in groups_P if g.version == version for r in g.rollouts_G)
-        shown.update({lesson.id: rollouts for lesson in seen})
+        for group in (g for g in groups_P if g.version == version):
+            rollouts = sum(r.failure is None for r in group.rollouts_G)
+            met = seen if suited is None else suited(group.problem, seen)
+            shown.update({lesson.id: rollouts for lesson in met})
     return shown

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from experience_db import Library, Store
@@ -31,7 +31,8 @@ def commit_step(run: Run, library: Library, step: Step) -> tuple[Library, Step]:
         ids = [row.lesson_id for row in store.log(after.name) if row.version == after.version] if edits else []
         record_refusals(store, after.name, step.verdicts, version=step.version_before, run=run.id, step=step.index)
         _record_evidence(run, step, after, dict(zip(map(id, edits), ids, strict=True)))
-        record_end(run, step, after.version, lesson_uses(store, library, step.groups_P))
+        suited = getattr(run.actor.environment, "suited", None)
+        record_end(run, step, after.version, lesson_uses(store, library, step.groups_P, suited))
     return after, replace(step, version_after=after.version)
 
 
@@ -82,24 +83,38 @@ def record_group(run: Run, step: Step, group: Group) -> None:
     run.store.record_group(
         run.id,
         step.index,
-        problem=asdict(group.problem),
+        problem=_plain(group.problem),
         status=group.status.value,
         version=group.version,
         rollouts=[_stored(group, i) for i in range(len(group.rollouts_G))],
-        scores=[[asdict(part) for part in (score, *score.parts)] for score in group.scores_G],
+        scores=[[_plain(part) for part in (score, *score.parts)] for score in group.scores_G],
         rewards=group.rewards_G,
         advantages=group.advantages_G,
     )
 
 
+_DERIVED = ("reply", "turn_ids")
+"""What the journal keeps already."""
+
+
 def _stored(group: Group, i: int) -> dict[str, Any]:
     """Return a rollout as it is stored, with the rewards and advantages of its steps where there are any."""
-    kept = {key: value for key, value in asdict(group.rollouts_G[i]).items() if key not in ("reply", "turn_ids")}
+    rollout = group.rollouts_G[i]
+    kept = {key: _plain(getattr(rollout, key)) for key in rollout.__dataclass_fields__ if key not in _DERIVED}
     if group.scores_G[i].steps:
         kept["step_rewards"] = [None if math.isnan(r) else r for r in group.scores_G[i].steps]
     if group.step_advantages_G:
         kept["step_advantages"] = list(group.step_advantages_G[i])
     return kept
+
+
+def _plain(value: Any) -> Any:
+    """Return a dataclass as `asdict` does, without its copies of what is plain already: it is written at once."""
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
 
 
 def step_summary(step: Step) -> dict[str, Any]:
@@ -112,6 +127,7 @@ def step_summary(step: Step) -> dict[str, Any]:
         "reward": sum(rewards) / len(rewards) if rewards else None,
         "rollouts": sum(len(g.rollouts_G) for g in step.groups_P),
         "failures": count_each(f.kind.value for f in step_failures(step)),
+        **({"decided": dict(step.decided)} if step.decided else {}),
         **step.monitor,
     }
 

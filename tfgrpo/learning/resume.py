@@ -15,17 +15,19 @@ MOST = 4
 """Differences that are named."""
 
 
-def continuation(store: Store, run: Run, *, resumed: bool, named: bool) -> str:
+def continuation(store: Store, run: Run, *, resumed: str, named: bool) -> str:
     """Return a sentence on what `run`, which was just started, goes on from; '' when there is nothing to say.
 
     Args:
         store: where the runs are.
         run: the run as it was started.
-        resumed: whether it was there before.
+        resumed: the status that it was left with; '' where it was not there before.
         named: whether the user gave it a name; else runs of the same library are compared that have not finished.
     """
     if resumed:
         calls = sum(usage.calls for usage in store.usage(run.id).values())
+        if resumed == "finished":
+            return f"run {run.id} has finished before: its {calls} calls answer again; another --seed makes another run"
         return f"goes on with run {run.id}: {calls} calls are recorded and will not be made again"
     earlier = [r for r in store.runs() if r.kind == run.kind and r.id != run.id and _alike(r, run, named)]
     if not earlier:

@@ -50,6 +50,10 @@ class Run:
     """Scores stored rollouts, for gates that ask for edit scores."""
     groups: list[Group] = field(default_factory=list)
     """The newest graded groups, oldest first; kept where there is a likelihood."""
+    pilots: dict[tuple[bytes, str], Group] = field(default_factory=dict)
+    """Groups of the gate's problems that score edits, by the version they were drawn under and the problem."""
+    unranked: str = ""
+    """Why scores order nothing although they were to; empty where they do, or were not asked to."""
     heldout_rollouts: dict[str, Rollout] = field(default_factory=dict)
     """A rollout of each held-out problem under the version the run started from."""
     paraphrases: bool = False
@@ -60,6 +64,8 @@ class Run:
     """Why the run ended early: which budget; empty when it did not."""
     continuation: str = ""
     """What the run goes on from, or why it starts anew; empty when there is nothing to say."""
+    block: str = ""
+    """Which block the lessons stand in, and how the endpoint follows it, in words."""
     unseeded: Callable[[], bool] = bool  # whether an endpoint has refused seeds: then pairs meet different noise
     progress: Progress | None = None
     """Live numbers for displays, and the way to stop."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Setup:
     tools: tuple[Tool, ...] = ()
     """What the environment `tool_loop` may call; empty makes the tools that the configuration names."""
 
+    def __post_init__(self) -> None:
+        """Fill in what the model settles: how held-out rollouts are drawn."""
+        object.__setattr__(self, "config", configuration.for_model(self.config, self.model))
+
 
 def describe(setup: Setup) -> dict[str, Any]:
     """Return the resolved setup as plain data, for the run's record; it holds no key."""
@@ -63,13 +67,19 @@ def fingerprint(
     heldout: Sequence[Problem],
     texts: Prompts,
     writing: Prompts | None = None,
+    marks: Mapping[str, str] | None = None,
 ) -> str:
-    """Return the identity of a run: everything that decides what is asked, nothing that only decides how fast."""
+    """Return the identity of a run: everything that decides what is asked, nothing that only decides how fast.
+
+    `marks` are addresses by model, where they decide who answers (`tfgrpo.backends.identity`).
+    """
     engine = EngineConfig(overlap=setup.config.engine.overlap)
     told = describe(replace(setup, config=replace(setup.config, engine=engine, budget=BudgetConfig())))
     told["templates"] = {name: texts.hash(name) for name in texts.names}
     if writing is not None and (own := {name: writing.hash(name) for name in writing.names}) != told["templates"]:
         told["writing"] = own
+    if marks:
+        told["endpoint"] = dict(marks)
     told["datasets"] = [datasets.content_hash(learning), datasets.content_hash(heldout)]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 

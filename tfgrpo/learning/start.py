@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from experience_db import Journal, Library, Store
@@ -39,16 +39,21 @@ def start_run(
     learning: Sequence[Problem],
     heldout: Sequence[Problem],
     template: str,
+    marks: Mapping[str, str] | None = None,
 ) -> RunStart:
-    """Put a run on record, or find it there; `template` is that of a library that does not exist yet."""
-    resumed = any(known.id == run for known in store.runs())
+    """Put a run on record, or find it there; `template` is that of a library that does not exist yet.
+
+    `marks` are addresses by model, where they decide who answers.
+    """
+    resumed = next((known.status for known in store.runs() if known.id == run), "")
     library = _first_version(setup, store, run, template)
+    asked = {"endpoint": dict(marks)} if marks else {}
     started = store.start_run(
         run,
         name=setup.run or run,
         kind="learn",
         fingerprint=fingerprint,
-        config=describe(setup) | {exposure.HELDOUT_KEY: exposure.heldout_marks(heldout)},
+        config=describe(setup) | asked | {exposure.HELDOUT_KEY: exposure.heldout_marks(heldout)},
         library=library.name,
         base_version=library.version,
         dataset=content_hash(learning),
@@ -63,6 +68,8 @@ def charge_earlier_calls(ledger: Ledger, tally: dict[str, Tally], store: Store, 
     """
     journal = Journal(store)
     ledger.calls, ledger.tokens, ledger.usd = journal.spent(run)
+    for role, (answered, longest) in journal.longest(run).items():
+        ledger.recall(role, answered, longest)
     add_earlier_failures(tally, journal, run)
 
 

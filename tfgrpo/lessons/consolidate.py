@@ -16,7 +16,15 @@ from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates, net_edits, normalise
 from tfgrpo.lessons.request_edits import ask_edits
-from tfgrpo.lessons.rivals import NOTHING, Topics, contradict, first_of_each_subject, rivals, says_all, with_subjects
+from tfgrpo.lessons.rivals import (
+    NOTHING,
+    Topics,
+    contradict,
+    first_of_each_subject,
+    rivals,
+    says_all,
+    with_subjects,
+)
 from tfgrpo.lessons.summarize import NO_EFFECTS, Effects, lesson_variables, numbered_proposals
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.replies import ParsedEdits
@@ -48,6 +56,8 @@ async def consolidate(
     joined = tuple(proposals) if mode == "none" else join_duplicates(proposals)
     if not joined:
         return Consolidated()
+    if teacher.lines:
+        joined = tuple(replace(p, edit=replace(p.edit, reason=p.edit.reason or _said_by(p))) for p in joined)
     if mode in ("none", "join"):
         found = _best(teacher, library, joined)
     else:
@@ -55,6 +65,11 @@ async def consolidate(
     named = with_subjects(library, found.proposals, topics)
     kept, refused = within_budget(library, named, teacher.config.budget_tokens, effects)
     return replace(found, proposals=kept, dropped=(*found.dropped, *refused))
+
+
+def _said_by(proposal: Proposal) -> str:
+    """Return the reason for a line, which comes without words of its own."""
+    return "one group wrote this line" if proposal.support == 1 else f"{proposal.support} groups wrote this line"
 
 
 def _best(teacher: Teacher, library: Library, joined: Sequence[Proposal]) -> Consolidated:
@@ -78,6 +93,7 @@ async def _batch(
         proposals=numbered_proposals(joined),
         budget_tokens=teacher.config.budget_tokens,
         max_words=teacher.config.max_words,
+        **teacher.objectives,
     )
     try:
         parsed = await ask_edits(teacher, "consolidate", prompt, max_edits=None, ids=[x.id for x in library])
@@ -85,7 +101,7 @@ async def _batch(
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:
         return replace(_checked(teacher, library, joined), failures=(failure_of(error),))
-    merged = [_credited(edit, named, joined) for edit, named in zip(parsed.edits, parsed.attempts, strict=True)]
+    merged = [_credited(edit, named, joined, topics) for edit, named in zip(parsed.edits, parsed.attempts, strict=True)]
     behind = [
         [edit for edit, named in zip(parsed.edits, parsed.attempts, strict=True) if number in named]
         for number in range(1, len(joined) + 1)
@@ -147,6 +163,7 @@ async def _asked(teacher: Teacher, working: Library, proposal: Proposal, effects
         lessons=lesson_variables(working, effects),
         proposal=proposal.edit,
         max_words=teacher.config.max_words,
+        **teacher.objectives,
     )
     try:
         return await ask_edits(teacher, "consolidate", prompt, max_edits=1, ids=[x.id for x in working])
@@ -226,17 +243,37 @@ def _checked(teacher: Teacher, library: Library, proposals: Sequence[Proposal]) 
     return Consolidated(kept, refused)
 
 
-def _credited(edit: Edit, named: Sequence[int], joined: Sequence[Proposal]) -> Proposal:
-    """Give an edit the sources of the proposals it names, else of those with the same words or lessons, else of all."""
+def _credited(edit: Edit, named: Sequence[int], joined: Sequence[Proposal], topics: Topics) -> Proposal:
+    """Give an edit the sources of the proposals it names, else of those with the same words or lessons, else of all.
+
+    Proposals that advise otherwise are no sources, whatever the model says it made of them: they stand in the reason.
+    """
     behind = [joined[n - 1] for n in named if 0 < n <= len(joined)]
     words = normalise(edit.text or "")
     behind = behind or [p for p in joined if normalise(p.edit.text or "") == words or edit.ids == p.edit.ids != ()]
-    support = sum(p.support for p in behind) or 1
-    weight = sum(p.support * p.weight for p in behind) / support if behind else 1.0
-    behind = behind or list(joined)
-    sources = tuple(dict.fromkeys(s for p in behind for s in p.edit.sources))
-    tainted = _tainted(edit, behind, any(p.edit.tainted for p in joined))
-    return Proposal(replace(edit, sources=sources, tainted=tainted), support, weight)
+    asked = [p for p in behind or joined if not _advises_otherwise(p.edit, edit, topics)]
+    support = sum(p.support for p in asked if behind) or 1
+    weight = sum(p.support * p.weight for p in asked) / support if asked and behind else 1.0
+    sources = tuple(dict.fromkeys(s for p in asked for s in p.edit.sources))
+    tainted = _tainted(edit, behind or list(joined), any(p.edit.tainted for p in joined))
+    reason = "; ".join(filter(None, [edit.reason, *_dissent(edit, joined, topics)]))
+    return Proposal(replace(edit, sources=sources, tainted=tainted, reason=reason), support, weight)
+
+
+def _advises_otherwise(asked: Edit, edit: Edit, topics: Topics) -> bool:
+    """Whether somebody who asked for one edit would not have asked for the other."""
+    if asked.text is None or edit.text is None:
+        return (asked.text is None) != (edit.text is None)
+    return contradict(asked.text, edit.text, topics) and not says_all(edit.text, asked.text, topics)
+
+
+def _dissent(edit: Edit, joined: Sequence[Proposal], topics: Topics) -> list[str]:
+    """Return which proposals of the batch advised otherwise than an edit, with their problems."""
+    if edit.text is None:
+        return []
+    against = [p.edit for p in joined if p.edit.text is not None and _advises_otherwise(p.edit, edit, topics)]
+    problems = [", ".join(dict.fromkeys(s.problem_id for s in other.sources)) or "no problem" for other in against]
+    return [f"otherwise advised by {who}: {other.text}" for other, who in zip(against, problems, strict=True)]
 
 
 def _tainted(edit: Edit, behind: Sequence[Proposal], seen: bool) -> bool:
@@ -261,16 +298,21 @@ def within_budget(
     kept = list(proposals)
     values = {i: e.estimate for i, e in effects.items() if e.estimate is not None}
     candidate = library.with_edits([p.edit for p in first_of_each_subject(kept)])
-    refused, old = [], {lesson.id for lesson in library.lessons}
+    asked: dict[str, list[Proposal]] = {}
+    for proposal in kept:
+        asked.setdefault(normalise(proposal.edit.text or ""), []).append(proposal)
+    text = {lesson.id: normalise(lesson.text) for lesson in candidate.lessons}
+    old, refused, leaves = {lesson.id for lesson in library.lessons}, [], []
+    # Each is looked up once: an imported library may have to lose thousands.
     for leaving in fit_budget(candidate.lessons, budget_tokens, values):
-        lesson = candidate.lesson(leaving)
-        about = next((p for p in kept if normalise(p.edit.text or "") == normalise(lesson.text)), None)
-        if about is not None:
+        if same := asked.get(text[leaving]):
+            about = same.pop(0)
             kept.remove(about)
             refused.append(Verdict("untested", (about.edit,), f"the library is full at {budget_tokens} tokens"))
-        if leaving in old and about is None:
-            reason = f"makes room in {budget_tokens} tokens: lowest measured effect per token"
+        elif leaving in old:
             # It leaves for the others; should one of them wait for a person, so does this.
             tainted = any(p.edit.tainted for p in kept)
-            kept.append(Proposal(Edit(Op.DELETE, None, (leaving,), reason, tainted=tainted)))
+            reason = f"makes room in {budget_tokens} tokens: lowest measured effect per token"
+            leaves.append(Proposal(Edit(Op.DELETE, None, (leaving,), reason, tainted=tainted)))
+    kept += leaves
     return tuple(kept), tuple(refused)

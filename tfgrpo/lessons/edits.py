@@ -12,9 +12,12 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from experience_db import Edit, Lesson, Op
-from tfgrpo.types import Proposal
+
+if TYPE_CHECKING:
+    from tfgrpo.types import Proposal
 
 CHARS_PER_TOKEN = 4
 EMPTY: Mapping[int, str] = {}
@@ -230,7 +233,7 @@ def _joined(first: Proposal, other: Proposal) -> Proposal:
     edit = replace(first.edit, sources=sources, reason=reason, tainted=tainted)
     support = first.support + other.support
     weight = (first.support * first.weight + other.support * other.weight) / support
-    return Proposal(edit, support, weight)
+    return replace(first, edit=edit, support=support, weight=weight)
 
 
 def _id(lesson: Lesson) -> int:

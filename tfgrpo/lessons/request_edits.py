@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 
 from experience_db import Edit, Op
+from tfgrpo.backends.seeds import hash_words
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.lessons.edits import normalise
@@ -25,12 +26,20 @@ ROOM = 4
 """How much more a reply may hold that was cut at its limit."""
 CHARS_PER_WORD = 16
 """Longest mean length of the words of a lesson that the schema lets through; code counts the words themselves."""
+SPREAD = 256
+"""Seeds between the draws of two groups."""
 STOPS = ("\n", ".", ":", ";")
 """Where a lesson of one line ends."""
 
 
-async def ask_proposals(teacher: Teacher, prompt: str, *, ids: Sequence[int]) -> ParsedEdits:
+async def ask_proposals(teacher: Teacher, prompt: str, *, ids: Sequence[int], about: str = "") -> ParsedEdits:
     """Ask what one group teaches, as often as the configuration says, and put what the draws say together.
+
+    Args:
+        teacher: whom.
+        prompt: the question.
+        ids: lessons that there are to edit.
+        about: what the group is called; groups that ask the same in lines draw apart.
 
     Raises:
         MalformedReply: not one draw could be read.
@@ -38,7 +47,7 @@ async def ask_proposals(teacher: Teacher, prompt: str, *, ids: Sequence[int]) ->
     """
     most = teacher.config.per_group
     if teacher.lines:
-        return await ask_lines(teacher, "contrast", prompt)
+        return await ask_lines(teacher, "contrast", prompt, about)
     if teacher.draws == 1:
         return await ask_edits(teacher, "contrast", prompt, max_edits=most, ids=ids)
 
@@ -149,14 +158,18 @@ def _together(read: Sequence[ParsedEdits], lost: Sequence[Failure]) -> ParsedEdi
     return ParsedEdits(columns[0], malformed, columns[1], columns[2])
 
 
-async def ask_lines(teacher: Teacher, role: str, prompt: str) -> ParsedEdits:
-    """Draw lessons of one line, each from one of the openings of the prompt set in turn."""
+async def ask_lines(teacher: Teacher, role: str, prompt: str, about: str = "") -> ParsedEdits:
+    """Draw lessons of one line, each from one of the openings of the prompt set in turn.
+
+    Groups whose prompts are equal would bring the same lines, and their support would say nothing: each draws its own.
+    """
+    first = SPREAD * (hash_words(teacher.seed, about) % 2**22)
     openings = [part.strip() for part in teacher.prompts.settings.openings.split("|")]
 
     async def one(draw: int) -> Edit | Failure:
         opening = openings[draw % len(openings)]
         messages = _opened(teacher, prompt, opening)
-        request = Request(role, teacher.model, messages, _short(teacher, draw), attempt=draw)
+        request = Request(role, teacher.model, messages, _short(teacher, first + draw), attempt=draw)
         try:
             reply = await teacher.backend.complete(request)
             return Edit(Op.ADD, line_of(reply, opening, prompt, teacher.config.max_words))
@@ -168,9 +181,7 @@ async def ask_lines(teacher: Teacher, role: str, prompt: str) -> ParsedEdits:
     told = await teacher.executor.run([partial(one, draw) for draw in range(teacher.draws)])
     lost = [each for each in told if isinstance(each, Failure)]
     said = [each for each in told if isinstance(each, Edit)]
-    times = Counter(normalise(edit.text or "") for edit in said)
-    edits = [replace(edit, reason=f"{times[normalise(edit.text or '')]} of {len(told)} draws say so") for edit in said]
-    return _together([ParsedEdits(tuple(edits), (), ((),) * len(edits), ("",) * len(edits))], lost)
+    return _together([ParsedEdits(tuple(said), (), ((),) * len(said), ("",) * len(said))], lost)
 
 
 def _opened(teacher: Teacher, prompt: str, opening: str) -> tuple[Message, ...]:
@@ -182,17 +193,18 @@ def _opened(teacher: Teacher, prompt: str, opening: str) -> tuple[Message, ...]:
     return ({"role": "user", "content": f"{prompt}\nBegin with: {opening}"},)
 
 
-def _short(teacher: Teacher, draw: int) -> Sampling:
+def _short(teacher: Teacher, seed: int) -> Sampling:
     # Seeds that count up let the draws of one opening go out as one request.
     most = teacher.config.max_tokens or teacher.prompts.settings.line_tokens
-    return replace(teacher.sampling, max_tokens=most, seed=draw, stop=STOPS)
+    return replace(teacher.sampling, max_tokens=most, seed=seed, stop=STOPS)
 
 
 def line_of(reply: Reply, opening: str, prompt: str, max_words: int) -> str:
     """Return the lesson in a reply of one line, ended by a full stop.
 
     Raises:
-        MalformedReply: it was cut, says nothing beyond its opening, only repeats the question, or is too long.
+        MalformedReply: it was cut, says nothing beyond its opening, only repeats the question or, over a comma, another
+            line of the prompt, or is too long.
     """
     text = " ".join(re.split(r"[\n.:;]", reply.text.strip().strip("\"'*"))[0].split()).strip(" \"'*,-")
     # A reply may begin with another order of its own, which is as good.
@@ -205,6 +217,9 @@ def line_of(reply: Reply, opening: str, prompt: str, max_words: int) -> str:
         raise MalformedReply(f"the reply says nothing beyond {opening!r}", reply.text)
     if added.lower() in prompt.rstrip().splitlines()[-1].lower():
         raise MalformedReply(f"the reply {text[:60]!r} only repeats the question", reply.text)
+    if "," in added and any(added.lower() in line.lower() for line in prompt.splitlines()):
+        # Where half of a grader's sentence is about the answer that was wrong, the copy orders that too.
+        raise MalformedReply(f"the reply {text[:60]!r} copies what was said of an answer", reply.text)
     if len(text.split()) > max_words:
         raise MalformedReply(f"the lesson has {len(text.split())} words and may have {max_words}", reply.text)
     return f"{text}."

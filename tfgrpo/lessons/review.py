@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from experience_db import Edit, Evidence, Library, Op, Store, UnappliedEdit
+from experience_db import Edit, Evidence, Lesson, Library, Op, Store, UnappliedEdit
+from experience_db.masking import mask
 from tfgrpo.errors import UsageError
 from tfgrpo.lessons.edits import normalise
-from tfgrpo.lessons.scanners import KINDS, Finding, Kind, described, scan, scan_together
-from tfgrpo.lessons.scanners.secrets import mask
+from tfgrpo.lessons.scanners import KINDS, Finding, Kind, described, scan, scan_beside, scan_together
 from tfgrpo.types import Proposal, Verdict
 
 WAITS = "waits for review"
@@ -79,7 +79,10 @@ def parse_kinds(names: str) -> tuple[Kind, ...]:
 
 
 def screen(
-    proposals: Sequence[Proposal], rules: ReviewRules, decided: Mapping[Question, str] | None = None
+    proposals: Sequence[Proposal],
+    rules: ReviewRules,
+    decided: Mapping[Question, str] | None = None,
+    shown: Sequence[Lesson] = (),
 ) -> Screened:
     """Sort proposals into those that go before the gate and those that do not.
 
@@ -87,12 +90,14 @@ def screen(
         proposals: what consolidation left.
         rules: of the run.
         decided: why an edit needs no second decision, see `decided_before`.
+        shown: lessons that the library holds; an edit may not be the other half of an order in one of them.
     """
     clean, held, verdicts = [], [], []
     before = ""
     for given in proposals:
         proposal = replace(given, edit=_with_clean_reason(given.edit, rules))
-        verdict = _stopped(given.edit, rules, decided or {}, before)
+        others = tuple(lesson.text for lesson in shown if lesson.id not in given.edit.ids)
+        verdict = _stopped(given.edit, rules, decided or {}, before, others)
         before = given.edit.text or ""
         if verdict is not None:
             verdicts.append(verdict)
@@ -169,8 +174,13 @@ def notices(store: Store, library: str) -> list[str]:
     return [f"{some} for review: `tfgrpo lessons review --library {library}` shows what and why"]
 
 
-def _stopped(edit: Edit, rules: ReviewRules, decided: Mapping[Question, str], before: str = "") -> Verdict | None:
-    """Return the verdict on an edit that goes before no gate; `before` is the lesson proposed right before it."""
+def _stopped(
+    edit: Edit, rules: ReviewRules, decided: Mapping[Question, str], before: str, others: Sequence[str]
+) -> Verdict | None:
+    """Return the verdict on an edit that goes before no gate.
+
+    `before` is the lesson proposed right before it, `others` are those that the library will show beside it.
+    """
     if (why := decided.get(edit_key(edit))) is not None:
         return Verdict("rejected", (edit,), why)
     found = scan(edit.text, allow=rules.allow, known=rules.known) if edit.text else ()
@@ -178,6 +188,7 @@ def _stopped(edit: Edit, rules: ReviewRules, decided: Mapping[Question, str], be
     if edit.text:
         how = {"allow": rules.allow, "known": rules.known}
         found += scan_together((edit.text, edit.reason), **how) or scan_together((before, edit.text), **how)
+        found += () if found else scan_beside(edit.text, others, **how)
     if any(x.kind in NEVER for x in found) or about:
         return Verdict("rejected", (_masked(edit, rules.known),), described([*found, *about]))
     return Verdict("undecided", (edit,), f"{WAITS}: {described(found)}") if found else None

@@ -16,11 +16,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import combinations
 
 from experience_db import Edit, Lesson, Library, Op
 from tfgrpo.datasets.content_words import words
 from tfgrpo.lessons.edits import normalise
-from tfgrpo.types import Problem, Proposal
+from tfgrpo.types import Problem, Proposal, Verdict
 
 RARE = 0.4
 """A word of the problems is rare when at most this share of them has it."""
@@ -137,17 +138,48 @@ def with_subjects(library: Library, proposals: Sequence[Proposal], topics: Topic
     """Return the proposals with `subject` set where they have rivals, among themselves or in the library.
 
     An edit whose words contradict an active lesson becomes one that takes that lesson's place, so that both are never
-    active together. Rivals of rivals share the subject: one of them enters in a step, the others may come again.
+    active together. Rivals of rivals share the subject: one of them enters in a step, the others may come again. No two
+    groups share one, so that lessons on different things never exclude each other; see `bridges`.
     """
-    placed = [replace(p, edit=in_place(p.edit, library, topics)) for p in proposals]
+    placed = [replace(p, edit=in_place(p.edit, library, topics), subject="") for p in proposals]
     groups = _components([p.edit for p in placed], topics)
-    named = list(placed)
+    named, taken = list(placed), set[str]()
     for group in groups:
         if len(group) > 1:
-            subject = _named([placed[i].edit for i in group], topics)
+            edits = [placed[i].edit for i in group]
+            subject = _named(edits, topics)
+            if subject in taken:
+                subject = f"{subject}: {normalise(edits[0].text or '')}"
+            taken.add(subject)
             for i in group:
                 named[i] = replace(placed[i], subject=subject)
     return tuple(named)
+
+
+def bridges(edits: Sequence[Edit], topics: Topics = NOTHING) -> frozenset[int]:
+    """Return the places of edits that contradict two others which speak of different things.
+
+    "Treat dax as sum and wug as max." is a rival of what is said on dax and of what is said on wug. As one of either
+    group it would make both exclude each other; so it waits until those have met the gate.
+    """
+    about = [claim(edit.text or "", topics).topic for edit in edits]
+    found = set()
+    for i, edit in enumerate(edits):
+        if len(about[i]) > 1:
+            near = [about[j] for j, other in enumerate(edits) if j != i and about[j] and rivals(edit, other, topics)]
+            found |= {i} if any(a.isdisjoint(b) for a, b in combinations(near, 2)) else set()
+    return frozenset(found)
+
+
+def without_bridges(
+    proposals: Sequence[Proposal], topics: Topics = NOTHING
+) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...], tuple[Verdict, ...]]:
+    """Return the proposals but for `bridges`, these, and a verdict `untested` for each of them."""
+    waiting = bridges([p.edit for p in proposals], topics)
+    why = "untested: it contradicts lessons on different things, which meet the gate first; it comes again"
+    kept = tuple(p for i, p in enumerate(proposals) if i not in waiting)
+    later = tuple(proposals[i] for i in sorted(waiting))
+    return kept, later, tuple(Verdict("untested", (p.edit,), why) for p in later)
 
 
 def in_place(edit: Edit, library: Library, topics: Topics = NOTHING) -> Edit:
@@ -196,12 +228,18 @@ def _named(edits: Sequence[Edit], topics: Topics) -> str:
     return " ".join(sorted(shared)) or normalise(edits[0].text or "")
 
 
-def limit_rivals(proposals: Sequence[Proposal], most: int) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
-    """Return the proposals with at most `most` rivals of each subject, the best supported ones, and those left over."""
-    ranked = sorted(range(len(proposals)), key=lambda i: -proposals[i].support * proposals[i].weight)
+def limit_rivals(
+    proposals: Sequence[Proposal], most: int, *, ranked: bool = False
+) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
+    """Return the proposals with at most `most` rivals of each subject, and those left over.
+
+    The best supported ones stay, or with `ranked` those that come first.
+    """
+    order = range(len(proposals))
+    ordered = order if ranked else sorted(order, key=lambda i: -proposals[i].support * proposals[i].weight)
     seen: Counter[str] = Counter()
     out = set()
-    for i in ranked:
+    for i in ordered:
         if subject := proposals[i].subject:
             seen[subject] += 1
             out |= {i} if seen[subject] > most else set()
@@ -215,8 +253,3 @@ def first_of_each_subject(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]
     for i, proposal in enumerate(proposals):
         first.setdefault(proposal.subject, i)
     return tuple(p for i, p in enumerate(proposals) if not p.subject or first[p.subject] == i)
-
-
-def one_each(proposals: Sequence[Proposal]) -> tuple[tuple[Proposal, ...], tuple[Proposal, ...]]:
-    """Return the proposals with the best supported rival of each subject alone, and the others."""
-    return limit_rivals(proposals, 1)

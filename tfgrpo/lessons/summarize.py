@@ -21,6 +21,7 @@ from tfgrpo.lessons.edits import check_edits
 from tfgrpo.lessons.leakage import REMEDY, leak_reason
 from tfgrpo.lessons.request_edits import ask_edits, ask_proposals
 from tfgrpo.lessons.teacher import Teacher
+from tfgrpo.methods.label_free import majority
 from tfgrpo.prompting.transcript import CHARS_PER_TOKEN, cut_to_tokens, transcript
 from tfgrpo.replies import ParsedEdits
 from tfgrpo.types import Failure, Group, GroupStatus, Message, Proposal, Request, Verdict
@@ -36,7 +37,8 @@ class Attempt:
 
     index: int
     """1-based number in the prompt."""
-    reward: float
+    reward: float | None
+    """None where learning goes without labels."""
     advantage: float
     text: str
     feedback: str
@@ -56,6 +58,18 @@ class Contrast:
     dropped: tuple[Verdict, ...] = ()
     """Edits that the checks in code refused, with the reason."""
     failures: tuple[Failure, ...] = ()
+    asked: tuple[str, ...] = ()
+    """The objective of each question that was asked, '' for the whole reward; () where there was nothing to ask."""
+
+
+def joined(parts: Sequence[Contrast]) -> Contrast:
+    """Return what several questions about one group taught, as one contrast."""
+    return Contrast(
+        tuple(p for part in parts for p in part.proposals),
+        tuple(v for part in parts for v in part.dropped),
+        tuple(f for part in parts for f in part.failures),
+        tuple(name for part in parts for name in part.asked),
+    )
 
 
 async def contrast(
@@ -76,20 +90,20 @@ async def contrast(
     if template is None:
         return Contrast()
     try:
-        attempts = await numbered_attempts(teacher, group)
-        prompt = teacher.prompts.render(
-            template, **contrast_variables(teacher.config, group, attempts, library, rejected, effects)
+        told = contrast_variables(teacher.config, group, (), library, rejected, effects) | teacher.objectives
+        tokens = teacher.attempt_tokens(teacher.prompts.render(template, **told))
+        attempts = await numbered_attempts(teacher, group, tokens)
+        prompt = teacher.prompts.render(template, **told | {"attempts": attempts})
+        parsed = await ask_proposals(
+            teacher, prompt, ids=[lesson.id for lesson in library], about=f"{group.problem.id} {step}"
         )
-        parsed = await ask_proposals(teacher, prompt, ids=[lesson.id for lesson in library])
         if parsed.edits and asks_operations(teacher):
             parsed = await _operations(teacher, group, library, parsed, effects)
     except EndpointError:
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:
-        return Contrast(failures=(failure_of(error),))
-    # Words of a stranger in the prompt: those of the attempts, and those of refused edits that are shown.
-    tainted = any(r.tainted for r in group.rollouts_G) or any(e.tainted for v in rejected for e in v.edits)
-    return _checked(teacher, group, library, parsed, (teacher.prompts.hash(template), step, tainted))
+        return Contrast(failures=(failure_of(error),), asked=(group.objective,))
+    return _checked(teacher, group, library, parsed, (teacher.prompts.hash(template), step, rejected))
 
 
 def asks_operations(teacher: Teacher) -> bool:
@@ -100,6 +114,10 @@ def asks_operations(teacher: Teacher) -> bool:
 
 def template_for(config: LessonsConfig, group: Group) -> str | None:
     """Name of the template this group is asked with; None when it has nothing to teach."""
+    if group.status is GroupStatus.KEPT and config.labels == "none":
+        return "contrast/group"
+    if group.status is GroupStatus.KEPT and group.objective == "tokens":
+        return "contrast/all_right"
     if group.status is GroupStatus.KEPT:
         signs = _signs(group)
         # A critic's group may be all better, or all worse, than was expected of the problem.
@@ -120,10 +138,10 @@ def _signs(group: Group) -> set[bool]:
     return {group.advantages_G[i] > 0 for i in shown}
 
 
-async def numbered_attempts(teacher: Teacher, group: Group) -> tuple[Attempt, ...]:
-    """Return the graded rollouts as attempts, numbered from 1, each within its equal share of tokens."""
+async def numbered_attempts(teacher: Teacher, group: Group, tokens: int) -> tuple[Attempt, ...]:
+    """Return the graded rollouts as attempts, numbered from 1, each within its equal share of so many tokens."""
     graded = teaching_rollouts(group)
-    share = teacher.config.attempt_tokens // max(len(graded), 1)
+    share = tokens // max(len(graded), 1)
     attempts = []
     for number, i in enumerate(graded, 1):
         cost = group.rollouts_G[i].usage.completion_tokens
@@ -134,11 +152,13 @@ async def numbered_attempts(teacher: Teacher, group: Group) -> tuple[Attempt, ..
         why, named = group.scores_G[i].why, named_scores(group, i)
         reward, advantage = group.rewards_G[i], group.advantages_G[i]
         attempts.append(Attempt(number, reward, advantage, text, why, named, tokens=cost, steps=steps))
-    if not teacher.config.contrast:
+    if teacher.config.labels == "none":
+        attempts = [replace(a, reward=None, advantage=0.0, feedback="", scores=(), steps=()) for a in attempts]
+    elif not teacher.config.contrast:
         attempts = [replace(a, reward=0.0, advantage=0.0, feedback="", scores=(), steps=()) for a in attempts]
     long = any(len(a.text) > share * CHARS_PER_TOKEN for a in attempts)
     if teacher.summaries == "always" or (teacher.summaries == "when-long" and long):
-        jobs = [partial(_summary, teacher, group, attempt) for attempt in attempts]
+        jobs = [partial(_summary, teacher, group, attempt, tokens) for attempt in attempts]
         told = await teacher.executor.run(jobs)
         if failed := next((each for each in told if isinstance(each, TfgrpoError)), None):
             raise failed
@@ -196,14 +216,15 @@ def planning_first(text: str, advantage: float, grams: Sequence[str], alpha: flo
     return "\n".join([*plans, *(said for said, plan in marked if not plan)]) if plans else text
 
 
-async def _summary(teacher: Teacher, group: Group, attempt: Attempt) -> Attempt | TfgrpoError:
+async def _summary(teacher: Teacher, group: Group, attempt: Attempt, tokens: int) -> Attempt | TfgrpoError:
     """Return the attempt retold, or what went wrong: the calls of its siblings are paid for and shall end first."""
     prompt = teacher.prompts.render(
         "summarize/rollout",
         problem=group.problem,
-        attempt=replace(attempt, text=_fitted(group, attempt, teacher.config.attempt_tokens)),
-        reference=group.problem.answer if teacher.config.ground_truth else None,
+        attempt=replace(attempt, text=_fitted(group, attempt, tokens)),
+        reference=reference_for(teacher.config, group),
         max_words=150,
+        **teacher.objectives,
     )
     request = Request("summarize", teacher.model, (_user(prompt),), teacher.sampling, attempt=0)
     try:
@@ -225,13 +246,25 @@ def contrast_variables(
     """Return what every contrast template gets."""
     return {
         "problem": group.problem,
+        "objective": group.objective,
         "attempts": attempts,
-        "reference": group.problem.answer if config.ground_truth else None,
+        "reference": reference_for(config, group),
+        "majority": majority(group.rollouts_G) if config.labels == "none" else "",
         "lessons": lesson_variables(library, effects),
-        "rejected": [{"text": e.text or "", "reason": v.reason} for v in rejected for e in v.edits],
+        "rejected": refused_lines(rejected),
         "max_edits": config.per_group,
         "max_words": config.max_words,
     }
+
+
+def refused_lines(rejected: Sequence[Verdict]) -> list[dict[str, str]]:
+    """Return refused edits as templates see them: text and reason."""
+    return [{"text": e.text or "", "reason": v.reason} for v in rejected for e in v.edits]
+
+
+def reference_for(config: LessonsConfig, group: Group) -> str | None:
+    """Return the reference answer that the summarizer may see; None where it is hidden."""
+    return group.problem.answer if config.ground_truth and config.labels != "none" else None
 
 
 def lesson_variables(library: Library, effects: Effects) -> list[dict[str, Any]]:
@@ -256,6 +289,7 @@ async def _operations(
         lessons=lesson_variables(library, effects),
         proposals=numbered_proposals([Proposal(edit) for edit in found.edits]),
         max_words=teacher.config.max_words,
+        **teacher.objectives,
     )
     operations = await ask_edits(teacher, "operations", prompt, max_edits=None, ids=[x.id for x in library])
     # Its numbers name the new lessons, not the attempts: those stay what the contrast said.
@@ -295,29 +329,63 @@ def numbered_proposals(proposals: Sequence[Proposal]) -> list[dict[str, Any]]:
     ]
 
 
-def _checked(
+Origin = tuple[str, int, Sequence[Verdict]]
+"""Hash of the template that asked, the step, and the refused edits that were shown."""
+
+
+def checked_over(
     teacher: Teacher,
-    group: Group,
+    groups: Sequence[Group],
     library: Library,
     parsed: ParsedEdits,
-    origin: tuple[str, int, bool],
+    origin: Origin,
+    lost: Sequence[Failure] = (),
 ) -> Contrast:
-    template, step, tainted = origin
+    """Check edits that rest on several groups, numbered from 1 as the model saw them; one that names none rests on all.
+
+    Every group is looked at for leaks, whether it is named or not: the model has read them all.
+    """
+    behind = [
+        [groups[n - 1] for n in dict.fromkeys(named) if 0 < n <= len(groups)] or list(groups)
+        for named in parsed.attempts
+    ]
+    rests = [[(g, tuple(g.rollouts_G[i].index for i in teaching_rollouts(g))) for g in own] for own in behind]
+    found = _passed(teacher, groups, library, parsed, rests, origin)
+    return replace(found, failures=(*lost, *parsed.malformed), asked=("",))
+
+
+def _checked(teacher: Teacher, group: Group, library: Library, parsed: ParsedEdits, origin: Origin) -> Contrast:
     graded = [group.rollouts_G[i].index for i in teaching_rollouts(group)]
+    shown = [tuple(graded[n - 1] for n in own if 0 < n <= len(graded)) or tuple(graded) for own in parsed.attempts]
+    found = _passed(teacher, [group], library, parsed, [[(group, own)] for own in shown], origin)
+    return replace(found, failures=parsed.malformed, asked=(group.objective,))
+
+
+def _passed(
+    teacher: Teacher,
+    groups: Sequence[Group],
+    library: Library,
+    parsed: ParsedEdits,
+    rests: Sequence[Sequence[tuple[Group, tuple[int, ...]]]],
+    origin: Origin,
+) -> Contrast:
+    """Return the edits that pass the checks in code; `rests` are the groups of each, and the rollouts that show it."""
+    template, step, rejected = origin
+    # Words of a stranger in the prompt: those of the attempts, and those of refused edits that are shown.
+    tainted = any(r.tainted for g in groups for r in g.rollouts_G) or any(e.tainted for v in rejected for e in v.edits)
     edits = []
-    for edit, named in zip(parsed.edits, parsed.attempts, strict=True):
-        shown = tuple(graded[n - 1] for n in named if 0 < n <= len(graded)) or tuple(graded)
-        source = Source(group.problem.id, shown, teacher.run, step, teacher.model, template)
-        edits.append(replace(edit, sources=(source,), tainted=tainted))
+    for edit, own in zip(parsed.edits, rests, strict=True):
+        sources = tuple(Source(g.problem.id, shown, teacher.run, step, teacher.model, template) for g, shown in own)
+        edits.append(replace(edit, sources=sources, tainted=tainted))
     checked = check_edits(edits, library.lessons, max_words=teacher.config.max_words)
     kept, dropped = [], [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
     for edit in checked.kept:
-        leak = leak_reason(edit.text, group.problem, teacher.public) if edit.text else None
-        if leak:
+        leaks = (leak_reason(edit.text, g.problem, teacher.public) for g in groups if edit.text)
+        if leak := next(filter(None, leaks), None):
             dropped.append(Verdict("rejected", (edit,), f"{leak}; {REMEDY}"))
         else:
             kept.append(Proposal(edit))
-    return Contrast(tuple(kept), tuple(dropped), parsed.malformed)
+    return Contrast(tuple(kept), tuple(dropped))
 
 
 def _user(text: str) -> Message:

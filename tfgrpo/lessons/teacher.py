@@ -9,7 +9,14 @@ from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.executors import Executor
 from tfgrpo.lessons.dataset_vocabulary import EVERYTHING_SECRET, DatasetVocabulary
 from tfgrpo.prompting.templates import Prompts
+from tfgrpo.prompting.transcript import CHARS_PER_TOKEN
 from tfgrpo.types import Sampling
+
+LEAST = 64
+"""Tokens that the attempts of a prompt get in any case; where even these do not fit, the endpoint says so."""
+
+SAMPLED = 8
+"""Candidates of a group where lessons are sampled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,10 @@ class Teacher:
     run: str = ""
     prefill: bool = False
     """Whether the endpoint goes on with the words that a last message of the assistant begins."""
+    window: int | None = None
+    """Tokens of prompt and reply that one call may have; None where nobody knows."""
+    seed: int = 0
+    """Of the run: other runs draw other lines."""
     public: DatasetVocabulary = EVERYTHING_SECRET
     """What the dataset makes public, so that lessons may name it."""
 
@@ -43,8 +54,18 @@ class Teacher:
         return wanted or own
 
     @property
+    def objectives(self) -> dict[str, str]:
+        """What each question about lessons is told of solver and lessons; empty words say nothing."""
+        return {
+            "agent_objective": self.config.agent_objective,
+            "learning_objective": self.config.learning_objective,
+        }
+
+    @property
     def draws(self) -> int:
         """How many candidate lessons are drawn of a group."""
+        if self.config.proposer == "sampled":
+            return self.config.draws or max(SAMPLED, self.prompts.settings.draws)
         return self.config.draws or self.prompts.settings.draws
 
     @property
@@ -52,10 +73,24 @@ class Teacher:
         """Whether a lesson is asked for as one plain line, in place of edits in JSON."""
         return self.prompts.settings.reply == "line"
 
+    def attempt_tokens(self, bare: str) -> int:
+        """Return the token budget that all attempts in a prompt share: the configured one, as far as it fits.
+
+        Args:
+            bare: the prompt without any attempt.
+        """
+        wanted = self.config.attempt_tokens
+        if self.window is None:
+            return wanted
+        limit = self.prompts.settings.line_tokens if self.lines else self.sampling.max_tokens or 0
+        # An endpoint ends a long reply where its window ends; a quarter holds any list of edits.
+        left = self.window - min(limit, self.window // 4) - len(bare) // CHARS_PER_TOKEN
+        return max(LEAST, min(wanted, left))
+
     @property
     def sampling(self) -> Sampling:
         """How summaries, contrasts and operations are drawn; several draws at temperature 0 would be one."""
         settings, temperature = self.prompts.settings, self.config.temperature
         if temperature == 0 and self.draws > 1:
-            temperature = settings.temperature or 0.8
+            temperature = 1.0 if self.config.proposer == "sampled" else settings.temperature or 0.8
         return Sampling(temperature=temperature, max_tokens=self.config.max_tokens or settings.max_tokens)

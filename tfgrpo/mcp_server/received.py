@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experience_db import Edit, Library, Op, Report, Store
+from experience_db.masking import mask
 from tfgrpo.lessons.edits import normalise
 from tfgrpo.lessons.review import REFUSED, WAITS, Question, ReviewRules, edit_key, screen
 from tfgrpo.lessons.scanners import visible
-from tfgrpo.lessons.scanners.secrets import mask
 from tfgrpo.types import Proposal
 
 MOST_WAITING = 200
@@ -97,7 +97,9 @@ def client_name(name: str, known: Sequence[str] = ()) -> str:
 
 
 def _queued(store: Store, head: Library, edit: Edit, client: str, known: Sequence[str]) -> Kept:
-    screened = screen([Proposal(edit)], ReviewRules(review=True, known=tuple(known)), _decided(store, head.name))
+    screened = screen(
+        [Proposal(edit)], ReviewRules(review=True, known=tuple(known)), _decided(store, head.name), head.lessons
+    )
     refused = next((v for v in screened.verdicts if v.decision == "rejected"), None)
     if refused is not None:
         return Kept(False, None, f"not kept: {refused.reason}")

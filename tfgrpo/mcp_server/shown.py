@@ -96,13 +96,11 @@ def search_text(found: Mapping[str, Any]) -> str:
     return "\n".join(f"[{row['id']}] {' '.join(row['text'].split())}" for row in rows) or "no lesson matches"
 
 
-def measured_about(served: LibraryRouting, library: Library, lessons: Sequence[Lesson]) -> dict[int, list[Evidence]]:
+def measured_about(
+    served: LibraryRouting, library: Library, lessons: Sequence[Lesson]
+) -> dict[int, tuple[Evidence, ...]]:
     """Return what was ever measured about each lesson, oldest first; raises StoreError."""
-    found: dict[int, list[Evidence]] = {lesson.id: [] for lesson in lessons}
-    for item in served.store.evidence(library.name):
-        for i in found.keys() & set(item.lesson_ids):
-            found[i].append(item)
-    return found
+    return served.store.evidence_about(library.name, [lesson.id for lesson in lessons])
 
 
 def _row(lesson: Lesson, found: Evidence | None) -> dict[str, Any]:

@@ -78,11 +78,14 @@ class Reward:
             return math.nan
         if self.config.advantage.kind != "gdpo" or not score.parts:
             return score.value
-        values = {part.name: math.nan if part.value is None else part.value for part in score.parts}
-        weights = self.weights(values)
-        paid = self._paid(values)
-        total = math.fsum(abs(weights[name]) for name in values)
-        return math.fsum(weights[name] * paid[name] for name in values) / total if total else 0.0
+        paid = self.paid_parts(score)
+        weights = self.weights(paid)
+        total = math.fsum(abs(weights[name]) for name in paid)
+        return math.fsum(weights[name] * paid[name] for name in paid) / total if total else 0.0
+
+    def paid_parts(self, score: Score) -> dict[str, float]:
+        """Return the named scores of a rollout as they pay, nan where one is missing; {} where there are no parts."""
+        return self._paid({part.name: math.nan if part.value is None else part.value for part in score.parts})
 
     def weights(self, names: Iterable[str]) -> dict[str, float]:
         """Return the weight of each grader by name: the method's, else the grader's, else 1."""
@@ -154,13 +157,36 @@ def parts_of(score: Score) -> dict[str, float]:
     return {part.name: part.value for part in score.parts if part.name and part.value is not None}
 
 
-def part_ranges(seen: Sequence[Score]) -> dict[str, Range]:
-    """Return the range of each named value in a first measurement; its ends where it shows no scale of few levels."""
+def part_ranges(seen: Sequence[Score], config: LearnConfig = LearnConfig()) -> dict[str, Range]:
+    """Return the range of each named value: as declared, else what a first measurement showed of it.
+
+    Raises:
+        UsageError: a gate weighs named values, and one lies outside of [0, 1] without ever varying; the message names
+            the setting that declares its range.
+    """
     columns: dict[str, list[float]] = {}
     for score in seen:
         for name, value in parts_of(score).items():
             columns.setdefault(name, []).append(value)
-    return {
-        name: UNIT if min(v) >= 0.0 and max(v) <= 1.0 else Range(min(v), max(v), "observed")
-        for name, v in columns.items()
-    }
+    declared = {name: _declared_range(name, ends) for name, ends in config.reward.parts.items()}
+    found = {name: declared.get(name) or _seen_range(v) for name, v in columns.items()}
+    for name, own in found.items():
+        if own.high <= own.low and config.gate.options.get("objectives"):
+            raise UsageError(
+                f"the score {name!r} was {own.low:g} all through a first measurement, so that its range is not known, "
+                f"and the gate weighs it: give -s 'reward.parts.{name}=[LOW, HIGH]'"
+            )
+    return found
+
+
+def _declared_range(name: str, ends: object) -> Range:
+    pair = isinstance(ends, list | tuple) and len(ends) == 2 and all(isinstance(e, int | float) for e in ends)
+    if pair and ends[0] < ends[1]:  # type: ignore[index]
+        return Range(float(ends[0]), float(ends[1]))  # type: ignore[index]
+    raise UsageError(f"reward.parts.{name} is [LOW, HIGH], the lower number first, not {ends!r}")
+
+
+def _seen_range(values: Sequence[float]) -> Range:
+    """The unit range where all values lie in it, else their ends."""
+    low, high = min(values), max(values)
+    return UNIT if low >= 0.0 and high <= 1.0 else Range(low, high, "observed")

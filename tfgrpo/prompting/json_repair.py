@@ -15,6 +15,7 @@ from json_repair import repair_json
 
 from tfgrpo.prompting.json_stretches import Stretch, closing, fences, mended, stretches
 from tfgrpo.prompting.thinking import after_thinking
+from tfgrpo.system.untrusted_json import Unreadable, each_value, loads
 
 _BACKSLASH = re.compile(r"\\(?:[\"\\/bfnrt']|u[0-9a-fA-F]{4})|\\")
 _WORD = re.compile(r"\w{2,}")
@@ -177,7 +178,7 @@ def _loads(text: str) -> Any:
     """The value of a text that is JSON, be it with raw newlines, stray backslashes or encoded twice; else None."""
     for variant in (text, _escape_stray_backslashes(text)):
         try:
-            value = json.loads(variant, strict=False, object_pairs_hook=_object)
+            value = loads(variant, strict=False, object_pairs_hook=_object)
         except (ValueError, RecursionError):
             continue
         if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
@@ -211,11 +212,10 @@ def _with_quotes_mended(text: str) -> Any:
     mend = mended(text)
     if mend is None:
         return None
-    decoder = json.JSONDecoder(strict=False, object_pairs_hook=_object)
     for variant in (mend, _escape_stray_backslashes(mend)):
         try:
-            return decoder.raw_decode(variant)[0]
-        except (ValueError, RecursionError):
+            return next(each_value(variant, strict=False, object_pairs_hook=_object), None)
+        except Unreadable:
             continue
     return None
 

@@ -13,7 +13,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -21,13 +21,15 @@ from typing import Any
 import jinja2
 from jinja2 import meta
 
-from experience_db.library import PLACES, place_of, placed
+from experience_db.library import PLACES, TURNS, place_of, placed, wants_turns
 from experience_db.templating import environment
 from tfgrpo.errors import TemplateError, UnknownKey
 
 SUFFIX = ".md.jinja"
 HEADER = re.compile(r"\A(\{#.*?#\}\n)+", re.DOTALL)
 """What a template says to its authors."""
+PLACES_LEFT = re.compile(r"\{%[^{}\n]*%\}\n?|\{\{[^{}\n]*\}\}")
+"""What a template leaves to those who fill it in."""
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "summaries": ("never", "when-long", "always"),
@@ -81,6 +83,8 @@ class Prompts:
         self.settings = settings
         self._templates = dict(templates)
         self._hashes: dict[str, str] = {}
+        # The rollouts of a group ask for the same text one after another.
+        self._rendered_again = lru_cache(maxsize=256)(self._rendered)
         self._environment = environment(
             jinja2.DictLoader({name + SUFFIX: found.source for name, found in templates.items()})
         )
@@ -100,6 +104,11 @@ class Prompts:
         Raises:
             TemplateError: there is no such template, it is broken, or it wants a variable that was not given.
         """
+        if all(type(value) is str for value in variables.values()):
+            return self._rendered_again(name, **variables)
+        return self._rendered(name, **variables)
+
+    def _rendered(self, name: str, **variables: Any) -> str:
         found = self._found(name)
         try:
             return self._environment.get_template(name + SUFFIX).render(variables).rstrip("\n")
@@ -124,12 +133,19 @@ class Prompts:
         """
         source = self.source("lessons")
         wanted = place or place_of(source)
-        bare = HEADER.sub("", source)
+        bare = f"{TURNS if wants_turns(source) else ''}{HEADER.sub('', source)}"
         return bare if wanted == PLACES[0] else placed(bare, wanted)
 
     def path(self, name: str) -> Path:
         """Return the file that a template was read from."""
         return self._found(name).path
+
+    def size(self, name: str) -> int:
+        """Return the characters of a template and of all parts it includes, without the places for what varies.
+
+        That is somewhat more than it says by itself: of words that stand in for one another all are counted.
+        """
+        return sum(len(PLACES_LEFT.sub("", HEADER.sub("", self.source(part)))) for part in self._parts(name))
 
     def hash(self, name: str) -> str:
         """Return 12 hex digits of the SHA-256 of a template and of all parts it includes."""

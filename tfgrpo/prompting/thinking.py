@@ -1,27 +1,32 @@
 """What a model says after its thinking, whatever marks its family puts around the thinking.
 
 One function for graders, judges and the readers of lessons. Known are tags (`<think>`, `<thinking>`, `<seed:think>`,
-`<thought>`, `<scratchpad>` ...), `[THINK]`, `◁think▷`, begin and end tokens (`<|begin_of_thought|>`), and the channels
-of harmony, also where a server dropped its special tokens.
+`<thought>`, `<scratchpad>` ...), `[THINK]`, `◁think▷`, begin and end tokens (`<|begin_of_thought|>`, `<unused94>`), and
+the channels of harmony, also where a server dropped its special tokens.
 """
 
 from __future__ import annotations
 
 import re
 
-_TAG = r"(?:[\w-]{1,20}:)?(?:think|thinking|thoughts?|reasoning|reflection|scratchpad|inner_monologue|analysis|cot)"
+_TAG = (
+    r"(?:[\w-]{1,20}[:_])?(?:think|thinking|thoughts?|reasoning(?:_content)?|reflection|scratchpad|inner_monologue|analysis"
+    r"|cot(?:_budget_reflect)?|antthinking|(?:begin|start)_of_thought)"
+)
 _OPENS = (
-    rf"<{_TAG}(?:\s[^<>]{{0,80}})?>",
+    rf"<(?!end_of_){_TAG}(?:\s[^<>]{{0,80}})?>",
     r"\[THINK(?:ING)?\]",
     "◁think▷",
-    r"<\|(?:begin_of_thought|start_thinking|inner_prefix|think(?:ing)?|begin_of_think(?:ing)?)\|>",
+    r"<[|｜](?:begin[_▁]of[_▁]thought|start_thinking|inner_prefix|think(?:ing)?|begin[_▁]of[_▁]think(?:ing)?)[|｜]>",
+    r"<unused94>",
     r"<\|channel>\s?(?:thought|analysis)\b",
 )
 _CLOSES = (
-    rf"</{_TAG}\s?>",
+    rf"</{_TAG}\s?>|<end_of_thought>",
     r"\[/THINK(?:ING)?\]",
     "◁/think▷",
-    r"<\|(?:end_of_thought|end_thinking|inner_suffix|/think(?:ing)?|end_of_think(?:ing)?)\|>",
+    r"<[|｜](?:end[_▁]of[_▁]thought|end_thinking|inner_suffix|/think(?:ing)?|end[_▁]of[_▁]think(?:ing)?)[|｜]>",
+    r"<unused95>",
     r"<channel\|>",
 )
 _MARK = re.compile(rf"(?P<open>{'|'.join(_OPENS)})|(?P<close>{'|'.join(_CLOSES)})", re.IGNORECASE)

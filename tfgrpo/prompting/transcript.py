@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tfgrpo.types import Message
+if TYPE_CHECKING:
+    from tfgrpo.types import Message
 
 CHARS_PER_TOKEN = 4
 """Rule of thumb for cutting prompts; exact counts belong to the endpoint."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from experience_db import Library
 from tfgrpo.errors import BudgetReached, UsageError
@@ -30,6 +31,10 @@ class ArmRollouts:
     arms: Mapping[str, Library]
     sampling: Sampling
     known: dict[tuple[str, str, int], Side] = field(default_factory=dict)
+    opening: Callable[[], Mapping[str, Any] | None] | None = None
+    """Called once, when the first answer is there and before it is scored; what cannot be asked opens nothing."""
+    opened: Mapping[str, Any] | None = None
+    """What `opening` said."""
 
     async def measure(self, cases: Sequence[Case]) -> None:
         """Roll out those of `cases` that are not known, in this order, `actor.concurrency` at once.
@@ -55,6 +60,9 @@ class ArmRollouts:
     async def _one(self, arm: str, problem: Problem, index: int) -> Graded:
         slot = self.actor.slot(ROLE, index, self.sampling)
         rollout = await roll_out(self.actor, problem, self.arms[arm], slot)
+        if self.opening and (rollout.failure is None or rollout.failure.kind.value in OWN_FAULT):
+            opening, self.opening = self.opening, None
+            self.opened = opening()
         (score,) = await grade(self.actor.grader, problem, (rollout,))
         return Graded(rollout, score)
 

@@ -38,6 +38,13 @@ class Question:
     name: str
     against: str
     kind: str = "text"
+    arm: str = ""
+    """What is measured, where it is not the text alone: all texts, or the text beside another one."""
+
+    @property
+    def given(self) -> str:
+        """The arm that has the text."""
+        return self.arm or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +133,20 @@ def _testable(values: Iterable[float]) -> tuple[float, ...]:
     return tuple(round(d, 1) for d in found) if many else found
 
 
-def apply_holm(courses: Mapping[Question, Course], alpha: float) -> dict[Question, State]:
+def apply_holm(courses: Mapping[Question, Course], alpha: float, family: int | None = None) -> dict[Question, State]:
     """Return the final states, the error shared over all questions by Holm's steps.
 
     Each course is run at alpha / m; once some were said to help, the others' help at alpha over their number, and so
     on; harm by its own count. So the chance that any text which does not help is said to help is at most alpha, and
-    likewise for harm: a text that harms is one of those that do not help, and frees nothing for them.
+    likewise for harm: a text that harms is one of those that do not help, and frees nothing for them. `family` counts
+    the questions that might have been asked, where which of them are was chosen by what was seen: one that is not
+    asked has p = 1.
     """
     settled: dict[Question, State] = {}
-    left = dict(courses)
+    left, asked = dict(courses), family or len(courses)
     while left:
         said = [state.answer for state in settled.values()]
-        helps, harms = (alpha / (len(courses) - said.count(answer)) for answer in (Answer.HELPS, Answer.HARMS))
+        helps, harms = (alpha / (asked - said.count(answer)) for answer in (Answer.HELPS, Answer.HARMS))
         tried = {question: course.state(helps, harms) for question, course in left.items()}
         found = {q: s for q, s in tried.items() if s.answer in (Answer.HELPS, Answer.HARMS)}
         if not found:

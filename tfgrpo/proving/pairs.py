@@ -61,6 +61,14 @@ def by_problem(pairs: Iterable[Pair]) -> dict[str, float]:
     return {problem: fmean(found) for problem, found in values.items()}
 
 
+def mean_rewards(pairs: Iterable[Pair]) -> tuple[float, float] | None:
+    """Return the mean reward with and without the text over the pairs that count; None without one."""
+    counted = [p for p in pairs if not math.isnan(p.difference)]
+    if not counted:
+        return None
+    return fmean(p.given.counted for p in counted), fmean(p.without.counted for p in counted)
+
+
 def failures(sides: Iterable[Side]) -> dict[str, int]:
     """Return how many attempts failed, by reason, the commonest first."""
     return dict(Counter(side.failure for side in sides if side.failure).most_common())

@@ -37,7 +37,7 @@ class Finding:
     """The text, or what else the question is called."""
     against: str
     kind: str
-    """`text`, `together`, `leave-one-out`, `filler` or `one-shot`."""
+    """`text`, `together`, `leave-one-out`, `beside`, `filler` or `one-shot`."""
     verdict: Verdict
     reason: str
     effect: float | None
@@ -92,13 +92,15 @@ NO_FLOOR = Floor()
 """Where nothing was tried twice."""
 
 
-def failed_proof(reason: str, texts: Sequence[str], against: str, alpha: float) -> Proof:
+def failed_proof(reason: str, texts: Sequence[str], against: str, alpha: float, *, failed: bool = True) -> Proof:
     """Return the proof that could not be made: it cannot tell, and says why."""
     found = Finding(
         texts[0] if texts else "", against, "text", Verdict.CANNOT_TELL, reason, None, (None, None), "none", None, None,
         alpha, (), {}, {"n": 0, "effect": None, "ci": [None, None], "how": "all"},
     )  # fmt: skip
-    return Proof((found,), told={"texts": list(texts), "against": against, "alpha": alpha}, notes=(reason,))
+    return Proof(
+        (found,), told={"texts": list(texts), "against": against, "alpha": alpha}, notes=(reason,), failed=failed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,10 @@ class Proof:
     """Model calls: `new`, `replayed`."""
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    failed: bool = False
+    """The model could not be asked: its verdict says nothing of the text, and `--exit` does not excuse it."""
+    beside: tuple[Finding, ...] = ()
+    """Who hurts whom: a text next to one other, against that other alone. They share an error of their own."""
 
     @property
     def deciding(self) -> Finding:

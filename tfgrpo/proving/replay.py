@@ -6,6 +6,7 @@ All pairs are there already, so they are looked at once, with the exact test for
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -130,12 +131,25 @@ def _within(stored: Stored, baseline: str | None) -> list[Arms]:
         raise UsageError(
             f"{stored.path} holds one run; give the other one with --against PATH, or a file with two arms"
         )
-    first = baseline or next((a for a in arms if a.lower() in BASELINES), None)
-    if first is None:
+    first = _baseline(arms, baseline)
+    if first is None and baseline is None:
         raise UsageError(f"which of {', '.join(map(repr, arms))} is without the text? Give --baseline NAME")
-    if first not in arms:
-        raise UsageError(f"no arm {first!r} in {stored.path}; there are: {', '.join(map(repr, arms))}")
+    if first is None:
+        raise UsageError(f"no arm {baseline!r} in {stored.path}; there are: {', '.join(map(repr, arms))}")
     return [Arms(arm, first, _of(stored, arm), _of(stored, first)) for arm in arms if arm != first]
+
+
+def _baseline(arms: Sequence[str], given: str | None) -> str | None:
+    """Return the arm that is without the text: the one with this name, or the only one whose name begins with it.
+
+    Without a name it is the one that is called as baselines are; tools write `LABEL: FILE: WORDS` for a prompt.
+    """
+    if given is not None:
+        alike = [arm for arm in arms if arm == given] or [arm for arm in arms if arm.startswith(given)]
+    else:
+        alike = [arm for arm in arms if arm.lower() in BASELINES]
+        alike = alike or [arm for arm in arms if Path(re.split(r"[:|]", arm.lower())[0].strip()).stem in BASELINES]
+    return alike[0] if len(alike) == 1 or (alike and given is None and alike[0].lower() in BASELINES) else None
 
 
 def _of(stored: Stored, arm: str) -> tuple[Row, ...]:

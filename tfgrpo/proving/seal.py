@@ -1,7 +1,8 @@
-"""A sealed test set: who opened it, how often and for what, written down before the first answer is seen.
+"""A sealed test set: who opened it, how often and for what, written down before the first answer is scored.
 
 The record is a file beside the tasks, one JSON object a line, each line on disk before anything else happens. So a
-process that is killed while it scores has still opened the seal, and a database that is thrown away hides nothing. The
+process that is killed while it scores has still opened the seal, and a database that is thrown away hides nothing;
+what is refused, or cannot be asked, has opened nothing. The
 same question again (same texts, model, grader and tasks) goes on and is no second look; any other question is.
 """
 
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tfgrpo.errors import UsageError
+from tfgrpo.system.untrusted_json import loads
 
 
 class Sealing(Protocol):
@@ -68,8 +70,8 @@ def read_seal(tasks: Path) -> Seal:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                found.append(dict(json.loads(line)))
-            except (ValueError, TypeError, RecursionError) as error:
+                found.append(dict(loads(line)))
+            except (ValueError, TypeError) as error:
                 if number < len(lines):
                     raise UsageError(
                         f"{place}:{number}: not a record of a seal; put the file back as it was"
@@ -78,42 +80,69 @@ def read_seal(tasks: Path) -> Seal:
     return Seal(place, sealed, tuple(r for r in found if "opened" in r), tuple(r for r in found if "closed" in r))
 
 
-def record_opening(asked: Sealing, question: str, texts: Sequence[Named], model: str) -> dict[str, Any] | None:
-    """Record that a set is opened, before anything is asked; None where it is neither sealed nor to be sealed.
+def require_unchanged(asked: Sealing) -> None:
+    """Refuse a set that changed since it was sealed, or whose record is damaged or cannot be written; writes nothing.
 
     Raises:
-        UsageError: the tasks have changed since they were sealed, or the record is damaged.
+        UsageError: so it is.
     """
+    tasks = _file(asked)
+    if tasks is None:
+        return
+    seal = read_seal(tasks)
+    if seal.sealed is not None and seal.sealed["sealed"] != _digest(tasks):
+        raise UsageError(f"{tasks} has changed since it was sealed; put the sealed file back, or seal a new one")
+    writable = os.access(seal.place, os.W_OK) if seal.place.is_file() else os.access(seal.place.parent, os.W_OK)
+    if (seal.sealed is not None or asked.seal is not None) and not (writable and not seal.place.is_dir()):
+        raise UsageError(f"the seal {seal.place} cannot be written; a set is sealed beside its file")
+
+
+def _file(asked: Sealing) -> Path | None:
+    """Return the file of the tasks; None where they are none."""
     tasks = Path(str(asked.on)) if isinstance(asked.on, str | Path) else None
-    if tasks is None or not tasks.is_file():
+    return tasks if tasks is not None and tasks.is_file() else None
+
+
+def _digest(tasks: Path) -> str:
+    return hashlib.sha256(tasks.read_bytes()).hexdigest()
+
+
+def record_opening(asked: Sealing, question: str, texts: Sequence[Named], model: str) -> dict[str, Any] | None:
+    """Record that a set is opened, before anything is scored; None where it is neither sealed nor to be sealed.
+
+    Raises:
+        UsageError: as of `require_unchanged`.
+    """
+    require_unchanged(asked)
+    tasks = _file(asked)
+    if tasks is None:
         return None
-    seal, digest = read_seal(tasks), hashlib.sha256(tasks.read_bytes()).hexdigest()
+    seal, digest = read_seal(tasks), _digest(tasks)
     if seal.sealed is None and asked.seal is None:
         return None
     if seal.sealed is None:
         _append(seal.place, {"sealed": digest, "purpose": asked.seal, **_who()})
         seal = read_seal(tasks)
     assert seal.sealed is not None
-    if seal.sealed["sealed"] != digest:
-        raise UsageError(f"{tasks} has changed since it was sealed; put the sealed file back, or seal a new one")
-    before = [q for q in seal.questions if q != question]
+    known = question in seal.questions
+    # A question stands as it was first asked: what others saw since cannot have changed it.
+    before = seal.questions[: seal.questions.index(question)] if known else seal.questions
     _append(seal.place, {"opened": question, "question": question, "texts": [t.name for t in texts], "model": model,
                          **_who()})  # fmt: skip
-    known = question in seal.questions
     return {
         "purpose": seal.sealed.get("purpose"),
         "sha256": digest,
         "looks": len(before) + 1,
         "openings": len(seal.openings) + 1,
         "again": known,
-        "told": _told(len(before), len(seal.openings), again=known),
+        "told": f"{_told(len(before), len(seal.openings), again=known)}; {_record(seal)}",
     }
 
 
 def record_closing(asked: Sealing, question: str, verdict: str) -> None:
     """Record how a question was answered, where the set is sealed."""
-    tasks = Path(str(asked.on)) if isinstance(asked.on, str | Path) else None
-    if tasks is not None and tasks.is_file() and (seal := read_seal(tasks)).sealed is not None:
+    tasks = _file(asked)
+    if tasks is not None and (seal := read_seal(tasks)).sealed is not None:
         _append(seal.place, {"closed": question, "verdict": verdict, "at": time.time()})
 
 
@@ -125,6 +154,13 @@ def _told(others: int, openings: int, *, again: bool) -> str:
         f"look {others + 1}: {others} other question{'s were' if others > 1 else ' was'} asked of this sealed set "
         "before; its error rate holds for one look, and what was chosen by an earlier one looks too good"
     )
+
+
+def _record(seal: Seal) -> str:
+    """Return in words what the set was sealed for, and who has opened it before."""
+    who = ", ".join(dict.fromkeys(str(o.get("by", "unknown")) for o in seal.openings))
+    purpose = (seal.sealed or {}).get("purpose")
+    return f"sealed for {purpose!r}" + (f", opened before by {who}" if who else "")
 
 
 def _append(place: Path, record: Mapping[str, Any]) -> None:
@@ -153,8 +189,8 @@ def _cut(data: bytes) -> bytes:
 
 def _is_record(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
+        return isinstance(loads(line), dict)
+    except ValueError:
         return False
 
 

@@ -8,7 +8,6 @@ refuses it until then.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,9 +17,15 @@ from typing import Any
 from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.readers import read
 from tfgrpo.readers.row import content_id, text_of
+from tfgrpo.system.untrusted_json import fault_of, loads
 
 SHORT = 60
 """Characters up to which an answer is compared as it is; a longer one wants a judge or words of its own."""
+WORDS = 4
+"""Words up to which an answer is compared as it is: no two models write the same sentence."""
+FIGURE = re.compile(r"(?<![\w.,:-])[-+]?\d[\d,]*(?:\.\d+)?(?![\w,:-]|\.\d)")
+QUOTED = re.compile(r"`([^`\n]{1,60})`|\*\*([^*\n]{1,60})\*\*")
+COMMAND = "\nWhich command does that? Answer with the command alone."
 LONGEST = 6000
 """Characters of a question; more is no task but a document."""
 FENCE = re.compile(r"^```(?:bash|sh|shell|console|text)?[ \t]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -73,7 +78,21 @@ def check_of(answer: str | None) -> str:
         return ""
     if re.fullmatch(r"[-+]?\d[\d,]*(\.\d+)?", answer.strip()):
         return "numeric"
-    return "exact" if len(answer) <= SHORT and "\n" not in answer.strip() else "judge"
+    short = len(answer) <= SHORT and len(answer.split()) <= WORDS and "\n" not in answer.strip()
+    return "exact" if short else "judge"
+
+
+def core_of(said: str) -> str:
+    """Return the one figure, or the one quoted name, of a short sentence; else what was said as it is.
+
+    A sentence that another model would word otherwise is no answer to compare with; what it names is one.
+    """
+    line = said.strip()
+    if len(line) > 200 or "\n" in line or check_of(line) != "judge":
+        return said
+    named = [one or other for one, other in QUOTED.findall(line)]
+    figures = FIGURE.findall(QUOTED.sub(" ", line))
+    return (named + figures)[0] if len(named + figures) == 1 else said
 
 
 def _stored(place: Path) -> list[Candidate]:
@@ -84,6 +103,8 @@ def _stored(place: Path) -> list[Candidate]:
         answer = row.answer or solved.get(row.id) or (row.text if row.messages and row.score is None else None)
         said = "the reference of the file" if row.answer else ("a run that was right" if row.id in solved else "")
         why = f"answer: {said}" if said else ("answer: what was said last; read it" if answer else "say the answer")
+        if answer and not row.answer and (core := core_of(answer)) != answer:
+            answer, why = core, f"{why}; out of: {answer.strip()}"
         found.append(_candidate(row.question, answer, f"{place} {row.id}", why))
     return found
 
@@ -92,9 +113,9 @@ def _issues(place: Path) -> Sequence[Mapping[str, Any]]:
     if place.suffix.lower() != ".json" or not place.is_file():
         return ()
     try:
-        value = json.loads(place.read_text(encoding="utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise BadRow(f"{place}: not JSON ({error})") from error
+        value = loads(place.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise BadRow(f"{place}: not JSON ({fault_of(error)})") from error
     rows = value if isinstance(value, list) else []
     return [r for r in rows if isinstance(r, Mapping) and r.get("title") and "body" in r]
 
@@ -123,8 +144,9 @@ def _readme(place: Path) -> list[Candidate]:
         before = text[: block.start()].rstrip().rpartition("\n\n")[2]
         told = "" if before.lstrip().startswith(("#", "```", "|")) else " ".join(before.split())
         if command:
-            question = f"{heading}. {told}\nWhich command does that? Answer with the command alone.".strip()
-            found.append(_candidate(question, command, str(place), "answer: the command of the README"))
+            question = f"{heading}. {told}{COMMAND}".strip()
+            named = _candidate(question, command, str(place), "answer: the command of the README")
+            found.append(replace(named, check="exact"))
     return found
 
 
@@ -140,9 +162,9 @@ def load(place: Path) -> tuple[dict[str, Any], ...]:
     for number, line in enumerate(place.read_text(encoding="utf-8").splitlines(), 1):
         if line.strip():
             try:
-                row = json.loads(line)
+                row = loads(line)
             except ValueError as error:
-                raise BadRow(f"{place}:{number}: not JSON ({error})") from error
+                raise BadRow(f"{place}:{number}: not JSON ({fault_of(error)})") from error
             if not isinstance(row, dict) or "question" not in row:
                 raise BadRow(f"{place}:{number}: no task; write the file with `tfgrpo tasks from`")
             rows.append(row)
@@ -160,7 +182,7 @@ def accept(rows: Sequence[Mapping[str, Any]], ids: Iterable[str] | None) -> tupl
     if missing := sorted(wanted - known):
         raise UsageError(f"no candidate {missing[0]!r}; there are: {', '.join(sorted(known)[:8])}")
     for row in rows:
-        if str(row.get("id")) in wanted and not row.get("answer"):
+        if str(row.get("id")) in wanted and row.get("answer") in (None, ""):
             raise UsageError(f"candidate {row.get('id')} has no answer; write one into the file, then accept it")
     return tuple({**row, "accepted": row.get("accepted") is True or str(row.get("id")) in wanted} for row in rows)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from experience_db import Library, Store, UnknownLibrary, UnknownVersion
+from experience_db import Library, Retrieval, Store, UnknownLibrary, UnknownVersion
 from experience_db.errors import StoreError
+from experience_db.session_records import Offer
 
 HEADER = "x-tfgrpo-library"
 
@@ -18,8 +19,12 @@ class LibraryRouting:
     db: Path
     default: str = ""
     """NAME or NAME@VERSION for requests that name none; empty adds nothing to them."""
+    retrieval: Retrieval | None = None
+    """How lessons are chosen for a request; None adds all of them."""
     _store: Store | None = None
     _known: dict[str, Library] = field(default_factory=dict)
+    _offers: dict[str, Offer] = field(default_factory=dict)
+    _stamps: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     _data: int = -1
 
     def open(self) -> None:
@@ -43,17 +48,39 @@ class LibraryRouting:
     def library(self, spec: str) -> Library:
         """Return `NAME` or `NAME@VERSION`. Raises UnknownLibrary, UnknownVersion or another StoreError."""
         store = self.store
-        data = store.data_version()
-        if data != self._data:
-            self._known.clear()
-            self._data = data
+        self._forget_stale()
         if spec not in self._known:
             name, _, version = spec.partition("@")
             # One spelling for each number: what is known is kept, and 1, 01, 001 ... would fill the memory.
             if version and not (version.isascii() and version.isdigit() and str(int(version[:18])) == version):
                 raise UnknownVersion(f"a library is NAME or NAME@VERSION with a whole number, not {spec[:200]!r}")
-            self._known[spec] = store.library(name, int(version) if version else None)
+            found = store.library(name, int(version) if version else None)
+            self._known[spec] = found.altered(pinned=bool(version), retrieval=self.retrieval)
+            self._stamps[name] = store.stamp(name)
         return self._known[spec]
+
+    def offer(self, library: Library) -> Offer:
+        """Return what sessions of a library can meet now; of one that was asked for at a version, this one alone."""
+        if library.pinned:
+            return Offer(library)
+        self._forget_stale()
+        if library.name not in self._offers:
+            self._offers[library.name] = self.store.offer(library.name)
+            self._stamps[library.name] = self.store.stamp(library.name)
+        return self._offers[library.name]
+
+    def _forget_stale(self) -> None:
+        """Forget what somebody changed; records of sessions change the file and nothing that is kept here."""
+        data = self.store.data_version()
+        if data == self._data:
+            return
+        self._data = data
+        for name, stamp in list(self._stamps.items()):
+            if self.store.stamp(name) != stamp:
+                del self._stamps[name]
+                self._offers.pop(name, None)
+                for spec in [spec for spec in self._known if spec.partition("@")[0] == name]:
+                    del self._known[spec]
 
     def choose(self, header: str | None, model: object) -> tuple[Library | None, str | None]:
         """Return the library of a request, and the model's name without the suffix that chose it.

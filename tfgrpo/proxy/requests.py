@@ -35,10 +35,21 @@ def with_lessons(kind: str, body: Mapping[str, Any], library: Library) -> Body |
         body: a request as it was decoded.
         library: the version to show; without lessons the body comes back unchanged.
     """
+    library = _suited(kind, body, library)
     block = library.block()
     if not block:
         return dict(body)
     return _PLACES[kind](dict(body), library, block)
+
+
+def _suited(kind: str, body: Mapping[str, Any], library: Library) -> Library:
+    """The lessons that suit what the user said last, where the library chooses them; else all of them."""
+    if library.retrieval is None:
+        return library
+    said = body.get({"responses": "input", "completions": "prompt"}.get(kind, "messages"))
+    if isinstance(said, list) and all(isinstance(one, Mapping) for one in said):
+        return library.suited(None, said)
+    return library.suited("\n".join(map(str, said)) if isinstance(said, list) else str(said or ""))
 
 
 def _chat(body: Body, library: Library, block: str) -> Body | None:

@@ -7,22 +7,30 @@ stream that ends with an error event and a broken connection, never with a clean
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from experience_db.errors import StoreError
+from experience_db.errors import InvalidEdit, StoreError, UnknownSession
+from experience_db.session_records import CONTROL
+from tfgrpo.errors import EndpointError
 from tfgrpo.proxy.library_routing import HEADER, LibraryRouting
+from tfgrpo.proxy.recorder import Recorder
+from tfgrpo.proxy.recording import FEEDBACK, SESSION, TASK, Answer, Messages, asked, task_of, user_of
 from tfgrpo.proxy.requests import protocol, with_lessons
 from tfgrpo.system.http_server import is_asked_by_own_name, serve_until_stopped
+from tfgrpo.system.untrusted_json import loads
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession, web
 
+_log = logging.getLogger("tfgrpo.proxy")
 HOP = frozenset(
     [
         "connection",
@@ -41,6 +49,8 @@ OWN = "x-tfgrpo-"
 UNPACKED = ("gzip", "deflate", "br", "zstd")
 """How a request's body may come that aiohttp has unpacked by the time it is read."""
 MIB = 2**20
+FEEDBACK_BYTES = 64 * 1024
+"""Most that is read of a report."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +72,36 @@ class Settings:
     """Most requests under way to the upstream."""
 
 
+@dataclass(slots=True)
+class Exchange:
+    """What goes on to the upstream, and what is to be kept of it."""
+
+    body: bytes | None = None
+    """The body with lessons; None passes the client's on as it comes."""
+    shown: str = ""
+    """Which version is shown; empty where none is."""
+    kind: str = ""
+    """The protocol of what is recorded."""
+    session: str = ""
+    """Of what is recorded; empty where nothing is."""
+    asked: Messages = field(default_factory=list)
+    too_large: bool = False
+
+
 async def serve(
-    settings: Settings, routing: LibraryRouting, host: str, port: int, on_ready: Callable[[str], None]
-) -> None:
+    settings: Settings, routing: LibraryRouting, host: str, port: int, on_ready: Callable[[str], None],
+    recording: Recorder | None = None,
+) -> None:  # fmt: skip
     """Serve until SIGINT or SIGTERM; `on_ready` gets the URL once.
 
     Raises:
         UsageError: the address cannot be bound.
     """
-    await serve_until_stopped(build_app(settings, routing), host, port, on_ready)
+    await serve_until_stopped(build_app(settings, routing, recording), host, port, on_ready)
 
 
-def build_app(settings: Settings, routing: LibraryRouting) -> web.Application:
-    """The proxy as an aiohttp application, for a server of one's own."""
+def build_app(settings: Settings, routing: LibraryRouting, recording: Recorder | None = None) -> web.Application:
+    """The proxy as an aiohttp application, for a server of one's own; with `recording` it keeps sessions."""
     from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, web  # noqa: PLC0415
 
     opened: list[ClientSession] = []
@@ -90,7 +117,10 @@ def build_app(settings: Settings, routing: LibraryRouting) -> web.Application:
             yield
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        return await _passed(request, settings, routing, opened[0])
+        if recording is not None and request.path == FEEDBACK:
+            refused = _refused(request, settings)
+            return refused if refused is not None else await _feedback(request, recording)
+        return await _passed(request, settings, routing, opened[0], recording)
 
     app = web.Application(client_max_size=settings.body_bytes)
     app.cleanup_ctx.append(upstream)
@@ -153,20 +183,42 @@ def is_authorized(headers: Mapping[str, str], token: str) -> bool:
 
 
 async def _passed(
-    request: web.Request, settings: Settings, routing: LibraryRouting, session: ClientSession
-) -> web.StreamResponse:
-    if refused := _refused(request, settings):
+    request: web.Request, settings: Settings, routing: LibraryRouting, session: ClientSession,
+    recording: Recorder | None,
+) -> web.StreamResponse:  # fmt: skip
+    # Not by its truth: to older releases of aiohttp a response is a mapping, and an empty one false.
+    if (refused := _refused(request, settings)) is not None:
         return refused
-    shown, body = "", None
     kind = protocol(request.path) if request.method == "POST" else None
+    going = Exchange()
     if kind:
         try:
-            body, shown = await _changed(request, kind, routing)
+            going = await _changed(request, kind, routing, recording)
         except StoreError as error:
             return _wrong(404, "library_not_found", str(error))
-        if body is None:
+        if going.too_large:
             return _wrong(413, "too_large", f"a body with a prompt may have {settings.body_bytes} bytes here")
-    return await _exchanged(request, settings, session, body, shown)
+    return await _exchanged(request, settings, session, going, recording)
+
+
+async def _feedback(request: web.Request, recording: Recorder) -> web.Response:
+    """Take a report about a session: `{"session": ID, "reward": 0..1 or "outcome": WORD, "feedback": TEXT}`."""
+    said = _decoded(await request.content.read(FEEDBACK_BYTES)) if request.method == "POST" else None
+    reward = said.get("reward") if said else None
+    number = isinstance(reward, int | float) and not isinstance(reward, bool)
+    if said is None or not isinstance(said.get("session"), str) or not (number or reward is None):
+        return _wrong(400, "bad_feedback", 'post {"session": ID, "reward": number, "outcome": word, "feedback": text}')
+    if reward is None and said.get("outcome") is None and not said.get("feedback"):
+        return _wrong(400, "bad_feedback", "give a reward, an outcome or feedback")
+    try:
+        await asyncio.to_thread(recording.report, said["session"], said)
+    except UnknownSession as error:
+        return _wrong(404, "unknown_session", str(error))
+    except InvalidEdit as error:
+        return _wrong(400, "bad_feedback", str(error))
+    except StoreError as error:
+        return _wrong(503, "not_kept", str(error))
+    return _json({"kept": True})
 
 
 def _refused(request: web.Request, settings: Settings) -> web.Response | None:
@@ -185,8 +237,8 @@ def _refused(request: web.Request, settings: Settings) -> web.Response | None:
     return None
 
 
-async def _changed(request: web.Request, kind: str, routing: LibraryRouting) -> tuple[bytes | None, str]:
-    """Return the body to send and which version it shows; None for a body over the limit.
+async def _changed(request: web.Request, kind: str, routing: LibraryRouting, recording: Recorder | None) -> Exchange:
+    """Return the body to send and which version it shows.
 
     What is no JSON object, is compressed, or has no place for text goes on as it came, for the upstream to judge.
     """
@@ -195,23 +247,44 @@ async def _changed(request: web.Request, kind: str, routing: LibraryRouting) -> 
     try:
         raw = await request.read()
     except web.HTTPRequestEntityTooLarge:
-        return None, ""
+        return Exchange(too_large=True)
     body = _decoded(raw)
     library, bare = routing.choose(request.headers.get(HEADER), body.get("model") if body else None)
     if body is None or library is None:
-        return raw, ""
+        return Exchange(raw)
     if bare is not None:
         body["model"] = bare
-    told = with_lessons(kind, body, library)
+    going = Exchange(kind=kind)
+    version = f"{library.name}@{library.version}"
+    if recording is not None and not request.path.endswith("/count_tokens"):
+        going.asked = asked(kind, body)
+        task = request.headers.get(TASK) or task_of(going.asked)
+        user = user_of(request.headers, body)
+        going.session, met = recording.begin(routing.offer(library), request.headers.get(SESSION, ""), task, user)
+        library = met.library.altered(retrieval=routing.retrieval)
+        version = "" if met.arm == CONTROL else "+".join([version, *map(str, met.edits)])
+    try:
+        # Choosing waits for the file, and for a model that embeds the question.
+        told = (
+            with_lessons(kind, body, library)
+            if library.retrieval is None
+            else await asyncio.to_thread(with_lessons, kind, body, library)
+        )
+    except EndpointError as error:
+        # The app goes on as it would without this proxy.
+        _log.warning("no lessons for a request: %s", error)
+        told = None
     if told is None:
-        return (raw if bare is None else _encoded(body)), ""
-    return _encoded(told), f"{library.name}@{library.version}"
+        going.body = raw if bare is None else _encoded(body)
+        return going
+    going.body, going.shown = _encoded(told), version
+    return going
 
 
 def _decoded(raw: bytes) -> dict[str, Any] | None:
     try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
+        body = loads(raw)
+    except ValueError:
         return None
     return body if isinstance(body, dict) else None
 
@@ -221,26 +294,37 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
 
 
 async def _exchanged(
-    request: web.Request, settings: Settings, session: ClientSession, body: bytes | None, shown: str
+    request: web.Request, settings: Settings, session: ClientSession, going: Exchange, recording: Recorder | None
 ) -> web.StreamResponse:
     """Send the request on, and its answer back as it comes."""
     from aiohttp import ClientError  # noqa: PLC0415
     from yarl import URL  # noqa: PLC0415
 
+    body = going.body
     stream = request.content if body is None and request.can_read_body else body
     headers = forwarded_headers(request.headers, settings, changed=body is not None)
     url = URL(target(settings.upstream, request.raw_path), encoded=True)
+    kept = None
     try:
         got = await session.request(request.method, url, data=stream, headers=headers, allow_redirects=False)
     except TimeoutError:
+        kept = Answer(going.kind, 504, {})
         return _wrong(504, "upstream_timeout", f"the upstream did not answer within {settings.silence_seconds:g} s")
     except (ClientError, OSError) as error:
+        kept = Answer(going.kind, 502, {})
         return _wrong(502, "upstream_unreachable", f"the upstream cannot be reached: {type(error).__name__}")
-    async with got:
-        return await _relayed(request, got, shown)
+    else:
+        kept = Answer(going.kind, got.status, got.headers) if going.session else None
+        async with got:
+            return await _relayed(request, got, going, kept)
+    finally:
+        if recording is not None and going.session and kept is not None:
+            recording.turn(going.session, going.asked, kept)
 
 
-async def _relayed(request: web.Request, got: ClientResponse, shown: str) -> web.StreamResponse:
+async def _relayed(
+    request: web.Request, got: ClientResponse, going: Exchange, kept: Answer | None
+) -> web.StreamResponse:
     from aiohttp import ClientError, web  # noqa: PLC0415
 
     named = _named(got.headers)
@@ -248,13 +332,18 @@ async def _relayed(request: web.Request, got: ClientResponse, shown: str) -> web
     for name, value in got.headers.items():
         if name.lower() not in HOP | named:
             answer.headers.add(name, value)
-    if shown:
-        answer.headers[HEADER] = shown
+    for name, value in ((HEADER, going.shown), (SESSION, going.session)):
+        if value:
+            answer.headers[name] = value
     await answer.prepare(request)
     try:
         async for piece in got.content.iter_any():
+            if kept is not None:
+                kept.add(piece)
             await answer.write(piece)
     except (ClientError, TimeoutError) as error:
+        if kept is not None:
+            kept.failure = f"the answer broke off: {type(error).__name__}"
         await _broken(request, answer, got, error)
         return answer
     await answer.write_eof()
@@ -269,6 +358,12 @@ async def _broken(request: web.Request, answer: web.StreamResponse, got: ClientR
             await answer.write(f"\n\nevent: error\ndata: {json.dumps(told)}\n\n".encode())
     if request.transport is not None:
         request.transport.close()
+
+
+def _json(value: Mapping[str, Any]) -> web.Response:
+    from aiohttp import web  # noqa: PLC0415
+
+    return web.json_response(value)
 
 
 def _wrong(status: int, kind: str, message: str) -> web.Response:

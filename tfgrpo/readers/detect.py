@@ -101,7 +101,9 @@ def _one(path: Path, form: str | None) -> tuple[str, tuple[Row, ...]]:
 
 
 def _folder(place: Path, form: str | None) -> Stored:
-    files = sorted(f for f in place.rglob("*") if f.is_file() and f.suffix.lower() in ENDINGS)
+    files = sorted(
+        f for f in place.rglob("*") if f.is_file() and f.suffix.lower() in ENDINGS and not helm.says_nothing(f)
+    )
     found: list[tuple[Path, str, tuple[Row, ...]]] = []
     skipped = []
     for file in files:
@@ -109,8 +111,8 @@ def _folder(place: Path, form: str | None) -> Stored:
             name, rows = _one(file, form)
             found.append((file, name, rows))
         except (UsageError, BadRow) as error:
-            skipped.append(str(error))
-    found = _without_doubles(found)
+            skipped.append(str(error).partition("; known are:")[0])
+    found = _runs_of_helm(found)
     if not found:
         why = f"; {skipped[0]}" if skipped else ""
         raise UsageError(f"no results below {place}{why}")
@@ -124,9 +126,17 @@ def _folder(place: Path, form: str | None) -> Stored:
     return Stored(place, tuple(dict.fromkeys(n for _, n, _ in found)), numbered(labelled), tuple(skipped))
 
 
-def _without_doubles(found: list[tuple[Path, str, tuple[Row, ...]]]) -> list[tuple[Path, str, tuple[Row, ...]]]:
-    """HELM writes the same results twice; where both files are there, the one with the answers counts."""
-    shown = {file.parent for file, name, _ in found if name == "helm" and file.name == "display_predictions.json"}
-    return [
-        f for f in found if not (f[1] == "helm" and f[0].parent in shown and f[0].name != "display_predictions.json")
-    ]
+def _runs_of_helm(found: list[tuple[Path, str, tuple[Row, ...]]]) -> list[tuple[Path, str, tuple[Row, ...]]]:
+    """Return the files with those of one run of HELM as one: they say of the same attempts each something else."""
+    runs: dict[Path, list[tuple[Row, ...]]] = {}
+    for file, name, rows in found:
+        if name == "helm":
+            runs.setdefault(file.parent, []).append(rows)
+    kept, met = list[tuple[Path, str, tuple[Row, ...]]](), set[Path]()
+    for file, name, rows in found:
+        if name != "helm":
+            kept.append((file, name, rows))
+        elif file.parent not in met:
+            met.add(file.parent)
+            kept.append((file, name, helm.join(runs[file.parent])))
+    return kept

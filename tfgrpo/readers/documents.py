@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import lzma
+import re
 import struct
 import sys
 import zipfile
@@ -16,9 +16,12 @@ from typing import Any
 
 from tfgrpo.errors import BadRow, UsageError
 from tfgrpo.system.archives import too_large
+from tfgrpo.system.untrusted_json import DEEPEST, fault_of, loads
 
 ZSTANDARD = 93
 """How a zip calls this compression."""
+BETWEEN = re.compile(r"(?<=^\})\r?\n(?=\{)", re.MULTILINE)
+"""Where one object ends and the next begins, of those that exporters print over several lines."""
 MOST_NODES = 5_000_000
 """Values of a YAML text with each alias written out: nine short lines can stand for a thousand million."""
 
@@ -68,30 +71,45 @@ def load(path: Path) -> Document:
     if path.suffix.lower() == ".csv":
         return Document(path, "lines", _table(path, text))
     try:
-        return Document(path, "json", (json.loads(text),)) if text.strip() else Document(path, "lines")
+        return Document(path, "json", (loads(text, forgiving=True),)) if text.strip() else Document(path, "lines")
     except ValueError:
         return Document(path, "lines", tuple(_lines(path, text)))
-    except RecursionError as error:
-        raise BadRow(f"{path}: nested too deeply to be read") from error
+
+
+def _objects(text: str) -> list[str]:
+    """Return the objects of a text: one a line, or written over several lines and one after the other."""
+    return BETWEEN.split(text) if text.lstrip().startswith("{\n") else text.split("\n")
 
 
 def _lines(path: Path, text: str) -> list[Any]:
-    values = []
-    for place, line in enumerate(text.split("\n"), 1):
-        if line.strip():
+    values, place = [], 1
+    for part in _objects(text):
+        if part.strip():
             try:
-                values.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                raise BadRow(f"{path}:{place}: not JSON ({error}); one object a line is expected") from error
+                values.append(loads(part, forgiving=True))
+            except ValueError as error:
+                raise BadRow(f"{path}:{place}: not JSON ({fault_of(error)}); one object a line is expected") from error
+        place += 1 + part.count("\n")
     return values
 
 
 def _table(path: Path, text: str) -> tuple[Any, ...]:
     csv.field_size_limit(sys.maxsize >> 32)
     try:
-        return tuple(csv.DictReader(io.StringIO(text, newline="")))
+        lines = csv.reader(io.StringIO(text, newline=""))
+        return tuple(csv.DictReader(io.StringIO(text, newline=""), _heads(next(lines, []))))[1:]
     except csv.Error as error:
         raise BadRow(f"{path}: not CSV ({error})") from error
+
+
+def _heads(given: list[str]) -> list[str]:
+    """Return the names of columns; one that comes again has its number behind it, so that no column hides another."""
+    met: dict[str, int] = {}
+    found = []
+    for name in given:
+        met[name] = met.get(name, 0) + 1
+        found.append(name if met[name] == 1 else f"{name}#{met[name]}")
+    return found
 
 
 def _yaml(path: Path, text: str) -> Any:
@@ -109,15 +127,17 @@ def _yaml(path: Path, text: str) -> Any:
 
 
 def _require_finite(path: Path, value: Any) -> None:
-    """Raise BadRow where aliases make a value that is endless, or as good as."""
-    left, seen = [value], 0
+    """Raise BadRow where aliases make a value that is endless, or as good as, or where it is nested too deep."""
+    left, seen = [(value, 0)], 0
     while left:
-        one = left.pop()
+        one, depth = left.pop()
         inner = list(one.values()) if isinstance(one, dict) else one if isinstance(one, list) else ()
         seen += 1 + len(inner)
         if seen > MOST_NODES:
             raise BadRow(f"{path}: its aliases stand for more than {MOST_NODES:,} values; write them out")
-        left += inner
+        if inner and depth > DEEPEST:
+            raise BadRow(f"{path}: nested more than {DEEPEST} levels deep, or without end; write it flat")
+        left += [(item, depth + 1) for item in inner]
 
 
 def _members(path: Path) -> tuple[tuple[str, Any], ...]:
@@ -126,7 +146,7 @@ def _members(path: Path) -> tuple[tuple[str, Any], ...]:
             infos = sorted((i for i in archive.infolist() if i.filename.endswith(".json")), key=lambda i: i.filename)
             if why := too_large(infos):
                 raise BadRow(f"{path}: {why}; split it")
-            return tuple((info.filename, json.loads(_content(path, archive, info))) for info in infos)
+            return tuple((info.filename, loads(_content(path, archive, info), forgiving=True)) for info in infos)
     except UsageError:
         raise
     # A RuntimeError is a member that is encrypted, packed in an unknown way, or nested too deeply.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tfgrpo.readers.documents import Document
@@ -19,11 +19,14 @@ from tfgrpo.readers.row import (
     sum_counts,
     text_of,
 )
+from tfgrpo.system.untrusted_json import loads
 
 Object = Mapping[str, Any]
 SPAN_IDS = ("test.case.id", "test.case.name", "gen_ai.evaluation.item.id", "dataset.item.id", "example.id",
             "langfuse.dataset.item.id", "tfgrpo.problem.id")  # fmt: skip
 """Attributes that name the item of a span; without one the input itself does."""
+SIGNALS = {"resourceSpans": ("scopeSpans", "spans"), "resourceLogs": ("scopeLogs", "logRecords")}
+"""How OTLP nests: evaluations come as events of a span, or as records of a log with the same trace."""
 SPAN_ARMS = ("tfgrpo.arm", "experiment.name", "gen_ai.prompt.name")
 
 
@@ -35,10 +38,27 @@ def matches_weave(document: Document) -> bool:
 def weave_rows(document: Document) -> tuple[Row, ...]:
     """Return a row per call of `predict_and_score`."""
     calls = [v for v in document.objects if "predict_and_score" in str(v.get("op_name"))]
-    return numbered(map(_weave, calls))
+    models = {_model(_object(call.get("inputs")).get("model")) for call in calls}
+    short = {name: name.partition(":")[0] for name in models}
+    # The name alone says more than the digest behind it, where no two versions of a model are compared.
+    plain = len(set(short.values())) == len(short)
+    asked = {str(v.get("parent_id")): words for v in document.objects if (words := _predicted(v))}
+    found = [_weave(call, asked.get(str(call.get("id")), "")) for call in calls]
+    return numbered(replace(row, arm=short[row.arm] if plain else row.arm) for row in found)
 
 
-def _weave(call: Object) -> Row:
+def _predicted(call: Object) -> str:
+    """Return what a model was asked in a call of its own, below the one that scores; '' for another call."""
+    name = str(call.get("op_name")).rpartition("/op/")[2].partition(":")[0]
+    if not name.endswith((".predict", ".invoke", ".infer", ".forward", ".evaluate_sample")):
+        return ""
+    inputs = _object(call.get("inputs")).items()
+    # A row of a published dataset is told by reference, which says nothing to a reader.
+    given = {k: v for k, v in inputs if k != "self" and not str(v).startswith("weave:///")}
+    return text_of(next(iter(given.values()))) if len(given) == 1 else text_of(given) if given else ""
+
+
+def _weave(call: Object, told: str) -> Row:
     inputs, output = _object(call.get("inputs")), _object(call.get("output"))
     example = inputs.get("example")
     scores = flatten_numbers(output.get("scores") or {})
@@ -54,7 +74,7 @@ def _weave(call: Object) -> Row:
         {} if failed else scores,
         text_of(output.get("output", output.get("model_output"))),
         failed or ("" if scores else "no score"),
-        asked,
+        asked or told,
         arm=_model(inputs.get("model")),
         seconds=float_or_none(output.get("model_latency")),
     )
@@ -72,7 +92,17 @@ def matches_langfuse(document: Document) -> bool:
     if first is None or "input" not in first or "output" not in first:
         return False
     return any(
-        k in first for k in ("scores", "totalCost", "datasetItemId", "dataset_item_id", "observations", "sessionId")
+        k in first
+        for k in (
+            "scores",
+            "totalCost",
+            "datasetItemId",
+            "dataset_item_id",
+            "observations",
+            "sessionId",
+            "experimentItemId",
+            "experiment_item_id",
+        )
     )
 
 
@@ -98,9 +128,9 @@ def _langfuse_row(trace: Object) -> Row:
         told = number(score.get("value", score.get("stringValue"))) if isinstance(score, Mapping) else None
         if told is not None:
             scores[str(score.get("name", "score"))] = told
-    keys = ("datasetItemId", "dataset_item_id", "sourceDatasetItemId")
+    keys = ("datasetItemId", "dataset_item_id", "sourceDatasetItemId", "experimentItemId", "experiment_item_id")
     identity = next((str(place[k]) for place in (trace, meta) for k in keys if place.get(k)), content_id(given))
-    arms = ("datasetRunName", "dataset_run_name", "runName", "release", "version")
+    arms = ("datasetRunName", "dataset_run_name", "experimentName", "experiment_name", "runName", "release", "version")
     arm = next((str(place[k]) for place in (trace, meta) for k in arms if place.get(k)), "")
     failed = text_of(trace.get("statusMessage")) if trace.get("level") == "ERROR" else ""
     messages = chat(given if isinstance(given, list) else _object(given).get("messages"))
@@ -111,7 +141,7 @@ def _langfuse_row(trace: Object) -> Row:
         text_of(_parsed(trace.get("output"))),
         failed or ("" if scores else "no score"),
         message_text(messages, "user", last=True) or text_of(given),
-        text_of(_parsed(trace.get("expectedOutput"))) or None,
+        text_of(_parsed(trace.get("expectedOutput", trace.get("expected_output")))) or None,
         arm,
         usd=float_or_none(trace.get("totalCost")),
         seconds=float_or_none(trace.get("latency")),
@@ -123,7 +153,7 @@ def matches_otel(document: Document) -> bool:
     first = next(iter(document.objects), document.value)
     if not isinstance(first, Mapping):
         return False
-    return "resourceSpans" in first or ("attributes" in first and ("context" in first or "traceId" in first))
+    return any(k in first for k in SIGNALS) or ("attributes" in first and ("context" in first or "traceId" in first))
 
 
 def otel_rows(document: Document) -> tuple[Row, ...]:
@@ -137,12 +167,20 @@ def otel_rows(document: Document) -> tuple[Row, ...]:
 
 
 def _spans(value: Object) -> Iterator[Object]:
-    if "resourceSpans" not in value:
+    if not any(k in value for k in SIGNALS):
         yield value
         return
-    for resource in value["resourceSpans"]:
-        for scope in resource.get("scopeSpans") or resource.get("instrumentationLibrarySpans") or ():
-            yield from scope.get("spans") or ()
+    for signal, (scopes, records) in SIGNALS.items():
+        for resource in value.get(signal) or ():
+            for scope in resource.get(scopes) or resource.get("instrumentationLibrarySpans") or ():
+                for record in scope.get(records) or ():
+                    yield record if records == "spans" else _as_span(record)
+
+
+def _as_span(record: Object) -> Object:
+    """Return a record of a log as a span that has it as its only event."""
+    name = record.get("eventName") or _attributes(record.get("attributes")).get("event.name")
+    return {"traceId": record.get("traceId"), "events": [{"name": name, "attributes": record.get("attributes")}]}
 
 
 def _trace_id(span: Object) -> str:
@@ -195,9 +233,23 @@ def _attributes(given: Any) -> dict[str, Any]:
         return dict(given)
     found = {}
     for pair in given or ():
-        for kind, value in _object(pair.get("value")).items():
-            found[str(pair.get("key"))] = int(value) if kind == "intValue" else value
+        found[str(pair.get("key"))] = _any_value(pair.get("value"))
     return found
+
+
+def _any_value(given: Any) -> Any:
+    """Return what a typed value of OTLP holds."""
+    for kind, value in given.items() if isinstance(given, Mapping) else ():
+        match kind:
+            case "intValue":
+                return int(value)
+            case "arrayValue":
+                return [_any_value(v) for v in _object(value).get("values") or ()]
+            case "kvlistValue":
+                return _attributes(_object(value).get("values"))
+            case _:
+                return value
+    return None
 
 
 def _object(value: Any) -> Object:
@@ -209,7 +261,7 @@ def _parsed(value: Any) -> Any:
     """Return what a text that holds JSON says; anything else as it is."""
     if isinstance(value, str) and value[:1] in ("{", "["):
         try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
+            return loads(value, forgiving=True)
+        except ValueError:
             return value
     return value

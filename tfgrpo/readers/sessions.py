@@ -14,7 +14,9 @@ from tfgrpo.readers.documents import Document
 from tfgrpo.readers.row import Row, content_id, float_or_none, message_text, sum_counts, text_of
 
 Message = dict[str, str]
-FRAMES = ("<command-", "<local-command", "<system-reminder", "<environment_context", "<user_instructions", "Caveat:")
+CLAUDE_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+FRAMES = ("<command-", "<local-command", "<system-reminder", "<environment_context", "<user_instructions", "Caveat:",
+          "# AGENTS.md instructions for ")  # fmt: skip
 """How messages begin that the host wrote, not the person."""
 
 
@@ -33,15 +35,16 @@ def claude_rows(document: Document) -> tuple[Row, ...]:
 
 
 def _claude(name: str, lines: list[Mapping[str, Any]]) -> Row | None:
-    messages, tokens = list[Message](), list[int | None]()
+    messages, tokens = list[Message](), dict[str, int | None]()
     usd = [float_or_none(line.get("costUSD")) for line in lines]
-    for line in lines:
+    for place, line in enumerate(lines):
         told = line["message"]
         messages += _blocks(str(told.get("role", line.get("type"))), told.get("content"))
         usage = told.get("usage")
         if isinstance(usage, Mapping):
-            tokens += [sum_counts(usage.get("input_tokens"), usage.get("output_tokens"))]
-    return _row(name, messages, sum_counts(*tokens), sum(u for u in usd if u) or None)
+            # A reply of several blocks is one line for each, every time with its usage.
+            tokens[str(told.get("id") or place)] = sum_counts(*(usage.get(kind) for kind in CLAUDE_COUNTS))
+    return _row(name, messages, sum_counts(*tokens.values()), sum(u for u in usd if u) or None)
 
 
 def _blocks(role: str, content: Any) -> list[Message]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from experience_db import AppliedEdit, Evidence, Lesson, Run, UnappliedEdit, Version
@@ -30,6 +30,8 @@ class Headline:
     p: float | None = None
     verdict: str = "unmeasured"
     """`better`, `worse`, `noise` or `unmeasured`."""
+    objectives: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    """Means before and after of each value that the grader names, and of the tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from experience_db import Evidence
+from tfgrpo.lessons.reasons import counted_reasons
 from tfgrpo.report.data import Refused
 
 NONE = "–"
@@ -128,9 +129,15 @@ def flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return rows
 
 
+_MOST_COMPARED = 200_000
+
+
 def word_diff(old: str, new: str) -> list[tuple[str, str]]:
     """Return pieces (`same`, `del` or `ins`, text) that lead from the old words to the new."""
     a, b = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (old, new))
+    if len(a) * len(b) > _MOST_COMPARED:
+        # Comparing takes their product; of texts this long nobody reads the words one by one.
+        return [("same", old)] if old == new else [(kind, text) for kind, text in (("del", old), ("ins", new)) if text]
     pieces: list[tuple[str, str]] = []
     for op, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if op == "equal":
@@ -141,12 +148,9 @@ def word_diff(old: str, new: str) -> list[tuple[str, str]]:
 
 
 def reasons(refused: Sequence[Refused]) -> str:
-    """Return why edits were refused, equal reasons counted; numbers inside a reason make no difference."""
-    table: dict[str, int] = {}
-    for item in refused:
-        reason = re.sub(r"\d+", "N", item.item.reason)
-        table[reason] = table.get(reason, 0) + 1
-    return "; ".join(f"{count} × {reason}" for reason, count in table.items())
+    """Return why edits were refused, equal reasons counted."""
+    counts = counted_reasons(item.item.reason for item in refused)
+    return "; ".join(f"{count} × {reason}" for reason, count in counts.items())
 
 
 def one_line(text: str, most: int = 100) -> str:

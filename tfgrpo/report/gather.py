@@ -50,7 +50,8 @@ def _headline(run: Run, version: int | None, evaluations: Sequence[Measured]) ->
     found = numbers.headline(run.summary.get("heldout"), run.status, gate_kind(run))
     more = numbers.confirmation(evaluations, version, run.config.get("heldout"))
     warnings = tuple(map(str, run.summary.get("warnings") or ()))
-    return replace(found, notes=found.notes + more + warnings)
+    block = (f"{said[:1].upper()}{said[1:]}.",) if (said := str(run.summary.get("block") or "")) else ()
+    return replace(found, notes=found.notes + more + block + warnings)
 
 
 def gate_kind(run: Run) -> str:

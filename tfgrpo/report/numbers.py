@@ -19,6 +19,7 @@ PARTS = {
     "contrast": "learning",
     "consolidate": "learning",
     "gate": "proving",
+    "pilot": "proving",
     "evaluate": "proving",
     "audit": "proving",
     "score": "proving",
@@ -70,7 +71,11 @@ def headline(heldout: Mapping[str, Any] | None, status: str, gate: str) -> Headl
     before_ci, after_ci, ci = intervals
     if heldout.get("selected_on") is False and gate != "open":
         notes.append("No verdict of this run ever looked at these problems.")
-    return Headline(claim, tuple(notes), before, before_ci, after, after_ci, diff, ci, n, p, verdict)
+    if chosen := heldout.get("chosen_on"):
+        moved = f"{formatting.number(chosen['before'])} to {formatting.number(chosen['after'])}"
+        notes.append(f"On the {chosen['n']} problems that chose the lessons it went from {moved}.")
+    apart = {name: (both["before"], both["after"]) for name, both in (heldout.get("objectives") or {}).items()}
+    return Headline(claim, tuple(notes), before, before_ci, after, after_ci, diff, ci, n, p, verdict, apart)
 
 
 def unlearned_headline(kind: str, summary: Mapping[str, Any]) -> Headline:
@@ -272,19 +277,3 @@ def effect_words(evidence: Evidence | None) -> str:
     if evidence.low > -WORTH and evidence.high < WORTH:
         return "hardly any effect"
     return "unclear alone" if len(evidence.lesson_ids) == 1 else "unclear"
-
-
-def where(evidence: Evidence) -> str:
-    """Return where an effect was measured and what it makes over all problems; '' for one measured on all of them.
-
-    The effect of a lesson that got in was measured by the test that let it in, so it is on average too large, and said
-    to be.
-    """
-    told = []
-    touched, pool = evidence.detail.get("touched"), evidence.detail.get("pool")
-    if touched and isinstance(touched, Sequence) and isinstance(pool, int) and evidence.estimate is not None:
-        over_all = evidence.estimate * len(touched) / pool
-        told.append(f"on the problems it touches ({len(touched)} of {pool}), {over_all:+.2f} over all")
-    if evidence.kind in ("gate", "leave-one-out") and evidence.verdict == "accepted":
-        told.append("selected, so rather too large")
-    return "; ".join(told)

@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from experience_db import Evidence
+from experience_db.records import where_measured
 from tfgrpo.report import formatting, numbers, svg
 from tfgrpo.report.browse import Browser, browser, source_anchor, source_link
 from tfgrpo.report.data import Report
@@ -71,6 +72,7 @@ def environment() -> Environment:
     made.globals |= {
         "best": numbers.present_effect,
         "effect_words": numbers.effect_words,
+        "where": where_measured,
         "bar": svg.bar,
         "counts": counts,
     }

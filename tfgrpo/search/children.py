@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from experience_db import Edit, Lesson, Library, Op
+from experience_db.prompt_parts import one_of_each_part
 from tfgrpo.lessons.edits import fit_budget, join_duplicates, normalise
 from tfgrpo.search.merge_three_way import Conflict, merge_lessons, with_lesson
-from tfgrpo.search.mutate import Child
+from tfgrpo.search.proposal import Child
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def pool_lessons(accepted: Sequence[Child], means: Sequence[float], budget_token
         lessons = merged.lessons
         for conflict in merged.conflicts:
             lessons = with_lesson(lessons, _standing(conflict))
+    # Siblings may each have written a part that their parents had not: what gained most was given the lowest id.
+    lessons = one_of_each_part(lessons)
     dropped = set(fit_budget(lessons, budget_tokens, {}))
     kept = tuple(x for x in lessons if x.id not in dropped)
     parents = tuple(dict.fromkeys([base.parent, *(c.task.parent for c in ranked)]))

@@ -20,9 +20,11 @@ from tfgrpo.errors import BudgetReached, NothingLearned
 from tfgrpo.learning.gate_step import usage_difference
 from tfgrpo.learning.run import Run
 from tfgrpo.search.children import CandidatePlan, assign_ids, candidates_from
+from tfgrpo.search.components import ComponentRequest, components_of
 from tfgrpo.search.merge import MergeSchedule, TriedMerge, merge_step
-from tfgrpo.search.mutate import TOLD, Child, MutationTask, propose
+from tfgrpo.search.mutate import propose
 from tfgrpo.search.pool import Candidate, best_candidate, same_candidate, score_table
+from tfgrpo.search.proposal import Child, MutationTask
 from tfgrpo.search.prune import mark_superseded, prune_lessons
 from tfgrpo.search.rules import SearchRules, search_rules
 from tfgrpo.search.sampler import MinibatchRequest
@@ -36,6 +38,8 @@ from tfgrpo.search.store_step import (
 from tfgrpo.search.validate import RacingCandidate, score_library, validate
 from tfgrpo.types import Step, Verdict
 
+TOLD = 6
+"""Refused edits of a parent that its next reflection is told of, the newest."""
 ENOUGH_FAILED = 8
 """Reflections after which a run ends if every one of them failed: going on only costs more."""
 
@@ -174,6 +178,7 @@ def draw_tasks(found: Search, index: int) -> tuple[MutationTask, ...]:
     scores = score_table(found.pool)
     parents = [found.rules.select(scores, config.frontier, rng) for _ in range(config.parents)]
     lost = frozenset(i for i, p in enumerate(run.learning) if p.id in found.lost)
+    components = components_of(run)
     tasks = []
     for n, parent in enumerate(k for k in parents for _ in range(config.proposals)):
         number = index * config.parents * config.proposals + n
@@ -182,7 +187,8 @@ def draw_tasks(found: Search, index: int) -> tuple[MutationTask, ...]:
         problems = tuple(run.learning[i] for i in dict.fromkeys(drawn))
         library = replace(found.pool[parent].library, next_id=found.head.next_id)
         told = tuple(found.refused[-TOLD:])
-        tasks.append(MutationTask(parent, library, problems, number // minibatches_per_epoch(run), index, told))
+        parts = found.rules.component(ComponentRequest(components, number, n, run.config.seed))
+        tasks.append(MutationTask(parent, library, problems, number // minibatches_per_epoch(run), index, told, parts))
     return tuple(tasks)
 
 

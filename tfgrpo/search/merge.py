@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from experience_db import Edit, Library, Op
+from experience_db.prompt_parts import one_of_each_part
 from tfgrpo.errors import BudgetReached
 from tfgrpo.gates.eprocess import fold
 from tfgrpo.learning.run import Run
@@ -108,8 +109,9 @@ async def _built(
         failures += found.failures
         first, second = (triple.i, triple.j) if better == "a" else (triple.j, triple.i)
         base = replace(pool[first].library, next_id=head.next_id)
-        edits = net_edits(base.lessons, found.lessons)
-        (goal,) = assign_ids([UnnumberedCandidate(base, found.lessons, (first, second), "merge", edits)], head)
+        lessons = one_of_each_part(found.lessons, {lesson.id for lesson in base.lessons})
+        edits = net_edits(base.lessons, lessons)
+        (goal,) = assign_ids([UnnumberedCandidate(base, lessons, (first, second), "merge", edits)], head)
         if same_candidate(pool, goal.library) is None:
             why = {i: _because(edit, pool[second]) for i, edit in goal.why.items()}
             return triple, replace(goal, why=why, edits=edits), failures

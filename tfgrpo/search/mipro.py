@@ -1,10 +1,11 @@
-"""MIPROv2 over libraries: lessons and demonstrations from bootstrapped rollouts, then TPE over which of them are in.
+"""MIPROv2 over libraries: lessons, instructions and sets of demonstrations, then TPE over which of them are in.
 
-The first step runs groups on some learning problems and collects candidates: lessons that contrasts propose, and
-rollouts that earned full reward as worked examples. Every later step tries a few subsets on a minibatch of held-out
-problems; after every `search.every` trials the subset with the best average is scored on all of them and joins the
-pool. The library that the search started from is the first member, as MIPROv2's default program is its trial 0.
-Source: Opsahl-Ong et al. 2024, arXiv 2406.11695.
+The first step runs groups on some learning problems and collects candidates: lessons that contrasts propose, sets of
+rollouts that earned full reward as worked examples, and instructions by a grounded proposer. A choice says for each
+lesson whether it is in, and which instructions and which set of examples stand beside them, if any. Every later step
+tries a few choices on a minibatch of held-out problems; after every `search.every` trials the one with the best average
+is scored on all of them and joins the pool. The library that the search started from is the first member, as MIPROv2's
+default program is its trial 0. Source: Opsahl-Ong et al. 2024, arXiv 2406.11695.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from functools import partial
 from random import Random
 
 from experience_db import Edit, Library, Op, Source
+from experience_db.library import example_text
 from tfgrpo.backends.metered import total_usage
 from tfgrpo.errors import BudgetReached, NothingLearned
-from tfgrpo.learning.batch import BatchConditions, BatchResult, run_batch
+from tfgrpo.learning.batch import BatchResult, run_batch
 from tfgrpo.learning.gate_step import known_effects, usage_difference
+from tfgrpo.learning.propose import BatchConditions
 from tfgrpo.learning.run import Run, learning_sampling
 from tfgrpo.lessons.edits import check_edits, fit_budget, join_duplicates
 from tfgrpo.lessons.review import NEVER, decided_before, hold_for_review, screen
@@ -30,11 +33,12 @@ from tfgrpo.prompting.transcript import cut_to_tokens
 from tfgrpo.search import gepa
 from tfgrpo.search.children import CandidatePlan
 from tfgrpo.search.gepa import Search
+from tfgrpo.search.grounded import Grounded, propose_instructions
 from tfgrpo.search.pool import Candidate, best_candidate
 from tfgrpo.search.store_step import ScoredCandidate
 from tfgrpo.search.subsets import Subset, Tpe, default_trials, next_validated, require_optuna
 from tfgrpo.search.validate import RacingCandidate, heldout_order, score_library, validate
-from tfgrpo.types import Group, GroupStatus, Proposal, Step, Verdict
+from tfgrpo.types import Group, GroupStatus, Problem, Proposal, Step, Verdict
 
 AT_ONCE = 4
 """Subsets that are tried at the same time."""
@@ -45,12 +49,46 @@ EXAMPLE_TOKENS = 300
 __all__ = ["require_optuna", "search"]
 
 
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What a choice means: a yes or no for each lesson, then the number of the instructions and of the set."""
+
+    lessons: int
+    instructions: int
+    """How many there are; 0 stands for those of the run."""
+    sets: tuple[frozenset[int], ...] = ()
+    """Which demonstrations each set holds; 0 stands for none of them."""
+    demonstrations: int = 0
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values each variable has; one without an alternative is left out."""
+        rest = (1 + self.instructions if self.instructions else 0, 1 + len(self.sets) if self.sets else 0)
+        return (*(2,) * self.lessons, *(size for size in rest if size))
+
+    def inside(self, subset: Subset) -> tuple[bool, ...]:
+        """Return for each candidate whether a choice puts it in."""
+        rest = list(subset[self.lessons :])
+        which = rest.pop(0) if self.instructions else 0
+        chosen = self.sets[rest[0] - 1] if rest and rest[0] else frozenset[int]()
+        return (
+            *(bool(value) for value in subset[: self.lessons]),
+            *(number + 1 == which for number in range(self.instructions)),
+            *(number in chosen for number in range(self.demonstrations)),
+        )
+
+    def everything(self, *, sets: bool) -> Subset:
+        """Return the choice of all lessons, the instructions of the run, and the first set or none."""
+        return (*(1,) * self.lessons, *((0,) if self.instructions else ()), *((int(sets),) if self.sets else ()))
+
+
 @dataclass(slots=True)
 class SubsetTrials:
     """What was tried so far."""
 
     edits: tuple[Edit, ...]
-    """One ADD per candidate."""
+    """One ADD per candidate: lessons, then instructions, then demonstrations."""
+    choices: Choices
     tpe: Tpe
     wanted: int
     scored: dict[Subset, list[float]] = field(default_factory=dict)
@@ -103,12 +141,14 @@ async def _bootstrap(found: Search) -> tuple[Step, SubsetTrials, tuple[ScoredCan
     taught = await run_batch(given, [run.learning[i] for i in drawn])
     run.stopped = _cut(taught)
     proposals = _lessons(taught)
-    screened = screen(proposals, run.rules, decided_before(run.store, library.name, run.id, 0))
+    screened = screen(proposals, run.rules, decided_before(run.store, library.name, run.id, 0), library.lessons)
     adds = [p for p in sorted(screened.clean, key=lambda p: -p.support * p.weight) if p.edit.op is Op.ADD]
     checked = check_edits([p.edit for p in adds], library.lessons, max_words=run.config.lessons.max_words)
     kept = checked.kept[: config.candidates]
     examples, stopped = _examples(run, taught)
-    dropped = [*stopped, *(v for c in taught.contrasts_P for v in c.dropped)]
+    grounded = await _instructions(run, [run.learning[i] for i in drawn], examples)
+    instructions = grounded.edits
+    dropped = [*stopped, *grounded.dropped, *(v for c in taught.contrasts_P for v in c.dropped)]
     dropped += [
         *screened.verdicts,
         *hold_for_review([Verdict("accepted", (p.edit,), "proposed") for p in screened.held]),
@@ -119,17 +159,39 @@ async def _bootstrap(found: Search) -> tuple[Step, SubsetTrials, tuple[ScoredCan
     dropped += [
         Verdict("rejected", (edit,), "no candidate: only the best supported new lessons are") for edit in beyond
     ]
-    failures = tuple(f for c in taught.contrasts_P for f in c.failures)
+    failures = (*(f for c in taught.contrasts_P for f in c.failures), *grounded.failures)
     version = found.head.version
-    told = {"search": {"candidates": len(kept), "demonstrations": len(examples)}}
+    trials = _trials(run, kept, instructions, examples)
+    told = {
+        "search": {
+            "candidates": len(kept), "instructions": len(instructions), "demonstrations": len(examples),
+            "sets": len(trials.choices.sets),
+        }
+    }  # fmt: skip
     step = Step(
         0, 0, taught.groups_P, tuple(proposals), tuple(dropped), failures, version, version,
         sum(len(c.dropped) for c in taught.contrasts_P), monitor=told,
     )  # fmt: skip
-    trials = _trials(run, (*kept, *examples))
-    whole = (True,) * len(trials.edits)
+    if trials.edits and found.pool[0].marks.reward:
+        # That nothing is in was measured first of all; the estimator is told, as MIPROv2 tells its default program.
+        start = (0,) * len(trials.choices.sizes)
+        trials.tpe.add(start, found.pool[0].marks.mean)
+        trials.validated.add(start)
+    whole = trials.choices.everything(sets=True)
     made = await _validated(found, trials, whole) if trials.edits and not run.stopped else ()
     return step, trials, made
+
+
+async def _instructions(run: Run, problems: Sequence[Problem], examples: Sequence[Edit]) -> Grounded:
+    """Return the instructions that go on, looked at as lessons are; none where a budget is used up."""
+    if run.stopped:
+        return Grounded()
+    found = await propose_instructions(run, problems, examples)
+    run.stopped = found.stopped
+    screened = screen([Proposal(edit) for edit in found.edits], run.rules)
+    held = hold_for_review([Verdict("accepted", (p.edit,), "proposed") for p in screened.held])
+    dropped = (*found.dropped, *screened.verdicts, *held)
+    return replace(found, edits=tuple(p.edit for p in screened.clean), dropped=dropped)
 
 
 def _lessons(taught: BatchResult) -> tuple[Proposal, ...]:
@@ -169,20 +231,37 @@ def demonstrations(groups: Sequence[Group], most: int, run: str) -> tuple[Edit, 
     found = []
     for _, group, i in sorted(solved, key=lambda each: each[0])[:most]:
         rollout = group.rollouts_G[i]
-        said = " ".join(cut_to_tokens(rollout.answer, EXAMPLE_TOKENS).split())
-        text = f"Worked example. {' '.join(group.problem.question.split())} {said}"
+        try:
+            text = example_text(group.problem.question, cut_to_tokens(rollout.answer, EXAMPLE_TOKENS))
+        except ValueError:
+            continue
         source = Source(group.problem.id, (rollout.index,), run)
         found.append(Edit(Op.ADD, text, (), EARNED, (source,), rollout.tainted))
     return tuple(found)
 
 
-def _trials(run: Run, edits: tuple[Edit, ...]) -> SubsetTrials:
-    """Begin with all lessons and no demonstration; that everything is in was validated already."""
-    tpe = Tpe(len(edits), run.config.seed)
+def _trials(run: Run, lessons: Sequence[Edit], instructions: Sequence[Edit], examples: Sequence[Edit]) -> SubsetTrials:
+    """Begin with all lessons and no demonstration; that all lessons and demonstrations are in was validated already."""
+    edits = (*lessons, *instructions, *examples)
+    sets = demonstration_sets(len(examples), run.config.search.demonstration_sets, run.config.seed)
+    choices = Choices(len(lessons), len(instructions), sets, len(examples))
+    tpe = Tpe(choices.sizes, run.config.seed)
     if edits:
-        tpe.enqueue(tuple(edit.reason != EARNED for edit in edits))
+        tpe.enqueue(choices.everything(sets=False))
     wanted = run.config.search.trials or default_trials(len(edits))
-    return SubsetTrials(edits, tpe, wanted if edits else 0)
+    return SubsetTrials(edits, choices, tpe, wanted if edits else 0)
+
+
+def demonstration_sets(count: int, most: int, seed: int) -> tuple[frozenset[int], ...]:
+    """Return up to `most` different sets of `count` demonstrations: all of them first, then random ones of any size."""
+    if not count:
+        return ()
+    rng, found = Random(f"{seed}/demonstrations"), [frozenset(range(count))]
+    while len(found) < min(most, 2**count - 1):
+        drawn = frozenset(rng.sample(range(count), rng.randint(1, count)))
+        if drawn not in found:
+            found.append(drawn)
+    return tuple(found)
 
 
 async def _tried(found: Search, trials: SubsetTrials, index: int) -> tuple[Step, tuple[ScoredCandidate, ...]]:
@@ -203,7 +282,7 @@ async def _tried(found: Search, trials: SubsetTrials, index: int) -> tuple[Step,
     due = trials.count // every > before // every or trials.count >= trials.wanted
     chosen = next_validated(trials.scored, trials.validated) if due and not run.stopped else None
     made = await _validated(found, trials, chosen) if chosen is not None else ()
-    told = [{"lessons": sum(s), "mean": v} for s, v in zip(subsets, scores, strict=True)]
+    told = [{"lessons": sum(trials.choices.inside(s)), "mean": v} for s, v in zip(subsets, scores, strict=True)]
     version = found.head.version
     step = Step(index, 0, (), (), (), (), version, version, monitor={"search": {"trials": told}})
     return step, made
@@ -219,7 +298,7 @@ async def _score(
     found: Search, trials: SubsetTrials, subset: Subset, batch: Sequence[int]
 ) -> float | BudgetReached | None:
     """Return a subset's mean reward on a minibatch; a used-up budget is a value, so that other trials may end."""
-    library = subset_library(found, trials.edits, subset)
+    library = subset_library(found, trials.edits, trials.choices.inside(subset))
     order = heldout_order(found.run)
     try:
         marks = await score_library(found.run, library, [order[i] for i in batch])
@@ -228,7 +307,7 @@ async def _score(
     return marks.mean if marks.reward else None
 
 
-def subset_library(found: Search, edits: Sequence[Edit], subset: Subset) -> Library:
+def subset_library(found: Search, edits: Sequence[Edit], subset: Sequence[bool]) -> Library:
     """Return the library that a subset makes; every candidate keeps one id in all subsets."""
     run = found.run
     base = run.library
@@ -243,9 +322,10 @@ async def _validated(found: Search, trials: SubsetTrials, subset: Subset) -> tup
     """Score a subset on every held-out problem; it becomes a version."""
     run = found.run
     trials.validated.add(subset)
-    drawn = subset_library(found, trials.edits, subset)
+    chosen_edits = trials.choices.inside(subset)
+    drawn = subset_library(found, trials.edits, chosen_edits)
     library = replace(drawn, version=found.head.version + 1, next_id=max(found.head.next_id, drawn.next_id))
-    inside = tuple(edit for edit, chosen in zip(trials.edits, subset, strict=True) if chosen)
+    inside = tuple(edit for edit, chosen in zip(trials.edits, chosen_edits, strict=True) if chosen)
     why = {run.library.next_id + n: edit for n, edit in enumerate(trials.edits)}
     goal = CandidatePlan(library, (0,), "subset", {i: why[i] for i in why if i in {x.id for x in library}}, inside)
     try:
@@ -253,8 +333,9 @@ async def _validated(found: Search, trials: SubsetTrials, subset: Subset) -> tup
     except BudgetReached as error:
         run.stopped = str(error)
         return ()
-    if entry.marks.reward:
-        trials.tpe.add(subset, entry.marks.mean)
+    mean = entry.whole_mean
+    if mean is not None:
+        trials.tpe.add(subset, mean)
     return (ScoredCandidate(goal, entry),)
 
 

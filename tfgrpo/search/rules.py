@@ -8,7 +8,7 @@ from typing import cast
 from tfgrpo import registry
 from tfgrpo.config.search import SearchConfig
 from tfgrpo.errors import UsageError
-from tfgrpo.search import acceptance, pareto, sampler
+from tfgrpo.search import acceptance, components, pareto, sampler
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,7 @@ class SearchRules:
     select: pareto.Selector
     sample: sampler.Sampler
     accept: acceptance.Acceptance
+    component: components.ComponentSelector
 
 
 def search_rules(config: SearchConfig) -> SearchRules:
@@ -25,9 +26,11 @@ def search_rules(config: SearchConfig) -> SearchRules:
 
     Raises:
         UnknownPlugin: no rule of that name.
-        UsageError: a rule that is not callable.
+        UsageError: a rule that is not callable, or a component that does not exist.
     """
-    return SearchRules(_selector(config), _sampler(config.sampler), _acceptance(config.acceptance))
+    components.check_components(config)
+    component = cast("components.ComponentSelector", _plugin("components", config.component))
+    return SearchRules(_selector(config), _sampler(config.sampler), _acceptance(config.acceptance), component)
 
 
 def _selector(config: SearchConfig) -> pareto.Selector:

@@ -1,4 +1,4 @@
-"""Which subset to try next: a tree-structured Parzen estimator over one yes or no per candidate. Optuna is an extra."""
+"""Which choice to try next: a tree-structured Parzen estimator over small categories. Optuna is an extra."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from tfgrpo.errors import UsageError
 
-Subset = tuple[bool, ...]
-"""For each candidate whether it is in."""
+Subset = tuple[int, ...]
+"""For each variable which of its values: 0 or 1 for a lesson that may be in, else the number of an alternative."""
 
 
 class Proposer(Protocol):
@@ -44,14 +44,14 @@ def default_trials(candidates: int) -> int:
 class Tpe:
     """Optuna's multivariate TPE. A function of its seed and of what it was told, so a repeated run asks the same."""
 
-    def __init__(self, candidates: int, seed: int) -> None:
+    def __init__(self, sizes: Sequence[int], seed: int) -> None:
         require_optuna()
         import optuna  # noqa: PLC0415 - an extra, loaded where it is used
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna: Any = optuna
         self._choices: dict[str, Any] = {
-            f"x{i}": optuna.distributions.CategoricalDistribution((False, True)) for i in range(candidates)
+            f"x{i}": optuna.distributions.CategoricalDistribution(tuple(range(size))) for i, size in enumerate(sizes)
         }
         with warnings.catch_warnings():
             # The options are marked experimental upstream; nobody who runs a search can do anything about it.
@@ -69,7 +69,7 @@ class Tpe:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             self._asked = [self._study.ask(self._choices) for _ in range(count)]
-        return [tuple(bool(trial.params[name]) for name in self._choices) for trial in self._asked]
+        return [tuple(int(trial.params[name]) for name in self._choices) for trial in self._asked]
 
     def tell(self, scores: Sequence[float | None]) -> None:
         """Report what the subsets of the last `ask` scored, in order; None where nothing could be scored."""

@@ -39,6 +39,11 @@ class RacingCandidate:
     lost: str = ""
     """Why it is out; '' while it is in."""
 
+    @property
+    def whole_mean(self) -> float | None:
+        """The mean over all held-out problems; None where the race ended early, on the first of them."""
+        return None if self.lost or not self.marks.reward else self.marks.mean
+
 
 async def score_library(run: Run, library: Library, problems: Sequence[Problem]) -> HeldoutScores:
     """Measure one library on held-out problems, seed index 0.

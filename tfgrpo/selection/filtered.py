@@ -126,15 +126,27 @@ def adaptive_k(mean_reward: float, history: Sequence[float], schedule: AdaptiveK
         history: group means so far, this one included; nan is left out.
         schedule: the four sizes and the warm-up.
     """
+    (k,) = adaptive_sizes([mean_reward], history, schedule)
+    return k
+
+
+def adaptive_sizes(
+    means: Sequence[float], history: Sequence[float], schedule: AdaptiveK | None = None
+) -> tuple[int, ...]:
+    """`adaptive_k` for each group of a batch; the quartiles of the history are taken once."""
     sizes = schedule or AdaptiveK()
-    if len(present(history)) < sizes.min_history or math.isnan(mean_reward):
-        return sizes.very_hard
+    if len(present(history)) < sizes.min_history:
+        return (sizes.very_hard,) * len(means)
     q25, q50, q75 = difficulty_quartiles(history)
-    if mean_reward < q25:
-        return sizes.very_hard
-    if mean_reward < q50:
-        return sizes.hard
-    return sizes.medium if mean_reward < q75 else sizes.easy
+
+    def size(mean: float) -> int:
+        if math.isnan(mean) or mean < q25:
+            return sizes.very_hard
+        if mean < q50:
+            return sizes.hard
+        return sizes.medium if mean < q75 else sizes.easy
+
+    return tuple(map(size, means))
 
 
 def excess_length_reduction(sft: float, grpo_length: float, gfpo_length: float) -> float:

@@ -16,6 +16,7 @@ from tfgrpo.serve.completions import completions
 from tfgrpo.serve.fields import ApiError
 from tfgrpo.serve.tokens import detokenize, tokenize
 from tfgrpo.system.http_server import serve_until_stopped
+from tfgrpo.system.untrusted_json import fault_of, loads
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -99,11 +100,11 @@ def _decoded(raw: bytes) -> object:
         ApiError: 400 for broken JSON, absurd nesting, and text with half a surrogate pair, which has no UTF-8.
     """
     try:
-        body: object = json.loads(raw)
+        body: object = loads(raw)
         if b"\\u" in raw:
             json.dumps(body, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, f"The body is not valid JSON: {error}.") from error
+    except ValueError as error:
+        raise ApiError(400, f"The body is not valid JSON: {fault_of(error)}.") from error
     return body
 
 

@@ -23,6 +23,7 @@ from tfgrpo.errors import EndpointError, TfgrpoError, UsageError
 from tfgrpo.gates.factory import gate_for
 from tfgrpo.graders.factory import grader_for
 from tfgrpo.learning.record_step import step_summary
+from tfgrpo.studies.decisions import over_run, over_seeds
 from tfgrpo.types import Problem
 
 NONE = "none"
@@ -44,6 +45,8 @@ class Cell:
     version: int = 0
     curve: tuple[float | None, ...] = ()
     """Mean reward of the learning rollouts, step by step."""
+    decided: Mapping[str, Any] = field(default_factory=dict)
+    """What the method decided, see `Step.decided`."""
     stopped: str = ""
     """Which budget ended learning."""
     failed: str = ""
@@ -101,6 +104,8 @@ class Row:
     stopped: int
     """How many seeds a budget ended."""
     failed: str = ""
+    decided: Mapping[str, Any] = field(default_factory=dict)
+    """What it decided, means over seeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +227,7 @@ async def _learned(learning: Sequence[Problem], cell: Cell, plan: Plan, options:
         lessons=len(result.library),
         version=result.library.version,
         curve=tuple(step_summary(step)["reward"] for step in result.steps),
+        decided=over_run(step.decided for step in result.steps),
         stopped=result.summary["stopped"] or "",
     )
 
@@ -240,7 +246,8 @@ def row_of(method: str, cells: Sequence[Cell], plan: Plan) -> Row:
     calls, tokens, lessons = (
         fmean(values) for values in zip(*((c.calls, c.tokens, c.lessons) for c in done), strict=True)
     )
-    return Row(method, fmean(means), ci, calls, tokens, lessons, first, none, sum(bool(c.stopped) for c in own), failed)
+    stopped, decided = sum(bool(c.stopped) for c in own), over_seeds([c.decided for c in done])
+    return Row(method, fmean(means), ci, calls, tokens, lessons, first, none, stopped, failed, decided)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -33,7 +33,7 @@ class PlayedModel:
     def __call__(self, request: Request) -> Reply:
         """Reply as the role asks; rollouts with tools call each of them once."""
         usage = Usage(len(str(request.messages)) // 4, 40, usd=0.0)
-        if request.role in ("rollout", "evaluate", "gate"):
+        if request.role in ("rollout", "evaluate", "gate", "pilot"):
             done = {m.get("name") or "" for m in request.messages if m.get("role") == "tool"}
             used = sum(m.get("role") == "tool" for m in request.messages)
             offered = [str(tool["function"]["name"]) for tool in request.tools]

@@ -100,7 +100,7 @@ async def preview(wanted: Setup, problems: Any, fields: Mapping[str, str] | None
     )
     await require_fit((*learning, *kept), wanted.grader, str(problems))
     if wanted.model.startswith("openai/") and not wanted.base_urls:
-        # Nobody is asked, so nobody needs a key.
+        # Nobody is asked, so nobody needs a key; litellm asks for none before its first call.
         wanted = replace(wanted, base_urls=(NOWHERE,))
     async with AsyncExitStack() as stack:
         parts = build.open_components(wanted, stack.enter_context(Store.open(":memory:")), stack)

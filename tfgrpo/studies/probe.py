@@ -7,33 +7,45 @@ for this endpoint; a block that is not followed is told before a run, in place o
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-
-import httpx
 
 from experience_db import Lesson, Library, Store
 from tfgrpo import config as configuration
 from tfgrpo.backends.base import Backend, close
 from tfgrpo.backends.coalesced import FACT, LARGEST
+from tfgrpo.backends.dialect_facts import keep_dialects
 from tfgrpo.backends.endpoints import Endpoints, endpoints_of
+from tfgrpo.backends.http import Http, NotDelivered, TooLarge
 from tfgrpo.backends.n_choices import ChoicesReply, join_requests
+from tfgrpo.backends.openai import OpenAI
 from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.backends.stack import with_wrappers
+from tfgrpo.backends.transports import addressed
+from tfgrpo.backends.wire_probe import REFUSED
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.edit_scores.factory import scoring_backend
+from tfgrpo.environments.tool_protocol import FACT as TOOLS
 from tfgrpo.errors import ProviderError, UsageError
 from tfgrpo.executors import Local
-from tfgrpo.lessons.blocks import BLOCKS, PREFILL, RATES, choose_block, fact_key, template_of
+from tfgrpo.lessons.blocks import BLOCKS, PREFILL, RATES, WINDOW, choose_block, fact_key, template_of
 from tfgrpo.system.redact import without_secrets
+from tfgrpo.system.untrusted_json import Unreadable, loads
 from tfgrpo.types import Message, Request, Sampling
 
+TABLE = "probed"
+"""Name of the stored fact that holds the whole table."""
+SEVERAL, MOST_CHOICES = "several choices in one request", "most choices in one request"
+USAGE, PREFILLS = "usage of several choices", "goes on with the assistant's words"
+ROOM = "tokens of prompt and reply"
+"""Rows of the table that later runs use."""
 QUESTIONS = ("What is a bridge?", "How do I make soup?", "Is coffee good for me?")
 CANARIES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "yes or no": ("Answer yes or no.", lambda text: bool(re.match(r"\W*(yes|no)\b", text, re.IGNORECASE))),
@@ -42,10 +54,15 @@ CANARIES: Mapping[str, tuple[str, Callable[[str], bool]]] = {
     "Step 1": ("Begin the answer with: Step 1.", lambda text: "step 1" in text[:40].lower()),
 }
 """Lessons that say nothing about a task, and how a reply is told that follows one."""
-DRAWS = 4
-"""Replies to each question."""
+DRAWS, ROUNDS = 2, 2
+"""Replies to each question in one round, and how many rounds there are where time allows."""
+LEAST = len(CANARIES) * len(QUESTIONS) * DRAWS
+"""Replies, of one whole round, below which a follow rate is not kept."""
+MOST_SECONDS = 120.0
+"""How long a probe takes at most, from the first reply on; facts get half of it at most, canaries the rest."""
 SIZES = (2, 4, 8, 16, 32, 64)
 """Choices that one request is asked for, until one size fails."""
+LISTING_SECONDS = 30.0
 COLOUR: tuple[Message, ...] = ({"role": "user", "content": "Name a colour and say why you like it."},)
 
 
@@ -61,10 +78,16 @@ class Probe:
     block: str | None
     """The block that new libraries get."""
     seconds: float
+    replies: int = 0
+    """How many replies each of these shares rests on, at least."""
+    unmeasured: tuple[str, ...] = ()
+    """What there was no time for, or no reply to."""
 
 
-async def probe(model: str, base_urls: Sequence[str], engine: EngineConfig, store: Store | None) -> Probe:
-    """Ask an endpoint what it does, and keep it where there is a store.
+async def probe(
+    model: str, base_urls: Sequence[str], engine: EngineConfig, store: Store | None, seconds: float = MOST_SECONDS
+) -> Probe:
+    """Ask an endpoint what it does, for so many seconds at most, and keep what was found where there is a store.
 
     Raises:
         UsageError: the model cannot be understood.
@@ -78,24 +101,42 @@ async def probe(model: str, base_urls: Sequence[str], engine: EngineConfig, stor
             stack.push_async_callback(close, backend)
         asked = with_wrappers(line.backends, policy=RetryPolicy(attempts=2))
         await asked.complete(_request(line))  # else a dead endpoint would look like one that can do nothing
-        largest = await _largest(asked, line)
-        facts: dict[str, Any] = {
-            "several choices in one request": largest > 1,
-            "most choices in one request": largest,
-            "usage of several choices": await _usage(line, largest),
-            "seed": await _seeded(asked, line),
-            "schema": await _schema(asked, line),
-            "goes on with the assistant's words": await _prefill(asked, line),
-            "scores given tokens": await _scores(line, engine),
-            "cached prompt tokens": await _cached(asked, line),
+        first = asyncio.get_running_loop().time()
+        asks: dict[str, Callable[[], Awaitable[Any]]] = {
+            ROOM: partial(_window, line),
+            PREFILLS: partial(_prefill, asked, line),
+            MOST_CHOICES: partial(_largest, asked, line),
+            "seed": partial(_seeded, asked, line),
+            "schema": partial(_schema, asked, line),
+            "scores given tokens": partial(_scores, line, engine),
+            "cached prompt tokens": partial(_cached, asked, line),
         }
+        if wires := [backend for backend in line.backends if isinstance(backend, OpenAI)]:
+            wire = wires[0].wire(line.model)
+            stack.push_async_callback(wire.aclose)
+            asks |= wire.rows()
+        facts = await _in_time(asks, first + seconds / 2)
+        unmeasured = tuple(name for name in asks if name not in facts)
+        if (largest := facts.get(MOST_CHOICES)) is not None:
+            facts = {SEVERAL: largest > 1, MOST_CHOICES: largest, USAGE: _usage(line, largest), **facts}
+        await _in_time({"settings": partial(_tried, partial(asked.complete, _limited(line)))}, first + seconds)
         together = with_wrappers(line.backends, policy=RetryPolicy(attempts=2), joining=line.joining)
-        follows = await _follows(together, line)
+        follows, replies = await _follows(together, line, first + seconds)
+    if replies < LEAST:
+        follows, unmeasured = {}, (*unmeasured, "which block of lessons is followed")
     best = choose_block(follows)
-    found = Probe(model, fact_key(line), facts, follows, best, time.monotonic() - began)
+    found = Probe(model, fact_key(line), facts, follows, best, time.monotonic() - began, replies, unmeasured)
     if store is not None:
         _keep(store, line, found)
     return found
+
+
+def _cause_of(error: Exception) -> str:
+    """The name of what broke a connection, below the names that clients give it."""
+    found: BaseException = error
+    while found.__cause__ is not None:
+        found = found.__cause__
+    return type(found).__name__
 
 
 async def first_model(base_url: str) -> str:
@@ -104,34 +145,47 @@ async def first_model(base_url: str) -> str:
     Raises:
         UsageError: nothing answers there, or no model is listed; name one.
     """
-    key = configuration.environment("OPENAI_API_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url, headers = addressed(base_url, configuration.environment("OPENAI_API_KEY"))
+    here = without_secrets(base_url)
+    http = Http()
     try:
-        async with httpx.AsyncClient(timeout=30) as client:
-            answer = await client.get(f"{base_url.rstrip('/')}/models", headers=headers)
-            return str(answer.raise_for_status().json()["data"][0]["id"])
-    except httpx.TransportError as error:
-        words = f"nothing answers at {without_secrets(base_url)} ({type(error).__name__})"
+        async with asyncio.timeout(LISTING_SECONDS):
+            answer = await http.send("GET", f"{url.partition('?')[0].rstrip('/')}/models", None, headers)
+        found = loads(answer.text, forgiving=True) if answer.status < 300 else None
+    except (NotDelivered, TimeoutError) as error:
+        words = f"nothing answers at {here} ({_cause_of(error)})"
         raise UsageError(f"{words}; start the endpoint, or check its address") from error
-    except httpx.HTTPStatusError as error:
-        words = f"{without_secrets(base_url)}/models answered {error.response.status_code}"
+    except (TooLarge, Unreadable) as error:
+        raise UsageError(f"{here} answered with {error}; name a model with --model") from error
+    finally:
+        await http.aclose()
+    if answer.status >= 300:
         raise UsageError(
-            f"{words}; check the address, and the key in OPENAI_API_KEY, or name the model with --model"
-        ) from error
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
-        raise UsageError(
-            f"{without_secrets(base_url)} lists no model ({type(error).__name__}); name one with --model"
-        ) from error
+            f"{here}/models answered {answer.status}; check the address, and the key in OPENAI_API_KEY, or name the "
+            "model with --model"
+        )
+    rows = found.get("data") if isinstance(found, dict) else found
+    names = [row["id"] for row in rows if isinstance(row, dict) and row.get("id")] if isinstance(rows, list) else []
+    if not names:
+        raise UsageError(f"{here} lists no model; name one with --model")
+    return str(names[0])
 
 
 def _keep(store: Store, line: Endpoints, found: Probe) -> None:
-    prefill = found.facts["goes on with the assistant's words"]
-    kept = {
-        FACT: "yes" if found.facts["several choices in one request"] else "no",
-        LARGEST: str(found.facts["most choices in one request"]),
-        PREFILL: "yes" if prefill else "no",
-        RATES: json.dumps({name: round(share, 3) for name, share in found.follows.items()}),
-    }
+    """Keep what was measured; what there was no time for stays as an earlier probe found it."""
+    kept: dict[str, str] = {}
+    if (largest := found.facts.get(MOST_CHOICES)) is not None:
+        kept |= {FACT: "yes" if largest > 1 else "no", LARGEST: str(largest)}
+    if (prefill := found.facts.get(PREFILLS)) is not None:
+        kept[PREFILL] = "yes" if prefill else "no"
+    if found.follows:
+        kept[RATES] = json.dumps({name: round(share, 3) for name, share in found.follows.items()})
+    if room := found.facts.get(ROOM):
+        kept[WINDOW] = str(room)
+    if (tools := found.facts.get("tools")) is not None:
+        kept[TOOLS] = "no" if tools == REFUSED else "yes"
+    kept[TABLE] = json.dumps(dict(found.facts))
+    keep_dialects(store, line)
     for name, value in kept.items():
         store.record_endpoint_fact(found.endpoint, line.model, name, value)
 
@@ -139,6 +193,24 @@ def _keep(store: Store, line: Endpoints, found: Probe) -> None:
 def _request(line: Endpoints, messages: Sequence[Message] = COLOUR, **sampling: Any) -> Request:
     drawn = Sampling(**{"temperature": 1.0, "max_tokens": 8, **sampling})
     return Request("probe", line.model, tuple(messages), drawn, attempt=0)
+
+
+def _limited(line: Endpoints) -> Request:
+    """A request with every setting that a run may send, which teaches what is refused."""
+    told: tuple[Message, ...] = ({"role": "system", "content": "Be brief."}, *COLOUR)
+    return _request(line, told, top_p=0.9, seed=3, stop=("zzzz",))
+
+
+async def _in_time(asks: Mapping[str, Callable[[], Awaitable[Any]]], until: float) -> dict[str, Any]:
+    """Return what each of `asks` finds, without those that come to no end before the loop's time is `until`."""
+    found = {}
+    for name, ask in asks.items():
+        if asyncio.get_running_loop().time() >= until:
+            break
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                found[name] = await ask()
+    return found
 
 
 async def _tried(ask: Callable[[], Awaitable[Any]]) -> Any:
@@ -161,12 +233,12 @@ async def _largest(asked: Backend, line: Endpoints) -> int:
     return best
 
 
-async def _usage(line: Endpoints, largest: int) -> str:
+def _usage(line: Endpoints, largest: int) -> str:
     if largest < 2:
         return "not asked"
     dialects = [getattr(backend, "dialects", {}) for backend in line.backends]
     first = any(dialect.counts_first_only for known in dialects for dialect in known.values())
-    return "the first choice alone: the rest is estimated" if first else "all choices"
+    return "of the first choice alone: the others are counted here" if first else "of all choices"
 
 
 async def _seeded(asked: Backend, line: Endpoints) -> bool | None:
@@ -191,7 +263,7 @@ async def _schema(asked: Backend, line: Endpoints) -> bool | None:
     if reply is None:
         return None
     try:
-        value = json.loads(reply.text)
+        value = loads(reply.text)
     except ValueError:
         return False
     return isinstance(value, dict) and set(value) == {"zq"}
@@ -226,27 +298,47 @@ async def _cached(asked: Backend, line: Endpoints) -> bool | None:
     return None if None in replies else replies[1].usage.cached_tokens > 0
 
 
-async def _follows(asked: Backend, line: Endpoints) -> dict[str, float]:
-    """Return how much more often canary lessons are followed in each block than without a lesson."""
-    empty = await _share(asked, line, None)
-    return {name: max(0.0, await _share(asked, line, name) - empty) for name in BLOCKS}
+async def _window(line: Endpoints) -> int | None:
+    """Return the room of the narrowest endpoint; None where one does not say."""
+    asks = [getattr(backend, "window", None) for backend in line.backends]
+    rooms = [await ask(line.model) if ask else None for ask in asks]
+    known = [room for room in rooms if isinstance(room, int)]
+    return min(known) if len(known) == len(rooms) else None
 
 
-async def _share(asked: Backend, line: Endpoints, block: str | None) -> float:
-    async def one(text: str, follows: Callable[[str], bool], question: str, draw: int) -> bool | None:
-        lessons = (Lesson(1, text, 1, 1),) if block else ()
+async def _follows(asked: Backend, line: Endpoints, until: float) -> tuple[dict[str, float], int]:
+    """Return how much more often canary lessons are followed in each block than without a lesson.
+
+    The number of replies that each share rests on comes with them: an endpoint that is slow is asked for fewer. Every
+    question is put to all canaries and blocks at once, so whatever time cuts off is lost for all of them alike.
+    """
+    said: dict[str | None, list[bool]] = {block: [] for block in (None, *BLOCKS)}
+    turns = [(question, draws * DRAWS) for draws in range(ROUNDS) for question in QUESTIONS]
+    asks = {f"{question} {first}": partial(_turn, asked, line, question, first) for question, first in turns}
+    for found in (await _in_time(asks, until)).values():
+        for block, followed in found:
+            said[block].append(followed)
+    shares = {block: sum(found) / len(found) if found else 0.0 for block, found in said.items()}
+    fewest = min(len(found) for found in said.values())
+    return {block: max(0.0, shares[block] - shares[None]) for block in BLOCKS}, fewest
+
+
+async def _turn(asked: Backend, line: Endpoints, question: str, first: int) -> list[tuple[str | None, bool]]:
+    """Ask one question with every canary in every block, DRAWS times from draw `first` on: block, and if followed.
+
+    Without a lesson the same replies are held against all canaries.
+    """
+
+    async def one(block: str | None, canaries: Sequence[str], draw: int) -> list[tuple[str | None, bool]]:
+        lessons = tuple(Lesson(1, CANARIES[name][0], 1, 1) for name in canaries if block)
         library = Library("probe", 1, lessons, template_of(block) if block else "")
         plain = [{"role": "system", "content": "Answer the question."}, {"role": "user", "content": question}]
         messages: Any = tuple(library.inject(plain))
         request = replace(_request(line, messages, temperature=0.3, seed=draw), attempt=draw)
         reply = await _tried(partial(asked.complete, request))
-        return None if reply is None else follows(reply.text)
+        return [] if reply is None else [(block, CANARIES[name][1](reply.text)) for name in canaries]
 
-    jobs = [
-        partial(one, text, follows, question, draw)
-        for text, follows in CANARIES.values()
-        for question in QUESTIONS
-        for draw in range(DRAWS)
-    ]
-    got = [each for each in await Local().run(jobs, limit=16) if each is not None]
-    return sum(got) / len(got) if got else 0.0
+    cells: list[tuple[str | None, Sequence[str]]] = [(None, tuple(CANARIES))]
+    cells += [(block, (name,)) for block in BLOCKS for name in CANARIES]
+    jobs = [partial(one, *cell, draw) for cell in cells for draw in range(first, first + DRAWS)]
+    return [each for told in await Local().run(jobs, limit=16) for each in told]

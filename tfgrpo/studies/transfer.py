@@ -90,7 +90,7 @@ async def transfer_matrix(
 
 
 def _settings(asked: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in asked.items() if key not in ("fields", "controls", "test")}
+    return {key: value for key, value in asked.items() if key not in ("fields", "controls", "on_notes", "test")}
 
 
 def comparisons(cells: Sequence[Cell], seed: int) -> list[dict[str, Any]]:

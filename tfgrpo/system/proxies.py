@@ -43,24 +43,28 @@ def public_proxy(proxy: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
 def excluded(host: str, port: int | None, no_proxy: str) -> bool:
     """Whether `NO_PROXY` names a host."""
     host = host.lower().strip("[]").rstrip(".").partition("%")[0]
-    return any(_matches(entry, host, port) for entry in no_proxy.lower().replace(",", " ").split())
+    address = _address(host)
+    forms = frozenset() if address is None else frozenset(_forms(address))
+    return any(_matches(entry, host, port, forms) for entry in no_proxy.lower().replace(",", " ").split())
 
 
-def _matches(entry: str, host: str, port: int | None) -> bool:
+def _matches(entry: str, host: str, port: int | None, forms: frozenset[_Address]) -> bool:
     if entry == "*":
         return True
-    address = _address(host)
     if "/" in entry:
         network = _network(entry)
-        return address is not None and network is not None and any(one in network for one in _forms(address))
+        return network is not None and any(one in network for one in forms)
     name, wanted = _apart(entry)
     if wanted is not None and wanted != port:
         return False
     if (fixed := _address(name)) is not None:
-        return address is not None and fixed in set(_forms(address))
+        return fixed in forms
     name = name.removeprefix("*").strip(".")
     return bool(name) and (host == name or host.endswith(f".{name}"))
 
@@ -74,7 +78,7 @@ def _apart(entry: str) -> tuple[str, int | None]:
     return (host, int(port)) if sign and ":" not in host and port.isdecimal() else (entry, None)
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> _Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -88,9 +92,7 @@ def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None
         return None
 
 
-def _forms(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _forms(address: _Address) -> Iterator[_Address]:
     """An address, and the IPv4 one inside of an IPv6 one."""
     yield address
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:

@@ -14,30 +14,20 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from experience_db.foreign_json import DEEPEST, Unreadable, each_value, fault_of, loads
+
+__all__ = [
+    "DEEPEST", "CallIn", "ChoiceIn", "CompletionIn", "ErrorIn", "FailureIn", "FunctionIn", "MessageIn", "ScoredIn",
+    "StoredCall", "StoredReply", "StoredResult", "StoredRollout", "StoredUsage", "Unreadable", "UntrustedModel",
+    "UsageIn", "count_of", "each_value", "fault_of", "loads", "money_of", "read_each", "read_model", "text_of",
+]  # fmt: skip
+
 Model = TypeVar("Model", bound=BaseModel)
 MOST_TOKENS = 10**12
 """A larger count is no count."""
 MOST_USD = 1e9
 _TOTALS = ("total_cost", "total", "cost", "usd", "amount")
 """Where an object that stands for money holds the sum."""
-
-
-class Unreadable(ValueError):
-    """Something from outside is not what the format says; the message says what, in a few words, without content."""
-
-
-def loads(text: str | bytes) -> Any:
-    """Return the value in JSON text.
-
-    Raises:
-        Unreadable: it is no JSON, or is nested deeper than anybody means.
-    """
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise Unreadable("JSON that is nested too deep") from None
-    except ValueError:
-        raise Unreadable("something that is not JSON") from None
 
 
 def read_model(model: type[Model], value: Any) -> Model:

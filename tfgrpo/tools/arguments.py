@@ -6,9 +6,10 @@ The tool itself judges the rest.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from tfgrpo.system.untrusted_json import fault_of, loads
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -27,9 +28,9 @@ def read_arguments(text: str, schema: Mapping[str, Any]) -> tuple[Mapping[str, A
     Line breaks inside of strings are taken as they are: models send code that way.
     """
     try:
-        found = json.loads(text or "{}", strict=False)
+        found = loads(text or "{}", strict=False)
     except ValueError as error:
-        return {}, f"the arguments are not valid JSON ({error})"
+        return {}, f"the arguments are not valid JSON ({fault_of(error)})"
     if not isinstance(found, dict):
         return {}, f"the arguments are a JSON {_kind(found)}, not an object"
     return found, argument_fault(found, schema)

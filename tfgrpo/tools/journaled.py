@@ -79,6 +79,8 @@ class JournaledTools:
     """Longest time that a call may take, whatever the tool's own limit."""
     made: set[str] = field(default_factory=set)
     """Keys of the calls that this execution has made itself."""
+    mark: str = ""
+    """Who the model is whose prompts did not fit, where its name does not say it."""
 
     async def call(self, tool: Tool, arguments: Mapping[str, Any], session: Session, position: int) -> AnsweredCall:
         """Answer one call; the record is committed before this returns.
@@ -123,13 +125,13 @@ class JournaledTools:
         """Return the refusal of a prompt that did not fit when it was sent before; it need not be sent again."""
         if self.journal is None:
             return None
-        record = self.journal.get(Journal.key(_refusal(request)))
+        record = self.journal.get(Journal.key(_refusal(request, self.mark)))
         return None if record is None else ProviderError(record["said"], FailureKind.REFUSED_REQUEST)
 
     def refuse(self, request: Request, said: str) -> None:
         """Keep that a prompt did not fit: what came after rests on it."""
         if self.journal is not None:
-            asked = _refusal(request)
+            asked = _refusal(request, self.mark)
             key = Journal.key(asked)
             self.journal.put(
                 key,
@@ -200,8 +202,8 @@ class JournaledTools:
         return result if new else read_record(self.journal, key, result_from_record) or result
 
 
-def _refusal(request: Request) -> dict[str, Any]:
-    return {"role": "tool:context", "asker": request.role, "refused": Journal.key(canonical(request))}
+def _refusal(request: Request, mark: str) -> dict[str, Any]:
+    return {"role": "tool:context", "asker": request.role, "refused": Journal.key(canonical(request, mark))}
 
 
 def recordable(result: ToolResult) -> dict[str, Any]:

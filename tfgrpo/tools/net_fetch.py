@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
 
 from tfgrpo.backends.faults import retry_after
+from tfgrpo.backends.http import led_to
 from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.errors import ProviderError
 from tfgrpo.tools.net import Resolver, Target, check_url, lookup, refused_address
@@ -91,7 +91,7 @@ async def fetch(
                 if not isinstance(found, str):
                     kind, charset, body = found
                     return Fetched(target.url, kind, charset, body, tuple(hops), time.perf_counter() - started)
-                url = urljoin(target.url, found)
+                url = led_to(target.url, found) or found
     except TimeoutError:
         said = f"{name or _host(url)} gave no whole page within {limits.seconds:g} s; use another page"
         raise ProviderError(said, FailureKind.TIMEOUT) from None

@@ -17,9 +17,25 @@ POLL = 0.5
 BEAT = 15.0
 """Seconds after which a silent stream says that it lives, so that a client that has gone is noticed."""
 
+MOST_STREAMS = 32
+"""Streams open at once; further ones are told to come back."""
+
 
 async def events(site: Site, request: web.Request) -> web.StreamResponse:
-    """Send `event: change` after each change of the database, until the client goes."""
+    """Send `event: change` after each change of the database, until the client goes; 503 where too many listen."""
+    from aiohttp import web  # noqa: PLC0415
+
+    if site.streams >= MOST_STREAMS:
+        said = f"{MOST_STREAMS} pages follow this database already; close one, or reload this page by hand\n"
+        return web.Response(status=503, text=said, headers={**HEADERS, "Retry-After": "10"})
+    site.streams += 1
+    try:
+        return await _follow(site, request)
+    finally:
+        site.streams -= 1
+
+
+async def _follow(site: Site, request: web.Request) -> web.StreamResponse:
     from aiohttp import web  # noqa: PLC0415
 
     answer = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream; charset=utf-8"})

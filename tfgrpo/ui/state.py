@@ -47,6 +47,8 @@ class Site:
     """Open for reading; other processes, and our own edits, write through connections of theirs."""
     templates: Environment
     notes: dict[str, Note] = field(default_factory=dict)
+    streams: int = 0
+    """Pages that follow the database by server-sent events now."""
 
     def keep(self, note: Note) -> str:
         """Keep a note for the next page and return its key."""

@@ -2,8 +2,9 @@
 
 import pytest
 
+from experience_db.personal_numbers import mask_personal
 from tfgrpo.lessons.scanners import Kind, scan
-from tfgrpo.lessons.scanners.personal import mask_personal, personal_findings
+from tfgrpo.lessons.scanners.personal import personal_findings
 
 NUMBERS = [
     ("4111 1111 1111 1111", "card"),

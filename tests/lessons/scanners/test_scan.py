@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experience_db.masking import is_random, mask
 from tfgrpo.lessons.scanners import KINDS, Kind, described, scan, visible
 from tfgrpo.lessons.scanners.characters import as_read, hidden
-from tfgrpo.lessons.scanners.secrets import is_random, mask
 
 from .table import BENIGN, HOSTILE
 
@@ -79,6 +79,13 @@ def test_no_reason_repeats_a_secret_and_masking_takes_it_out(text, kinds):
     if "PRIVATE KEY" not in text:
         assert "[secret]" in mask(text)
     assert not any(x.kind is Kind.SECRET for x in scan(mask(text)))
+
+
+def test_a_short_key_takes_nothing_out_of_what_is_kept():
+    """Whoever runs a proxy with the key `1` keeps the digits of every session."""
+    text = "Order 11 has 1 text of 10 words; the key is correct horse."
+    assert mask(text, ("1", "x", "horse")) == text
+    assert mask(text, ("correct horse",)) == "Order 11 has 1 text of 10 words; the key is [secret]."
 
 
 def test_hidden_characters_are_written_out():

@@ -52,6 +52,10 @@ class Local:
         """Send one request and return its reply; raises what `OpenAI.complete` raises, and EndpointError at a start."""
         return await (await self._endpoint()).complete(request)
 
+    async def window(self, model: str) -> int | None:
+        """Return how many tokens of prompt and reply one call may have, as the engine says of its slots."""
+        return await (await self._endpoint()).window(model)
+
     async def url(self) -> str:
         """Return where the engine's API begins; starts it where it is not up."""
         await self._endpoint()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import hashlib
 import json
@@ -80,6 +81,14 @@ _LEFT: list[subprocess.Popen[bytes]] = []
 """Engines begun here that others still use; they end with the last of those."""
 
 
+@atexit.register
+def _let_go() -> None:
+    """Ask after engines that others used; one that they still use is left to them, and no warning says that it runs."""
+    for process in _LEFT:
+        if process.poll() is None:
+            process.returncode = 0
+
+
 def hold(weights: Weights, config: LocalConfig = LocalConfig(), port: int = 0, child: Path = CHILD) -> Engine:
     """Start the engine for these weights, or join the one that is up, and hold it until `release`.
 
@@ -103,12 +112,12 @@ def hold(weights: Weights, config: LocalConfig = LocalConfig(), port: int = 0, c
                 users.close()
                 raise UsageError(f"local/{weights.name} is up at {state['url']}/v1 already; use that, or end it first")
             return Engine(f"{state['url']}/v1", joined=True, pid=state["pid"], users=users)
-        if weights.name in KNOWN:
-            verify_weights(weights.name, weights.path)
-        process = _spawned(weights, config, port, folder, child)
         try:
+            if weights.name in KNOWN:
+                verify_weights(weights.name, weights.path)
+            process = _spawned(weights, config, port, folder, child)
             url = _ready(process, weights, folder)
-        except EndpointError:
+        except (EndpointError, UsageError, OSError):
             users.close()
             raise
         (folder / "engine.json").write_text(json.dumps({"url": url, "pid": process.pid}), encoding="utf-8")
@@ -139,18 +148,20 @@ def _spawned(weights: Weights, config: LocalConfig, port: int, folder: Path, chi
 def _ready(process: subprocess.Popen[bytes], weights: Weights, folder: Path) -> str:
     """Return where the child listens; ends it where it does not within PATIENCE."""
     assert process.stdout is not None
-    deadline = time.monotonic() + PATIENCE
-    while (left := deadline - time.monotonic()) > 0:
-        if not select.select([process.stdout], [], [], left)[0]:
-            break
-        said = process.stdout.readline()
-        if not said:
-            break
+    deadline, url = time.monotonic() + PATIENCE, ""
+    try:
+        while not url and (left := deadline - time.monotonic()) > 0:
+            if not select.select([process.stdout], [], [], left)[0] or not (said := process.stdout.readline()):
+                break
+            url = str(json.loads(said)["url"])
+    finally:
         process.stdout.close()
-        return str(json.loads(said)["url"])
-    process.kill()
-    process.wait()
-    process.stdout.close()
+        # Whoever interrupts a start wants no process that goes on loading.
+        if not url:
+            process.kill()
+            process.wait()
+    if url:
+        return url
     lines = (folder / "engine.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     why = lines[-1] if lines else "it said nothing"
     raise EndpointError(f"the engine for local/{weights.name} did not come up: {why}; its log is {folder}/engine.log")

@@ -11,7 +11,6 @@ openai/tiny` draw the same noise for the same call.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 
 from tfgrpo.backends.seeds import call_seed, hash_words, last_user_text
 from tfgrpo.errors import ProviderError
+from tfgrpo.system.untrusted_json import loads
 from tfgrpo.types import FailureKind, Message, Reply, Request, Usage
 
 if TYPE_CHECKING:
@@ -188,6 +188,10 @@ class Tiny:
         values = await batcher_of(model).run(model.score, prompt_ids, tuple(completion_ids))
         return tuple(float(value) for value in values)
 
+    async def window(self, model: str) -> int:
+        """Return how many tokens of prompt and reply one call may have."""
+        return self._model().max_length
+
     def spell(self, token: int) -> str:
         """Return the text of one token, '' for a special one."""
         return self._model().decode([token])
@@ -248,7 +252,7 @@ def json_part(text: str) -> str:
     """The JSON object or list on the last line of a reply that thinks on the lines before; else the text as it is."""
     last = text.strip().rpartition("\n")[2].strip()
     try:
-        found: Any = json.loads(last)
+        found: Any = loads(last)
     except ValueError:
         return text
     return last if isinstance(found, dict | list) else text

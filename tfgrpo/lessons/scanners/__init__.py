@@ -1,11 +1,43 @@
 """Does a lesson hold what no lesson needs? A finding has a kind and a reason; what follows is decided in `review`.
 
-In: the words of a lesson. Out: findings, worst kind first. Read `scan.py` first; `signs.toml` holds the patterns,
+In: the words of a lesson. Out: findings, worst kind first. Read `scan_texts.py` first; `signs.toml` holds the patterns,
 `characters.py`, `instructions.py` and `secrets.py` what patterns cannot say.
 """
 
-from tfgrpo.lessons.scanners.base import KINDS, Finding, Kind, described
-from tfgrpo.lessons.scanners.characters import visible
-from tfgrpo.lessons.scanners.scan import scan, scan_together
+from __future__ import annotations
 
-__all__ = ["KINDS", "Finding", "Kind", "described", "scan", "scan_together", "visible"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tfgrpo.lessons.scanners.base import KINDS, Finding, Kind, described
+    from tfgrpo.lessons.scanners.characters import visible
+    from tfgrpo.lessons.scanners.scan_texts import scan, scan_beside, scan_together
+
+__all__ = ["KINDS", "Finding", "Kind", "described", "scan", "scan_beside", "scan_together", "visible"]
+
+_HOMES = {
+    "tfgrpo.lessons.scanners.base": (
+        "KINDS",
+        "Finding",
+        "Kind",
+        "described",
+    ),
+    "tfgrpo.lessons.scanners.characters": ("visible",),
+    "tfgrpo.lessons.scanners.scan_texts": (
+        "scan",
+        "scan_beside",
+        "scan_together",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'tfgrpo.lessons.scanners' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,10 +9,16 @@ FIXED = "it orders one fixed answer"
 NEAR = 160
 """Characters on each side in which the rest of the sentence is looked at."""
 _STOP = re.compile(r"[.!?\n]")
-_BEFORE = re.compile(r"\b(?:when|whenever|if|where|once|for|unless|with|in|on)\b(?P<what>[^.!?\n]*)$", re.IGNORECASE)
+_BEFORE = re.compile(
+    r"\b(?:when|whenever|if|where|once|for|unless|with|in|on)\b(?P<what>[^.!?\n]{0,200})$", re.IGNORECASE
+)
 _AFTER = re.compile(
     r"^\s?,?\s?(?:only )?(?:when|whenever|if|where|once|unless|for)\b(?P<what>[^.!?\n]*)", re.IGNORECASE
 )
+_ABOUT = re.compile(
+    r"\b(?:if|when|whenever|unless|whether|once|where|until)\s+(?:the |an? |its |your |that |this )?$", re.IGNORECASE
+)
+"""What stands before an answer that a sentence only supposes."""
 _NUMBER = re.compile(r"\d")
 _YES_NO = re.compile(r"\b(?:yes|no|true|false|none)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]{2,40}")
@@ -32,6 +38,8 @@ def is_conditional(text: str, match: re.Match[str]) -> bool:
     if _NUMBER.search(match[0]):
         return False
     before = _STOP.split(text[max(0, match.start() - NEAR) : match.start()])[-1]
+    if _ABOUT.search(before) and match[0].lower().startswith(("answer", "solution", "result")):
+        return True
     after = _STOP.split(text[match.end() : match.end() + NEAR])[0]
     found = [_BEFORE.search(before), _AFTER.match(after)]
     whats = [each["what"] for each in found if each]

@@ -16,6 +16,8 @@ from tfgrpo.lessons.scanners.characters import tag_text
 from tfgrpo.lessons.scanners.signs import findings_by_signs, sign_reasons
 
 SPACED = re.compile(r"(?<!\w)(?:\w[ .·_-]){4,}\w(?!\w)")
+LETTERS = re.compile(r"(?:\w[ .·_-])+\w")
+ROOM = re.compile(r"\s{2,}")
 APART = re.compile(r"[ .·_-]")
 LEET = str.maketrans("013457@$!", "oieastasi")
 FIGURES = re.compile(r"(?<![\w$])(?=\w*[a-zA-Z])(?=[\w@$!]*[\d@$!][\w@$!])[\w@$!]+")
@@ -37,6 +39,7 @@ def instruction_findings(text: str, plain: str) -> tuple[Finding, ...]:
             ("spelled in characters nobody sees", tag_text(text)),
             ("hidden in base64", _decoded(plain)),
             ("in disguised letters", _undone(plain)),
+            ("in letters set apart", _joined(text)),
         )
         for why in (sign_reasons(Kind.INSTRUCTION, said) if said else ())
         if why not in open_
@@ -49,6 +52,13 @@ def _undone(plain: str) -> str:
     joined = SPACED.sub(lambda m: APART.sub("", m[0]), plain)
     read = FIGURES.sub(lambda m: m[0].lower().translate(LEET), joined)
     return read if read != plain else ""
+
+
+def _joined(text: str) -> str:
+    """Return the text with letters joined that stand apart where more room parts the words; '' if there are none."""
+    words = ROOM.split(text)
+    joined = [APART.sub("", word) if LETTERS.fullmatch(word) else word for word in words]
+    return " ".join(joined) if joined != words else ""
 
 
 def _decoded(plain: str) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 from tfgrpo.backends.error_bodies import retry_after_in
 from tfgrpo.backends.faults import retry_after
-from tfgrpo.backends.http import Answer, Http, NotDelivered, TooLarge
+from tfgrpo.backends.http import Answer, Http, NotDelivered, TooLarge, led_to
 from tfgrpo.backends.retry_policy import Transient
 from tfgrpo.backends.transports import login_of
 from tfgrpo.errors import EndpointError, ProviderError
@@ -75,7 +75,7 @@ class Site:
         if answer.status != 200:
             raise self._failed(answer)
         try:
-            return loads(answer.text)
+            return loads(answer.text, forgiving=True)
         except Unreadable as error:
             raise Transient(f"{self.name} answered with {error}") from None
 
@@ -108,7 +108,7 @@ class Site:
             wait = retry_after(headers) or _reset(headers) or retry_after_in(body)
             return Transient(said, kind, status=status, retry_after=wait)
         if 300 <= status < 400:
-            host = urlsplit(headers.get("location", "")).netloc.rpartition("@")[2] or "nowhere"
+            host = urlsplit(led_to(self.url, headers.get("location", ""))).netloc.rpartition("@")[2] or "nowhere"
             return EndpointError(f"{self.name} redirects to {host}, which is not followed; give that address instead")
         # Serper says "Not enough credits" with 400, Brave SUBSCRIPTION_TOKEN_INVALID with 422.
         hopeless = status in (400, 422) and re.search("credit|token_invalid", said, re.IGNORECASE)
@@ -132,7 +132,8 @@ class Hit(UntrustedModel):
 def _reset(headers: Mapping[str, str]) -> float | None:
     """Seconds until the shortest of Brave's windows (`X-RateLimit-Reset: 1, 1419704`) opens again."""
     first = headers.get("x-ratelimit-reset", "").split(",")[0].strip()
-    return float(first) if first.isdecimal() else None
+    # Elsewhere a header of this name holds a date in seconds, which is no wait.
+    return float(first) if re.fullmatch(r"\d{1,8}", first) else None
 
 
 def results_of(

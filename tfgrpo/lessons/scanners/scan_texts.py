@@ -12,6 +12,9 @@ from tfgrpo.lessons.scanners.personal import personal_findings
 from tfgrpo.lessons.scanners.secrets import secret_findings
 from tfgrpo.lessons.scanners.signs import findings_by_signs
 
+SPLIT = frozenset({Kind.INSTRUCTION, Kind.SECRET, Kind.PERSONAL})
+"""What can stand in two halves in two lessons."""
+SENTENCE_ENDS = tuple(".!?。！？…:;)")
 ESCAPED = re.compile(r"\\([\[\]<>|!#`])")
 """How Markdown writes a sign that shall not be read as markup; a model reads it as the sign."""
 
@@ -55,3 +58,26 @@ def scan_together(
     return tuple(
         Finding(kind, f"{reason}, read together") for kind, reason in dict.fromkeys((x.kind, x.reason) for x in found)
     )
+
+
+def scan_beside(
+    text: str, shown: Sequence[str], *, allow: Collection[str] = (), known: Sequence[str] = ()
+) -> tuple[Finding, ...]:
+    """Return what a lesson holds only together with one of those that a library shows: the other half of an order.
+
+    A half is a text without the end of a sentence; lessons rarely are, so this is one look at most of them.
+    """
+    alone = {x.kind for x in scan(text, known=known)}
+    joints = [(each, f"{each} {text}") for each in shown if _goes_on(each)]
+    joints += [(each, f"{text} {each}") for each in shown if each.strip() and _goes_on(text)]
+    found = []
+    for each, joint in joints:
+        new = [x for x in scan(joint, allow=allow, known=known) if x.kind in SPLIT - alone]
+        found += [x for x in new if x.kind not in {y.kind for y in scan(each, known=known)}]
+    return tuple(
+        dict.fromkeys(Finding(x.kind, f"{x.reason}, read together with a lesson of the library") for x in found)
+    )
+
+
+def _goes_on(text: str) -> bool:
+    return text.strip()[-1:] not in ("", *SENTENCE_ENDS)

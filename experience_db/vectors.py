@@ -1,0 +1,22 @@
+"""Vectors of texts, so that no text is embedded twice by the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from experience_db.database import Database
+
+
+class Vectors(Database):
+    """The part of the store that keeps vectors; a vector is the bytes of its float32 values, little-endian."""
+
+    def vectors(self, model: str, marks: Sequence[str]) -> dict[str, bytes]:
+        """Return those vectors that are known of a model, by the mark (a hash) of their text."""
+        sql = "SELECT vector FROM vectors WHERE model = ? AND mark = ?"
+        found = ((mark, self._row(sql, model, mark)) for mark in dict.fromkeys(marks))
+        return {mark: bytes(row["vector"]) for mark, row in found if row is not None}
+
+    def add_vectors(self, model: str, found: Mapping[str, bytes]) -> None:
+        """Keep vectors of a model; one that is known stays as it is. Raises StoreReadOnly."""
+        sql = "INSERT OR IGNORE INTO vectors (model, mark, vector) VALUES (?, ?, ?)"
+        self._write_many(sql, [(model, mark, vector) for mark, vector in found.items()])

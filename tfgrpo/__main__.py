@@ -1,0 +1,5 @@
+"""`python -m tfgrpo` is `tfgrpo`."""
+
+from tfgrpo.cli import main
+
+main()

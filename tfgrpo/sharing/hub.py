@@ -1,0 +1,63 @@
+"""A library in a dataset repository of the Hugging Face hub (package huggingface_hub, with its own login).
+
+Written to the documented calls of huggingface_hub; it was never run against the hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfgrpo.errors import UsageError
+
+
+def push_files(repo: str, folder: str, files: Mapping[str, bytes], note: str) -> str:
+    """Put files into a dataset repository as one commit, which is made private when it is new.
+
+    The card of a repository with one library stands at its root, where the hub shows it.
+
+    Raises:
+        UsageError: huggingface_hub is not installed, or refused; the message holds its words.
+    """
+    hub = _hub()
+    placed = {f"{folder}/{name}": data for name, data in files.items()} | {"README.md": files["README.md"]}
+    try:
+        api = hub.HfApi()
+        api.create_repo(repo, repo_type="dataset", exist_ok=True, private=True)
+        commit = api.create_commit(
+            repo,
+            [hub.CommitOperationAdd(path, data) for path, data in placed.items()],
+            commit_message=note,
+            repo_type="dataset",
+        )
+    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError, ValueError) as error:
+        raise UsageError(f"the hub refused {repo!r}: {_first_line(error)}") from error
+    return f"pushed to {getattr(commit, 'commit_url', repo)}"
+
+
+def pull_file(repo: str, name: str, folder: str = "") -> bytes:
+    """Return a file of a dataset repository; an empty `folder` takes the only one that has it. Raises UsageError."""
+    hub = _hub()
+    try:
+        held = [f for f in hub.HfApi().list_repo_files(repo, repo_type="dataset") if f.rpartition("/")[2] == name]
+        wanted = [f for f in held if not folder or f == f"{folder}/{name}"]
+        if len(wanted) != 1:
+            told = f"it has {', '.join(held)}; name one with --folder" if held else "push one first"
+            raise UsageError(f"{repo} has no single {name}: {told}")
+        with open(hub.hf_hub_download(repo, wanted[0], repo_type="dataset"), "rb") as file:
+            return bytes(file.read())
+    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError) as error:
+        raise UsageError(f"the hub refused {repo!r}: {_first_line(error)}") from error
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub  # noqa: PLC0415  comes with the extra `hf`
+        import huggingface_hub.errors  # noqa: PLC0415
+    except ImportError as error:
+        raise UsageError("hf: needs huggingface_hub: pip install 'tfgrpo[hf]'") from error
+    return huggingface_hub
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]

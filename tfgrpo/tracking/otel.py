@@ -1,0 +1,128 @@
+"""A run as OpenTelemetry spans and events, by the semantic conventions of generative AI.
+
+One span for the run, one `chat` span for each rollout below it, and for each score of a rollout an event
+`gen_ai.evaluation.result` at its span. The conventions
+(opentelemetry.io/docs/specs/semconv/gen-ai) are in development; names are those of semconv 1.38 and later.
+Words of prompts, answers and graders are left out unless they are asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry._logs import Logger, LogRecord
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import Span, StatusCode, Tracer, set_span_in_context
+
+from experience_db import Run, Store
+from tfgrpo.tracking.tracked import Row, rollouts, tracked
+from tfgrpo.version import __version__
+
+NANO = 1_000_000_000
+
+
+def send_otlp(store: Store, run: Run, endpoint: str = "", *, content: bool = False) -> str:
+    """Send a run to a collector over OTLP/HTTP; returns what was sent, in words.
+
+    Args:
+        store: where the run is.
+        run: which.
+        endpoint: as `http://localhost:4318`; empty leaves it to OTEL_EXPORTER_OTLP_ENDPOINT.
+        content: also words of prompts, answers and graders.
+    """
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter  # noqa: PLC0415
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+
+    place = endpoint.rstrip("/")
+    spans = OTLPSpanExporter(f"{place}/v1/traces") if place else OTLPSpanExporter()
+    logs = OTLPLogExporter(f"{place}/v1/logs") if place else OTLPLogExporter()
+    resource = Resource.create({"service.name": "tfgrpo", "service.version": __version__})
+    tracing, logging = TracerProvider(resource=resource), LoggerProvider(resource=resource)
+    tracing.add_span_processor(BatchSpanProcessor(spans))
+    logging.add_log_record_processor(BatchLogRecordProcessor(logs))
+    try:
+        sent, events = emit(store, run, tracing.get_tracer("tfgrpo"), logging.get_logger("tfgrpo"), content=content)
+    finally:
+        tracing.shutdown()
+        logging.shutdown()
+    return f"{sent} spans and {events} evaluation results of run {run.name} were handed to the exporter"
+
+
+def emit(store: Store, run: Run, tracer: Tracer, logger: Logger, *, content: bool = False) -> tuple[int, int]:
+    """Make the spans and events of a run; returns how many of each."""
+    told = tracked(store, run)
+    numbers = {f"tfgrpo.{key.replace('/', '.')}": value for key, value in told.totals.items()}
+    named = {"tfgrpo.run": run.name, "tfgrpo.library": run.library or "", "tfgrpo.status": run.status}
+    root = tracer.start_span(f"tfgrpo {run.kind}", start_time=_time(run.started), attributes=named | numbers)
+    ended, spans, events = run.started, 1, 0
+    model = str(run.config.get("model") or "")
+    for group, rollout, scores, _ in rollouts(store, run):
+        start, end = ended, ended + max(float(rollout["seconds"] or 0.0), 0.0)
+        span = tracer.start_span(
+            f"chat {model}", set_span_in_context(root), start_time=_time(start),
+            attributes=_attributes(group, rollout, model, content=content),
+        )  # fmt: skip
+        if rollout["failure"]:
+            span.set_attribute("error.type", rollout["failure"]["kind"])
+            span.set_status(StatusCode.ERROR, rollout["failure"]["message"] if content else "")
+        events += sum(_evaluated(logger, span, score, _time(end), content=content) for score in scores)
+        span.end(end_time=_time(end))
+        spans += 1
+    if run.status == "failed":
+        root.set_status(StatusCode.ERROR)
+    root.end(end_time=_time(max(run.finished or ended, run.started)))
+    return spans, events
+
+
+def _attributes(group: Row, rollout: Row, model: str, *, content: bool) -> Mapping[str, Any]:
+    provider, found, name = model.partition("/")
+    told: dict[str, Any] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": provider if found else "tfgrpo",
+        "gen_ai.request.model": name or model,
+        "gen_ai.usage.input_tokens": int(rollout["usage"]["prompt_tokens"] or 0),
+        "gen_ai.usage.output_tokens": int(rollout["usage"]["completion_tokens"] or 0),
+        "tfgrpo.problem": str(group["problem"].get("id", "")),
+        "tfgrpo.step": int(group["step"]),
+        "tfgrpo.rollout": int(rollout["index"]),
+        "tfgrpo.version": int(group["version"]),
+    }
+    if rollout["finish_reason"]:
+        told["gen_ai.response.finish_reasons"] = [rollout["finish_reason"]]
+    if content:
+        given = [_message(m) for m in rollout["messages"] if m.get("role") != "assistant"]
+        told["gen_ai.input.messages"] = json.dumps(given, ensure_ascii=False)
+        answer = {**_message({"role": "assistant", "content": rollout["answer"]}),
+                  "finish_reason": rollout["finish_reason"] or "stop"}  # fmt: skip
+        told["gen_ai.output.messages"] = json.dumps([answer], ensure_ascii=False)
+    return told
+
+
+def _message(message: Row) -> dict[str, Any]:
+    """A message in the form of the conventions: a role and parts."""
+    return {"role": message.get("role"), "parts": [{"type": "text", "content": str(message.get("content") or "")}]}
+
+
+def _evaluated(logger: Logger, span: Span, score: Row, when: int, *, content: bool) -> int:
+    """Emit one score of a rollout; returns 1."""
+    told: dict[str, Any] = {"gen_ai.evaluation.name": score["name"] or "grader"}
+    if score["value"] is not None:
+        told["gen_ai.evaluation.score.value"] = float(score["value"])
+    if score["failure"]:
+        told["error.type"] = score["failure"]["kind"]
+    if content and score["why"]:
+        told["gen_ai.evaluation.explanation"] = score["why"]
+    at = set_span_in_context(span)
+    record = LogRecord(timestamp=when, context=at, event_name="gen_ai.evaluation.result", attributes=told)
+    logger.emit(record)
+    return 1
+
+
+def _time(seconds: float) -> int:
+    return int(seconds * NANO)
