@@ -8,12 +8,13 @@ a finished agent again. Here the agent asks the embedded model, served as an Ope
 `agent_at` another address and another model, and it asks those.
 """
 
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, RunConfig, Runner, function_tool
 from agents.models.chatcmpl_converter import Converter
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
 import tfgrpo
 from tfgrpo.backends.tiny.model import load
@@ -34,18 +35,21 @@ def add(a: int, b: int) -> int:
 
 def agent_at(base_url: str, model: str, key: str = "none") -> Callable[[tfgrpo.Problem, str], Awaitable[Rollout]]:
     """Return the agent as tfgrpo wants it: an async function of the problem and the lessons."""
-    # One client for all runs: a new one makes an SSL context, which takes longer than a call on this machine.
-    client = AsyncOpenAI(base_url=base_url, api_key=key)
+    # One for all runs: to make it takes longer than a call on this machine. A client of its own ends with each run.
+    tls = ssl.create_default_context()
 
     async def run(problem: tfgrpo.Problem, lessons: str) -> Rollout:
-        agent = Agent(
-            "solver",
-            instructions=lessons or None,
-            model=OpenAIChatCompletionsModel(model, client),
-            tools=[add],
-            model_settings=ModelSettings(temperature=1.0, max_tokens=120),
-        )
-        result = await Runner.run(agent, f"Problem: {problem.question}", run_config=QUIET, max_turns=6)
+        async with AsyncOpenAI(
+            base_url=base_url, api_key=key, http_client=DefaultAsyncHttpxClient(verify=tls)
+        ) as client:
+            agent = Agent(
+                "solver",
+                instructions=lessons or None,
+                model=OpenAIChatCompletionsModel(model, client),
+                tools=[add],
+                model_settings=ModelSettings(temperature=1.0, max_tokens=120),
+            )
+            result = await Runner.run(agent, f"Problem: {problem.question}", run_config=QUIET, max_turns=6)
         used = result.context_wrapper.usage
         messages: list[Message] = [{"role": "system", "content": lessons}] if lessons else []
         messages += [Message(**message) for message in Converter.items_to_messages(result.to_input_list())]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -68,13 +70,16 @@ async def test_a_broken_endpoint_is_a_failure_of_the_rollout(example: ModuleType
 
 
 def test_a_library_is_learned_with_it(example: ModuleType, tmp_path: Path):
-    """The scripted endpoint is right, so every group is flat, and all rollouts are graded."""
+    """The scripted endpoint is right, so every group is flat, all rollouts are graded, and no connection stays open."""
     rows = [{"question": f"What is 2 plus 3? ({n})", "answer": "5"} for n in range(3)]
-    with Server(reply=adding) as server:
+    with Server(reply=adding) as server, warnings.catch_warnings(record=True) as left_open:
+        warnings.simplefilter("always", ResourceWarning)
         result = tfgrpo.learn_sync(
             rows, model="tiny", grader="exact", environment=example.agent_at(server.url, "m"), db=tmp_path / "x.db",
             heldout=0, gate="open", epochs=1, group_size=2,
         )  # fmt: skip
+        gc.collect()
+    assert [str(one.message) for one in left_open] == []
     assert result.summary["groups"]["flat"] == 3
     assert result.summary["failures"] == {}
 
