@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tfgrpo.graders.base import judged, no_reference, reference_of, unscored
-from tfgrpo.graders.choice_reading import chosen_letters
 from tfgrpo.types import Problem, Rollout, Score
+
+if TYPE_CHECKING:
+    from tfgrpo.graders.choice_reading import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Choice:
         reference = reference_of(problem)
         if reference is None:
             return (no_reference(problem),) * len(rollouts)
-        said = chosen_letters(reference)
+        said = _letters_of(reference)
         if not said.letters or not said.letters <= set(self.letters):
             message = f"the reference answer {reference[:80]!r} of problem {problem.id!r} is none of {self.letters}"
             return (unscored(message),) * len(rollouts)
@@ -35,12 +38,19 @@ class Choice:
 
     def _score(self, rollout: Rollout, wanted: Sequence[frozenset[str]], reference: str) -> Score:
         """Compare the letters; an answer without any, or with an alternative, is wrong."""
-        said = chosen_letters(rollout.answer)
+        said = _letters_of(rollout.answer)
         got = ", ".join(sorted(said.letters)) if said.letters else rollout.answer[-120:]
         return judged(not said.either and said.letters in wanted, got, reference)
 
 
 def chosen_letter(text: str, letters: str = "ABCDE") -> str | None:
     """The one letter a text settles on, as a capital; None if it is none, several, or not among `letters`."""
-    said = chosen_letters(text)
+    said = _letters_of(text)
     return next(iter(said.letters)) if len(said.letters) == 1 and said.letters <= set(letters) else None
+
+
+def _letters_of(text: str) -> Said:
+    """Return what a text settles on."""
+    from tfgrpo.graders.choice_reading import chosen_letters  # noqa: PLC0415 - .2 s of patterns that few runs need
+
+    return chosen_letters(text)
