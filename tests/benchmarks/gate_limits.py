@@ -3,7 +3,8 @@
     python tests/benchmarks/gate_limits.py [--runs 300] [--seed 0]
 
 Each row is an edit or text, its mean effect over all problems of its kind 0 or less but for those that help: how often
-it passes, with Wilson's 95% interval.
+it passes, with Wilson's 95% interval; then how many of those passed whose problems at hand gain nothing on average
+themselves, and how often it passes where `gate.options.beyond` asks for others than these.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from statistics import fmean
 
 from gate_scenes import Scripted, pool, uniform
 
 from experience_db import Edit, Lesson, Library, Op
 from tfgrpo.gates import Design, PairedGate, Rewards
+from tfgrpo.gates.comparison import FEW as FEW_PROBLEMS
 from tfgrpo.gates.comparison import Comparison, Question, compare
 from tfgrpo.gates.sequential import Answer
 from tfgrpo.gates.touch import Touched
@@ -78,20 +80,24 @@ EFFECTS: dict[str, tuple[Draw, bool]] = {
 FEW = (4, 5, 6, 8, 11, 12, 16, 24)
 
 
-async def asked(kind: str, n: int, times: int, seed: str) -> bool:
-    """Return whether an edit on `n` touched problems passes when it is asked up to `times` times while undecided."""
+async def asked(kind: str, n: int, times: int, seed: str, *, beyond: bool = False) -> tuple[bool, float]:
+    """Return whether an edit on `n` touched problems passes when it is asked up to `times` times while undecided.
+
+    Beside it stands its true mean effect on these problems.
+    """
     draw, exact = EFFECTS[kind]
-    rng, design = random.Random(seed), Design()
+    rng, design = random.Random(seed), Design(beyond=beyond)
     pool = tuple(Problem(str(i), "?") for i in range(n))
     world, touch, earlier = World(rng, [draw(rng) for _ in pool], exact), Touched(pool, "word"), None
+    own = fmean(with_it - without for without, with_it in world.chances)
     for turn in range(times):
         question = Question(OLD, NEW, touch, f"{seed}/{turn}", earlier=earlier)
         plan = design.plan(touch, n, 0.025 if earlier else 0.05)
         found: Comparison = await compare(world, Rewards(), question, design, plan)  # type: ignore[arg-type]
         if found.answer is not Answer.OPEN:
-            return found.answer is Answer.HELPS
+            return found.answer is Answer.HELPS, own
         earlier = found
-    return False
+    return False, own
 
 
 def proved_again(share: float, seed: str) -> bool:
@@ -119,11 +125,22 @@ async def raced(rivals: int, n: int, key: str) -> bool:
     return any(verdict.decision == "accepted" for verdict in verdicts)
 
 
-def told(name: str, passes: Callable[[str], bool], runs: int, seed: int) -> None:
+def told(name: str, passed: Sequence[bool], beside: str = "") -> None:
     """Print one row."""
-    k = sum(passes(f"{seed}/{name}/{run}") for run in range(runs))
-    low, high = wilson(k, runs)
-    print(f"| {name} | {k / runs:.3f} [{low:.3f}, {high:.3f}] |", flush=True)
+    low, high = wilson(sum(passed), len(passed))
+    print(f"| {name} | {fmean(passed):.3f} [{low:.3f}, {high:.3f}] |{beside}", flush=True)
+
+
+def told_asked(kind: str, n: int, times: int, runs: int, seed: int) -> None:
+    """Print the row of an edit that is asked."""
+    name = f"{kind}; {n} touched" + (f", asked up to {times} times" if times > 1 else "")
+    keys = [f"{seed}/{name}/{run}" for run in range(runs)]
+    rows = [asyncio.run(asked(kind, n, times, key)) for key in keys]
+    idle = [passed for passed, own in rows if own < 1e-9]
+    strict = ""
+    if n < FEW_PROBLEMS:
+        strict = f" {fmean(asyncio.run(asked(kind, n, times, key, beyond=True))[0] for key in keys):.3f}"
+    told(name, [passed for passed, _ in rows], f" {sum(idle)} of {len(idle)} |{strict} |")
 
 
 def main() -> None:
@@ -133,22 +150,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
 
-    def row(kind: str, n: int, times: int) -> None:
-        name = f"{kind}; {n} touched" + (f", asked up to {times} times" if times > 1 else "")
-        told(name, lambda key: asyncio.run(asked(kind, n, times, key)), given.runs, given.seed)
-
     for kind in EFFECTS:
         for n in FEW:
-            row(kind, n, 1)
+            told_asked(kind, n, 1, given.runs, given.seed)
     for kind in ("noise", "+-.4 by problem"):
         for n in (8, 32):
-            row(kind, n, 6)
+            told_asked(kind, n, 6, given.runs, given.seed)
     for rivals in (2, 4, 8):
         for n in (16, 32):
             name = f"+-.4 by problem; {n} touched, {rivals} rivals"
-            told(name, lambda key, k=rivals, n=n: asyncio.run(raced(k, n, key)), given.runs, given.seed)  # type: ignore[misc]
+            told(name, [asyncio.run(raced(rivals, n, f"{given.seed}/{name}/{run}")) for run in range(given.runs)])
     for share in (0.5, 0.8):
-        told(f"right in {share}: 64 pairs, then 128", partial(proved_again, share), 4 * given.runs, given.seed)
+        name = f"right in {share}: 64 pairs, then 128"
+        told(name, [proved_again(share, f"{given.seed}/{name}/{run}") for run in range(4 * given.runs)])
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from statistics import fmean
 
@@ -11,6 +12,7 @@ from tfgrpo.gates import Rewards
 from tfgrpo.gates.comparison import FEW_BET, FEW_LEVEL, Design, Question, compare, few_bet, mean_p
 from tfgrpo.gates.sequential import Answer
 from tfgrpo.gates.touch import Touched
+from tfgrpo.gates.verdicts import reason
 from tfgrpo.types import Problem
 
 from .tables import Table, library_of
@@ -98,3 +100,47 @@ async def test_many_small_gains_on_few_problems_hide_no_rare_large_loss():
     found = await compare(Table(gains, problems), Rewards(), question, Design())
     assert mean_p([total / n for total, n in found.sums.values()]) <= FEW_LEVEL * 0.05
     assert found.answer is Answer.OPEN
+
+
+def apart(rng, visits):
+    """Worth nothing over all problems: gains .5 on hard ones, two of three, and loses all on the easy ones."""
+    return met(rng, visits, 0.44, 0.94) if rng.random() < 2 / 3 else met(rng, visits, 1.0, 0.0)
+
+
+async def found(draw, n, seed, design):
+    """What a comparison on `n` problems of a kind finds, each with as many pairs as the design asks for at most."""
+    rng = random.Random(seed)
+    pairs = [draw(rng, design.visits(Touched((), "word"), n)) for _ in range(n)]
+    problems = tuple(Problem(str(i), "Compute glorp.") for i in range(n))
+    trial = Table(lambda texts, problem, index: float(pairs[int(problem.id)][index]["edit" in texts]), problems)
+    question = Question(library_of(), library_of("edit"), Touched(problems, "word"), str(seed))
+    return await compare(trial, Rewards(), question, design)
+
+
+@pytest.mark.parametrize("n", [4, 6])
+async def test_a_verdict_on_few_problems_says_what_it_is_worth_for_others(n):
+    """Where few problems all gain and those that the pool lacks would lose, "accepted" says that it is about these."""
+    met_few = [await found(apart, n, f"{n} {seed}", Design()) for seed in range(200)]
+    passed = [each for each in met_few if each.answer is Answer.HELPS]
+    assert len(passed) > 0.05 * 200
+    clear = [each for each in passed if math.isnan(each.p_beyond)]
+    assert len(clear) <= 0.05 * 200
+    said = next(each for each in passed if each not in clear)
+    assert reason(said).endswith(f"; for others like them p is at most {said.p_beyond:.2g})")
+
+
+@pytest.mark.parametrize("draw", [apart, agreeing, shifting, *SKEWED])
+@pytest.mark.parametrize("n", [4, 6, 8])
+async def test_what_is_asked_for_others_holds_its_level_for_them(draw, n):
+    """With `beyond`, an edit that is worth nothing over all problems of a kind passes in 5% at most, whatever it is."""
+    design = Design(beyond=True)
+    tests = [await found(draw, n, f"{n} {seed}", design) for seed in range(200)]
+    assert sum(each.answer is Answer.HELPS for each in tests) <= 0.05 * 200
+
+
+async def test_few_problems_that_do_not_speak_for_others_leave_an_edit_undecided_if_asked():
+    """Five problems that gain .5 may be two thirds of a kind whose others lose all: p is at most .13 there."""
+    strict, plain = [await found(helping, 5, "a", Design(beyond=beyond)) for beyond in (True, False)]
+    assert (strict.answer, plain.answer) == (Answer.OPEN, Answer.HELPS)
+    assert reason(strict).startswith("undecided")
+    assert "it helps these 5; for others like them p is at most" in reason(strict)

@@ -58,7 +58,8 @@ def _false_lessons(rule: Mapping[str, Any] | None, accepted: int) -> None:
         if rule["rule"] == "fixed"
         else f"a false discovery rate of {rule['alpha']:g}"
     )
-    typer.echo(f"  expect at most {rule['at_most']:.2g} false lessons among the {accepted} accepted: {what}")
+    few = f"; {rule['few']} of them touch so few problems that this holds for these alone" if rule["few"] else ""
+    typer.echo(f"  expect at most {rule['at_most']:.2g} false lessons among the {accepted} accepted: {what}{few}")
 
 
 def _reasons(steps: Sequence[Step]) -> None:

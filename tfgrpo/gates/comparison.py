@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from math import ceil, exp, isnan, log, nan, sqrt
+from math import ceil, exp, isnan, log, nan, prod, sqrt
 from statistics import fmean, stdev
 
 from experience_db import Library
@@ -65,6 +65,8 @@ class Design:
     """Problems at most, not touched, that an edit must also meet before it enters; 0 leaves that out."""
     pairs_few: int = 40
     """Pairs, about, where fewer than FEW problems are touched: each is visited more often."""
+    beyond: bool = False
+    """Whether an edit that helps fewer than FEW problems must also be shown to help others like them."""
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.delta <= 1.0:
@@ -209,6 +211,19 @@ class Comparison:
         """95% betting confidence sequence for the mean difference over problems, valid at the stopping time."""
         return self.state.interval
 
+    @property
+    def p_beyond(self) -> float:
+        """Where so few problems are helped that this says little of others like them: p for these; else nan.
+
+        The level of the test is about the problems that were asked: a few may all gain while those that the pool lacks
+        lose. Whatever these lose, an all-in bet on each problem multiplies a capital of 1 by 1 or less on average if
+        the edit helps by nothing over all problems of the kind, so the inverse of that capital is a p (Markov).
+        """
+        if self.answer is not Answer.HELPS or self.problems >= FEW or self.touched.how == "all":
+            return nan
+        p = min(1.0, 1.0 / max(prod(1.0 + mean for mean in _means(self.sums)), 1e-9))
+        return p if p > self.state.plan.alpha else nan
+
 
 def _means(sums: Sums) -> list[float]:
     return [total / n for total, n in sums.values()]
@@ -221,6 +236,14 @@ async def compare(
 
     Without a `plan` the design's own is taken, at level .05.
     """
+    found = await _compare(trial, rewards, question, design, plan)
+    if not design.beyond or isnan(p := found.p_beyond):
+        return found
+    why = f"it helps these {found.problems}; for others like them p is at most {p:.2g}"
+    return replace(found, state=replace(found.state, answer=Answer.OPEN, why=why))
+
+
+async def _compare(trial: Trial, rewards: Rewards, question: Question, design: Design, plan: Plan | None) -> Comparison:
     earlier = question.earlier
     plan = plan or design.plan(question.touched, len(question.members), 0.05)
     begun = earlier.passes if earlier else 0

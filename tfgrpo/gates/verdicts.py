@@ -42,8 +42,10 @@ def _reason(comparison: Comparison) -> str:
     if comparison.answer is Answer.OPEN and comparison.lost.one_sided:
         return f"undecided: outages took {comparison.lost.candidate} rollouts with the edit, so the rest is no sample"
     if comparison.answer is Answer.OPEN:
-        return f"undecided: {what} is not clear enough (p = {state.p_helps:.2g}, E = {comparison.e_helps:.3g})"
-    return f"{WORDS[comparison.answer]}: {what}, {state.won} won, {state.lost} lost ({state.why})"
+        why = state.why or f"p = {state.p_helps:.2g}, E = {comparison.e_helps:.3g}"
+        return f"undecided: {what} is not clear enough ({why})"
+    few = "" if isnan(p := comparison.p_beyond) else f"; for others like them p is at most {p:.2g}"
+    return f"{WORDS[comparison.answer]}: {what}, {state.won} won, {state.lost} lost ({state.why}{few})"
 
 
 def problems_text(comparison: Comparison) -> str:
@@ -86,6 +88,7 @@ def comparison_detail(comparison: Comparison) -> dict[str, Any]:
         "interval": INTERVAL,
         "p_better": state.p_helps,
         "p_worse": state.p_harms,
+        "p_beyond": None if isnan(comparison.p_beyond) else comparison.p_beyond,
         "e_better": comparison.e_helps,
         "e_worse": state.e_harms,
         "level": state.plan.alpha,

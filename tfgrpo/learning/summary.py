@@ -50,7 +50,7 @@ def summarize_run(run: Run, steps: Sequence[Step], seconds: float) -> dict[str, 
         "usage": printed_usage(usage),
         "reward": {"first": rewards[0] if rewards else None, "last": rewards[-1] if rewards else None},
         "heldout": compare_heldout(run),
-        "false_lessons": false_lessons(run),
+        "false_lessons": false_lessons(run, steps),
         "outlook": run_detectable_effect_text(run),
         "failures": count_each(f.kind.value for f in every),
         "warnings": [
@@ -127,14 +127,18 @@ def run_detectable_effect_text(run: Run) -> str:
     return datasets.outlook(run.pools)
 
 
-def false_lessons(run: Run) -> dict[str, Any] | None:
+def false_lessons(run: Run, steps: Sequence[Step]) -> dict[str, Any] | None:
     """Return how many false lessons the gate's error rule lets one expect; None where the gate has no such rule.
 
     With a fixed level per test that is the level times the tests: the bound if every edit tested were useless. Where
-    the rule bounds the false discovery rate, it is that rate times the lessons accepted.
+    the rule bounds the false discovery rate, it is that rate times the lessons accepted. `few` of those accepted were
+    proved on so few problems that it holds for these alone.
     """
     spent = getattr(run.gate, "alpha", None)
     if not isinstance(spent, Alpha):
         return None
     of = spent.accepted if spent.rule == "e-lond" else spent.tests
-    return {"rule": spent.rule, "alpha": spent.alpha, "tests": spent.tests, "at_most": round(spent.alpha * of, 3)}
+    entered = [v.evidence for step in steps for v in step.verdicts if v.decision == "accepted"]
+    few = sum(evidence[0].detail.get("p_beyond") is not None for evidence in entered if evidence)
+    rule = {"rule": spent.rule, "alpha": spent.alpha, "tests": spent.tests, "at_most": round(spent.alpha * of, 3)}
+    return rule | {"few": few}
