@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,25 @@ def said(status: str, *headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join(lines).encode("latin-1") + body
 
 
+def stream(*choices: dict[str, Any], last: str = "data: [DONE]") -> bytes:
+    """An answer as events, of one choice each."""
+    events = [f"data: {json.dumps({'object': 'chat.completion.chunk', 'choices': [choice]})}" for choice in choices]
+    return "\r\n\r\n".join([": as it comes", "event: message", *events, last, ""]).encode()
+
+
+BEGUN = {"index": 0, "delta": {"role": "assistant", "content": "4"}}
+ENDED = {"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}
+
 WIRE = {
+    "a stream that nobody asked for": (said("200 OK", body=stream(BEGUN, ENDED)), "4"),
+    "a stream that ends without its mark": (said("200 OK", body=stream(BEGUN, ENDED, last='data: {"usage"')), "4"),
+    "a stream that breaks off": (said("200 OK", body=stream(BEGUN)), None),
+    "a stream that breaks off in an event": (said("200 OK", body=stream(BEGUN, last='data: {"choices": [')), None),
+    "a stream with an error": (
+        said("200 OK", body=stream(BEGUN, ENDED, last='data: {"error": {"message": "overloaded", "code": 503}}')),
+        None,
+    ),
+    "a stream of nothing": (said("200 OK", body=b"data: [DONE]"), None),
     "a byte order mark": (said("200 OK", body=b"\xef\xbb\xbf" + GOOD), "4"),
     "a header in Latin-1": (said("200 OK", "X-A: \xff", body=GOOD), "4"),
     "packed in capitals": (said("200 OK", "Content-Encoding: GZIP", body=gzip.compress(GOOD)), "4"),

@@ -23,6 +23,7 @@ from tfgrpo.backends.n_choices_usage import Tokenizer, recount_usage
 from tfgrpo.backends.negotiation import negotiated, renegotiated
 from tfgrpo.backends.pricing import Price
 from tfgrpo.backends.retry_policy import Transient, Unreachable
+from tfgrpo.backends.streamed_body import is_stream, joined_events
 from tfgrpo.backends.transports import TRANSPORTS, Transport
 from tfgrpo.backends.window import context_window
 from tfgrpo.backends.wire import MOST_CHARACTERS, Reading, body_of, reply_of
@@ -141,7 +142,7 @@ class OpenAI:
         body = body_of(request, dialect) | extra
         text = await self._post(where, body, request, dialect)
         try:
-            payload = loads(text, forgiving=True)
+            payload = joined_events(text) if is_stream(text) else loads(text, forgiving=True)
         except Unreadable as error:
             said = f"{where} answered with {error}: {where.quote(text[:200])}"
             raise Transient(said, status=200, usage=of_broken(text, request, self._price)) from None
