@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from experience_db.masking import NAMED, RUN, SHAPES, is_random, is_value
 from tfgrpo.lessons.scanners.base import Finding, Kind
-from tfgrpo.lessons.scanners.required_literals import required
+from tfgrpo.lessons.scanners.required_literals import may_match, required
 
 _NAMES = ("pass", "secret", "key", "token", "credential", "pin")
 _COMPILED = tuple((name, re.compile(shape), required(shape)) for name, shape in SHAPES)
@@ -22,8 +22,8 @@ def secret_findings(text: str, known: Sequence[str] = ()) -> tuple[Finding, ...]
 
 def _shaped(text: str) -> Iterator[Finding]:
     small = text.lower()
-    for name, shape, pieces in _COMPILED:
-        if any(piece in small for piece in pieces) and shape.search(text):
+    for name, shape, needs in _COMPILED:
+        if may_match(needs, small) and shape.search(text):
             yield Finding(Kind.SECRET, f"it holds what looks like {name}")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tfgrpo.lessons.scanners.base import Finding, Kind, quoted
 from tfgrpo.lessons.scanners.conditions import FIXED, is_conditional
-from tfgrpo.lessons.scanners.required_literals import required
+from tfgrpo.lessons.scanners.required_literals import Needs, may_match, required
 
 FILE = Path(__file__).with_name("signs.toml")
 WORD = re.compile(r"<([A-Z]{3,})>")
@@ -32,8 +32,8 @@ class Sign:
 
     why: str
     pattern: re.Pattern[str]
-    pieces: tuple[str, ...]
-    """Texts in small letters, one of which is in every match; empty where there are none."""
+    needs: Needs
+    """What is in every match."""
 
 
 def findings_by_signs(kind: Kind, text: str) -> tuple[Finding, ...]:
@@ -54,12 +54,8 @@ def shown_signs(kind: Kind, text: str) -> tuple[tuple[str, re.Match[str]], ...]:
     small = text.lower()
     found = []
     for sign in all_signs()[kind]:
-        for piece in sign.pieces or ("",):
-            if piece in small:
-                match = _first_match(sign, text)
-                if match:
-                    found.append((sign.why, match))
-                break
+        if may_match(sign.needs, small) and (match := _first_match(sign, text)):
+            found.append((sign.why, match))
     return tuple(found)
 
 
