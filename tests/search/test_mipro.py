@@ -72,6 +72,15 @@ def test_a_budget_is_kept_and_a_larger_one_goes_on(tmp_path, budget):
     assert playing.calls == whole.calls
 
 
+def test_without_candidate_lessons_nobody_is_asked_for_any(db):
+    """As published: demonstrations alone, found by rollouts, and no contrast is paid for."""
+    playing = Model()
+    result = search(playing, db, "mipro", search__batch=4, search__trials=4, search__candidates=0)
+    assert {r.role for r in playing.requests} == {"rollout", "evaluate", "ground"}
+    assert result.steps[0].monitor["search"]["candidates"] == 0
+    assert result.steps[0].monitor["search"]["demonstrations"] == 4
+
+
 def test_contrasts_that_all_fail_are_an_error(db):
     """Without a candidate because nothing worked, the run must not look like one that found nothing."""
     with pytest.raises(NothingLearned, match="every contrast failed"):

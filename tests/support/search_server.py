@@ -6,6 +6,7 @@ Twelve made-up words stand for operations. A solver that was told the right rule
 else one time in seven; its luck is a function of problem and seed, so two prompts that differ meet the same luck. A
 reflection, whoever asks for it, finds for up to two of the attempts that lost reward a rule of their words: the right
 one six times in ten, else one that does nothing. It writes edits where edits are asked for, else a whole new prompt.
+A worked example of a word counts as its rule, and MIPROv2's questions are answered as well (`instruction_writer`).
 With `--parts` the rules of the last six words help in the description of the tool `figures` alone, and a reflection on
 one part of the prompt finds the rules that belong there: a search has to write two components.
 `GET /stats` tells what was asked.
@@ -23,6 +24,7 @@ import sys
 from typing import Any
 
 from support.fast_server import Endpoint
+from support.instruction_writer import written
 
 WORDS = ("zorp", "blick", "dax", "wug", "fep", "tiv", "mork", "glim", "snee", "prell", "quib", "yorm")
 RULE = "When a problem says {word}, {how}."
@@ -71,8 +73,17 @@ def attempt(system: str, question: str, seed: int, described: str | None = None)
     assert found is not None, question
     a, word, b = int(found[1]), found[2], int(found[3])
     told = system if described is None or not of_tool(word) else described
-    chance = 0.9 if rule(word, good=True) in told else 1 / 7
+    knows = rule(word, good=True) in told or shows(told, word)
+    chance = 0.9 if knows else 1 / 7
     return str(right(a, word, b) if luck(question, seed) < chance else a - b)
+
+
+def shows(told: str, word: str) -> bool:
+    """Whether a text holds a problem with this word and, right behind it, the right answer."""
+    return any(
+        found[2] == word and re.search(rf"\b{right(int(found[1]), word, int(found[3]))}\b", told[found.end() :][:80])
+        for found in ASKED.finditer(told)
+    )
 
 
 def of_tool(word: str) -> bool:
@@ -85,8 +96,9 @@ def found_rules(text: str, known: str, tool: bool | None = None) -> list[str]:
 
     `tool` says to which part they belong; None takes all.
     """
-    parts = [part for part in re.split(r"(?=### Attempt \d|# Example \d)", text) if ASKED.search(part)]
-    lost = [ASKED.search(part)[2] for part in parts if LOST.search(part)]  # type: ignore[index]
+    head, *parts = re.split(r"(?=### Attempt \d|# Example \d)", text)
+    asked = [ASKED.search(part) or ASKED.search(head) for part in parts if LOST.search(part)]
+    lost = [found[2] for found in asked if found]
     lost = [word for word in lost if tool is None or of_tool(word) is tool]
     drawn = [rule(word, good=luck("found", word, text) < 0.6) for word in dict.fromkeys(lost)]
     return [said for said in drawn if said not in known][:2]
@@ -95,26 +107,36 @@ def found_rules(text: str, known: str, tool: bool | None = None) -> list[str]:
 def reply(body: dict[str, Any], *, parts: bool = False) -> str:
     """Answer a chat body: a reflection that wants edits, one that wants a new prompt, or a problem."""
     text = body["messages"][-1]["content"]
+    told = written(body["messages"], WORDS, guessed)
+    if told is not None:
+        return told
     if ABOUT_TOOL in text:
         known, _, attempts = text.partition("## The attempts")
         held = RULES.findall(known.partition(ABOUT_TOOL)[2])
         fresh = found_rules(attempts, " ".join(held), tool=True)
-        told = [{"op": "ADD", "ids": [], "text": " ".join((TOOL, *held, *fresh)), "reason": "lost", "attempts": [1],
+        edits = [{"op": "ADD", "ids": [], "text": " ".join((TOOL, *held, *fresh)), "reason": "lost", "attempts": [1],
                  "when": None}] if fresh else []  # fmt: skip
-        return json.dumps({"edits": told})
+        return json.dumps({"edits": edits})
     if "reply with the JSON object" in text:
         known, _, attempts = text.partition("## The attempts")
+        attempts = known.partition("## The problem")[2] + attempts
         fresh = found_rules(attempts, known.partition("## The library now")[2], tool=False if parts else None)
-        told = [{"op": "ADD", "ids": [], "text": t, "reason": "it was lost", "attempts": [1], "when": None}
+        edits = [{"op": "ADD", "ids": [], "text": t, "reason": "it was lost", "attempts": [1], "when": None}
                 for t in fresh]  # fmt: skip
-        return json.dumps({"edits": told})
+        return json.dumps({"edits": edits})
     if "Your task is to write a new instruction" in text:
         known = text.partition("```\n")[2].partition("\n```")[0]
         about = known.startswith(TOOL) if parts else None
         return "```\n" + "\n".join([known, *found_rules(text.partition("\n```")[2], known, about)]) + "\n```"
     described = "\n".join(str(t["function"]["description"]) for t in body.get("tools") or ())
-    system = "\n".join(str(m["content"]) for m in body["messages"] if m["role"] == "system")
-    return attempt(system, text, int(body.get("seed") or 0), described if parts else None)
+    before = "\n".join(str(m["content"]) for m in body["messages"][:-1])
+    said = attempt(before, text, int(body.get("seed") or 0), described if parts else None)
+    return f"[[ ## answer ## ]]\n{said}\n\n[[ ## completed ## ]]" if "[[ ## answer ## ]]" in text else said
+
+
+def guessed(word: str, asked: str) -> str:
+    """Return a rule for a word that nobody tried yet; of anything else a text to sort by."""
+    return rule(word, good=luck("guessed", word, asked) < 0.6) if word in WORDS else str(luck(word, asked))
 
 
 class Toy(Endpoint):

@@ -78,7 +78,7 @@ class SearchConfig:
     max_usd: float | None = None
     """Final choice: the same for money per rollout."""
     candidates: int = 12
-    """mipro: candidate lessons, at most."""
+    """mipro: candidate lessons, at most; 0 asks for none, as MIPROv2 has none."""
     instructions: int = 0
     """mipro: candidate instructions, written by a proposer that is told of the dataset, the prompt as it is, rollouts
     that earned full reward, and a tip; one of them stands at a time, or those of the run."""
@@ -108,7 +108,7 @@ LEAST: Mapping[str, float] = {
     "search.overlap": 1,
     "search.steps": 1,
     "search.patience": 1,
-    "search.candidates": 1,
+    "search.candidates": 0,
     "search.demonstrations": 0,
     "search.demonstration_sets": 1,
     "search.instructions": 0,

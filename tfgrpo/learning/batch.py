@@ -60,7 +60,7 @@ async def run_batch(given: BatchConditions, batch: Sequence[Problem]) -> BatchRe
     if given.config.selection.kind == "dynamic":
         groups, monitor = await _resampled(given, groups)
     groups, watched = choose_groups(groups, given.config, given.memory)
-    if given.config.lessons.proposer in OVER_BATCH:
+    if given.config.lessons.proposer in OVER_BATCH and given.asks:
         contrasts = await propose_over_batch(given, groups)
     else:
         contrasts = await run([partial(_contrast, given, group) for group in groups])
@@ -130,6 +130,8 @@ async def _roll_out(given: BatchConditions, problem: Problem, size: int, first: 
 
 
 async def _contrast(given: BatchConditions, group: Group) -> Contrast:
+    if not given.asks:
+        return Contrast()
     shown = with_earlier(group, given.config, given.memory)
     if given.config.selection.contrast == "hardest" and given.likelihood is not None:
         shown = await with_hardest(given.likelihood, given.library, shown)

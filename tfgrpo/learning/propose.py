@@ -46,6 +46,8 @@ class BatchConditions:
     """Problems whose turn comes later in this epoch, for dynamic sampling."""
     likelihood: Likelihood | None = None
     """Scores stored rollouts, where the run can."""
+    asks: bool = True
+    """Whether groups are contrasted; without, a batch is its rollouts and grades."""
 
 
 async def propose_over_batch(given: BatchConditions, groups: Sequence[Group]) -> list[Contrast]:

@@ -1,11 +1,12 @@
 """MIPROv2 over libraries: lessons, instructions and sets of demonstrations, then TPE over which of them are in.
 
-The first step runs groups on some learning problems and collects candidates: lessons that contrasts propose, sets of
-rollouts that earned full reward as worked examples, and instructions by a grounded proposer. A choice says for each
-lesson whether it is in, and which instructions and which set of examples stand beside them, if any. Every later step
-tries a few choices on a minibatch of held-out problems; after every `search.every` trials the one with the best average
-is scored on all of them and joins the pool. The library that the search started from is the first member, as MIPROv2's
-default program is its trial 0. Source: Opsahl-Ong et al. 2024, arXiv 2406.11695.
+The first step runs groups on some learning problems and collects candidates: lessons that contrasts propose (none where
+`search.candidates` is 0, as published), sets of rollouts that earned full reward as worked examples, and instructions
+by a grounded proposer. A choice says for each lesson whether it is in, and which instructions and which set of examples
+stand beside them, if any. Every later step tries a few choices on a minibatch of held-out problems; after every
+`search.every` trials the one with the best average is scored on all of them and joins the pool. The library that the
+search started from is the first member, as MIPROv2's default program is its trial 0. Source: Opsahl-Ong et al. 2024,
+arXiv 2406.11695.
 """
 
 from __future__ import annotations
@@ -137,7 +138,9 @@ async def _bootstrap(found: Search) -> tuple[Step, SubsetTrials, tuple[ScoredCan
     drawn = sorted(Random(f"{run.config.seed}/bootstrap").sample(range(count), min(config.bootstrap, count)))
     library, drawn_as = run.library, learning_sampling(run.config)
     known = known_effects(run, library, 0)
-    given = BatchConditions(run.actor, run.teacher, run.config, library, drawn_as, 0, 0, (), known, EMPTY_MEMORY)
+    given = BatchConditions(
+        run.actor, run.teacher, run.config, library, drawn_as, 0, 0, (), known, EMPTY_MEMORY, asks=config.candidates > 0
+    )
     taught = await run_batch(given, [run.learning[i] for i in drawn])
     run.stopped = _cut(taught)
     proposals = _lessons(taught)
