@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 
 from experience_db.codec import evidence_of, to_json
@@ -11,7 +12,6 @@ from experience_db.records import BROUGHT, Evidence, Version, effect_of, own_wor
 
 USUAL = 0.1
 """Size of effects that lessons have, as a standard deviation: what is known before anything was measured."""
-_ABOUT = "SELECT evidence FROM evidence_lessons WHERE library = ?1 AND lesson_id"
 
 
 class EvidenceTable(Database):
@@ -59,8 +59,18 @@ class EvidenceTable(Database):
     def evidence_about(self, name: str, lesson_ids: Iterable[int]) -> dict[int, tuple[Evidence, ...]]:
         """Return what was ever measured about each of some lessons, oldest first; of the others nothing is read."""
         self._known_version(name)
-        sql = f"SELECT * FROM evidence WHERE id IN ({_ABOUT} = ?2) ORDER BY id"  # noqa: S608  a constant of ours
-        return {i: tuple(map(evidence_of, self._rows(sql, name, i))) for i in dict.fromkeys(lesson_ids)}
+        wanted = json.dumps(list(lesson_ids))
+        named = (
+            "SELECT lesson_id, evidence FROM evidence_lessons WHERE library = ?"
+            " AND lesson_id IN (SELECT value FROM json_each(?)) ORDER BY evidence"
+        )
+        pairs = [(row["lesson_id"], row["evidence"]) for row in self._rows(named, name, wanted)]
+        sql = "SELECT * FROM evidence WHERE id IN (SELECT value FROM json_each(?))"
+        read = {row["id"]: evidence_of(row) for row in self._rows(sql, json.dumps([e for _, e in pairs]))}
+        found: dict[int, list[Evidence]] = {i: [] for i in json.loads(wanted)}
+        for lesson_id, e in pairs:
+            found[lesson_id].append(read[e])
+        return {i: tuple(told) for i, told in found.items()}
 
     def effects(self, name: str, lesson_ids: Iterable[int], *, version: int | None = None) -> dict[int, float]:
         """Return the effect that speaks for each of some lessons, shrunk by how unsure it is; others are left out.

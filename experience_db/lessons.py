@@ -13,7 +13,7 @@ from experience_db.libraries import Libraries
 from experience_db.library import Library
 from experience_db.records import Blame, Edit, Lesson, UnappliedEdit
 from experience_db.stored_lessons import IN_VERSION
-from experience_db.word_search import best_rows
+from experience_db.word_search import Within, best_rows
 
 _STORY = (
     "SELECT * FROM edits INDEXED BY edits_of_lesson WHERE library = ?1 AND version IS NOT NULL AND lesson_id = ?2"
@@ -39,10 +39,10 @@ class Lessons(Libraries):
         number = self._known_version(name, version)
         among = f"SELECT * FROM lessons WHERE id IN (SELECT value FROM json_each(?3)) AND {IN_VERSION}"  # noqa: S608  ours
         found: list[Lesson] = []
-        # The index knows every wording of every library: ask for more until enough of them stand in this version.
-        wanted, seen = limit, 0
+        # The index knows every wording of the library: ask for more until enough of them stand in this version.
+        wanted, seen, within = limit, 0, self._words_of(name)
         while len(found) < limit:
-            ids = best_rows(self._rows, "lessons_fts", query, wanted, least)
+            ids = best_rows(self._rows, "lessons_fts", query, wanted, least, within)
             here = {row["id"]: row for row in self._rows(among, name, number, json.dumps(ids[seen:]))}
             found += [lesson_of(here[i]) for i in ids[seen:] if i in here]
             if len(ids) < wanted:
@@ -56,19 +56,27 @@ class Lessons(Libraries):
             found = list(map(lesson_of, rows))
         return tuple(found[:limit])
 
+    def _words_of(self, name: str) -> Within:
+        """What narrows a search to the words of one library, and perhaps of others whose names begin alike."""
+        quoted = name.replace('"', '""')
+        whose = f'library : ^"{quoted}"'
+        sql = "SELECT 1 FROM lessons_fts WHERE lessons_fts MATCH ? LIMIT 1"
+        # A name of signs alone has no word in the index.
+        begins = f"{whose} AND " if self._row(sql, whose) else ""
+        return lambda match: f"{begins}text : ({match})"
+
     def blame(self, name: str, lesson_id: int) -> Blame:
         """The whole story of a lesson: its edits with their sources, its evidence; raises UnknownLesson."""
-        now = self.library(name)
+        head = self._known_version(name)
         edits = tuple(map(applied_of, self._rows(_STORY, name, lesson_id)))
         if not edits:
             raise UnknownLesson(
                 f"library {name!r} never had a lesson {lesson_id}; `tfgrpo lessons list` shows those it has"
             )
-        shown = self._rows("SELECT sum(shown) FROM lesson_uses WHERE library = ? AND lesson_id = ?", name, lesson_id)[
-            0
-        ][0]
-        present = next(iter(now.some((lesson_id,))), None)
-        return Blame(lesson_id, present, edits, self.evidence(name, lesson_id), shown or 0)
+        row = self._row(f"SELECT * FROM lessons WHERE {IN_VERSION} AND lesson_id = ?3", name, head, lesson_id)  # noqa: S608
+        shown = self._row("SELECT sum(shown) FROM lesson_uses WHERE library = ? AND lesson_id = ?", name, lesson_id)
+        present = lesson_of(row) if row else None
+        return Blame(lesson_id, present, edits, self.evidence(name, lesson_id), (shown and shown[0]) or 0)
 
     def set_aside(
         self,

@@ -12,7 +12,18 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, cast
 
 from experience_db.claims import Claims
-from experience_db.codec import RESTORE, SUM, applied_of, digest, edit_columns, edit_of, moved_digest, sources_json
+from experience_db.codec import (
+    RESTORE,
+    SUM,
+    applied_of,
+    digest,
+    edit_columns,
+    edit_of,
+    lesson_of,
+    moved_digest,
+    sources_json,
+    to_json,
+)
 from experience_db.errors import InvalidName, StaleVersion
 from experience_db.evidence import EvidenceTable
 from experience_db.history import Change, plan_edits, plan_restore, replay_edits
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
 Origin = tuple[str | None, int | None]
 """The run that makes a version and the step of it, where there is one."""
 _NAME = re.compile(r"[^\s@][^\n@]{0,199}")
+_STANDS = "(since <= {0} AND (until IS NULL OR until > {0}))"
 APPLIED = "SELECT * FROM edits WHERE library = ? AND version <= ? ORDER BY version, position"
 
 
@@ -103,14 +115,29 @@ class Libraries(EvidenceTable, Claims):
         """Every applied edit, oldest first."""
         return tuple(map(applied_of, self._rows(APPLIED, name, self._known_version(name))))
 
-    def diff(self, name: str, a: int, b: int) -> Diff:
-        """Return what changed from version `a` to version `b`."""
-        old = {lesson.id: lesson for lesson in self.library(name, a)}
-        new = {lesson.id: lesson for lesson in self.library(name, b)}
+    def diff(self, name: str, a: int, b: int, *, limit: int | None = None, offset: int = 0) -> Diff:
+        """Return what changed from version `a` to version `b`: at most `limit` lessons by id, after `offset` of them.
+
+        Only what differs is read, and of that only what is told.
+        """
+        for number in (a, b):
+            self._known_version(name, number)
+        moved = self._rows(
+            "SELECT sum(id * old) AS old, sum(id * NOT old) AS new, count(*) OVER () AS total FROM ("  # noqa: S608  ours
+            f"SELECT id, lesson_id, text, {_STANDS.format('?2')} AS old FROM lessons"
+            f" WHERE library = ?1 AND {_STANDS.format('?2')} != {_STANDS.format('?3')}"
+            ") GROUP BY lesson_id HAVING count(*) = 1 OR min(text) != max(text) ORDER BY lesson_id LIMIT ?4 OFFSET ?5",
+            name, a, b, -1 if limit is None else limit, offset,
+        )  # fmt: skip
+        sql = "SELECT * FROM lessons WHERE id IN (SELECT value FROM json_each(?))"
+        ids = [row[side] for row in moved for side in ("old", "new")]
+        read = {row["id"]: lesson_of(row) for row in self._rows(sql, to_json(ids))}
+        pairs = [(read.get(row["old"]), read.get(row["new"])) for row in moved]
         return Diff(
-            added=tuple(lesson for i, lesson in new.items() if i not in old),
-            removed=tuple(lesson for i, lesson in old.items() if i not in new),
-            changed=tuple((old[i], new[i]) for i in old if i in new and old[i].text != new[i].text),
+            added=tuple(new for old, new in pairs if new and not old),
+            removed=tuple(old for old, new in pairs if old and not new),
+            changed=tuple((old, new) for old, new in pairs if old and new),
+            total=moved[0]["total"] if moved else 0,
         )
 
     def rebuild(self, name: str, version: int | None = None) -> Library:

@@ -151,6 +151,38 @@ def m008_texts(db: Database) -> None:
     db.execute("CREATE TABLE texts (id INTEGER PRIMARY KEY, mark BLOB NOT NULL UNIQUE, body ANY NOT NULL) STRICT")
 
 
+def m009_words_by_library(db: Database) -> None:
+    """Let the index of words know whose lesson each is, so that a small library beside a large one is found at once."""
+    for name in ("lessons_indexed", "lessons_unindexed"):
+        db.execute(f"DROP TRIGGER {name}")
+    db.execute("DROP TABLE lessons_fts")
+    db.execute(
+        """
+        CREATE VIRTUAL TABLE lessons_fts USING fts5(
+            text, library, content='lessons', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2'
+        )
+        """
+    )
+    db.execute(
+        """
+        CREATE TRIGGER lessons_indexed AFTER INSERT ON lessons BEGIN
+            INSERT INTO lessons_fts(rowid, text, library) VALUES (new.id, new.text, new.library);
+        END
+        """
+    )
+    db.execute(
+        """
+        CREATE TRIGGER lessons_unindexed AFTER DELETE ON lessons BEGIN
+            INSERT INTO lessons_fts(lessons_fts, rowid, text, library)
+                VALUES ('delete', old.id, old.text, old.library);
+        END
+        """
+    )
+    # Whose lesson it is says nothing about how well it fits.
+    db.execute("INSERT INTO lessons_fts(lessons_fts, rank) VALUES ('rank', 'bm25(1.0, 0.0)')")
+    db.execute("INSERT INTO lessons_fts(lessons_fts) VALUES ('rebuild')")
+
+
 migrations = Migrations("experience_db")
 migrations()(m001_first_schema)
 migrations()(m002_endpoint_facts)
@@ -160,6 +192,7 @@ migrations()(m005_sessions)
 migrations()(m006_lookups)
 migrations()(m007_vectors)
 migrations()(m008_texts)
+migrations()(m009_words_by_library)
 
 
 def migrate(connection: sqlite3.Connection, migrations: Migrations = migrations) -> None:

@@ -162,9 +162,12 @@ def effect_of(evidence: Iterable[Evidence]) -> Evidence | None:
     Dropout is about random subsets of the library and weak: it speaks only where nothing else does.
     """
     measured = [e for e in evidence if e.estimate is not None and e.verdict in ("", "accepted")]
-    alone = [e for e in measured if len(e.lesson_ids) == 1]
-    best = [e for e in alone if e.kind != "dropout"] or alone or measured
-    return best[-1] if best else None
+    return max(reversed(measured), key=lambda e: rank_of(e.kind, e.lesson_ids), default=None)
+
+
+def rank_of(kind: str, lesson_ids: Sequence[int]) -> int:
+    """Return how directly a measurement speaks for a lesson, the more the better."""
+    return 0 if len(lesson_ids) != 1 else 1 if kind == "dropout" else 2
 
 
 def own_words(evidence: Iterable[Evidence], changed: int) -> tuple[Evidence, ...]:
@@ -243,6 +246,8 @@ class Diff:
     removed: tuple[Lesson, ...]
     changed: tuple[tuple[Lesson, Lesson], ...]
     """Before and after, for lessons whose words differ."""
+    total: int = 0
+    """Lessons that differ, also those that are not told."""
 
 
 @dataclass(frozen=True, slots=True)

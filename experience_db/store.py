@@ -6,6 +6,7 @@ import os
 
 from experience_db.exchange import Exchange
 from experience_db.groups import Groups
+from experience_db.lesson_pages import LessonPages
 from experience_db.library import Library
 from experience_db.lineage import Lineage
 from experience_db.pages import Pages
@@ -17,7 +18,7 @@ from experience_db.sessions import Sessions
 from experience_db.vectors import Vectors
 
 
-class Store(Sessions, Lineage, Exchange, Pruning, Runs, Groups, Pages, Reports, Vectors):
+class Store(Sessions, Lineage, Exchange, Pruning, Runs, Groups, Pages, LessonPages, Reports, Vectors):
     """One database file. One process writes, any number read; use it as a context manager.
 
     ```

@@ -18,6 +18,8 @@ MOST_SCORED = 2_000
 
 Rows = Callable[..., Sequence[Any]]
 """Runs one statement with its values and returns the rows."""
+Within = Callable[[str], str]
+"""Narrows a query of FTS5 to the texts that are asked for."""
 
 
 def words_of(query: str) -> list[str]:
@@ -25,7 +27,7 @@ def words_of(query: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"[^\W_]+", query.lower())))[:MOST_WORDS]
 
 
-def best_rows(rows: Rows, index: str, query: str, limit: int, least: float = 0.0) -> list[int]:
+def best_rows(rows: Rows, index: str, query: str, limit: int, least: float = 0.0, within: Within = str) -> list[int]:
     """Return row ids of an FTS5 table that fit `query`, best first; any text is a safe query.
 
     Args:
@@ -34,8 +36,14 @@ def best_rows(rows: Rows, index: str, query: str, limit: int, least: float = 0.0
         query: what to look for.
         limit: at most so many.
         least: leave out what scores less than this share of the best score, in [0, 1]: what shares only little words.
+        within: narrows every match, so that words are counted among the texts that are asked for.
     """
-    counted = sorted((n, word) for word in words_of(query) if (n := _count(rows, index, f'"{word}"')))
+
+    def count(match: str) -> int:
+        sql = f"SELECT count(*) FROM {index} WHERE {index} MATCH ?"  # noqa: S608  names are ours
+        return int(rows(sql, within(match))[0][0])
+
+    counted = sorted((n, word) for word in words_of(query) if (n := count(f'"{word}"')))
     if not counted:
         return []
     chosen, total = [], 0
@@ -46,25 +54,21 @@ def best_rows(rows: Rows, index: str, query: str, limit: int, least: float = 0.0
         total += n
     match = " OR ".join(f'"{word}"' for word in chosen)
     if total > MOST_SCORED:
-        match = _together(rows, index, [word for _, word in counted], limit)
+        match = _together(count, [word for _, word in counted], limit)
     sql = f"SELECT rowid, rank FROM {index} WHERE {index} MATCH ? ORDER BY rank, rowid LIMIT ?"  # noqa: S608  ours
-    found = rows(sql, match, limit)
+    found = rows(sql, within(match), limit)
     return [int(i) for i, rank in found if rank <= least * found[0][1]]  # Ranks are below 0, the best is the lowest.
 
 
-def _together(rows: Rows, index: str, words: Sequence[str], limit: int) -> str:
+def _together(count: Callable[[str], int], words: Sequence[str], limit: int) -> str:
     """Return a match of several common words, the more of them the fewer texts hold them all."""
     match = f'"{words[0]}"'
     for word in words[1:]:
         narrower = f'{match} AND "{word}"'
-        found = _count(rows, index, narrower)
+        found = count(narrower)
         if found < limit:
             break
         match = narrower
         if found <= MOST_SCORED:
             break
     return match
-
-
-def _count(rows: Rows, index: str, match: str) -> int:
-    return int(rows(f"SELECT count(*) FROM {index} WHERE {index} MATCH ?", match)[0][0])  # noqa: S608  names are ours

@@ -3,7 +3,8 @@
     python tests/benchmarks/ui.py [--runs 1000] [--rollouts 100000] [--lessons 0] [--requests 20] [--json]
 
 A tenth of the rollouts belongs to one run, the rest is spread evenly. Each page is asked for over loopback; what is
-told is the time from request to the whole answer, so the client is in it.
+told is the time from request to the whole answer, and the processor time of both ends, which other work on the machine
+does not enlarge as much. `--lessons` adds a library of so many, each measured, and as many edits that wait.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 import httpx
 
 from experience_db import Edit, Evidence, Op, Source, Store
+from tfgrpo.lessons.review import WAITS
 from tfgrpo.system.http_server import serve_in_background
 from tfgrpo.ui import Settings, build_app
 
@@ -62,17 +64,30 @@ def _groups(store: Store, run: str, count: int) -> None:
 
 
 def teach(db: Path, lessons: int) -> dict[str, str]:
-    """Make one library of so many lessons, and return pages of it by name."""
+    """Make one library of so many lessons, with an effect of each and as many waiting edits; return pages by name."""
     with Store.open(db) as store:
         head = store.create_library("full")
-        texts = (f"Lesson {i}: begin with the left one of {i % 977} and name the unit." for i in range(lessons))
-        store.commit("full", [Edit(Op.ADD, text) for text in texts], parent=head.version)
+        texts = [f"Lesson {i}: begin with the left one of {i % 977} and name the unit." for i in range(lessons)]
+        told = [Evidence("gate", i % 50 / 100 - 0.2, -0.3, 0.3, 16, (i + 1,), "accepted") for i in range(lessons)]
+        store.commit("full", [Edit(Op.ADD, text) for text in texts], parent=head.version, evidence=told)
+        store.commit("full", [Edit(Op.ADD, "Say so.")], parent=head.version + 1)
+        waiting = [Edit(Op.ADD, f"Wait: {text}", tainted=True) for text in texts]
+        store.set_aside("full", waiting, status="undecided", reason=f"{WAITS}: it rests on a page", version=1)
     full = "/library/full"
     return {
         "full library": full,
+        "its last page": f"{full}?page={lessons // 50}",
         "searched in it": f"{full}?q=unit",
+        "by effect": f"{full}?sort=effect",
+        "by what it shows": f"{full}?shows=unclear+alone",
+        "by use": f"{full}?sort=shown",
+        "where it was filled": f"{full}?v=1",
+        "where a lesson is": f"{full}?lesson={lessons // 2}",
         "one of its lessons": f"{full}/lesson/{lessons // 2}",
         "search over all": "/search?q=left",
+        "search of words": "/search?q=the+left+unit+of+7",
+        "queue": "/review?library=full",
+        "late in the queue": f"/review?library=full&page={lessons // 50}",
     }
 
 
@@ -92,13 +107,15 @@ def measure(db: Path, large: str, requests: int, more: Mapping[str, str]) -> dic
         httpx.Client(base_url=where, trust_env=False, timeout=60) as client,
     ):
         for name, path in paths.items():
-            took = []
+            took, used = [], []
             for _ in range(requests):
-                start = time.perf_counter()
+                start, before = time.perf_counter(), time.process_time()
                 answer = client.get(path)
                 took.append(1000 * (time.perf_counter() - start))
+                used.append(1000 * (time.process_time() - before))
                 assert answer.status_code == 200, (path, answer.text)
-            found[name] = {"median_ms": round(statistics.median(took), 1), "slowest_ms": round(max(took), 1)}
+            told = {"median": statistics.median(took), "slowest": max(took), "processor": statistics.median(used)}
+            found[name] = {f"{key}_ms": round(value, 1) for key, value in told.items()}
     return found
 
 
@@ -120,7 +137,7 @@ def main() -> None:
         print(json.dumps({"runs": given.runs, "rollouts": given.rollouts, "pages": found}))
         return
     for name, row in found.items():
-        print(f"{name:18} median {row['median_ms']:7.1f} ms   slowest {row['slowest_ms']:7.1f} ms")
+        print(f"{name:19}" + "".join(f"   {key.removesuffix('_ms')} {value:7.1f} ms" for key, value in row.items()))
 
 
 if __name__ == "__main__":

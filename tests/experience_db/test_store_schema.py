@@ -49,6 +49,7 @@ RELEASED = (
     migrations.m006_lookups,
     migrations.m007_vectors,
     migrations.m008_texts,
+    migrations.m009_words_by_library,
 )
 
 

@@ -6,8 +6,7 @@ from urllib.parse import quote
 import pytest
 from report_stores import ATTACKS, Page
 
-from experience_db import Edit, Evidence, Op, Store
-from tfgrpo.ui.lesson_rows import filter_rows, lesson_rows
+from experience_db import Store
 
 
 def links(text: str, start: str) -> list[str]:
@@ -69,21 +68,6 @@ def test_a_group_shows_winners_beside_losers_and_the_lesson(reader):
     assert "Winners: above" in page
     assert "Losers: at or below it" in page
     assert links(page, "/library/web/lesson/")
-
-
-def test_lessons_are_searched_filtered_and_sorted(tmp_path):
-    """All words must be in a lesson, its effect must show what is asked for, and equal ones stay in order."""
-    with Store.open(tmp_path / "x.db") as store:
-        head = store.create_library("a")
-        texts = ("Add the units.", "Check the units twice.", "Begin with the left one.")
-        told = [Evidence("gate", 0.4, 0.1, 0.7, 8, (2,), "accepted"), Evidence("gate", -0.2, -0.4, -0.1, 8, (3,), "")]
-        store.commit("a", [Edit(Op.ADD, text) for text in texts], parent=head.version, evidence=told)
-        rows = lesson_rows(store, "a")
-    assert [row.shows for row in rows] == ["not measured", "helps", "harms"]
-    assert [row.lesson.id for row in filter_rows(rows, search="UNITS the")] == [1, 2]
-    assert [row.lesson.id for row in filter_rows(rows, shows="harms")] == [3]
-    assert [row.lesson.id for row in filter_rows(rows, sort="effect")] == [2, 3, 1]
-    assert [row.lesson.id for row in filter_rows(rows, sort="least effect")] == [3, 2, 1]
 
 
 def test_runs_are_searched_and_filtered(reader):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, Protocol
 
 from experience_db import Evaluation, Evidence, RoleUsage, RunStep, effect_of, own_words
 from tfgrpo import stats
@@ -264,7 +264,20 @@ def present_effect(evidence: Sequence[Evidence], changed: int) -> Evidence | Non
     return effect_of(own_words(evidence, changed))
 
 
-def effect_words(evidence: Evidence | None) -> str:
+class Effect(Protocol):
+    """What a measurement found, about which lessons."""
+
+    @property
+    def estimate(self) -> float | None: ...  # noqa: D102
+    @property
+    def low(self) -> float | None: ...  # noqa: D102
+    @property
+    def high(self) -> float | None: ...  # noqa: D102
+    @property
+    def lesson_ids(self) -> Sequence[int]: ...  # noqa: D102
+
+
+def effect_words(evidence: Effect | None) -> str:
     """Return what a measured effect shows, so that no reader needs the colour of a plot."""
     if evidence is None or evidence.estimate is None:
         return "not measured"

@@ -52,7 +52,9 @@ def add(store: Store, request: web.Request, form: Form) -> tuple[str, str]:
     name = request.match_info["name"]
     edit = Edit(Op.ADD, _checked(form), reason=_reason(form))
     made = store.commit(name, [edit], parent=_parent(form), note="add")
-    return f"Added as lesson {made.next_id - 1} of version {made.version}.", url("library", name)
+    lesson_id = made.next_id - 1
+    where = f"{url('library', name, lesson=lesson_id)}#l-{lesson_id}"
+    return f"Added as lesson {lesson_id} of version {made.version}.", where
 
 
 def edit(store: Store, request: web.Request, form: Form) -> tuple[str, str]:
@@ -89,7 +91,7 @@ def decide(store: Store, request: web.Request, form: Form) -> tuple[str, str]:
     name, number, reason = request.match_info["name"], number_in(form.get("edit")), form.get("reason", "").strip()
     if number is None:
         raise UsageError("say which edit, by number")
-    where = url("review", library=form.get("only", ""))
+    where = _own_path(form.get("back", "/review"))
     if form.get("decision") == "accept":
         made = reviewing.accept_waiting(store, name, [number], f"review: {reason}" if reason else "review")
         return f"Edit {number} is accepted: version {made.version} of {name}.", where

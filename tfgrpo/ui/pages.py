@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from experience_db import Evidence, Lesson, Store, UnknownRun
+from experience_db import Diff, Evidence, Store, UnappliedEdit, UnknownRun
 from experience_db.pages import GROUP_SORTS, RUN_SORTS
 from tfgrpo import report as reports
 from tfgrpo.lessons import review as reviewing
 from tfgrpo.report import svg
 from tfgrpo.report.browse import view_group
-from tfgrpo.ui.lesson_rows import SHOWS, SORTS, filter_rows, lesson_rows
+from tfgrpo.ui.lesson_rows import SHOWS, SORTS, TAINTED, Asked, lesson_page
 from tfgrpo.ui.run_views import RunView, view_run
 from tfgrpo.ui.state import Site, effect_axis, group_url, number_in, render
 
@@ -37,14 +38,16 @@ async def overview(site: Site, request: web.Request) -> web.Response:
 
 
 async def library(site: Site, request: web.Request) -> web.Response:
-    """One version of a library: its place in the line, its lessons, and what changed."""
-    name, query = request.match_info["name"], request.query
-    head = site.store.library(name).version
-    version = number_in(query.get("v"), head)
-    rows = lesson_rows(site.store, name, version)
-    kept = filter_rows(rows, search=query.get("q", ""), shows=query.get("shows", ""), sort=query.get("sort", "number"))
-    at = version if version is not None else head
-    told = [e for row in rows if (e := row.effect)]
+    """One version of a library: its place in the line, a page of its lessons, and what changed."""
+    name, query, store = request.match_info["name"], request.query, site.store
+    head = store.version_number(name)
+    at = store.version_number(name, number_in(query.get("v"), head))
+    asked = Asked(
+        query.get("q", ""), query.get("shows", ""), query.get("sort", "number"),
+        _page_in(query), number_in(query.get("lesson")),
+    )  # fmt: skip
+    changes_at = _page_in(query, "changes")
+    diff = _changes(store, name, at, changes_at) or _changes(store, name, at, changes_at := 1)
     return render(
         site,
         request,
@@ -52,25 +55,30 @@ async def library(site: Site, request: web.Request) -> web.Response:
         name=name,
         version=at,
         head=head,
-        line=_line(site.store, name, at, head),
-        diff=site.store.diff(name, at - 1, at) if at else None,
-        rows=kept,
-        total=len(rows),
-        shows=(*SHOWS, "tainted"),
+        line=_line(store, name, at),
+        diff=diff,
+        changes_at=changes_at,
+        changes_pages=_pages(diff.total) if diff else 1,
+        found=lesson_page(store, name, at, asked),
+        shows=(*SHOWS, TAINTED),
         sorts=tuple(SORTS),
-        waiting=sum(x.reason.startswith(reviewing.WAITS) for x in site.store.pending(name)),
-        q=query.get("q", ""),
-        **effect_axis([v for e in told for v in (e.estimate, e.low, e.high)]),
+        waiting=store.waiting_count(name, reviewing.WAITS).get(name, 0),
+        q=asked.search,
+        **effect_axis(list(store.effect_bounds(name, at))),
     )
 
 
-def _line(store: Store, name: str, version: int, head: int) -> list[Any]:
+def _changes(store: Store, name: str, version: int, at: int) -> Diff | None:
+    """Return a page of what made a version; None where the page is empty."""
+    diff = store.diff(name, version - 1, version, limit=PAGE, offset=PAGE * (at - 1)) if version else None
+    return diff if diff and (diff.total or at == 1) else None
+
+
+def _line(store: Store, name: str, version: int) -> list[Any]:
     """Return the versions around one, with the first and the last; None stands for those between."""
-    wanted = {0, head, *range(max(version - NEAR, 0), min(version + NEAR, head) + 1)}
-    found = [v for v in store.versions(name) if v.number in wanted]
     line: list[Any] = []
-    for v in found:
-        if line and line[-1] is not None and v.number > line[-1].number + 1:
+    for v in store.versions_near(name, version, NEAR):
+        if line and v.number > line[-1].number + 1:
             line.append(None)
         line.append(v)
     return line
@@ -81,7 +89,7 @@ async def lesson(site: Site, request: web.Request) -> web.Response:
     name, lesson_id = request.match_info["name"], number_in(request.match_info["id"], 0) or 0
     story = site.store.blame(name, lesson_id)
     found = sorted(story.evidence, key=lambda e: len(e.lesson_ids) != 1)
-    ids = [x.id for x in site.store.library(name)]
+    before, after = site.store.lessons_beside(name, lesson_id)
     return render(
         site,
         request,
@@ -90,11 +98,11 @@ async def lesson(site: Site, request: web.Request) -> web.Response:
         lesson_id=lesson_id,
         lesson=story.lesson,
         story=story,
-        head=site.store.library(name).version,
+        head=site.store.version_number(name),
         evidence=[e for e in found if e.verdict in ("", "accepted")],
         tried=[e for e in found if e.verdict not in ("", "accepted")],
-        before=max((i for i in ids if i < lesson_id), default=None),
-        after=min((i for i in ids if i > lesson_id), default=None),
+        before=before,
+        after=after,
         changed=story.lesson.changed if story.lesson else 0,
         run=None,
         **effect_axis([v for e in found for v in (e.estimate, e.low, e.high)]),
@@ -122,23 +130,30 @@ def _download(answer: web.Response, name: str) -> web.Response:
 async def review(site: Site, request: web.Request) -> web.Response:
     """What waits for a person, in one library or in all, with what a gate measured and what the scanners found."""
     only, everything = request.query.get("library", ""), request.query.get("all") == "1"
-    queues = []
-    names = [only] if only else list(site.store.libraries())
-    for name in names:
-        items = [x for x in site.store.pending(name) if everything or x.reason.startswith(reviewing.WAITS)]
-        measured = site.store.evidence(name) if items else ()
-        texts: dict[int, Lesson] = {x.id: x for x in site.store.library(name)} if items else {}
-        told = [(item, reviewing.findings_about(item), _gate(item, measured)) for item in items[:PAGE]]
-        if items or only:
-            queues.append({"name": name, "items": told, "total": len(items), "lessons": texts})
-    told_all = [e for queue in queues for _, _, found in queue["items"] for e in found]  # type: ignore[attr-defined]
+    store, begins = site.store, "" if everything else reviewing.WAITS
+    if only:
+        store.version_number(only)
+    totals = store.waiting_count(only, begins)
+    pages = _pages(sum(totals.values()))
+    at = min(_page_in(request.query), pages)
+    found = store.waiting_page(only, begins, PAGE, PAGE * (at - 1))
+    queues = [_queue(store, name, totals[name], items) for name, items in found.items()]
+    told = [e for queue in queues for _, _, measured in queue["items"] for e in measured]
     return render(
         site, request, "review.html.jinja", queues=queues, everything=everything, only=only, run=None,
-        **effect_axis([v for e in told_all for v in (e.estimate, e.low, e.high)]),
+        total=sum(totals.values()), at=at, pages=pages,
+        **effect_axis([v for e in told for v in (e.estimate, e.low, e.high)]),
     )  # fmt: skip
 
 
-def _gate(item: Any, measured: tuple[Evidence, ...]) -> list[Evidence]:
+def _queue(store: Store, name: str, total: int, items: Sequence[UnappliedEdit]) -> dict[str, Any]:
+    measured = store.evidence_of_steps(name, [(item.run, item.step) for item in items])
+    texts = store.some_lessons(name, store.version_number(name), [i for item in items for i in item.edit.ids])
+    told = [(item, reviewing.findings_about(item), _gate(item, measured)) for item in items]
+    return {"name": name, "items": told, "total": total, "lessons": texts}
+
+
+def _gate(item: UnappliedEdit, measured: tuple[Evidence, ...]) -> list[Evidence]:
     return [replace(e, verdict="") for e in measured if reviewing.measured_alone(e, item)]
 
 
@@ -156,7 +171,7 @@ async def runs(site: Site, request: web.Request) -> web.Response:
     query = request.query
     given: dict[str, Any] = {key: query.get(key, "") for key in ("status", "kind", "library")}
     sort = query.get("sort", "newest") if query.get("sort") in RUN_SORTS else "newest"
-    at = max(number_in(query.get("page"), 1) or 1, 1)
+    at = _page_in(query)
     found = site.store.run_rows(search=query.get("q", ""), **given, sort=sort, limit=PAGE, offset=PAGE * (at - 1))
     return render(
         site, request, "runs.html.jinja", runs=found.rows, total=found.total, pages=_pages(found.total), at=at,
@@ -169,11 +184,15 @@ def _pages(total: int) -> int:
     return max(1, -(-total // PAGE))
 
 
+def _page_in(query: Mapping[str, str], key: str = "page") -> int:
+    return min(max(number_in(query.get(key), 1) or 1, 1), 2**40)
+
+
 async def run(site: Site, request: web.Request) -> web.Response:
     """One run: what it shows so far, its steps, the lessons that came of it, and its groups."""
     view = view_run(site.store, request.match_info["id"])
     query = request.query
-    status, sort, at = query.get("status", ""), query.get("sort", "order"), number_in(query.get("page"), 1) or 1
+    status, sort, at = query.get("status", ""), query.get("sort", "order"), _page_in(query)
     found = site.store.group_rows(
         view.run.id,
         step=number_in(query.get("step")),
@@ -181,7 +200,7 @@ async def run(site: Site, request: web.Request) -> web.Response:
         search=query.get("q", ""),
         sort=sort if sort in GROUP_SORTS else "order",
         limit=PAGE,
-        offset=PAGE * (max(at, 1) - 1),
+        offset=PAGE * (at - 1),
     )
     return render(
         site, request, "run.html.jinja", **_of_run(site, view), groups=found.rows, total=found.total,

@@ -23,6 +23,8 @@ from tfgrpo.version import __version__
 if TYPE_CHECKING:
     from aiohttp import web
 
+PASSING = ("note", "lesson")
+"""Parts of a query that say how to come to a page, and do not belong into its links to others."""
 MOST_NOTES = 50
 """Notes that wait for the page they are shown on; older ones are forgotten."""
 
@@ -60,7 +62,7 @@ class Site:
 
     def waiting(self) -> int:
         """How many edits wait for a person, in all libraries."""
-        return sum(row["waiting"] for row in self.store.library_rows(WAITS))
+        return sum(self.store.waiting_count(begins=WAITS).values())
 
 
 def open_site(db: Path, access: Access) -> Site:
@@ -122,8 +124,8 @@ def render(site: Site, request: web.Request, template: str, /, code: int = 200, 
         tool=__version__,
         db=site.db.name,
         path=request.path,
-        query=dict(request.query),
-        here=request.path_qs,
+        query={key: value for key, value in request.query.items() if key not in PASSING},
+        here=str(request.rel_url.without_query_params("note")),
         note=note,
         signed_in=signed_in,
         form_key=site.access.form_key if signed_in else "",

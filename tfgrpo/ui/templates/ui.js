@@ -36,9 +36,14 @@ turn.addEventListener("click", () => { store.keys = off() ? "on" : "off"; told()
 told();
 addEventListener("keydown", (event) => {
   const at = event.target;
-  if (off() || event.ctrlKey || event.metaKey || event.altKey || at.closest("input, textarea, select")) return;
-  const link = { "[": "prev", "]": "next" }[event.key];
-  const to = link && document.querySelector(`a[rel="${link}"]`);
+  // Brackets are typed with AltGr on many keyboards, which some systems report as Ctrl and Alt.
+  const held = event.metaKey || ((event.ctrlKey || event.altKey) && !event.getModifierState("AltGraph"));
+  if (off() || held || at.closest("input, textarea, select")) return;
+  const link = { "[": "prev", "]": "next", "{": "prev", "}": "next" }[event.key];
+  // Where there is a line of versions, the pages of its lists have keys of their own.
+  const line = document.querySelector(".line");
+  const where = "{}".includes(event.key) ? ".pager " : line ? ".line " : "";
+  const to = link && document.querySelector(`${where}a[rel="${link}"]`);
   if (event.key === "/") { event.preventDefault(); document.getElementById("find").focus(); }
   else if (event.key === "?") { keys.open = true; keys.querySelector("summary").focus(); }
   else if (to) location.assign(to.href);
