@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 
 from support.script import Model, edits, lesson, play, rows, write
 from typer.testing import CliRunner
@@ -38,3 +40,28 @@ def test_the_page_gives_each_decision_its_reason_and_splits_the_bill(tmp_path):
     assert "rollout 64" in parts[0][2]
     assert "gate " in parts[1][2]
     assert "evaluate 80" in parts[1][2]
+
+
+def test_the_next_command_asks_as_the_run_did(tmp_path):
+    """The command that measures the library on other problems runs as it stands, own columns and all."""
+    own = [{"nr": row["id"], "asked": row["question"], "team": row["answer"]} for row in rows(16)]
+    table = tmp_path / "own.jsonl"
+    table.write_text("".join(json.dumps(row) + "\n" for row in own), encoding="utf-8")
+    fields = [word for pair in ("id=nr", "question=asked", "answer=team") for word in ("--field", pair)]
+    command = ["learn", table, *fields, "--grader", "exact", "--epochs", 1, "--group-size", 4, "--batch-size", 8]
+    command += [
+        "--model",
+        play(Model(contrast=mixed), "next"),
+        "--db",
+        tmp_path / "x y.db",
+        "--instructions",
+        "Be short.",
+    ]
+    found = CliRunner().invoke(app, [str(part) for part in command])
+    assert found.exit_code == 0, found.output
+    _, *words = shlex.split(
+        re.search(r"^  (tfgrpo eval .*)", found.stdout, re.MULTILINE)[1].replace("FILE", str(table))
+    )
+    measured = CliRunner().invoke(app, words)
+    assert measured.exit_code == 0, measured.output
+    assert "YOUR.jsonl" not in found.stdout

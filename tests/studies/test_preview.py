@@ -10,9 +10,13 @@ import pytest
 from support.script import Model, play, rows, write
 from typer.testing import CliRunner
 
+from experience_db import Edit, Op
+from tfgrpo.backends.limited import Ledger
+from tfgrpo.backends.metered import Tally
 from tfgrpo.cli.app import app
 from tfgrpo.learning.forecast import Plan, Seen, forecast
-from tfgrpo.types import Usage
+from tfgrpo.learning.progress import Progress
+from tfgrpo.types import Usage, Verdict
 
 
 @pytest.fixture
@@ -99,6 +103,52 @@ def test_edits_that_wait_for_their_test_are_foreseen():
     none, many = forecast(PLAN, seen), forecast(PLAN, replace(seen, waiting=12))
     assert many.calls() - none.calls() == pytest.approx(12 * 400 / 8, rel=0.1)
     assert many.calls(0) <= many.calls() <= many.calls(2)
+
+
+def test_edits_of_the_next_gate_are_foreseen_too():
+    """Texts proposed since the newest gate began come to the next one, as many of them as came to the earlier ones."""
+    made = {"rollout": 250, "contrast": 30, "gate": 400}
+    texts = {f"lesson {n}": 3 for n in range(20)}
+    seen = Seen(made, {}, 50, 250, 30, 30, texts, tested=8)
+    more = forecast(PLAN, replace(seen, fresh=10)).calls() - forecast(PLAN, seen).calls()
+    assert more == pytest.approx(10 * 8 / 10 * 400 / 8, rel=0.15)
+
+
+def test_groups_that_were_not_asked_yet_will_be():
+    """While rollouts of the next step go on beside a gate, groups whose contrasts are to come are not passed over."""
+    made = {"rollout": 250, "contrast": 20}
+    lagging = Seen(made, {}, groups=50, finished=250, kept=40, contrasts=20, asked=20, asked_of=20)
+    part = next(part for part in forecast(PLAN, lagging).parts if part.name == "lessons")
+    assert part.calls[1] == pytest.approx(40 / 50 * 100 + PLAN.steps / 2)
+    chosen = next(part for part in forecast(PLAN, replace(lagging, asked=10)).parts if part.name == "lessons")
+    assert chosen.calls[1] == pytest.approx(20 / 50 * 100 + PLAN.steps / 2)
+
+
+def test_contrasts_to_come_carry_what_is_refused_until_then():
+    """Where nothing enters, later contrasts are told of ever more refused texts."""
+    made = {"rollout": 250, "contrast": 30, "gate": 400}
+    used = {role: Usage(40 * n, 10 * n) for role, n in made.items()}
+    texts = {f"When a parcel is late, call it shipping, case {n}.": 1 for n in range(20)}
+    seen = Seen(made, used, 50, 250, 30, 30, texts, tested=20, refused=20)
+    found = [forecast(PLAN, replace(seen, accepted=n)).parts for n in (0, 1)]
+    none, one = (next(part.prompt_tokens[1] for part in parts if part.name == "lessons") for parts in found)
+    assert none > 1.2 * one
+
+
+def test_progress_knows_what_came_to_a_gate_and_what_is_for_the_next():
+    """Rounds of a step wait together; a version that changes ends what was refused under the one before."""
+    tally = {"contrast": Tally(new=3)}
+    progress = Progress(Ledger(), (), tally)
+    progress.texts.update({"a": 2, "b": 1, "c": 1})
+    progress.groups["kept"] = 3
+    progress.count_round(2, 1)
+    progress.texts.update(["d"])
+    seen = progress.seen()
+    assert (seen.waiting, seen.fresh, seen.asked, seen.asked_of) == (3, 1, 3, 3)
+    progress.count_verdict(Verdict("rejected", (Edit(Op.ADD, "a"),), "no"), 1)
+    assert progress.seen().waiting == 2
+    progress.count_round(1, 0)
+    assert (progress.seen().waiting, progress.seen().fresh) == (1, 1)
 
 
 def test_rollouts_to_come_carry_the_lessons_that_entered():

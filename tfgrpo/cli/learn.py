@@ -142,7 +142,7 @@ def _learn_and_print(
     if json_:
         o.print_json(result.summary)
     else:
-        print_learned(result, wanted)
+        print_learned(result, wanted, fields)
     if result.summary["stopped"]:
         typer.echo(f"stopped: {result.summary['stopped']}", err=True)
         raise typer.Exit(3)

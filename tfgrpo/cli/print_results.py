@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ MOST_REASONS = 8
 """Edits of each decision that are listed one by one at the end of a run."""
 
 
-def print_learned(result: LearnResult, setup: Setup) -> None:
+def print_learned(result: LearnResult, setup: Setup, fields: Mapping[str, str]) -> None:
     """Print what was learned, the evidence for it, what it cost and what to do next."""
     s = result.summary
     typer.echo("\n".join(heldout_lines(s["heldout"])))
@@ -46,7 +47,7 @@ def print_learned(result: LearnResult, setup: Setup) -> None:
         used = store.usage(next((run.id for run in [store.find_run(s["run"])] if run), s["run"]))
     _why(result)
     _bill(s, used)
-    _next(s, setup)
+    _next(s, setup, fields)
 
 
 def _false_lessons(rule: Mapping[str, Any] | None, accepted: int) -> None:
@@ -111,13 +112,27 @@ def _bill(s: Mapping[str, Any], used: Mapping[str, RoleUsage]) -> None:
             typer.echo(f"  {part}: {cost.calls} calls ({roles}); {tokens}{usd}")
 
 
-def _next(s: Mapping[str, Any], setup: Setup) -> None:
-    db = f" --db {setup.db}" if str(setup.db) != "experience.db" else ""
-    name = f" --library {s['library']}" if s["library"] != "default" else ""
+def _next(s: Mapping[str, Any], setup: Setup, fields: Mapping[str, str]) -> None:
+    db = ["--db", str(setup.db)] if str(setup.db) != "experience.db" else []
+    name = ["--library", s["library"]] if s["library"] != "default" else []
     typer.echo("\nnext:")
-    typer.echo(f"  tfgrpo lessons list{name}{db}")
-    typer.echo(f"  tfgrpo eval FILE --grader G --model {setup.model} --library {s['library']}{db} --control empty")
-    typer.echo("  tfgrpo learn YOUR.jsonl --grader exact --model openai/NAME [--base-url http://HOST:PORT/v1]")
+    typer.echo(f"  {shlex.join(['tfgrpo', 'lessons', 'list', *name, *db])}")
+    typer.echo(
+        f"  tfgrpo eval FILE {shlex.join([*_asked(setup, fields), '--library', s['library'], *db])} --control empty"
+    )
+    if setup.model == "tiny":
+        typer.echo("  tfgrpo learn YOUR.jsonl --grader exact --model openai/NAME [--base-url http://HOST:PORT/v1]")
+    else:
+        typer.echo(f"  {shlex.join(['tfgrpo', 'ui', *db])}")
+
+
+def _asked(setup: Setup, fields: Mapping[str, str]) -> list[str]:
+    """Return the options by which other problems are asked and graded like those of a run."""
+    words = [word for key, column in fields.items() for word in ("--field", f"{key}={column}")]
+    words += ["--grader", setup.grader if isinstance(setup.grader, str) else "G", "--model", setup.model]
+    words += [word for url in setup.base_urls for word in ("--base-url", url)]
+    told = setup.config.instructions
+    return [*words, *(["--instructions", told] if told else [])]
 
 
 CONTROL_MEANINGS = {

@@ -30,6 +30,7 @@ REPLY = (60, 250, 1000)
 CHARACTERS = 4
 """By token."""
 LESSONS = ("summarize", "contrast", "operations", "consolidate")
+ASKS = tuple(role for role in LESSONS if role != "consolidate")
 GATE = ("gate", "score", "paraphrase")
 PARTS = {"held-out": ("evaluate",), "rollouts": ("rollout",), "lessons": LESSONS, "gate": GATE}
 """Kinds of work and the roles whose calls they are."""
@@ -72,6 +73,12 @@ class Seen:
     steps: int = 0
     waiting: int = 0
     """Texts of the step under way whose test is to come."""
+    fresh: int = 0
+    """Texts proposed since the newest gate began, for the next one."""
+    asked: int = 0
+    asked_of: int = 0
+    """Calls that asked what groups teach, and groups that disagreed, as the newest gate began: later groups wait for
+    their calls."""
     accepted: int = 0
     refused: int = 0
     """Texts that entered the library, and texts that later contrasts are told to leave."""
@@ -133,7 +140,7 @@ def forecast(plan: Plan, seen: Seen = Seen(), *, prompt: Mapping[str, int] | Non
     parts = [_part(name, PARTS[name], calls, seen) for name, calls in counts.items()]
     known = {role for part in parts for role in part.roles}
     parts += [_part(role, (role,), (_scaled(made[role], plan, seen),) * 3, seen) for role in made if role not in known]
-    grown = (len(seen.texts) and lessons_ahead(plan, seen), _tokens_each(seen))
+    grown = (len(seen.texts) and lessons_ahead(plan, seen), refusals_ahead(plan, seen), _tokens_each(seen))
     found = tuple(_weighed(part, seen, prompt or {}, grown) for part in parts if part.calls[2])
     return Forecast(found, not seen.tested)
 
@@ -155,9 +162,11 @@ def _scaled(calls: int, plan: Plan, seen: Seen) -> float:
 
 
 def _lessons(plan: Plan, seen: Seen) -> tuple[float, float, float]:
-    done = sum(seen.calls.get(role, 0) for role in LESSONS if role != "consolidate")
+    done = sum(seen.calls.get(role, 0) for role in ASKS)
     if seen.kept >= 3 and done >= seen.kept / 2:
-        likely = max(done, min(done, seen.kept * (1 + plan.group_size * plan.summaries)) / seen.groups * plan.groups)
+        each = 1 + plan.group_size * plan.summaries
+        made = seen.asked / seen.asked_of * seen.kept if seen.asked_of >= 3 else done
+        likely = max(done, min(made, seen.kept * each) / seen.groups * plan.groups)
         spread = 1 / math.sqrt(seen.kept)
         found = (likely * (1 - spread), likely, likely * (1 + spread))
     else:
@@ -177,20 +186,35 @@ def _gate(plan: Plan, seen: Seen) -> tuple[float, float, float]:
     aside = min(plan.steps, 3) * PAIRS[1] * 0.8
     if seen.tested:
         each = (made + WEIGHT * PAIRS[1]) / (seen.tested + WEIGHT)
-        # What is open or lost a race comes again, so there may be more tests than texts.
-        share = min(1.25, (seen.tested + seen.waiting) / max(1, len(seen.texts)))
-        low, coming = seen.waiting * each, left * share * each
+        share = _tests_per_text(seen)
+        low, coming = (seen.waiting + share * seen.fresh) * each, left * share * each
         return made + 0.7 * low + 0.3 * coming, made + low + coming, made + 1.5 * low + 3 * coming + PAIRS[2]
     return texts[0] * PAIRS[0], max(texts[1] * PAIRS[1] + aside, 1.3 * made), texts[2] * PAIRS[2] + 2 * aside
 
 
+def _tests_per_text(seen: Seen) -> float:
+    """Return tests by text that came to the gate: what is open or lost a race comes again, what says little never."""
+    return min(1.25, (seen.tested + seen.waiting) / max(1, len(seen.texts) - seen.fresh))
+
+
+def refusals_ahead(plan: Plan, seen: Seen) -> float:
+    """Return how many texts contrasts are likely to be told to leave after now; a new version ends what was refused."""
+    if not plan.gated or seen.accepted or not seen.tested:
+        return 0.0
+    coming = seen.waiting + _tests_per_text(seen) * (seen.fresh + _texts(plan, seen)[1])
+    return max(0.0, coming - lessons_ahead(plan, seen))
+
+
 def lessons_ahead(plan: Plan, seen: Seen) -> float:
-    """Return how many texts are likely to enter after now."""
+    """Return how many texts are likely to enter after now, of those proposed so far.
+
+    What helps is found by many groups, and so early; texts that nobody has proposed yet are the odd ones.
+    """
     if not plan.gated or not seen.texts:
         return 0.0
     share = (seen.accepted + WEIGHT * ENTERS) / (seen.tested + WEIGHT)
-    waiting = seen.waiting if seen.tested else max(0, len(seen.texts) - seen.tested)
-    return share * (waiting + _texts(plan, seen)[1])
+    waiting = seen.waiting + seen.fresh if seen.tested else max(0, len(seen.texts) - seen.tested)
+    return share * waiting
 
 
 def _texts(plan: Plan, seen: Seen) -> tuple[tuple[float, float, float], float]:
@@ -216,11 +240,11 @@ def _texts(plan: Plan, seen: Seen) -> tuple[tuple[float, float, float], float]:
     return (known * 0.4, known * 0.75 + left, known + 2 * left + 2), left
 
 
-def _weighed(part: Part, seen: Seen, prompt: Mapping[str, int], grown: tuple[float, float]) -> Part:
+def _weighed(part: Part, seen: Seen, prompt: Mapping[str, int], grown: tuple[float, float, float]) -> Part:
     """Return a part with its tokens: by call as seen, else as the prompts are and replies mostly are.
 
     Prompts grow with the library, so what is still to come is longer than what was: `grown` is how many lessons are
-    likely to enter, and tokens of one.
+    likely to enter, how many texts to be refused, and tokens of one.
     """
     # Problems are answered alike whatever for, so one kind of rollout tells what another will take.
     alike = () if part.name == "lessons" else ("rollout", *PARTS["held-out"], *GATE)
@@ -233,9 +257,9 @@ def _weighed(part: Part, seen: Seen, prompt: Mapping[str, int], grown: tuple[flo
         return Part(part.name, part.roles, part.calls, tokens, replies)  # type: ignore[arg-type]
     made = sum(seen.calls.get(role, 0) for role in roles)
     used = sum((seen.usage.get(role, Usage()) for role in roles), Usage())
-    entering, each_lesson = grown
+    entering, refusing, each_lesson = grown
     bare = max(0.3 * used.prompt_tokens, used.prompt_tokens - each_lesson * _sum(seen.carried, roles)) / made
-    told = seen.accepted + (seen.refused if part.name == "lessons" else 0)
+    told = seen.accepted + (seen.refused + refusing / 2 if part.name == "lessons" else 0)
     done = made if roles == part.roles else 0
     spent = used.prompt_tokens if done else 0
     held = tuple(bare + each_lesson * (told + share * entering) for share in (0.0, 0.7, 2.0))

@@ -195,6 +195,8 @@ async def _tested(run: Run, library: Library, proposals: Sequence[Proposal]) -> 
             run.challengers += (*held, *(p for p, _ in waiting))
             return [*verdicts, *(put_off(p) for p in held), *(put_off(p) for p, _ in waiting)]
         waiting = [*((p, put_off(p)) for p in held), *waiting]
+        if run.progress is not None:
+            run.progress.count_round(len(now), len(waiting))
         found = await run.gate(library.with_edits(accepted), now, trial_of(run, library))
         pairs = [(p, queue.with_scores(v)) for p, v in zip(now, found, strict=True)]
         accepted += tuple(p.edit for p, v in pairs if v.decision == "accepted")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from tfgrpo.backends.adaptive_rate import Pace
 from tfgrpo.backends.limited import Ledger
 from tfgrpo.backends.metered import Tally, total_usage
-from tfgrpo.learning.forecast import GATE, LESSONS, PARTS, Plan, Seen, forecast
+from tfgrpo.learning.forecast import ASKS, GATE, LESSONS, PARTS, Plan, Seen, forecast
 from tfgrpo.types import Group, Proposal, Step, Usage, Verdict
 
 
@@ -51,9 +51,11 @@ class Progress:
     """Edits that a gate has decided on, in committed steps."""
     accepted: int = 0
     refused: int = 0
-    """Of those, what went into the library, and what later contrasts are told of."""
+    """Of those, what went into the library, and what contrasts are told of now."""
     gate: Counter[str] = field(default_factory=Counter)
-    """The same of the step under way, and `waiting`: edits whose test is to come."""
+    """The same of the step under way, `waiting`: edits whose test is to come, and `later`: those in later rounds."""
+    met: Counter[str] = field(default_factory=Counter)
+    """`texts`, `kept` groups and calls that `asked` what they teach, as the newest gate began: they all came to it."""
     carried: Counter[str] = field(default_factory=Counter)
     """Lessons in the prompts of all calls so far, by role; for contrasts refused texts as well."""
     on_group: Callable[[], None] | None = None
@@ -87,11 +89,18 @@ class Progress:
         self.contrasts += 1
         self.texts.update(p.edit.text or str(p.edit.ids) for p in proposals)
 
+    def count_round(self, edits: int, later: int) -> None:
+        """Count the edits of a round before a gate, and those of the step that wait for a later one."""
+        if not self.gate.total():
+            asked = sum(entry.new + entry.replayed for role, entry in list(self.tally.items()) if role in ASKS)
+            self.met = Counter(texts=len(self.texts), kept=self.groups["kept"], asked=asked)
+        self.gate["waiting"], self.gate["later"] = edits + later, later
+
     def count_verdict(self, verdict: Verdict, left: int) -> None:
-        """Count what a gate just decided; `left` edits of the step wait for their test."""
+        """Count what a gate just decided; `left` edits of its round wait for their test."""
         self._carry()
         self.gate.update(("tested", "accepted" if verdict.decision == "accepted" else "refused"))
-        self.gate["waiting"] = left
+        self.gate["waiting"] = left + self.gate["later"]
 
     def count_step(self, step: Step) -> None:
         """Count a step that was just committed."""
@@ -102,7 +111,8 @@ class Progress:
         self.tested += sum(len(verdict.edits) for verdict in tested)
         entered = sum(len(verdict.edits) for verdict in tested if verdict.decision == "accepted")
         self.accepted += entered
-        self.refused += sum(len(verdict.edits) for verdict in tested) - entered
+        # A refusal holds under the version that it was spoken under; see `refusals_in_force`.
+        self.refused = 0 if entered else self.refused + sum(len(verdict.edits) for verdict in tested)
         self.gate.clear()
 
     def _carry(self) -> None:
@@ -176,6 +186,9 @@ class Progress:
             tested=self.tested + self.gate["tested"],
             steps=self.steps,
             waiting=self.gate["waiting"],
+            fresh=len(self.texts) - self.met["texts"],
+            asked=self.met["asked"],
+            asked_of=self.met["kept"],
             accepted=self.accepted + self.gate["accepted"],
             refused=self.refused + self.gate["refused"],
             carried=dict(self.carried),
