@@ -112,7 +112,7 @@ class LessonPages(EvidenceTable):
         given = (name, self._known_version(name), lesson_id)
         before = self._row(f"{sql} < ?3 ORDER BY lesson_id DESC LIMIT 1", *given)
         after = self._row(f"{sql} > ?3 ORDER BY lesson_id LIMIT 1", *given)
-        return before and before[0], after and after[0]
+        return (before[0] if before else None), (after[0] if after else None)
 
     def waiting_count(self, library: str = "", begins: str = "") -> Mapping[str, int]:
         """How many undecided edits whose reason begins so wait, by library; of one library alone when named."""

@@ -58,7 +58,7 @@ class Lessons(Libraries):
 
     def _words_of(self, name: str) -> Within:
         """What narrows a search to the words of one library, and perhaps of others whose names begin alike."""
-        quoted = name.replace('"', '""')
+        quoted = name.replace('"', '""').replace("\0", " ")  # A query ends at its first NUL.
         whose = f'library : ^"{quoted}"'
         sql = "SELECT 1 FROM lessons_fts WHERE lessons_fts MATCH ? LIMIT 1"
         # A name of signs alone has no word in the index.

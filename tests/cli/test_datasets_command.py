@@ -48,3 +48,12 @@ def test_the_proposed_command_says_what_its_model_needs(cli, tmp_path, monkeypat
     assert "tfgrpo models list" in told
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     assert "OPENAI_API_KEY" not in cli("datasets", "show", "t.csv").stdout
+
+
+def test_a_table_without_a_header_is_told(cli, tmp_path):
+    """Columns that are called like their cells are the first row; a table with names says nothing of it."""
+    rows = "".join(f"where is my parcel number {i}?,{('shipping', 'billing')[i % 2]}\n" for i in range(40))
+    (tmp_path / "bare.csv").write_text(rows)
+    (tmp_path / "named.csv").write_text(f"text,label\n{rows}")
+    assert "the first line looks like a row" in cli("datasets", "show", "bare.csv").stdout
+    assert "the first line" not in cli("datasets", "show", "named.csv").stdout

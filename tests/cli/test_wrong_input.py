@@ -12,6 +12,7 @@ from support.script import Model, play, rows, write
 
 WRONG = {
     "no such dataset": (("learn", "nofile.jsonl"), "no dataset 'nofile.jsonl'; give a .jsonl or .csv file"),
+    "nearly such a dataset": (("learn", "lern.jsonl"), "no dataset 'lern.jsonl' (did you mean 'learn.jsonl'?); give a"),
     "bad JSON": (("learn", "bad.jsonl"), "bad.jsonl:2: not JSON"),
     "no question": (("learn", "empty.jsonl"), "empty.jsonl:1: no 'question'; the row has 'answer'"),
     "the same row twice": (("learn", "twice.jsonl"), "twice.jsonl:2: same id"),
@@ -178,6 +179,7 @@ def test_a_key_that_its_provider_misses_is_named(cli, monkeypatch):
     result = cli("eval", "learn.jsonl", "--grader", "exact", "--model", "gpt-4o-mini")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "error: no key for gpt-4o-mini: export OPENAI_API_KEY" in result.stderr
+    assert "never awaited" not in result.stderr
 
 
 def test_money_cannot_be_budgeted_without_a_price(cli):

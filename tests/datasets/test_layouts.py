@@ -133,14 +133,21 @@ def test_paths_reach_into_lists(tmp_path: Path, path: str, answer: str):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"answer": "lable"}, "has no column 'lable', but question, label, n; did you mean --field answer=label?"),
-        ({"answer": "gold"}, "has no column 'gold', but question, label, n; give one of them: --field answer=COLUMN"),
+        ({"answer": "empty"}, "no column 'empty' with anything in it, but question, label, n"),
+        (
+            {"answer": "lable"},
+            "has no column 'lable' with anything in it, but question, label, n; did you mean --field answer=label?",
+        ),
+        (
+            {"answer": "gold"},
+            "has no column 'gold' with anything in it, but question, label, n; give one of them: --field answer=COLUMN",
+        ),
         ({"question": "questin"}, "no 'questin'; the row has 'question', .*did you mean --field question=question"),
     ],
 )
 def test_a_column_that_is_not_there_is_told_with_the_nearest(tmp_path: Path, fields: dict[str, str], said: str):
     """And with those that are there."""
-    (tmp_path / "a.csv").write_text("question,label,n\n2+2?,4,1\n")
+    (tmp_path / "a.csv").write_text("question,label,n,empty\n2+2?,4,1,\n")
     with pytest.raises(UsageError, match=said):
         load(tmp_path / "a.csv", fields=fields)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping
 from types import ModuleType
@@ -225,5 +226,7 @@ def _litellm() -> ModuleType:
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.disable_aiohttp_transport = True
+    # It makes a call before it looks for the key, and drops it without a word to us but this one to the user.
+    warnings.filterwarnings("ignore", r"coroutine 'OpenAI\w+\.acompletion' was never awaited", RuntimeWarning)
     module: ModuleType = litellm
     return module

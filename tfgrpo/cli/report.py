@@ -22,7 +22,7 @@ class Format(StrEnum):
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="Name or id of the run; `latest` is the newest.")],
+    run: Annotated[str, typer.Argument(help="Name or id of the run; `latest` is the newest.")] = "latest",
     out: Annotated[Path | None, typer.Option("-o", "--output", help="File to write; default: standard output.")] = None,
     format_: Annotated[
         Format | None, typer.Option("--format", help="html, md or json; default: by the file's ending, else html.")

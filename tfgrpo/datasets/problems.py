@@ -186,7 +186,8 @@ def _require_columns(rows: Sequence[Mapping[str, Any]], fields: Mapping[str, str
         near = difflib.get_close_matches(column, names, 1, 0.6)
         meant = f"; did you mean --field {key}={near[0]}?" if near else f"; give one of them: --field {key}=COLUMN"
         raise UsageError(
-            f"--field {key}={column}: {source} has no column {column!r}, but {', '.join(names[:12])}{meant}"
+            f"--field {key}={column}: {source} has no column {column!r} with anything in it, but "
+            f"{', '.join(names[:12])}{meant}"
         )
 
 
@@ -234,8 +235,9 @@ def _question(where: str, row: Mapping[str, Any], fields: Mapping[str, str]) -> 
 def _nearest(key: str, row: Mapping[str, Any]) -> str:
     """The end of a message about a column that is not there: the one that was probably meant."""
     near = difflib.get_close_matches(key, [str(name) for name in row], 1, 0.6)
-    meant = near[0] if near else "NAME"
-    return f" ({'did you mean' if near else 'map another with'} --field question={meant}{'?' if near else ''})"
+    if near:
+        return f" (did you mean --field question={near[0]}?)"
+    return " (map another with --field question=NAME; `tfgrpo datasets show FILE` proposes one)"
 
 
 def _reference(value: Any) -> Any:

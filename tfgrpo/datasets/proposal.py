@@ -69,6 +69,10 @@ class Proposal:
         return shlex.join(words)
 
 
+WORDY = 5
+"""Words that hardly a column's name has."""
+
+
 def propose(rows: Sequence[Mapping[str, Any]]) -> Proposal:
     """Look at rows and propose how to learn from them."""
     columns = list(dict.fromkeys(str(name) for row in rows for name in row))
@@ -86,7 +90,15 @@ def propose(rows: Sequence[Mapping[str, Any]]) -> Proposal:
     texts = [text for row in rows if (text := _told(row, answer))]
     asked = [str(row.get(question) or "") for row in rows]
     grader, why, instructions, labels = _grading(texts, asked, columns)
-    return Proposal(fields, grader, why, instructions, _heldout(len(rows)), labels, _notes(rows, texts, labels))
+    notes = (*_headless(question, answer, texts), *_notes(rows, texts, labels))
+    return Proposal(fields, grader, why, instructions, _heldout(len(rows)), labels, notes)
+
+
+def _headless(question: str, answer: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """Return a note where the first line of a table looks like a row: columns are called like their cells."""
+    if answer not in texts and len(question.split()) < WORDY:
+        return ()
+    return ("the first line looks like a row, which is lost as a header; put names above it: question,answer",)
 
 
 def _values(rows: Sequence[Mapping[str, Any]], column: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -38,13 +39,21 @@ def file_rows(path: Path, also: str = "a named set") -> Iterator[Row]:
         return _folder_rows(path)
     if not path.is_file():
         raise UsageError(
-            f"no dataset {str(path)!r}; give a .jsonl or .csv file (.json, .tsv, .xlsx and .parquet are read too), a "
-            f"folder of them, - for standard input, hf:owner/name[:split] or {also}"
+            f"no dataset {str(path)!r}{_meant(path)}; give a .jsonl or .csv file (.json, .tsv, .xlsx and .parquet are "
+            f"read too), a folder of them, - for standard input, hf:owner/name[:split] or {also}"
         )
     ending = path.suffix.lower()
     if ending in _BINARY:
         return _BINARY[ending](path)
     return _text_rows(str(path), path.read_bytes(), ending)
+
+
+def _meant(path: Path) -> str:
+    """The end of a sentence about a file that is not there: the one beside it that was probably meant."""
+    beside = sorted(path.parent.iterdir()) if path.parent.is_dir() else []
+    stems = {file.stem: file for file in beside if file.suffix.lower() in KINDS}
+    near = get_close_matches(path.stem, stems, 1, 0.75)
+    return f" (did you mean {str(stems[near[0]])!r}?)" if near else ""
 
 
 def _folder_rows(folder: Path) -> Iterator[Row]:
