@@ -15,11 +15,12 @@ from ui_visitor import TAINTED, Visitor, served
 
 from experience_db import Edit, Op, Source, Store
 from tfgrpo.lessons.review import WAITS
+from tfgrpo.ui.lesson_rows import PAGE
 
 
 @pytest.fixture(scope="session")
 def made_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the scripted run `night`, and one edit that waits for a person."""
+    """A database with the scripted run `night`, one edit that waits for a person, and a library of two pages."""
     db = tmp_path_factory.mktemp("ui") / "x.db"
     scripted_run(db)
     with Store.open(db) as store:
@@ -30,6 +31,8 @@ def made_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
         waiting = Edit(Op.ADD, TAINTED, reason="two winners did", sources=(source,), tainted=True)
         reason = f"{WAITS}: it rests on tool output"
         store.set_aside("web", [waiting], status="undecided", reason=reason, version=head.version)
+        long = store.create_library("long")
+        store.commit("long", [Edit(Op.ADD, f"Name the unit of {i}.") for i in range(PAGE + 9)], parent=long.version)
     return db
 
 

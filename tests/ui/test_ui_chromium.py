@@ -56,6 +56,7 @@ def paths(site):
     group = _first(site.page(f"/run/{run}"), f"/run/{run}/group")
     return {
         "overview": "/", "library": "/library/web", "lesson": "/library/web/lesson/1", "review": "/review",
+        "pages": "/library/long?page=2", "their search": "/library/long?q=unit&changes=2",
         "runs": "/runs", "run": f"/run/{run}", "group": group, "compare": f"/compare?a={run}&b={run}",
         "search": "/search?q=topic", "sign-in": "/sign-in", "lost": "/library/none",
     }  # fmt: skip
@@ -167,6 +168,19 @@ def test_everything_is_reached_by_keyboard(window, site):
         ".filter((at) => at.tabIndex < 0).length"
     )
     assert stops == 0
+
+
+def test_pages_of_a_list_have_keys_beside_those_of_versions(window, site):
+    """`}` and `{` turn the pages of the lessons, whatever `[` and `]` do, and the lesson of a link is in view."""
+    window.shape(*WIDTHS["desk"], dark=False)
+    window.open(f"{site.where}/library/long")
+    for key, wanted in (("}", "page=2"), ("{", "page=1"), ("[", "v=0")):
+        window.press(key)
+        assert asyncio.run(until(lambda wanted=wanted: wanted in window.run("return location.href")))
+    lesson = site.page("/library/long/lesson/57")
+    window.open(site.where + next(href for href in Page(lesson).attributes("href") if "#l-" in href))
+    seen = "const at = document.getElementById('l-57').getBoundingClientRect()"
+    assert asyncio.run(until(lambda: window.run(f"{seen}; return at.top >= 0 && at.bottom <= innerHeight")))
 
 
 def test_a_page_loads_nothing_that_its_policy_forbids(window, site, paths):
