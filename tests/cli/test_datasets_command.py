@@ -1,5 +1,6 @@
 """`tfgrpo datasets` for scripts, and with copies that are not what they claim."""
 
+import json
 from pathlib import Path
 
 from support.script import rows, write
@@ -57,3 +58,18 @@ def test_a_table_without_a_header_is_told(cli, tmp_path):
     (tmp_path / "named.csv").write_text(f"text,label\n{rows}")
     assert "the first line looks like a row" in cli("datasets", "show", "bare.csv").stdout
     assert "the first line" not in cli("datasets", "show", "named.csv").stdout
+
+
+def test_conversations_that_end_with_a_label_are_graded_by_it(cli, tmp_path):
+    """The reply that ends a conversation is its reference: a label is compared, and no judge is asked for."""
+    asked = [f"where is parcel {i}?" for i in range(40)]
+    said = [("late", "lost")[i % 2] for i in range(40)]
+    chats = [
+        [{"role": "user", "content": question}, {"role": "assistant", "content": reply}]
+        for question, reply in zip(asked, said, strict=True)
+    ]
+    (tmp_path / "c.jsonl").write_text("".join(json.dumps({"messages": chat}) + "\n" for chat in chats))
+    told = cli("datasets", "show", "c.jsonl").stdout
+    assert "40 with a reference answer" in told
+    assert "--grader exact" in told
+    assert "labels: late, lost" in told

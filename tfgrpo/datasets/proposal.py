@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tfgrpo.datasets.chats import REFERENCES, chat_column
+from tfgrpo.datasets.chats import REFERENCES, chat_column, is_chat, question_and_reply
 
 QUESTIONS = (
     "question", "prompt", "problem", "query", "text", "input", "message", "ticket", "email", "utterance", "instruction",
@@ -89,6 +89,10 @@ def propose(rows: Sequence[Mapping[str, Any]]) -> Proposal:
         fields.pop("answer", None)
     texts = [text for row in rows if (text := _told(row, answer))]
     asked = [str(row.get(question) or "") for row in rows]
+    if chat and not texts:
+        # What ends a conversation is its reference, as it is when the rows are read.
+        told = [question_and_reply(row[chat]) for row in rows if is_chat(row.get(chat))]
+        asked, texts = [question for question, _ in told], [reply.strip() for _, reply in told if reply]
     grader, why, instructions, labels = _grading(texts, asked, columns)
     notes = (*_headless(question, answer, texts), *_notes(rows, texts, labels))
     return Proposal(fields, grader, why, instructions, _heldout(len(rows)), labels, notes)
