@@ -308,6 +308,15 @@ def test_equal_differences_still_have_an_interval():
     assert "inside its noise" in describe(few)
     assert many.low > 0.7
     assert "better" in describe(many)
+
+
+@pytest.mark.parametrize("gain", [-2 / 3, 0.0, 1 / 3, 1.0, 7.0])
+def test_an_interval_of_equal_differences_reaches_beyond_them(gain):
+    """Problems that were not met may differ by more than those that were, unless these differ by all there is."""
+    found = paired_difference([0.0] * 4, [gain] * 4)
+    assert found.low < gain
+    assert found.high > gain or (found.high == gain and gain >= 1)
+    assert max(abs(found.low), abs(found.high)) <= max(1.0, abs(gain)) + 1e-12
     same = paired_difference([0.5] * 9, [0.5] * 9)
     assert (same.diff, same.p) == (0, 1)
     # No change in 9 pairs still allows 3 in 10 to change, in either direction.

@@ -148,9 +148,8 @@ def paired_difference(
     means over any number of rollouts: counted in whole numbers over all sign patterns, or, for thousands of problems
     with several sizes of difference, by a Fourier transform that is right to 1e-12, which is then the least p. More
     scores of another kind, or with too many different denominators for either, take 10,000 random flips.
-    Differences that are all the same d leave nothing to resample; then one end of the interval is d and the other is
-    where it would be if the share of pairs with -d were as large as Wilson's bound allows. Where all of them are 0, a
-    share as large may differ by 1 in either direction.
+    Differences that are all the same leave nothing to resample; then the interval ends where the mean would be if a
+    share of pairs as large as Wilson's bound allows differed by 1, or by as much where that is more, either way.
 
     Raises:
         UsageError: the two sides have not the same length, so nothing can be paired.
@@ -172,10 +171,8 @@ def paired_difference(
 
 def _all_alike(d: float, n: int, level: float) -> tuple[float, float]:
     unseen = 1 - wilson(n, n, level=level)[0]
-    if d == 0.0:
-        return -unseen, unseen
-    low, high = sorted((d * (1 - 2 * unseen), d))
-    return low, high
+    middle, beyond = d * (1 - unseen), unseen * max(1.0, abs(d))
+    return middle - beyond, middle + beyond
 
 
 def visible_difference(n: int, sd: float = 0.5, *, power: float = 0.8, level: float = 0.95) -> float:
