@@ -127,7 +127,7 @@ def read(path: Path) -> list[dict[str, str]]:
         return [{"question": row["question"], "answer": row["label"]} for row in csv.DictReader(file)]
 
 
-async def one_seed(seed: int, rows: list[dict[str, str]]) -> dict:
+async def one_seed(seed: int, rows: list[dict[str, str]], changed: Sequence[str] = ()) -> dict:
     """Learn from `rows` at defaults; return what was learned, and what became of the right lessons that were not."""
     sys.modules.setdefault("support", sys.modules[__name__])
     sys.modules["support"].Support.draw = random.Random(f"support {seed}")
@@ -137,7 +137,8 @@ async def one_seed(seed: int, rows: list[dict[str, str]]) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder) / "support.db"
         spent = 0
-        async for step in api.learn(rows, model="scripted/support:Support", grader="exact", seed=seed, db=db):
+        options = {"model": "scripted/support:Support", "grader": "exact", "seed": seed, "overrides": changed}
+        async for step in api.learn(rows, db=db, **options):
             for verdict in step.verdicts:
                 for edit in verdict.edits:
                     if edit.text in truth:
@@ -157,6 +158,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60)
     parser.add_argument("--file", type=Path, help="a table with columns question and label")
     parser.add_argument("--keep", type=Path, help="keep each seed here, and go on from what is there")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, as -s of learn")
     parser.add_argument("--why", action="store_true", help="print what became of right lessons that were not learned")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -165,7 +167,7 @@ def main() -> None:
     for seed in range(given.first, given.first + given.seeds):
         if seed not in found:
             rows = read(given.file) if given.file else questions(seed, given.rows)
-            found[seed] = asyncio.run(one_seed(seed, rows))
+            found[seed] = asyncio.run(one_seed(seed, rows, given.set))
             if given.keep:
                 with given.keep.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(found[seed]) + "\n")
