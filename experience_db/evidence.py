@@ -59,15 +59,15 @@ class EvidenceTable(Database):
     def evidence_about(self, name: str, lesson_ids: Iterable[int]) -> dict[int, tuple[Evidence, ...]]:
         """Return what was ever measured about each of some lessons, oldest first; of the others nothing is read."""
         self._known_version(name)
-        wanted = json.dumps(list(lesson_ids))
+        ids = list(lesson_ids)
         named = (
             "SELECT lesson_id, evidence FROM evidence_lessons WHERE library = ?"
             " AND lesson_id IN (SELECT value FROM json_each(?)) ORDER BY evidence"
         )
-        pairs = [(row["lesson_id"], row["evidence"]) for row in self._rows(named, name, wanted)]
+        pairs = [(row["lesson_id"], row["evidence"]) for row in self._rows(named, name, json.dumps(ids))]
         sql = "SELECT * FROM evidence WHERE id IN (SELECT value FROM json_each(?))"
         read = {row["id"]: evidence_of(row) for row in self._rows(sql, json.dumps([e for _, e in pairs]))}
-        found: dict[int, list[Evidence]] = {i: [] for i in json.loads(wanted)}
+        found: dict[int, list[Evidence]] = {i: [] for i in ids}
         for lesson_id, e in pairs:
             found[lesson_id].append(read[e])
         return {i: tuple(told) for i, told in found.items()}

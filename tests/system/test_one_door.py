@@ -29,6 +29,7 @@ OWN = {
     "experience_db/reports.py": "rows of our own database",
     "experience_db/runs.py": "rows of our own database",
     "experience_db/sessions.py": "rows of our own database",
+    "experience_db/lesson_pages.py": "rows of our own database",
     "experience_db/foreign.py": "YAML of a user without anchors, of which one text is taken",
     "experience_db/foreign_json.py": "the door",
     "experience_db/texts.py": "rows of our own database",

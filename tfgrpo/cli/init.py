@@ -13,6 +13,7 @@ from tfgrpo.cli import options as o
 from tfgrpo.cli.datasets import proposed
 from tfgrpo.datasets.proposal import Proposal
 from tfgrpo.errors import UsageError
+from tfgrpo.system.redact import without_secrets
 
 FILE, GRADER = Path("tfgrpo.toml"), Path("grader.py")
 OWN = """\"\"\"A grader of your own: what an answer is worth, from 0 to 1.\"\"\"
@@ -98,7 +99,7 @@ def next_command(dataset: str, found: Proposal, grader: str, model: str, base_ur
     words = ["tfgrpo", "learn", dataset, "--config", str(FILE), *_fields(found), "--grader", grader, "--model", model]
     if grader == "judge":
         words += ["-s", f"grader.model={model}"]
-    return shlex.join([*words, *(["--base-url", base_url] if base_url else []), "--dry-run"])
+    return shlex.join([*words, *(["--base-url", without_secrets(base_url)] if base_url else []), "--dry-run"])
 
 
 def _fields(found: Proposal) -> Sequence[str]:

@@ -17,6 +17,7 @@ from tfgrpo.learning import diagnosis
 from tfgrpo.learning.setup import Setup
 from tfgrpo.lessons.reasons import counted_reasons
 from tfgrpo.lessons.scanners import visible
+from tfgrpo.system.redact import without_secrets
 from tfgrpo.types import Step
 
 MOST_REASONS = 8
@@ -130,7 +131,7 @@ def _asked(setup: Setup, fields: Mapping[str, str]) -> list[str]:
     """Return the options by which other problems are asked and graded like those of a run."""
     words = [word for key, column in fields.items() for word in ("--field", f"{key}={column}")]
     words += ["--grader", setup.grader if isinstance(setup.grader, str) else "G", "--model", setup.model]
-    words += [word for url in setup.base_urls for word in ("--base-url", url)]
+    words += [word for url in setup.base_urls for word in ("--base-url", without_secrets(url))]
     told = setup.config.instructions
     return [*words, *(["--instructions", told] if told else [])]
 
