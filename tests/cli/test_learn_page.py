@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 
-from support.script import Model, edits, lesson, play, rows, write
+from support.script import ASKED, Model, edits, lesson, play, rows, text_of, write
 from typer.testing import CliRunner
 
 from tfgrpo.cli.app import app
@@ -40,6 +40,26 @@ def test_the_page_gives_each_decision_its_reason_and_splits_the_bill(tmp_path):
     assert "rollout 64" in parts[0][2]
     assert "gate " in parts[1][2]
     assert "evaluate 80" in parts[1][2]
+
+
+def half(request):
+    """Be right with the lesson of the topic, else every second time."""
+    topic, figure = ASKED.search(text_of(request)).groups()
+    right = lesson(topic) in text_of(request) or request.attempt % 2 == 0
+    return f"Answer: {2 * int(figure) if right else figure}"
+
+
+def test_lessons_proved_on_few_problems_are_said_to_hold_for_these(tmp_path):
+    """Six problems that gain a half each say little of a seventh: the verdict and the count of false lessons tell."""
+    learning, held = write(tmp_path / "p.jsonl", rows(4)), write(tmp_path / "h.jsonl", rows(24, start=100))
+    model = play(Model(rollout=half, gate=half, evaluate=half), "few")
+    command = ["learn", learning, "--heldout", held, "--grader", "exact", "--epochs", 1, "--group-size", 4]
+    found = CliRunner().invoke(app, [*map(str, command), "--model", model, "--db", str(tmp_path / "x.db")])
+    assert found.exit_code == 0, found.output
+    kept = re.findall(r"  accepted: .*; for others like them p is at most (0\.\d+)\)", found.stdout)
+    assert kept, found.stdout
+    assert all(0.05 < float(p) < 0.5 for p in kept)
+    assert f"; {len(kept)} of them touch so few problems that this holds for these alone" in found.stdout
 
 
 def test_the_next_command_asks_as_the_run_did(tmp_path):
