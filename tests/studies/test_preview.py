@@ -124,6 +124,16 @@ def test_groups_that_were_not_asked_yet_will_be():
     assert chosen.calls[1] == pytest.approx(20 / 50 * 100 + PLAN.steps / 2)
 
 
+def test_lessons_that_entered_leave_less_to_teach():
+    """What most proposed texts say is in the library: fewer groups disagree from then on, and fewer edits come."""
+    made = {"rollout": 250, "contrast": 30, "gate": 400}
+    seen = Seen(made, {}, 50, 250, 30, 30, {f"lesson {n}": 1 + n % 3 for n in range(10)}, tested=10)
+    parts = {n: {p.name: p.calls for p in forecast(PLAN, replace(seen, accepted=n)).parts} for n in (0, 8)}
+    assert parts[8]["lessons"][1] < parts[0]["lessons"][1]
+    assert parts[8]["gate"][1] < parts[0]["gate"][1]
+    assert parts[8]["rollouts"] == parts[0]["rollouts"]
+
+
 def test_contrasts_to_come_carry_what_is_refused_until_then():
     """Where nothing enters, later contrasts are told of ever more refused texts."""
     made = {"rollout": 250, "contrast": 30, "gate": 400}

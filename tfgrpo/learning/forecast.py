@@ -23,6 +23,8 @@ WEIGHT = 2
 """How many decided texts the guess of `PAIRS` counts for."""
 ENTERS = 0.25
 """Share of tested texts that enter, counted for as many as `WEIGHT`."""
+SETTLES = 0.75
+"""Share of the groups on its subject that a lesson settles once it has entered: they agree then, and teach no more."""
 MARKS = 4
 """Tokens around each lesson of a prompt."""
 REPLY = (60, 250, 1000)
@@ -166,7 +168,8 @@ def _lessons(plan: Plan, seen: Seen) -> tuple[float, float, float]:
     if seen.kept >= 3 and done >= seen.kept / 2:
         each = 1 + plan.group_size * plan.summaries
         made = seen.asked / seen.asked_of * seen.kept if seen.asked_of >= 3 else done
-        likely = max(done, min(made, seen.kept * each) / seen.groups * plan.groups)
+        asked = min(made, seen.kept * each)
+        likely = max(done, asked + asked / seen.groups * (plan.groups - seen.groups) * _teaching(plan, seen))
         spread = 1 / math.sqrt(seen.kept)
         found = (likely * (1 - spread), likely, likely * (1 + spread))
     else:
@@ -217,6 +220,13 @@ def lessons_ahead(plan: Plan, seen: Seen) -> float:
     return share * waiting
 
 
+def _teaching(plan: Plan, seen: Seen) -> float:
+    """Return how much of the share of groups that disagree is left for those to come, as lessons enter."""
+    if not seen.tested:
+        return 1.0
+    return 1 - SETTLES * min(1.0, (seen.accepted + lessons_ahead(plan, seen)) / max(1, len(seen.texts)))
+
+
 def _texts(plan: Plan, seen: Seen) -> tuple[tuple[float, float, float], float]:
     """Return how many different texts a whole run proposes, and how many of them are likely still to come."""
     share = seen.kept / seen.groups if seen.groups >= 3 else KEPT[1]
@@ -233,7 +243,7 @@ def _texts(plan: Plan, seen: Seen) -> tuple[tuple[float, float, float], float]:
         return (low, likely, high), likely
     once = sum(count == 1 for count in seen.texts.values())
     twice = max(1, sum(count == 2 for count in seen.texts.values()))
-    coming = proposed / seen.kept * max(0.0, kept - seen.kept)
+    coming = proposed / seen.kept * max(0.0, kept - seen.kept) * _teaching(plan, seen)
     unseen = max(once * (once - 1) / (2 * twice), 0.5)
     left = unseen * (1 - math.exp(-coming * once / (proposed * unseen))) if once else 0.0
     known = len(seen.texts)
