@@ -303,9 +303,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--seed", type=int, default=5, help="another order of the questions")
+    parser.add_argument("--sizes", nargs=3, type=int, default=(24, 48, 48), help="questions of the three files")
     parser.add_argument("-o", "--out", type=Path, default=Path("tasks"))
     options = parser.parse_args()
-    for part, path in write(options.task, options.out, options.seed).items():
+    for part, path in write(options.task, options.out, options.seed, options.sizes).items():
         print(f"{part}: {path}")
 
 
