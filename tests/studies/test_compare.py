@@ -120,6 +120,14 @@ def test_differences_are_paired_by_seed_and_widened_for_many_methods():
     assert difference("b", "a", cells("b", 0.5), 2) is None
 
 
+def test_an_interval_that_is_not_known_is_said_in_words():
+    """A method that wins one seed whole and loses the other whole is the same on every problem: no spread, no `nan`."""
+    known = [Cell("a", 0, (1.0, 1.0)), Cell("a", 1, (0.0, 0.0))]
+    told = table([row_of("a", known, Plan(("a",)))], "a")
+    assert "not known: the same on every test problem" in told
+    assert "nan" not in told
+
+
 def test_missing_seeds_are_left_out_and_not_zero():
     """A seed without a result neither counts as reward 0 nor pairs."""
     known = [*cells("a", 0.5, 0.7), Cell("a", 2, (), failed="no")]

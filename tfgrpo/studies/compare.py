@@ -316,6 +316,8 @@ def table(rows: Sequence[Row], reference: str) -> str:
             continue
         counts = [f"{row.lessons:.1f}", f"{row.calls:,.0f}", f"{row.tokens:,.0f}"]
         interval = f"[{row.ci[0]:.3f}, {row.ci[1]:.3f}]"
+        if math.isnan(row.ci[0]):
+            interval = "not known: the same on every test problem"
         versus = [_told(row.against_first), _told(row.against_none)]
         lines.append([row.method, f"{row.reward:.3f}", interval, *versus, *counts])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
