@@ -136,3 +136,13 @@ def test_evidence_of_steps_is_that_of_these_steps(store, run):
         store.add_evidence("a", [Evidence("gate", 0.1, n=step or 7)], run=where, step=step)
     assert [e.n for e in store.evidence_of_steps("a", [(run, 1)])] == [1]
     assert store.evidence_of_steps("a", [(run, None), ("none", 0)]) == ()
+
+
+def test_of_several_measurements_the_newest_direct_one_is_shown(store):
+    """What is newer speaks, but dropout and what was measured with others only where nothing else does."""
+    store.create_library("a")
+    told = [("gate", 0.1, (1,)), ("leave-one-out", 0.2, (1,)), ("dropout", 0.3, (1,)), ("gate", 0.4, (1, 2))]
+    evidence = [Evidence(kind, estimate, n=8, lesson_ids=ids) for kind, estimate, ids in told]
+    store.commit("a", [Edit(Op.ADD, text) for text in TEXTS[:2]], parent=0, evidence=evidence)
+    found = store.light_effects("a", 1, store.light_lessons("a", 1))
+    assert {i: effect.estimate for i, effect in found.items()} == {1: 0.2, 2: 0.4}
