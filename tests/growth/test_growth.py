@@ -37,6 +37,7 @@ NOT_CALLED = {
     "tfgrpo.serve.vllm._await_health": "waits for a process",
     "tfgrpo.sessions.cycle.enqueue": "writes a database",
     "tfgrpo.system.workers.Worker._read": "reads what our own worker answers, by pieces",
+    "tfgrpo.ui.lesson_rows.lesson_page": "asks SQLite; looks for the words of one address",
     "tfgrpo.ui.state.render": "fills a template; what it shows goes through filters that are measured",
 }
 """Functions whose other arguments nobody can make up, each with why no text makes them grow."""
