@@ -177,3 +177,11 @@ def test_blocks_measures_a_cell_and_prints_a_table(load, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["rows"] == first
     assert [row["block"] for row in first] == ["no lesson", "Lessons: [id], system"]
     assert "| Lessons: [id], system | 1.00 | 1.00 [" in blocks.table(first)
+
+
+def test_every_block_of_the_study_is_one_that_a_library_may_have(load):
+    """None of them does more than a template may, and each shows the lesson; a turn's block shows worked examples."""
+    blocks = load("blocks")
+    for name, template in blocks.BLOCKS.items():
+        shown = blocks.blocks_library(template, ['Say "yes" or "no".']).inject([{"role": "user", "content": "Q"}])
+        assert any("yes" in message["content"] for message in shown), name

@@ -41,6 +41,7 @@ from tfgrpo.types import Request, Sampling  # noqa: E402
 
 ITEM = "{% for lesson in lessons %}\n"
 END = "{% endfor %}\n"
+QUOTED = 'Advice: "{{ lesson.text | line }}"\n'
 BARE = ITEM + "{{ lesson.text | line }}\n" + END
 IDS = ITEM + "[{{ lesson.id }}] {{ lesson.text | line }}\n" + END
 FENCED = '{% filter fence("lessons") %}\n' + IDS + "{% endfilter %}\n"
@@ -58,7 +59,7 @@ BLOCKS: Mapping[str, str] = {
     "turns, user_end": TURNS + placed(BARE, "user_end"),
     "bullet, user_end": placed(ITEM + "- {{ lesson.text | line }}\n" + END, "user_end"),
     "Lessons: [id], system": "Lessons:\n" + IDS,
-    "quoted, user_end": placed(ITEM + 'Advice: "{{ lesson.text | line | replace(\'"\', "\'") }}"\n' + END, "user_end"),
+    "quoted, user_end": placed(ITEM + QUOTED + END, "user_end"),
     "fence, user_end": placed('{% filter fence("lessons") %}\n' + BARE + "{% endfilter %}\n", "user_end"),
     "short fence, system": SHORT,
     "short fence, user_end": placed(SHORT, "user_end"),
@@ -92,8 +93,9 @@ PROBLEMS, DRAWS = 8, 13
 
 
 def blocks_library(template: str, lessons: Sequence[str]) -> Library:
-    """Return a library of these lessons in this block."""
-    return Library("study", 1, tuple(Lesson(i, text, 1, 1) for i, text in enumerate(lessons, 1)), template)
+    """Return a library of these lessons in this block; what stands in quotes has single ones inside."""
+    texts = [text.replace('"', "'") if QUOTED in template else text for text in lessons]
+    return Library("study", 1, tuple(Lesson(i, text, 1, 1) for i, text in enumerate(texts, 1)), template)
 
 
 def cases(model: str) -> list[tuple[str, str, list[str], list[tuple[str, str]]]]:
