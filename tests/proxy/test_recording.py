@@ -163,7 +163,7 @@ def test_answers_of_all_kinds_are_read(recorded, db):
     """Streams and bodies of each protocol, packed or not, end up as one assistant message."""
     events = {
         "/v1/chat/completions": 'data: {"choices": [{"delta": {"content": "he"}}]}\n\n'
-        'data: {"choices": [{"delta": {"content": "llo"}}]}\n\ndata: [DONE]\n\n',
+        'data: {"choices": [{"delta": {"content": "llo\u2028"}}]}\n\ndata: [DONE]\n\n',
         "/v1/responses": 'event: x\ndata: {"type": "response.output_text.delta", "delta": "hello"}\n\n',
         "/v1/messages": 'data: {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "hello"}}\n\n',
         "/v1/completions": json.dumps({"choices": [{"text": "hello"}]}),
@@ -186,7 +186,9 @@ def test_answers_of_all_kinds_are_read(recorded, db):
         for path in events:
             assert httpx.post(url + path, json=ASK | {"input": "q", "prompt": "q", "instructions": "i"}).is_success
         end()
-    assert [messages[-1] for _, messages in kept(db)] == [{"role": "assistant", "content": "hello"}] * 4
+    ends = [messages[-1] for _, messages in kept(db)]
+    assert {end["role"] for end in ends} == {"assistant"}
+    assert [end["content"] for end in ends] == ["hello\u2028", "hello", "hello", "hello"]
 
 
 def test_a_broken_answer_is_kept_as_such(recorded, db):

@@ -5,10 +5,10 @@ Some gateways stream whatever they are asked. What was said is there, and was bi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from tfgrpo.system.untrusted_json import Unreadable, loads
+from tfgrpo.system.sent_events import events_of
 
 _BEGINS = ("data:", "event:", "id:", "retry:", ":")
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
@@ -27,26 +27,14 @@ def joined_events(text: str) -> dict[str, Any]:
     """
     body: dict[str, Any] = {}
     choices: dict[str, _Joined] = {}
-    for event in _events(text):
+    for event in events_of(text):
+        if not isinstance(event, Mapping):
+            break
         body |= {name: event[name] for name in ("usage", "error") if event.get(name)}
         for choice in _list(event.get("choices")):
             if isinstance(choice, Mapping):
                 choices.setdefault(str(choice.get("index", 0)), _Joined()).add(choice)
     return {**body, "choices": [] if body.get("error") else [choice.whole() for choice in choices.values()]}
-
-
-def _events(text: str) -> Iterator[Mapping[str, Any]]:
-    # Not splitlines: JSON may hold U+2028, which is no end of a line here.
-    for line in text.lstrip("\ufeff").split("\n"):
-        said = line[5:].strip() if line.startswith("data:") else ""
-        if not said or said == "[DONE]":
-            continue
-        try:
-            event = loads(said, forgiving=True)
-        except Unreadable:
-            return
-        if isinstance(event, Mapping):
-            yield event
 
 
 class _Joined:

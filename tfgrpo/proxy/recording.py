@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tfgrpo.system.sent_events import events_of
 from tfgrpo.system.untrusted_json import loads
 
 SESSION, TASK, USER = "x-tfgrpo-session", "x-tfgrpo-task", "x-tfgrpo-user"
@@ -94,14 +95,7 @@ def _unpacked(body: bytes, encoding: str) -> bytes | None:
 
 def _streamed(body: bytes) -> str:
     """Return the text of server-sent events, whichever of the protocols they are of."""
-    parts = []
-    for line in body.decode("utf-8", "replace").splitlines():
-        if line.startswith("data:") and line[5:].strip() not in ("", "[DONE]"):
-            try:
-                parts.append(_delta(loads(line[5:], forgiving=True)))
-            except ValueError:
-                continue
-    return "".join(parts)
+    return "".join(map(_delta, events_of(body.decode("utf-8", "replace"))))
 
 
 def _delta(event: Any) -> str:
