@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.script import rows, solve, write
@@ -39,37 +41,44 @@ def answer(body: dict) -> str:
     return str(solve(request))
 
 
-@pytest.mark.slow
-def test_an_interrupted_command_ends_with_130_and_goes_on(tmp_path: Path, server: Server):
-    """SIGINT in the middle: exit code 130, a hint, finished calls kept; the same command makes the rest only."""
+@contextmanager
+def stopped_at(server: Server, chats: int, folder: Path, ask: Sequence[str]) -> Iterator[tuple[Any, threading.Event]]:
+    """Run a command up to its `chats`th call, which is answered once the event is set; the process is ended after."""
     reached, go_on = threading.Event(), threading.Event()
 
     def reply(body: dict) -> str:
-        if server.chats >= 3:
+        if server.chats >= chats:
             reached.set()
             go_on.wait(20)
         return answer(body)
 
     server.reply = reply
+    process = subprocess.Popen(
+        [*TFGRPO, *ask], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "OPENAI_API_KEY": "none"},
+    )  # fmt: skip
+    try:
+        assert reached.wait(60)
+        yield process, go_on
+    finally:
+        go_on.set()
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.slow
+def test_an_interrupted_command_ends_with_130_and_goes_on(tmp_path: Path, server: Server):
+    """SIGINT in the middle: exit code 130, a hint, finished calls kept; the same command makes the rest only."""
     write(tmp_path / "learn.jsonl", rows(6))
     ask = [
         "learn", "learn.jsonl", "--grader", "exact", "--model", "openai/test-model", "--base-url", server.url,
         "--heldout", "0", "--gate", "open", "--epochs", "1", "--concurrency", "1", "--json",
     ]  # fmt: skip
-    process = subprocess.Popen(
-        [*TFGRPO, *ask], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "OPENAI_API_KEY": "none"},
-    )  # fmt: skip
-    try:
-        assert reached.wait(60)
+    with stopped_at(server, 3, tmp_path, ask) as (process, go_on):
         process.send_signal(signal.SIGINT)
         # The call in flight may end before the command does.
         go_on.set()
         out, err = process.communicate(timeout=30)
-    finally:
-        go_on.set()
-        process.kill()
-        process.wait()
     assert (process.returncode, out) == (130, "")
     assert err.splitlines()[-1] == "interrupted; the same command goes on from here"
     told = json.loads(run(tmp_path, *ask, OPENAI_API_KEY="none").stdout)
@@ -95,34 +104,16 @@ def tiny_url() -> Iterator[str]:
 @pytest.mark.parametrize("sign", [signal.SIGHUP, signal.SIGTERM])
 def test_a_measurement_that_is_asked_to_end_keeps_what_is_under_way(tmp_path: Path, server: Server, sign: int):
     """What was sent is paid for: its answers are waited for and kept, and the same command asks the rest alone."""
-    reached, go_on = threading.Event(), threading.Event()
-
-    def reply(body: dict) -> str:
-        if server.chats >= 4:
-            reached.set()
-            go_on.wait(20)
-        return answer(body)
-
-    server.reply = reply
     write(tmp_path / "rows.jsonl", rows(6))
     ask = [
         "eval", "rows.jsonl", "--grader", "exact", "--model", "openai/test-model", "--base-url", server.url,
         "--concurrency", "2", "--json",
     ]  # fmt: skip
-    process = subprocess.Popen(
-        [*TFGRPO, *ask], cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "OPENAI_API_KEY": "none"},
-    )  # fmt: skip
-    try:
-        assert reached.wait(60)
+    with stopped_at(server, 4, tmp_path, ask) as (process, go_on):
         process.send_signal(sign)
-        assert process.stderr
         assert "calls in flight may end" in process.stderr.readline()
         go_on.set()
         out, err = process.communicate(timeout=30)
-    finally:
-        go_on.set()
-        process.kill()
     assert (process.returncode, out) == (130, ""), err
     before = server.chats
     assert before < 6
