@@ -17,6 +17,7 @@ from aiohttp import web
 from tfgrpo.backends import OpenAI, close
 from tfgrpo.backends.litellm import LiteLLM
 from tfgrpo.errors import ProviderError
+from tfgrpo.system.http_server import end
 from tfgrpo.types import FailureKind, Request
 
 MOST = 200_000
@@ -65,7 +66,7 @@ async def wide() -> AsyncIterator[tuple[Wide, str]]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield server, f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    await runner.cleanup()
+    await end(runner)
 
 
 @pytest.mark.slow

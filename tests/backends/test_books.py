@@ -22,6 +22,7 @@ from tfgrpo.backends.base import close
 from tfgrpo.backends.hedged import Hedged
 from tfgrpo.backends.retry_policy import RetryPolicy
 from tfgrpo.errors import BudgetReached, ProviderError
+from tfgrpo.system.http_server import end
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
 NO_WAIT = RetryPolicy(attempts=6, wait_initial=0, wait_max=0, jitter=0)
@@ -208,7 +209,7 @@ async def test_usage_that_counts_the_first_choice_alone_is_found_out(tokenizer, 
     assert used.estimated_tokens >= 7 * 36 - 2
     assert "counts the completion of the first of several choices alone" in caplog.text
     await bare.aclose()
-    await runner.cleanup()
+    await end(runner)
 
 
 async def test_a_cancelled_call_is_in_the_books_with_what_it_may_have_used(server: Server):

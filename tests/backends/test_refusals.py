@@ -21,6 +21,7 @@ from tfgrpo.backends.http import Http, TooLarge
 from tfgrpo.backends.retry_policy import Crowded, RetryPolicy, Transient
 from tfgrpo.backends.wire import without_system
 from tfgrpo.errors import EndpointError, ProviderError
+from tfgrpo.system.http_server import end
 from tfgrpo.types import FailureKind, Message, Request, Sampling
 
 NO_WAIT = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, jitter=0)
@@ -293,7 +294,7 @@ async def test_a_body_is_read_up_to_its_limit(form):
     with pytest.raises(TooLarge, match="1,000,000 bytes"):
         await client.send("GET", url)
     await client.aclose()
-    await runner.cleanup()
+    await end(runner)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity"])
@@ -309,7 +310,7 @@ async def test_a_compressed_body_within_the_limit_is_read(encoding):
     backend = OpenAI(f"{url}/v1")
     assert (await backend.complete(Request("rollout", "m", (USER,)))).text == "4"
     await backend.aclose()
-    await runner.cleanup()
+    await end(runner)
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
@@ -337,7 +338,7 @@ async def test_a_redirect_to_another_host_is_refused_with_a_sentence(status):
     assert seen == ["/old/chat/completions", "/new/chat/completions", "/away/chat/completions"]
     await within.aclose()
     await away.aclose()
-    await runner.cleanup()
+    await end(runner)
 
 
 def test_an_error_page_is_quoted_without_its_markup():

@@ -20,6 +20,7 @@ from tfgrpo.backends.tiny.backend import Tiny
 from tfgrpo.backends.tiny.model import load
 from tfgrpo.edit_scores.factory import scoring_backend
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
+from tfgrpo.system.http_server import end
 from tfgrpo.types import Message, Request, Sampling
 
 Answer = Callable[[str, dict[str, Any]], dict[str, Any]]
@@ -61,7 +62,7 @@ async def listen() -> AsyncIterator[Callable[[Answer], Awaitable[str]]]:
 
     yield start
     for runner in runners:
-        await runner.cleanup()
+        await end(runner)
 
 
 async def test_http_and_embedded_scores_agree(tiny_url, scores):

@@ -20,6 +20,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from tfgrpo.system.http_server import end
+
 CHAT = "/v1/chat/completions"
 
 
@@ -157,7 +159,7 @@ class Server:
 
     async def _close(self) -> None:
         self._closing.set()
-        await self._runner.cleanup()
+        await end(self._runner)
 
     async def _models(self, request: web.Request) -> web.Response:
         self.calls[request.path] += 1

@@ -11,6 +11,7 @@ from tfgrpo.backends import OpenAI
 from tfgrpo.backends.http import Http, NotDelivered
 from tfgrpo.backends.score_http import HttpScores
 from tfgrpo.errors import EndpointError, ProviderError, UsageError
+from tfgrpo.system.http_server import end
 from tfgrpo.system.proxies import excluded, proxy_for, public_proxy
 from tfgrpo.tools.providers.base import Site
 from tfgrpo.types import Request
@@ -131,7 +132,7 @@ async def test_a_request_goes_through_the_proxy_or_past_it(variables):
     await client.send("GET", "http://somewhere.invalid/a?b=1")
     await client.send("GET", f"http://127.0.0.1:{port}/direct")
     await client.aclose()
-    await runner.cleanup()
+    await end(runner)
     assert seen == ["http://somewhere.invalid/a?b=1", "/direct"]
     with pytest.raises((NotDelivered, asyncio.TimeoutError)):
         await client.send("GET", "http://somewhere.invalid/a")

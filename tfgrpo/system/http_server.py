@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,6 +16,9 @@ from tfgrpo.system.signals import on_stop
 
 if TYPE_CHECKING:
     from aiohttp import web
+
+TURNS_TO_BEGIN = 5
+"""Of an event loop, from an accepted socket to the begin of its protocol; asyncio takes three."""
 
 
 def is_asked_by_own_name(request: web.Request) -> bool:
@@ -61,7 +64,25 @@ async def serve_while(app: web.Application, host: str, port: int) -> AsyncIterat
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{runner.addresses[0][1]}"
     finally:
-        await runner.cleanup()
+        await end(runner)
+
+
+async def end(runner: web.AppRunner) -> None:
+    """Stop listening and close every connection, also those taken up in the last moment.
+
+    A socket that was accepted just before its asyncio server closes is lost, open, until garbage is collected: the
+    transport may not attach itself any more (CPython 3.11 to 3.13, `Server._attach`). So nothing is accepted any more
+    first, and what was accepted gets the turns of the loop that it takes to begin.
+    """
+    loop = asyncio.get_running_loop()
+    for site in runner.sites:
+        listening = getattr(site, "_server", None)  # aiohttp gives no other way to the sockets
+        for one in listening.sockets if listening is not None else ():
+            with suppress(NotImplementedError):  # a loop of Windows
+                loop.remove_reader(one.fileno())
+    for _ in range(TURNS_TO_BEGIN):
+        await asyncio.sleep(0)
+    await runner.cleanup()
 
 
 async def serve_until_stopped(app: web.Application, host: str, port: int, on_ready: Callable[[str], None]) -> None:
