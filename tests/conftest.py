@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 from support.server import Server
 
 pytest_plugins = ("pytester", "support.named_skips")
+
+# A shell starts what runs in the background with SIGINT ignored, and every child of a test would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A deadline per example fails on a busy machine; pytest-timeout bounds the test as a whole.
 settings.register_profile("patient", deadline=None)
