@@ -120,6 +120,23 @@ def test_differences_are_paired_by_seed_and_widened_for_many_methods():
     assert difference("b", "a", cells("b", 0.5), 2) is None
 
 
+def test_no_interval_reaches_beyond_what_rewards_can_differ_by():
+    """Means of rewards in [0, 1] differ by 1 at most; a scale that goes further bounds nothing, and nan stays nan."""
+    few = cells("a", 0.0, 0.0, 0.0) + cells("b", 1.0, 0.0, 0.0)
+    found, back = difference("b", "a", few, 2), difference("a", "b", few, 2)
+    assert found is not None
+    assert back is not None
+    assert (found.low, found.high, back.low, back.high) == (-1.0, 1.0, -1.0, 1.0)
+    assert not found.exceeds
+    beyond = difference("b", "a", [*few, Cell("c", 0, (2.0,))], 2)
+    assert beyond is not None
+    assert beyond.high == pytest.approx(1.7676, abs=1e-3)
+    alike = difference("b", "a", cells("a", 0.0, 0.0, 0.0) + cells("b", 1.0, 1.0, 1.0), 2)
+    assert alike is not None
+    assert math.isnan(alike.low)
+    assert math.isnan(alike.high)
+
+
 def test_an_interval_that_is_not_known_is_said_in_words():
     """A method that wins one seed whole and loses the other whole is the same on every problem: no spread, no `nan`."""
     known = [Cell("a", 0, (1.0, 1.0)), Cell("a", 1, (0.0, 0.0))]

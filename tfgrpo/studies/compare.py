@@ -81,7 +81,8 @@ class Difference:
     diff: float
     low: float
     high: float
-    """Ends of the interval over seeds, widened for the number of methods compared; nan where it is not known."""
+    """Ends of the interval over seeds, widened for the number of methods compared; nan where it is not known. They lie
+    in [-1, 1] where all rewards lie in [0, 1]."""
     exceeds: bool
     """Whether the interval excludes 0; never with fewer than three seeds, nor where all seeds differ by the same."""
 
@@ -259,7 +260,8 @@ def difference(method: str, other: str, cells: Sequence[Cell], methods: int) -> 
     """Compare two methods over the seeds that both have; None for fewer than two, or a method with itself.
 
     Seeds are the unit, because a method may be lucky with a seed on all its test problems at once. The interval is
-    Student's, at 95% over all methods together (Bonferroni).
+    Student's, at 95% over all methods together (Bonferroni). Over few seeds that reaches beyond what two means can
+    differ by; it ends there where no reward of the comparison lies outside of [0, 1].
     """
     table = {(c.method, c.seed): c.reward for c in cells}
     pairs = [(table[m, s], table.get((other, s), math.nan)) for m, s in table if m == method]
@@ -267,7 +269,14 @@ def difference(method: str, other: str, cells: Sequence[Cell], methods: int) -> 
     if method == other or len(found) < 2:
         return None
     low, high = stats.mean_interval(found, level=1 - 0.05 / max(methods - 1, 1))
+    if not math.isnan(low) and _in_unit(cells):
+        low, high = max(low, -1.0), min(high, 1.0)
     return Difference(fmean(found), low, high, len(found) > 2 and (low > 0 or high < 0))
+
+
+def _in_unit(cells: Sequence[Cell]) -> bool:
+    """Whether every reward that was measured lies in [0, 1]."""
+    return all(0.0 <= r <= 1.0 for c in cells for r in c.rewards_P if not math.isnan(r))
 
 
 def _summary(
@@ -331,7 +340,8 @@ def notes(found: Comparison) -> tuple[str, ...]:
     said = [
         f"Beyond the noise (*): {', '.join(clear) or 'no method'} against {reference}, "
         f"{', '.join(useful) or 'no method'} against no lessons. Differences are paired by seed; their intervals are "
-        "Student's over seeds, widened for the number of methods.",
+        "Student's over seeds, widened for the number of methods"
+        f"{', and end at -1 and 1, since all rewards lie in [0, 1]' if _in_unit(found.cells) else ''}.",
         "The 95% interval of a method is a bootstrap over test problems, and says nothing about other seeds.",
     ]
     if seeds < 3:
