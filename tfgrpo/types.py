@@ -278,6 +278,8 @@ class Proposal:
     """What the lesson is about. Proposals of one subject with other advice are rivals: one of them at most enters."""
     beaten: int = 0
     """Rivals that scores on the gate's own problems set aside in its favour."""
+    echo: float = 0.0
+    """Share of its words that graders said of those groups; of proposals ranked alike, more of it goes first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,10 @@ async def test_an_opening_is_asked_for_where_no_prefill_is_taken():
     ("reply", "why"),
     [
         (Reply("Answer in"), "nothing beyond"),
+        (Reply("Answer"), "nothing beyond"),
+        (Reply("Answer in a"), "nothing beyond"),
+        (Reply("Answer in ()"), "nothing beyond"),
+        (Reply("Answer with the next"), "nothing beyond"),
         (Reply("Answer in one short order"), "only repeats the question"),
         (Reply("Answer in the language that", "length"), "cut at its limit"),
         (Reply("Answer in " + "many " * 40), "may have 32"),
@@ -108,7 +112,7 @@ async def test_an_opening_is_asked_for_where_no_prefill_is_taken():
 def test_lines_of_no_use_say_why(reply, why):
     """A line that was cut, adds nothing, copies the question or is too long is no lesson."""
     with pytest.raises(MalformedReply, match=why):
-        line_of(reply, "Answer in", PROMPT, 32)
+        line_of(reply, "Answer in", PROMPT, 32, ("Answer in", "Answer with", "Next time, answer"))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +171,33 @@ async def test_join_leaves_the_choice_to_the_gate_and_the_rest_for_later():
     assert [(p.edit.text, p.support) for p in found.proposals] == [("Be brief.", 3), ("Sing a song.", 2)]
     assert [(v.decision, v.edits[0].text) for v in found.dropped] == [("untested", "Use a table.")]
     assert not script.requests
+
+
+async def test_lines_of_equal_support_meet_the_gate_in_the_order_of_the_graders_words():
+    """One group wrote each line, and the gate has room for one: the line that says what the grader said goes first."""
+    lines = iter(("a kitchen", "speed", "Spanish", "a cup"))
+    teacher, _ = teacher_of(lambda _: next(lines), "small", all_wrong=True, draws=4, candidates=1)
+    rollouts = tuple(Rollout("p", i, answer="It is red.") for i in range(2))
+    scores = (Score(0.0, "the house wants Spanish"),) * 2
+    group = Group(Problem("p", "What is it?"), rollouts, scores, (0.0, 0.0), (0.0, 0.0), GroupStatus.FLAT, 0)
+    proposals = (await contrast(teacher, group, Library("x"))).proposals
+    assert {p.edit.text: p.echo for p in proposals}["Begin with Spanish."] == pytest.approx(1 / 3)
+    found = await consolidate(teacher, Library("x"), proposals)
+    assert [p.edit.text for p in found.proposals] == ["Begin with Spanish."]
+    more = Proposal(Edit(Op.ADD, "Answer with speed."), 2)
+    found = await consolidate(teacher, Library("x"), [*proposals, more])
+    assert [p.edit.text for p in found.proposals] == ["Answer with speed."]
+
+
+async def test_what_graders_said_orders_nothing_where_learning_goes_without_them():
+    """Without labels, and in the control without contrast, a grader's words decide nothing."""
+    rollouts = tuple(Rollout("p", i, answer="It is red.") for i in range(2))
+    scores = (Score(1.0), Score(0.0, "the house wants Spanish"))
+    group = Group(Problem("p", "What is it?"), rollouts, scores, (1.0, 0.0), (1.0, -1.0), GroupStatus.KEPT, 0)
+    for how in ({"labels": "none"}, {"contrast": False}):
+        teacher, _ = teacher_of(lambda _: "Answer in Spanish", "small", draws=1, **how)
+        found = await contrast(teacher, group, Library("x"))
+        assert [p.echo for p in found.proposals] == [0.0]
 
 
 def test_the_schema_is_bounded():

@@ -73,8 +73,12 @@ def _said_by(proposal: Proposal) -> str:
 
 
 def _best(teacher: Teacher, library: Library, joined: Sequence[Proposal]) -> Consolidated:
-    """Order proposals by support and score; those beyond `lessons.candidates` wait for another step."""
-    ordered = sorted(joined, key=lambda p: -p.support * p.weight)
+    """Order proposals by support and weight; those beyond `lessons.candidates` wait for another step.
+
+    Most lines of a small model have the support of one group, and a gate has room for a few: of these, those go first
+    that say what the graders said.
+    """
+    ordered = sorted(joined, key=lambda p: (-p.support * p.weight, -p.echo))
     most = teacher.config.candidates or len(ordered)
     found = _checked(teacher, library, ordered)
     kept, later = found.proposals[:most], found.proposals[most:]

@@ -233,7 +233,7 @@ def _joined(first: Proposal, other: Proposal) -> Proposal:
     edit = replace(first.edit, sources=sources, reason=reason, tainted=tainted)
     support = first.support + other.support
     weight = (first.support * first.weight + other.support * other.weight) / support
-    return replace(first, edit=edit, support=support, weight=weight)
+    return replace(first, edit=edit, support=support, weight=weight, echo=max(first.echo, other.echo))
 
 
 def _id(lesson: Lesson) -> int:

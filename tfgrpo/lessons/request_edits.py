@@ -17,6 +17,7 @@ from tfgrpo.backends.seeds import hash_words
 from tfgrpo.boundary import failure_of
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
 from tfgrpo.lessons.edits import normalise
+from tfgrpo.lessons.rivals import tokens
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting.json_repair import cut_short
 from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
@@ -172,7 +173,7 @@ async def ask_lines(teacher: Teacher, role: str, prompt: str, about: str = "") -
         request = Request(role, teacher.model, messages, _short(teacher, first + draw), attempt=draw)
         try:
             reply = await teacher.backend.complete(request)
-            return Edit(Op.ADD, line_of(reply, opening, prompt, teacher.config.max_words))
+            return Edit(Op.ADD, line_of(reply, opening, prompt, teacher.config.max_words, openings))
         except EndpointError:
             raise
         except (ProviderError, MalformedReply, BudgetReached) as error:
@@ -199,11 +200,18 @@ def _short(teacher: Teacher, seed: int) -> Sampling:
     return replace(teacher.sampling, max_tokens=most, seed=seed, stop=STOPS)
 
 
-def line_of(reply: Reply, opening: str, prompt: str, max_words: int) -> str:
+def line_of(reply: Reply, opening: str, prompt: str, max_words: int, openings: Sequence[str] = ()) -> str:
     """Return the lesson in a reply of one line, ended by a full stop.
 
+    Args:
+        reply: what the model said, with or without its opening.
+        opening: the words that began it.
+        prompt: what was asked.
+        max_words: longest lesson.
+        openings: all those of the prompt set; a line of their words alone is an empty one.
+
     Raises:
-        MalformedReply: it was cut, says nothing beyond its opening, only repeats the question or, over a comma, another
+        MalformedReply: it was cut, says nothing beyond openings, only repeats the question or, over a comma, another
             line of the prompt, or is too long.
     """
     text = " ".join(re.split(r"[\n.:;]", reply.text.strip().strip("\"'*"))[0].split()).strip(" \"'*,-")
@@ -213,7 +221,7 @@ def line_of(reply: Reply, opening: str, prompt: str, max_words: int) -> str:
     added = text.removeprefix(opening).strip()
     if reply.finish_reason == "length":
         raise MalformedReply(f"the lesson {text[:60]!r} was cut at its limit of tokens", reply.text)
-    if not added:
+    if not added or not set(tokens(text)) - set(tokens(" ".join([opening, *openings]))):
         raise MalformedReply(f"the reply says nothing beyond {opening!r}", reply.text)
     if added.lower() in prompt.rstrip().splitlines()[-1].lower():
         raise MalformedReply(f"the reply {text[:60]!r} only repeats the question", reply.text)

@@ -18,6 +18,7 @@ from tfgrpo.config.lessons import LessonsConfig
 from tfgrpo.edit_scores import planning_advantages, planning_sentences
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError, TfgrpoError
 from tfgrpo.lessons.edits import check_edits
+from tfgrpo.lessons.grader_words import said_by_graders, share_said
 from tfgrpo.lessons.leakage import REMEDY, leak_reason
 from tfgrpo.lessons.request_edits import ask_edits, ask_proposals
 from tfgrpo.lessons.teacher import Teacher
@@ -379,12 +380,13 @@ def _passed(
         edits.append(replace(edit, sources=sources, tainted=tainted))
     checked = check_edits(edits, library.lessons, max_words=teacher.config.max_words)
     kept, dropped = [], [Verdict("rejected", (edit,), reason) for edit, reason in checked.dropped]
+    said = said_by_graders(teacher.config, groups)
     for edit in checked.kept:
         leaks = (leak_reason(edit.text, g.problem, teacher.public) for g in groups if edit.text)
         if leak := next(filter(None, leaks), None):
             dropped.append(Verdict("rejected", (edit,), f"{leak}; {REMEDY}"))
         else:
-            kept.append(Proposal(edit))
+            kept.append(Proposal(edit, echo=share_said(edit.text, said)))
     return Contrast(tuple(kept), tuple(dropped))
 
 
