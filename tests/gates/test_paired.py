@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 
@@ -186,7 +187,7 @@ async def test_of_rivals_the_best_is_tested_and_the_others_stay_untested():
     assert own.detail["rollouts"]["new"] == 32
     raced = {(problem, index) for texts, problem, index in trial.rollouts if 10_000 <= index < 20_000}
     tested = {(problem, index) for texts, problem, index in trial.rollouts if index < 10_000}
-    assert len(raced) == 4
+    assert len(raced) == 2
     assert not raced & tested
     assert [e.kind for e in verdicts[1].evidence] == ["gate", "elsewhere", "race"]
     assert [e.verdict for e in verdicts[0].evidence] == ["undecided"]
@@ -198,8 +199,20 @@ async def test_where_problems_suffice_a_race_has_its_own():
     assert verdicts[0].decision == "accepted"
     raced = {problem for texts, problem, index in trial.rollouts if 10_000 <= index < 20_000}
     tested = set(verdicts[0].evidence[0].detail["touched"])
-    assert len(raced) == 4
+    assert len(raced) == 2
     assert not raced & tested
+
+
+@pytest.mark.parametrize(("right", "cases"), [("1111", 2), ("1011", 4), ("1010", 8), ("0000", 8)])
+async def test_the_further_rivals_lie_apart_the_sooner_a_race_ends(right, cases):
+    """Two rollouts end it where one fails at all and the other at none, four at more than .5, eight at .25 or at 0."""
+    drawn = cycle(right)
+
+    def reward(texts, problem, index):
+        return float(RIGHT in texts and next(drawn) == "1")
+
+    _, trial = await ask(rival("Treat glorp as gap."), rival(RIGHT), reward=reward)
+    assert len([1 for _, _, index in trial.rollouts if 10_000 <= index < 20_000]) == 2 * cases
 
 
 async def test_rivals_that_are_close_race_to_the_end():
@@ -219,13 +232,13 @@ async def test_edits_of_one_lesson_are_rivals():
 
 
 async def test_words_far_behind_those_they_would_replace_get_no_test():
-    """Four rollouts on each side of a race, a reason with both means, and no evidence that speaks for anything."""
+    """Two rollouts on each side of a race, a reason with both means, and no evidence that speaks for anything."""
     (verdict,), trial = await ask(Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,))))
     assert verdict.decision == "rejected"
     assert verdict.reason == (
         "not tested: far behind the words that it would replace, mean 0.00 against 1.00 in a short race"
     )
-    assert ([e.kind for e in verdict.evidence], len(trial.rollouts)) == (["race"], 8)
+    assert ([e.kind for e in verdict.evidence], len(trial.rollouts)) == (["race"], 4)
     assert all(10_000 <= index < 20_000 for _, _, index in trial.rollouts)
 
 

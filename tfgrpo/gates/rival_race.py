@@ -19,8 +19,15 @@ from tfgrpo.types import Problem, Proposal
 
 SEEDS = 10_000
 """Seed indices from here on belong to races; no test uses them."""
-LAPS = ((0.25, 0.5), (0.5, 0.25), (1.0, 2.0))
-"""Shares of the race, and the mean reward by which a rival may trail the best there and still go on."""
+LAPS = ((0.125, 0.95), (0.25, 0.5), (0.5, 0.25), (1.0, 2.0))
+"""Shares of the race, and the mean reward by which a rival may trail the best there and still go on.
+
+After the first lap, two rollouts of sixteen, only who failed at all stops, where another failed at nothing.
+"""
+AGAINST = 0.25
+"""Share of the race that the library as it is runs too, where rivals would replace words of it."""
+FEWEST = 2
+"""Rollouts below which a lap tells nobody apart."""
 HOPELESS = 0.125
 """Mean reward of the best after half of the race up to which more of it would tell nobody apart."""
 LOWEST = -1.0
@@ -41,7 +48,7 @@ class Race:
     reserved: frozenset[str] = field(default_factory=frozenset)
     """Units that the race keeps for itself; the winner is not tested on them."""
     incumbent: float = LOWEST
-    """Mean reward of the library as it is in the first lap, where rivals would replace words of it."""
+    """Mean reward of the library as it is in the first laps, where rivals would replace words of it."""
     behind: frozenset[int] = field(default_factory=frozenset)
     """Places of those that fell so far behind it that they get no test."""
 
@@ -113,8 +120,8 @@ async def race_rivals(
     """Let rivals meet the same cases, and order them by their mean reward, then by their support.
 
     `problems` are those that any of them touches. Who trails by too much at the end of a lap (`LAPS`) stops there. The
-    library as it is runs the first lap where a rival would replace words of it, unless `against` is False; else it need
-    not: its rewards would be the same for all.
+    library as it is runs the first laps (`AGAINST`) where a rival would replace words of it, unless `against` is False;
+    else it need not: its rewards would be the same for all.
     """
     members: dict[str, Problem] = {}
     for problem in shuffle_problems(problems, f"{library.name}/{library.version}/race"):
@@ -124,24 +131,31 @@ async def race_rivals(
     cases: list[Case] = [(chosen[i % len(chosen)], SEEDS + i // len(chosen)) for i in range(design.race)]
     seen: list[list[float]] = [[] for _ in rivals]
     rollouts, running = [(0, 0)] * len(rivals), list(range(len(rivals)))
-    incumbent, extra, done = LOWEST, 0, 0
+    against = against and any(map(replaces, rivals))
+    current: list[float] = []
+    far, extra, done = set[int](), 0, 0
     for share, behind in LAPS:
-        lap, done = cases[done : ceil(share * len(cases))], ceil(share * len(cases))
-        if against and share == LAPS[0][0] and any(map(replaces, rivals)):
+        until = ceil(share * len(cases))
+        if not running or until < min(FEWEST, len(cases)):
+            continue
+        lap, done = cases[done:until], until
+        beside = against and share <= AGAINST
+        if beside and lap:
             before = await rewards.measure(trial, library, lap)
-            incumbent, extra = _mean(_scored(before.observations)), before.new
+            current, extra = current + _scored(before.observations), extra + before.new
         for place in running if lap else ():
             after = await rewards.measure(trial, library.with_edits((rivals[place].edit,)), lap)
             seen[place] += _scored(after.observations)
             new, cached = rollouts[place]
             rollouts[place] = (new + after.new, cached + len(lap) - after.new)
+        if beside:
+            least = _mean(current) - behind
+            far |= {i for i in running if seen[i] and replaces(rivals[i]) and _mean(seen[i]) < least}
         best = max((_mean(own) for own in seen), default=LOWEST)
-        running = [place for place in running if _mean(seen[place]) >= best - behind]
-        running = running if len(running) > 1 and not (done >= len(cases) / 2 and best <= HOPELESS) else []
+        running = [place for place in running if _mean(seen[place]) >= best - behind and place not in far]
+        hopeless = done >= len(cases) / 2 and best <= HOPELESS
+        running = running if (len(running) > 1 or (beside and share < AGAINST)) and not hopeless else []
     rollouts[0] = (rollouts[0][0] + extra, rollouts[0][1])
-    far = frozenset(
-        i for i, own in enumerate(seen) if own and replaces(rivals[i]) and _mean(own) < incumbent - LAPS[0][1]
-    )
 
     def rank(place: int) -> tuple[float, float, int]:
         return -_mean(seen[place]), -rivals[place].support * rivals[place].weight, place
@@ -149,7 +163,7 @@ async def race_rivals(
     used = chosen[: max(map(len, seen))]
     own = frozenset(units.get(p.id, p.id) for p in used) if apart else frozenset[str]()
     order = tuple(sorted(range(len(rivals)), key=rank))
-    return Race(order, tuple(map(_mean, seen)), tuple(rollouts), own, incumbent, far)
+    return Race(order, tuple(map(_mean, seen)), tuple(rollouts), own, _mean(current), frozenset(far))
 
 
 def _scored(observations: Iterable[Observation]) -> list[float]:
