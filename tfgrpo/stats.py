@@ -30,6 +30,7 @@ _SMALLEST = 1e-12
 _MANY = 1000
 """Problems above which numpy resamples."""
 _AT_ONCE = 4_000_000
+"""Drawn values that stand in memory at the same time: 32 MB."""
 _FEW = 30
 """Differences up to which all sign patterns are counted one by one, whatever their sizes; a hundredth of a second."""
 _FLIPS = 10_000
