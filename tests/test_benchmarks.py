@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tfgrpo.backends.endpoints import endpoints_of
+from tfgrpo.backends.scripted import Scripted
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.evaluation import credit
 from tfgrpo.gates import Alpha
-from tfgrpo.types import Request
+from tfgrpo.types import Request, Sampling
 
 
 @pytest.fixture
@@ -185,3 +186,37 @@ def test_every_block_of_the_study_is_one_that_a_library_may_have(load):
     for name, template in blocks.BLOCKS.items():
         shown = blocks.blocks_library(template, ['Say "yes" or "no".']).inject([{"role": "user", "content": "Q"}])
         assert any("yes" in message["content"] for message in shown), name
+
+
+def test_edits_keeps_each_reply_and_asks_for_those_that_are_missing_only(load, tmp_path, capsys):
+    """A draw that stands in the file is not asked for again, a text that lost a reply gets it, and groups are pairs."""
+    edits = load("edits")
+    out = tmp_path / "edits.jsonl"
+    wanted = ["--model", "tiny", "--prompts", "tiny", "--draws", "1", "--out", str(out), "--json"]
+    edits.main(wanted)
+    first = json.loads(capsys.readouterr().out)["rows"]
+    assert sorted((row["group"], row["draw"]) for row in first) == sorted((g.problem.id, 0) for _, g in edits.groups())
+    kept = out.read_text(encoding="utf-8").splitlines()
+    out.write_text("\n".join(kept[1:]) + "\n", encoding="utf-8")
+    edits.main(wanted)
+    again = json.loads(capsys.readouterr().out)["rows"]
+    assert again[:-1] == first[1:]
+    assert {k: v for k, v in again[-1].items() if k != "seconds"} == {
+        k: v for k, v in first[0].items() if k != "seconds"
+    }
+    better = [{**row, "prompts": "other", "right": int(i < 9)} for i, row in enumerate(first)]
+    assert edits.shares(better)[first[0]["group"]] == 1.0
+    assert edits.against([*first, *better], "tiny").startswith("tiny: other against tiny: +75.0 points")
+
+
+async def test_the_draws_of_a_study_are_those_of_a_run_that_draws_several(load):
+    """Draw 5 of a line has the opening, the attempt and the seed that it has among eight of one run."""
+    edits = load("edits")
+    prompts = edits.templates.load("small")
+    openings = prompts.settings.openings.split("|")
+    assert edits.turned(prompts, 5).settings.openings.split("|")[0] == openings[5 % len(openings)]
+    assert prompts.settings.openings.split("|") == openings
+    script = Scripted(["Be brief.", "Be brief."])
+    for seed, wanted in ((7, 12), (None, None)):
+        await edits.Drawn(script, 5).complete(Request("contrast", "m", (), Sampling(seed=seed)))
+        assert (script.requests[-1].attempt, script.requests[-1].sampling.seed) == (5, wanted)

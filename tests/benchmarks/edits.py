@@ -150,10 +150,11 @@ async def measure(options: argparse.Namespace, prompts: templates.Prompts, said:
             file.write(json.dumps(row) + "\n")
 
     known = {(r["model"], r["prompts"], r["group"], r["draw"]) for r in rows_of(options.out)}
+    # Draws of one group that are asked for together go out as one request, whose prompt is read once.
     jobs = [
         partial(one, name, group, draw)
-        for draw in range(options.draws)
         for name, group in groups()
+        for draw in range(options.draws)
         if (options.model, said, group.problem.id, draw) not in known
     ]
     await Local().run(jobs, limit=local.slots)
