@@ -1,13 +1,11 @@
 """Libraries pushed to and pulled from real repositories: over file:// and over http on loopback."""
 
-import http.server
 import json
 import subprocess
-import threading
-from functools import partial
 
 import pytest
 import yaml
+from support.git_server import PASSWORD, GitServer
 from typer.testing import CliRunner
 
 from experience_db import Edit, Evidence, Op, Store
@@ -42,34 +40,37 @@ def run(tmp_path):
     return lambda *words: CliRunner().invoke(app, ["lessons", *words, "--db", str(tmp_path / "x.db")])
 
 
-def served(folder):
-    """Serve a folder over http on loopback; returns the server."""
-    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
-
-
-def test_a_library_goes_over_a_repository(run, remote, tmp_path):
-    """Pushed over file:// and pulled over http, it has the same words, and its evidence says where it is from."""
-    pushed = run("push", f"file://{remote}", "--library", "Web Search")
+@pytest.mark.parametrize("over", ["file", "http"])
+def test_a_library_goes_over_a_repository(run, remote, tmp_path, over):
+    """Pushed and pulled over either way, it has the same words, and its evidence says where it is from."""
+    with GitServer(tmp_path) as server:
+        url = f"file://{remote}" if over == "file" else f"{server.known_url}/remote.git"
+        pushed = run("push", url, "--library", "Web Search")
+        pulled = run("pull", url, "--library", "copy")
+        assert bool(server.asked) == (over == "http")
     assert pushed.exit_code == 0, pushed.output
     assert "folder web-search" in pushed.output
-    git(remote, "update-server-info")
-    server = served(tmp_path)
-    try:
-        url = f"http://127.0.0.1:{server.server_port}/remote.git"
-        pulled = run("pull", url, "--library", "copy")
-    finally:
-        server.shutdown()
-        server.server_close()
-    if pulled.exit_code and "dumb http" in pulled.output:  # Such a server gives no shallow clones.
-        pulled = run("pull", f"file://{remote}", "--library", "copy")
     assert pulled.exit_code == 0, pulled.output
+    assert PASSWORD not in pushed.output + pulled.output
     with Store.open(tmp_path / "x.db") as store:
         assert tuple(lesson.text for lesson in store.library("copy")) == LESSONS
         assert store.evidence("copy")[0].detail["imported"] == "Web Search@1"
         assert store.effects("copy", (1,)) == {}
+
+
+def test_a_host_that_asks_who_it_is(run, remote, tmp_path):
+    """Without a password, and with a wrong one, a push ends with git's words, and nothing is written."""
+    with GitServer(tmp_path) as server:
+        urls = f"{server.url}/remote.git", server.known_url.replace(PASSWORD, "wr0ng-password") + "/remote.git"
+        for url in urls:
+            refused = run("push", url, "--library", "Web Search")
+            assert refused.exit_code == 2
+            assert "git refused" in refused.output
+            assert "wr0ng-password" not in refused.output
+        missing = run("pull", f"{server.known_url}/elsewhere.git", "--library", "copy")
+        assert missing.exit_code == 2
+        assert PASSWORD not in missing.output
+    assert not git(remote, "for-each-ref")
 
 
 def test_pushing_again_changes_nothing_and_keeps_the_rest(run, remote, tmp_path):

@@ -1,11 +1,12 @@
 """A library in a dataset repository of the Hugging Face hub (package huggingface_hub, with its own login).
 
-Written to the documented calls of huggingface_hub; it was never run against the hub.
+The real client was run against a server on loopback that speaks the hub's API, never against the hub itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from tfgrpo.errors import UsageError
@@ -21,7 +22,7 @@ def push_files(repo: str, folder: str, files: Mapping[str, bytes], note: str) ->
     """
     hub = _hub()
     placed = {f"{folder}/{name}": data for name, data in files.items()} | {"README.md": files["README.md"]}
-    try:
+    with _refusals(repo):
         api = hub.HfApi()
         api.create_repo(repo, repo_type="dataset", exist_ok=True, private=True)
         commit = api.create_commit(
@@ -30,15 +31,13 @@ def push_files(repo: str, folder: str, files: Mapping[str, bytes], note: str) ->
             commit_message=note,
             repo_type="dataset",
         )
-    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError, ValueError) as error:
-        raise UsageError(f"the hub refused {repo!r}: {_first_line(error)}") from error
     return f"pushed to {getattr(commit, 'commit_url', repo)}"
 
 
 def pull_file(repo: str, name: str, folder: str = "") -> bytes:
     """Return a file of a dataset repository; an empty `folder` takes the only one that has it. Raises UsageError."""
     hub = _hub()
-    try:
+    with _refusals(repo):
         held = [f for f in hub.HfApi().list_repo_files(repo, repo_type="dataset") if f.rpartition("/")[2] == name]
         wanted = [f for f in held if not folder or f == f"{folder}/{name}"]
         if len(wanted) != 1:
@@ -46,7 +45,16 @@ def pull_file(repo: str, name: str, folder: str = "") -> bytes:
             raise UsageError(f"{repo} has no single {name}: {told}")
         with open(hub.hf_hub_download(repo, wanted[0], repo_type="dataset"), "rb") as file:
             return bytes(file.read())
-    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, OSError) as error:
+
+
+@contextmanager
+def _refusals(repo: str) -> Iterator[None]:
+    """Tell in a line what the hub or the way to it refused."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:  # Its transport raises errors of other packages, which change with its version.
         raise UsageError(f"the hub refused {repo!r}: {_first_line(error)}") from error
 
 
