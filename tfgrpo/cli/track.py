@@ -18,15 +18,23 @@ def track(
         str, typer.Option("--where", help="OTLP collector's URL, MLflow's tracking URI, or project of wandb.")
     ] = "",
     content: Annotated[bool, typer.Option("--content", help="otel: also words of prompts, answers, graders.")] = False,
+    keep_on: Annotated[
+        bool, typer.Option("--follow", help="Send each step as it ends, until the run of the other process does.")
+    ] = False,
     db: o.Db = None,
 ) -> None:
     """Send a run to OpenTelemetry, MLflow or Weights & Biases: settings, curves, lessons and their evidence.
 
-    What is stored is sent, also of a run that goes on; sent again, MLflow and wandb keep one run.
+    What is stored is sent, also of a run that goes on; sent again, MLflow and wandb keep one run. With --follow the run
+    is seen there while `learn` goes on in another terminal.
 
     Example: tfgrpo runs track latest --to mlflow --where sqlite:///mlflow.db
     """
-    from tfgrpo.tracking import send
+    from tfgrpo.tracking import follow, send
 
     with Store.open(o.db_path(db), readonly=True) as store:
-        typer.echo(send(store, run_named(store, name), to, where=where, content=content))
+        run = run_named(store, name)
+        if not keep_on:
+            typer.echo(send(store, run, to, where=where, content=content))
+            return
+    typer.echo(follow(o.db_path(db), run.id, to, where=where, content=content, said=typer.echo))

@@ -5,6 +5,6 @@ and the evidence as a table. Read `tracked.py` first: what is told is gathered t
 imported when it is asked for.
 """
 
-from tfgrpo.tracking.destinations import NAMES, send
+from tfgrpo.tracking.destinations import NAMES, follow, send
 
-__all__ = ["NAMES", "send"]
+__all__ = ["NAMES", "follow", "send"]

@@ -17,46 +17,70 @@ BATCH = 100
 """Parameters, and ten times as many metrics, of one request."""
 
 
-def log_mlflow(store: Store, run: Run, uri: str = "") -> str:
-    """Log a run under the experiment `tfgrpo`; returns where, in words.
+class MlflowRun:
+    """A run under the experiment `tfgrpo`. Sent again, it is the same run of MLflow, found by its tag."""
 
-    Args:
-        store: where the run is.
-        run: which. Sent again, it is the same run of MLflow, found by its tag.
-        uri: of the tracking server, a folder or a database; empty leaves it to MLFLOW_TRACKING_URI.
-    """
-    told = tracked(store, run)
-    client = mlflow.MlflowClient(tracking_uri=uri or None)
-    known = client.get_experiment_by_name("tfgrpo")
-    experiment = known.experiment_id if known else client.create_experiment("tfgrpo")
-    before = client.search_runs([experiment], f"tags.`tfgrpo.run` = '{run.id}'")
-    made = before[0] if before else client.create_run(
-        experiment, start_time=_time(run.started), run_name=run.name, tags={"tfgrpo.run": run.id}
-    )  # fmt: skip
-    id_ = made.info.run_id
-    if not before:
-        params = [Param(key, value[:LONGEST_PARAM]) for key, value in told.params.items()]
+    def __init__(self, store: Store, run: Run, uri: str = ""):
+        """Find the run in MLflow, or make it.
+
+        Args:
+            store: where the run is.
+            run: which.
+            uri: of the tracking server, a folder or a database; empty leaves it to MLFLOW_TRACKING_URI.
+        """
+        self._client = mlflow.MlflowClient(tracking_uri=uri or None)
+        known = self._client.get_experiment_by_name("tfgrpo")
+        experiment = known.experiment_id if known else self._client.create_experiment("tfgrpo")
+        before = self._client.search_runs([experiment], f"tags.`tfgrpo.run` = '{run.id}'")
+        made = before[0] if before else self._client.create_run(
+            experiment, start_time=_time(run.started), run_name=run.name, tags={"tfgrpo.run": run.id}
+        )  # fmt: skip
+        self._id = made.info.run_id
+        self._next, self._version = 0, -1
+        if before:
+            if made.info.status != "RUNNING" and run.status == "running":
+                self._client.update_run(self._id, "RUNNING")
+            return
+        params = [Param(key, value[:LONGEST_PARAM]) for key, value in tracked(store, run).params.items()]
         for i in range(0, len(params), BATCH):
-            client.log_batch(id_, params=params[i : i + BATCH])
-    when = _time(run.finished or run.started)
-    metrics = [Metric(key, value, when, step) for step, row in told.curve for key, value in row.items()]
-    metrics += [Metric(f"total/{key}", value, when, 0) for key, value in told.totals.items()]
-    for i in range(0, len(metrics), 10 * BATCH):
-        client.log_batch(id_, metrics=metrics[i : i + 10 * BATCH])
-    client.log_batch(id_, tags=[RunTag("tfgrpo.status", run.status), RunTag("tfgrpo.library", run.library or "")])
-    if told.library is not None:
-        exported = store.export(told.library.name, told.library.version)
-        client.log_text(id_, json.dumps(exported, ensure_ascii=False, indent=2), "lessons/library.json")
-        client.log_text(id_, skill(told.library, store.evidence(told.library.name)), "lessons/SKILL.md")
-    columns = [list(column) for column in zip(*told.evidence_rows(), strict=True)] or [[] for _ in EVIDENCE_COLUMNS]
-    # The form of MLflow's own tables (log_table), which wants pandas.
-    table = {"columns": list(EVIDENCE_COLUMNS), "data": [list(row) for row in zip(*columns, strict=True)]}
-    client.log_dict(id_, table, "evidence.json")
-    client.set_tag(id_, "mlflow.loggedArtifacts", json.dumps([{"path": "evidence.json", "type": "table"}]))
-    if run.status != "running":
-        status = "FAILED" if run.status == "failed" else "KILLED" if run.status == "interrupted" else "FINISHED"
-        client.set_terminated(id_, status, when)
-    return f"run {run.name} is run {id_} of the experiment 'tfgrpo' in MLflow"
+            self._client.log_batch(self._id, params=params[i : i + BATCH])
+
+    def update(self, store: Store, run: Run) -> int:
+        """Log the steps that have ended since, and the lessons as they are by now; returns how many steps."""
+        told = tracked(store, run, self._next)
+        # With the time of its step a point that is sent again is the same point.
+        self._log([Metric(k, v, _time(p.time), p.step) for p in told.curve for k, v in p.numbers.items()])
+        self._next += len(told.curve)
+        if told.library is not None and told.library.version != self._version:
+            exported = store.export(told.library.name, told.library.version)
+            self._client.log_text(self._id, json.dumps(exported, ensure_ascii=False, indent=2), "lessons/library.json")
+            words = skill(told.library, store.evidence(told.library.name))
+            self._client.log_text(self._id, words, "lessons/SKILL.md")
+            self._version = told.library.version
+        return len(told.curve)
+
+    def close(self, store: Store, run: Run) -> str:
+        """Log totals and evidence, and how the run ended; returns where, in words."""
+        told = tracked(store, run, self._next)
+        when = _time(run.finished or run.started)
+        self._log([Metric(f"total/{key}", value, when, 0) for key, value in told.totals.items()])
+        tags = [RunTag("tfgrpo.status", run.status), RunTag("tfgrpo.library", run.library or "")]
+        self._client.log_batch(self._id, tags=tags)
+        # The form of MLflow's own tables (log_table), which wants pandas.
+        self._client.log_dict(
+            self._id, {"columns": list(EVIDENCE_COLUMNS), "data": told.evidence_rows()}, "evidence.json"
+        )
+        self._client.set_tag(
+            self._id, "mlflow.loggedArtifacts", json.dumps([{"path": "evidence.json", "type": "table"}])
+        )
+        if run.status != "running":
+            status = {"failed": "FAILED", "died": "FAILED", "interrupted": "KILLED"}.get(run.status, "FINISHED")
+            self._client.set_terminated(self._id, status, when if run.finished else None)
+        return f"run {run.name} is run {self._id} of the experiment 'tfgrpo' in MLflow"
+
+    def _log(self, metrics: list[Metric]) -> None:
+        for i in range(0, len(metrics), 10 * BATCH):
+            self._client.log_batch(self._id, metrics=metrics[i : i + 10 * BATCH])
 
 
 def _time(seconds: float) -> int:

@@ -18,14 +18,24 @@ EVIDENCE_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """The numbers of one step."""
+
+    step: int
+    time: float
+    """When the step ended, in seconds since the epoch."""
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Tracked:
     """One run, apart from its rollouts."""
 
     run: Run
     params: Mapping[str, str]
     """Settings by dotted key, as texts."""
-    curve: tuple[tuple[int, Mapping[str, float]], ...]
-    """(step, numbers of that step), in order."""
+    curve: tuple[Point, ...]
+    """In the order of the steps."""
     totals: Mapping[str, float]
     """Numbers of the whole run."""
     library: Library | None
@@ -42,15 +52,17 @@ class Tracked:
         ]  # fmt: skip
 
 
-def tracked(store: Store, run: Run) -> Tracked:
-    """Return what a run tells."""
+def tracked(store: Store, run: Run, since: int = 0) -> Tracked:
+    """Return what a run tells; of its curve, what comes from step `since` on."""
     curve = []
     for step in store.steps(run.id):
+        if step.step < since:
+            continue
         rewards = [r for group in store.groups(run.id, step.step) for r in group["rewards"] if r is not None]
         numbers = dict(_numbers(step.summary)) | {"version": float(step.version_after)}
         if rewards:
             numbers["reward/mean"] = fmean(rewards)
-        curve.append((step.step, numbers))
+        curve.append(Point(step.step, step.created, numbers))
     name = run.library
     known = name is not None and name in store.libraries()
     final = run.summary.get("version")
@@ -59,14 +71,11 @@ def tracked(store: Store, run: Run) -> Tracked:
     return Tracked(run, dict(_texts(run.config)), tuple(curve), dict(_numbers(run.summary)), library, measured)
 
 
-def rollouts(store: Store, run: Run) -> Iterator[tuple[Row, Row, list[Row], float | None]]:
-    """Yield (group, rollout, scores, reward) of every stored rollout, step by step."""
-    for step in store.steps(run.id):
-        for group in store.groups(run.id, step.step):
-            yield from (
-                (group, rollout, scores, reward)
-                for rollout, scores, reward in zip(group["rollouts"], group["scores"], group["rewards"], strict=True)
-            )
+def rollouts(store: Store, run: Run, step: int) -> Iterator[tuple[Row, Row, list[Row]]]:
+    """Yield (group, rollout, scores) of every stored rollout of a step."""
+    for group in store.groups(run.id, step):
+        for rollout, scores in zip(group["rollouts"], group["scores"], strict=True):
+            yield group, rollout, scores
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:

@@ -11,30 +11,44 @@ from experience_db.formats import about, skill
 from tfgrpo.tracking.tracked import EVIDENCE_COLUMNS, Tracked, tracked
 
 
-def log_wandb(store: Store, run: Run, project: str = "") -> str:
-    """Log a run; returns where, in words. WANDB_MODE=offline keeps it in the folder `wandb` for `wandb sync`.
+class WandbRun:
+    """A run of Weights & Biases. WANDB_MODE=offline keeps it in the folder `wandb` for `wandb sync`."""
 
-    Args:
-        store: where the run is.
-        run: which. Sent again, it is the same run, by its id.
-        project: empty takes WANDB_PROJECT, else `tfgrpo`.
-    """
-    told = tracked(store, run)
-    settings = wandb.Settings(console="off", disable_git=True, save_code=False, silent=True)
-    made = wandb.init(
-        project=project or None, id=_plain(run.id), name=run.name, job_type=run.kind, config=dict(told.params),
-        resume="allow", settings=settings,
-    )  # fmt: skip
-    try:
-        for step, numbers in told.curve:
-            made.log({"step": step, **numbers})
-        made.summary.update({f"total/{key}": value for key, value in told.totals.items()})
-        made.log({"evidence": _table(list(EVIDENCE_COLUMNS), told.evidence_rows())})
-        if told.library is not None:
-            _log_lessons(store, made, told)
-    finally:
-        made.finish(exit_code=1 if run.status == "failed" else 0)
-    return f"run {run.name} was logged to Weights & Biases, {made.settings.mode}: {made.dir}"
+    def __init__(self, store: Store, run: Run, project: str = ""):
+        """Begin it, or go on with it: sent again, it is the same run, by its id.
+
+        Args:
+            store: where the run is.
+            run: which.
+            project: empty takes WANDB_PROJECT, else `tfgrpo`.
+        """
+        settings = wandb.Settings(console="off", disable_git=True, save_code=False, silent=True)
+        self._made = wandb.init(
+            project=project or None, id=_plain(run.id), name=run.name, job_type=run.kind,
+            config=dict(tracked(store, run).params), resume="allow", settings=settings,
+        )  # fmt: skip
+        self._next = 0
+
+    def update(self, store: Store, run: Run) -> int:
+        """Log the steps that have ended since; returns how many."""
+        told = tracked(store, run, self._next)
+        for point in told.curve:
+            # A step that wandb has already is left out by it.
+            self._made.log({"step": point.step, **point.numbers}, step=point.step)
+        self._next += len(told.curve)
+        return len(told.curve)
+
+    def close(self, store: Store, run: Run) -> str:
+        """Log totals, evidence and lessons, and how the run ended; returns where, in words."""
+        told = tracked(store, run, self._next)
+        try:
+            self._made.summary.update({f"total/{key}": value for key, value in told.totals.items()})
+            self._made.log({"evidence": _table(list(EVIDENCE_COLUMNS), told.evidence_rows())})
+            if told.library is not None:
+                _log_lessons(store, self._made, told)
+        finally:
+            self._made.finish(exit_code=1 if run.status in ("failed", "died") else 0)
+        return f"run {run.name} was logged to Weights & Biases, {self._made.settings.mode}: {self._made.dir}"
 
 
 def _log_lessons(store: Store, made: wandb.Run, told: Tracked) -> None:
