@@ -2,6 +2,8 @@
 #   docker build -t tfgrpo .        docker run --rm -v "$PWD:/data" tfgrpo learn problems.jsonl --grader exact --model tiny
 # Debian's own Python 3.13 is smaller than that of the Python images.
 FROM debian:trixie-slim AS build
+# Debian keeps no old versions, so a version named here would soon be one that is not there.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends python3 python3-venv
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
@@ -18,6 +20,7 @@ RUN python3 -m venv /opt/tfgrpo \
     && rm -rf /opt/tfgrpo/lib/python3.13/site-packages/litellm/proxy/_experimental/out
 
 FROM debian:trixie-slim
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends python3 ca-certificates bubblewrap \
     && rm -rf /var/lib/apt/lists/* \

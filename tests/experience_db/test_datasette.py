@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experience_db import Edit, Evidence, Op
+from experience_db import Edit, Evidence, Op, SessionRecord
 
 FOUND = yaml.safe_load((Path(__file__).parents[2] / "docs" / "datasette.yaml").read_text(encoding="utf-8"))
 TOLD = FOUND["databases"]["experience"]
@@ -20,6 +20,10 @@ def raw(taught, run, path):
     taught.record_group(
         run, 0, problem={"id": "p"}, status="kept", version=1, rollouts=[{"answer": "a"}], rewards=[0.5]
     )
+    for arm in ("served", "control"):
+        taught.start_session(SessionRecord(arm, "web", 1, arm, 0.5, "a task", "u", "app", False))
+    taught.report_session("served", reward=0.0)
+    taught.report_session("served", reward=1.0)
     connection = sqlite3.connect(path)
     yield connection
     connection.close()
@@ -38,11 +42,23 @@ def test_canned_queries_run(raw, name):
         assert [row[1] for row in rows] == ["ADD"]
     if name == "learning_curve":
         assert rows == [(0, 0.5, 1)]
+    if name == "sessions_by_arm":
+        assert [row[:6] for row in rows] == [("web", 1, "control", 1, 0, None), ("web", 1, "served", 1, 1, 1.0)]
     if name == "refused_edits":
         assert rows[0][4] == "harms"
 
 
 def test_described_tables_are_there(raw):
-    """Every table and view that has a description exists."""
+    """Every table and view has a description or is hidden, and none is described that does not exist."""
     names = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")}
-    assert set(TOLD["tables"]) <= names
+    indexed = {name for name in names if name.startswith("lessons_fts")}  # Datasette hides these by itself.
+    assert set(TOLD["tables"]) == names - indexed
+    assert all(table.get("hidden") or table["description"].endswith(".") for table in TOLD["tables"].values())
+
+
+def test_sorted_and_faceted_columns_are_there(raw):
+    """A column that a table is sorted or counted by exists."""
+    for name, told in TOLD["tables"].items():
+        columns = {row[1] for row in raw.execute(f"PRAGMA table_info({name})")}
+        named = {told[key] for key in ("sort", "sort_desc") if key in told} | set(told.get("facets", ()))
+        assert named <= columns, name
