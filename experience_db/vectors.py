@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from experience_db.database import Database
+
+BATCH = 10_000
+"""Marks that are looked up at once."""
 
 
 class Vectors(Database):
@@ -12,9 +16,12 @@ class Vectors(Database):
 
     def vectors(self, model: str, marks: Sequence[str]) -> dict[str, bytes]:
         """Return those vectors that are known of a model, by the mark (a hash) of their text."""
-        sql = "SELECT vector FROM vectors WHERE model = ? AND mark = ?"
-        found = ((mark, self._row(sql, model, mark)) for mark in dict.fromkeys(marks))
-        return {mark: bytes(row["vector"]) for mark, row in found if row is not None}
+        sql = "SELECT mark, vector FROM vectors WHERE model = ? AND mark IN (SELECT value FROM json_each(?))"
+        found: dict[str, bytes] = {}
+        for i in range(0, len(marks), BATCH):
+            rows = self._rows(sql, model, json.dumps(marks[i : i + BATCH]))
+            found.update((row["mark"], bytes(row["vector"])) for row in rows)
+        return found
 
     def add_vectors(self, model: str, found: Mapping[str, bytes]) -> None:
         """Keep vectors of a model; one that is known stays as it is. Raises StoreReadOnly."""

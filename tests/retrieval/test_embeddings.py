@@ -90,6 +90,38 @@ def test_no_text_is_embedded_twice(endpoint, tmp_path):
     assert server.keys[0] == "Bearer secret"
 
 
+def test_vectors_of_a_static_model_are_not_kept(folder, tmp_path):
+    """They are made sooner than they are read: no question writes to the database."""
+    with Store.open(tmp_path / "e.db") as store:
+        store.create_library("x")
+        library = store.commit("x", [Edit(Op.ADD, "car"), Edit(Op.ADD, "boat")], parent=0)
+        assert VectorRanker(StaticModel(folder), store)(library, "ship", 1) == [2]
+        assert store._rows("SELECT * FROM vectors") == []
+
+
+def test_a_new_version_ranks_as_if_it_were_the_first(endpoint):
+    """What the version before it had is copied; changed, new and deleted texts are where they belong."""
+    server, url = endpoint
+    versions = ("aa", "bbbb", "c"), ("aa", "c", "dddddd"), ("dddddd", "aa"), (), ("eee",)
+    ranker = VectorRanker(Endpoint(url, "m"))
+    for version in versions:
+        library = Library("x", 1, tuple(Lesson(i, text, 1, 1) for i, text in enumerate(version, 1)))
+        assert ranker(library, "bbbb", 3) == VectorRanker(Endpoint(url, "m"))(library, "bbbb", 3)
+    assert [texts for texts in server.asked if "bbbb" not in texts and "aa" in texts] == [
+        ["aa", "c", "dddddd"],
+        ["dddddd", "aa"],
+    ]
+
+
+def test_many_texts_are_means_of_their_tokens(folder):
+    """Over more texts than are summed together, those without a known word among them."""
+    words = list(WORDS)
+    texts = [" ".join(words[(i * j) % 4] for j in range(i % 5)) for i in range(2500)]
+    found = StaticModel(folder)(texts)
+    wanted = [np.mean([WORDS[w] for w in text.split()] or [(0, 0, 0)], axis=0) for text in texts]
+    assert np.allclose(found, wanted)
+
+
 @pytest.mark.parametrize(
     ("answer", "told"),
     [

@@ -24,6 +24,8 @@ from tfgrpo.system.untrusted_json import loads
 Floats = NDArray[np.float32]
 BATCH = 128
 """Texts of one request."""
+TEXTS_AT_ONCE = 1000
+"""Texts whose tokens' vectors are summed together."""
 SECONDS = 60.0
 """Longest wait for one answer."""
 
@@ -33,6 +35,8 @@ class Embedder(Protocol):
 
     name: str
     """Stable name of the model; vectors of one name can be compared."""
+    cheap: bool
+    """Whether a vector is made sooner than it is read; such vectors are not kept."""
 
     def __call__(self, texts: Sequence[str]) -> Floats:
         """Return a row of float32 for each text."""
@@ -48,6 +52,7 @@ class Endpoint:
     model: str
     key: str | None = None
     name: str = field(init=False)
+    cheap: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Name it by model and place."""
@@ -98,6 +103,8 @@ class Endpoint:
 class StaticModel:
     """A table of token vectors in a folder."""
 
+    cheap = True
+
     def __init__(self, folder: str | Path):
         """Read the table.
 
@@ -124,8 +131,14 @@ class StaticModel:
     def __call__(self, texts: Sequence[str]) -> Floats:
         """Return the mean vector of each text's tokens; nothing known gives zeros."""
         found = np.zeros((len(texts), self._table.shape[1]), np.float32)
-        for row, encoded in enumerate(self._tokenizer.encode_batch(list(texts), add_special_tokens=False)):
-            ids = [i for i in encoded.ids if i < len(self._table)]
-            if ids:
-                found[row] = self._table[ids].mean(axis=0)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            part = list(texts[start : start + TEXTS_AT_ONCE])
+            encoded = self._tokenizer.encode_batch(part, add_special_tokens=False)
+            ids = [[i for i in one.ids if i < len(self._table)] for one in encoded]
+            counts = np.array([len(one) for one in ids])
+            there = np.flatnonzero(counts)
+            if len(there):
+                starts = np.cumsum(counts[there]) - counts[there]
+                sums = np.add.reduceat(self._table[[i for one in ids for i in one]], starts)
+                found[start + there] = sums / counts[there, None]
         return found

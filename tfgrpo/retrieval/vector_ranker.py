@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from experience_db import Library, Store
+from experience_db import Lesson, Library, Store
 from tfgrpo.retrieval.embedders import Embedder, Floats
 
 LEAST = 0.15
@@ -22,9 +22,10 @@ class VectorRanker:
 
     embedder: Embedder
     store: Store | None = None
-    """Keeps vectors, so that no text is embedded twice; None, or one open for reading, keeps them in memory alone."""
+    """Keeps the vectors of a model that is not cheap, so that no text is embedded twice; None, or one open for reading,
+    keeps them in memory alone."""
     least: float = LEAST
-    _tables: list[tuple[object, Sequence[int], Floats]] = field(default_factory=list)
+    _tables: list[tuple[Sequence[Lesson], Sequence[int], Floats]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, library: Library, question: str, most: int) -> list[int]:
@@ -45,13 +46,31 @@ class VectorRanker:
         for known, ids, table in self._tables:
             if known is lessons:
                 return ids, table
-        made = [lesson.id for lesson in lessons], self._vectors([lesson.text for lesson in lessons])
+        made = [lesson.id for lesson in lessons], self._rows([lesson.text for lesson in lessons])
         self._tables.append((lessons, *made))
         del self._tables[:-4]
         return made
 
+    def _rows(self, texts: Sequence[str]) -> Floats:
+        """Unit vectors of a version's texts; those that the version before it had are copied."""
+        if not self._tables:
+            return self._vectors(texts)
+        lessons, _, table = self._tables[-1]
+        rows = {lesson.text: row for row, lesson in enumerate(lessons)}
+        new = [text for text in texts if text not in rows]
+        if not len(table) or len(new) == len(texts):
+            return self._vectors(texts)
+        found = np.empty((len(texts), table.shape[1]), np.float32)
+        places = np.array([rows.get(text, -1) for text in texts])
+        found[places >= 0] = table[places[places >= 0]]
+        if new:
+            found[places < 0] = self._vectors(new)
+        return found
+
     def _vectors(self, texts: Sequence[str]) -> Floats:
         """Unit vectors of texts; those that the store knows are taken from there."""
+        if self.embedder.cheap and texts:
+            return _units(self.embedder(texts))
         marks = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
         known = self.store.vectors(self.embedder.name, marks) if self.store is not None else {}
         missing = {mark: text for mark, text in zip(marks, texts, strict=True) if mark not in known}
@@ -64,5 +83,9 @@ class VectorRanker:
         if not texts:
             return np.zeros((0, 0), np.float32)
         found = np.frombuffer(b"".join(known[mark] for mark in marks), "<f4").reshape(len(texts), -1)
-        norms = np.linalg.norm(found, axis=1, keepdims=True)
-        return np.asarray(found / np.where(norms > 0, norms, 1), np.float32)
+        return _units(found)
+
+
+def _units(found: Floats) -> Floats:
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.asarray(found / np.where(norms > 0, norms, 1), np.float32)
