@@ -127,7 +127,7 @@ async def test_a_probe_ends_in_time_and_says_what_it_did_not_measure(store):
 async def test_a_slow_endpoint_is_asked_for_fewer_replies_of_every_block_alike(store):
     """Time that ends between two rounds leaves rates of one round; questions that were begun do not count."""
     READ.clear()
-    found = await probe(f"scripted/{__name__}:slow_reader", (), EngineConfig(), store, seconds=4.0)
+    found = await probe(f"scripted/{__name__}:slow_reader", (), EngineConfig(), store, seconds=6.0)
     assert found.replies == LEAST
     assert found.follows["small, user_end"] == 1.0
 
