@@ -13,7 +13,8 @@ from tfgrpo.backends.scripted import Scripted
 from tfgrpo.config.engine import EngineConfig
 from tfgrpo.evaluation import credit
 from tfgrpo.gates import Alpha
-from tfgrpo.types import Request, Sampling
+from tfgrpo.lessons.summarize import Contrast
+from tfgrpo.types import Failure, FailureKind, Request, Sampling
 
 
 @pytest.fixture
@@ -220,3 +221,11 @@ async def test_the_draws_of_a_study_are_those_of_a_run_that_draws_several(load):
     for seed, wanted in ((7, 12), (None, None)):
         await edits.Drawn(script, 5).complete(Request("contrast", "m", (), Sampling(seed=seed)))
         assert (script.requests[-1].attempt, script.requests[-1].sampling.seed) == (5, wanted)
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("timeout", False), ("provider", False), ("malformed", True)])
+def test_a_reply_that_never_came_is_no_row_of_the_study(load, kind, counts):
+    """What an endpoint lost says nothing of a prompt; what a model wrote does, also where nobody can read it."""
+    edits = load("edits")
+    found = Contrast(failures=(Failure(FailureKind(kind), "no answer in 600 s"),))
+    assert bool(edits.unanswered(found)) is not counts

@@ -47,11 +47,11 @@ from tfgrpo.backends.stack import with_wrappers  # noqa: E402
 from tfgrpo.config.engine import EngineConfig, LocalConfig  # noqa: E402
 from tfgrpo.config.lessons import LessonsConfig  # noqa: E402
 from tfgrpo.executors import Local  # noqa: E402
-from tfgrpo.lessons.summarize import contrast  # noqa: E402
+from tfgrpo.lessons.summarize import Contrast, contrast  # noqa: E402
 from tfgrpo.lessons.teacher import Teacher  # noqa: E402
 from tfgrpo.prompting import templates  # noqa: E402
 from tfgrpo.stats import bootstrap_mean, describe, paired_difference  # noqa: E402
-from tfgrpo.types import Group, GroupStatus, Message, Problem, Reply, Request, Rollout  # noqa: E402
+from tfgrpo.types import FailureKind, Group, GroupStatus, Message, Problem, Reply, Request, Rollout  # noqa: E402
 
 WANTED: Mapping[str, str] = {
     "yesno": r"\byes\b.*\bno\b",
@@ -60,6 +60,8 @@ WANTED: Mapping[str, str] = {
     "sum": r"\bnumber|digit",
 }
 """What a right lesson names."""
+UNANSWERED = (FailureKind.TIMEOUT, FailureKind.RATE_LIMITED, FailureKind.PROVIDER)
+"""Failures of an endpoint, which say nothing of a prompt: there is no row of them."""
 SLOTS = 32768
 """Tokens of all slots of a local engine together."""
 BARE: Mapping[str, Any] = {
@@ -116,12 +118,17 @@ def turned(prompts: templates.Prompts, draw: int) -> templates.Prompts:
     return own
 
 
+def unanswered(found: Contrast) -> str:
+    """Return why an endpoint gave no reply; '' where it gave one, however useless."""
+    return next((f.message or f.kind for f in found.failures if f.kind in UNANSWERED), "")
+
+
 async def measure(options: argparse.Namespace, prompts: templates.Prompts, said: str) -> None:
     """Ask for the replies that are not in the file; each row says what came, what is valid and what is right."""
     local = LocalConfig(
         slots=max(2, min(16, SLOTS // options.context)), context=options.context, threads=options.threads
     )
-    line = endpoints_of(options.model, (), EngineConfig(local=local))
+    line = endpoints_of(options.model, (), EngineConfig(local=local, timeout=3600.0))
     backend = with_wrappers(line.backends, joining=line.joining)
     config = LessonsConfig(temperature=0.8, draws=1, max_tokens=None if prompts.settings.reply == "line" else 300)
     prefill = all(getattr(each, "prefill", False) for each in line.backends)
@@ -133,6 +140,9 @@ async def measure(options: argparse.Namespace, prompts: templates.Prompts, said:
         own = Teacher(Drawn(backend, draw), line.model, turned(prompts, draw), Local(), config, "", prefill, room)
         began = time.monotonic()
         found = await contrast(own, group, Library("study", 0))
+        if why := unanswered(found):
+            print(f"{group.problem.id}, draw {draw}: {why}; the same command asks again", file=sys.stderr)
+            return
         texts = [p.edit.text or "" for p in found.proposals]
         row = {
             "model": options.model,
@@ -153,7 +163,8 @@ async def measure(options: argparse.Namespace, prompts: templates.Prompts, said:
     # Draws of one group that are asked for together go out as one request, whose prompt is read once.
     jobs = [
         partial(one, name, group, draw)
-        for name, group in groups()
+        # One group of each task first, so that a study that was cut is none of a single task.
+        for name, group in sorted(groups(), key=lambda each: each[1].problem.id[-1])
         for draw in range(options.draws)
         if (options.model, said, group.problem.id, draw) not in known
     ]
