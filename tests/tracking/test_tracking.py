@@ -138,7 +138,7 @@ def going(tmp_path):
 
     def solve(request):
         if "maple: what comes of 204" in script.text_of(request):
-            assert go_on.wait(120)
+            assert go_on.wait(300)
         return script.solve(request)
 
     learning = threading.Thread(
@@ -224,6 +224,7 @@ def test_a_collector_sees_a_run_while_it_goes_on(going):
 @pytest.mark.tracking
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("offline")
+@pytest.mark.timeout(600)
 def test_wandb_sees_a_run_while_it_goes_on(going, tmp_path):
     """Its file has the first step before the second has ended, and both when the run has."""
     file, go_on = going
@@ -244,7 +245,7 @@ def logged_steps(folder, until="history"):
     """Return the steps in wandb's file once it has a record of a kind; wandb's own process writes it a little later."""
     from wandb.proto import wandb_internal_pb2
 
-    deadline, kinds, steps = time.monotonic() + 60, set(), []
+    deadline, kinds, steps = time.monotonic() + 180, set(), []
     while until not in kinds and time.monotonic() < deadline:
         time.sleep(0.1)
         kinds, steps = set(), []
