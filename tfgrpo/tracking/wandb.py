@@ -34,7 +34,7 @@ class WandbRun:
         told = tracked(store, run, self._next)
         for point in told.curve:
             # A step that wandb has already is left out by it.
-            self._made.log({"step": point.step, **point.numbers}, step=point.step)
+            self._made.log({"step": point.step, **point.numbers}, step=point.step, commit=True)
         self._next += len(told.curve)
         return len(told.curve)
 
