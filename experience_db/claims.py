@@ -11,10 +11,12 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from experience_db.database import Database
 from experience_db.errors import StoreBusy, StoreReadOnly
+from experience_db.records import Run
 
 
 class Claims(Database):
@@ -63,6 +65,18 @@ class Claims(Database):
         finally:
             os.close(descriptor)
         return ""
+
+    def is_live(self, run: str, library: str | None) -> bool:
+        """Whether a process holds the run: one that teaches holds its library, any other its own id."""
+        return any(self.claimed_by(name).startswith(f"run {run} ") for name in (library, f"run {run}") if name)
+
+    def current_status(self, run: Run) -> str:
+        """Return a run's status; one that was left `running` by a process that is gone has `died`."""
+        return "died" if run.status == "running" and not self.is_live(run.id, run.library) else run.status
+
+    def with_current_status(self, run: Run) -> Run:
+        """Return a run with the status it has now; see `current_status`."""
+        return replace(run, status=self.current_status(run))
 
     def _require_unclaimed(self, library: str) -> None:
         """Raise StoreBusy when somebody else holds `library`."""

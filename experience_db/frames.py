@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 CELL = 200
@@ -30,6 +29,8 @@ def to_polars(records: Sequence[Mapping[str, Any]]) -> Any:
 
 def html_table(title: str, head: Sequence[str], rows: Iterable[Sequence[object]], note: str = "") -> str:
     """Return a table as HTML; every text is escaped, long ones are cut."""
+    from html import escape  # noqa: PLC0415 - its table of entities is large, and notebooks alone ask
+
     cells = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in head)
     body = "".join(
         "<tr>" + "".join(f"<td style='text-align:left'>{escape(shown(value))}</td>" for value in row) + "</tr>"

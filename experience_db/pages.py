@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from experience_db.claims import Claims
 from experience_db.codec import applied_of
 from experience_db.lessons import unapplied_of
-from experience_db.records import AppliedEdit, Run, UnappliedEdit
+from experience_db.records import AppliedEdit, UnappliedEdit
 
 RUN_SORTS = {
     "newest": "started DESC, rowid DESC",
@@ -124,18 +124,6 @@ class Pages(Claims):
             name: tuple(row[0] for row in self._rows(f"SELECT DISTINCT {name} FROM runs ORDER BY 1"))  # noqa: S608
             for name in ("status", "kind")
         }
-
-    def is_live(self, run: str, library: str | None) -> bool:
-        """Whether a process holds the run: one that teaches holds its library, any other its own id."""
-        return any(self.claimed_by(name).startswith(f"run {run} ") for name in (library, f"run {run}") if name)
-
-    def current_status(self, run: Run) -> str:
-        """Return a run's status; one that was left `running` by a process that is gone has `died`."""
-        return "died" if run.status == "running" and not self.is_live(run.id, run.library) else run.status
-
-    def with_current_status(self, run: Run) -> Run:
-        """Return a run with the status it has now; see `current_status`."""
-        return replace(run, status=self.current_status(run))
 
     def run_counts(self, run: str) -> Mapping[str, int]:
         """How many groups a run has by status."""

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
+from experience_db.claims import Claims
 from experience_db.codec import to_json
 from experience_db.errors import RunConflict, UnknownRun
 from experience_db.evidence import EvidenceTable
@@ -14,7 +15,7 @@ from experience_db.journal import Journal
 from experience_db.records import Evaluation, RoleUsage, Run, RunStep
 
 
-class Runs(EvidenceTable):
+class Runs(EvidenceTable, Claims):
     """The part of the store that keeps runs."""
 
     def start_run(

@@ -36,7 +36,7 @@ _NAMES = {
 class EditReply(BaseModel):
     """One proposed change, as asked for with a schema. Nothing is optional: strict structured outputs demand it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     op: Literal["ADD", "UPDATE", "DELETE", "MERGE"]
     ids: list[int] = Field(description="Lessons it is about: none for ADD, one for UPDATE and DELETE, more for MERGE.")
@@ -51,7 +51,7 @@ class EditReply(BaseModel):
 class EditsReply(BaseModel):
     """The reply that asks for edits; `edits_schema()` serves as `Request.response_schema`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
     edits: list[EditReply] = Field(description="Empty when there is nothing to learn.")
 

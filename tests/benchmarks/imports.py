@@ -29,6 +29,7 @@ CODE = {
     "open_library": "import experience_db; experience_db.open_library('default')",
     "tfgrpo --help": MAIN.format(["--help"]),
     "tfgrpo lessons list": MAIN.format(["lessons", "list"]),
+    "tfgrpo runs show": MAIN.format(["runs", "show"]),
     "tfgrpo prove --replay": MAIN.format(["prove", "--replay", "results.jsonl"]),
     "tfgrpo ui (loaded)": "import tfgrpo.cli.ui; import tfgrpo.ui",
     "tfgrpo proxy (loaded)": "import tfgrpo.cli.proxy; import tfgrpo.proxy.server",
@@ -47,6 +48,9 @@ def main() -> None:
         os.chdir(folder)
         with Store.open("experience.db") as store:
             store.import_texts(["Convert the units."], "default")
+            store.start_run("r", name="r", kind="learn", fingerprint="f", config={}, library="default", base_version=0,
+                            dataset="d")  # fmt: skip
+            store.finish_run("r", "finished", {})
         rows = (json.dumps({"id": str(i), "before": [0, 1], "after": [1, 1]}) for i in range(20))
         Path("results.jsonl").write_text("\n".join(rows), encoding="utf-8")
         found = {name: measured(code, told.draws) for name, code in CODE.items()}
@@ -72,7 +76,8 @@ def measured(code: str, draws: int) -> tuple[float, float]:
         child = os.posix_spawn(
             sys.executable,
             [sys.executable, "-c", peak + code],
-            os.environ,
+            # As installed packages run: with their bytecode kept.
+            {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),

@@ -150,3 +150,36 @@ def test_the_short_way_loads_no_parser_and_no_settings_of_models(listed, words):
     """What it loads decides what it costs."""
     found = loaded(*words.split())
     assert found & {"typer", "click", "pydantic", "rich", "jinja2", "asyncio", "tfgrpo.types", "dotenv"} == set()
+
+
+ASKED_FOR_ONLY = {
+    "json_repair",
+    "sqlite_utils",
+    "tfgrpo.graders.judge",
+    "tfgrpo.graders.web_qa",
+    "tfgrpo.readers",
+    "tfgrpo.report.data",
+    "tfgrpo.search.gepa",
+    "tfgrpo.search.mipro",
+    "tfgrpo.sessions",
+    "tfgrpo.studies",
+}
+"""What some runs need, and one along a line of versions with a plain grader does not."""
+
+
+def test_what_few_runs_need_is_not_loaded_by_all():
+    """The command `learn` is imported without searches, judges, sessions, pictures and repair of JSON."""
+    code = "import json, sys, tfgrpo.cli.learn; print(json.dumps(list(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(json.loads(run.stdout)) & ASKED_FOR_ONLY == set()
+
+
+def test_one_run_is_shown_without_the_rest_of_the_store(tmp_path):
+    """`runs show` loads of the store the part about runs."""
+    path = tmp_path / "x.db"
+    with Store.open(path) as store:
+        store.start_run("r", name="r", kind="learn", fingerprint="f", config={}, library=None, base_version=None,
+                        dataset="d")  # fmt: skip
+    found = loaded("runs", "show", "--db", str(path))
+    assert "experience_db.runs" in found
+    assert found & {"experience_db.store", "experience_db.exchange", "experience_db.sessions", "typer"} == set()

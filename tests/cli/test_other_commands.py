@@ -11,7 +11,7 @@ from sqlite_utils.migrations import Migrations
 from support.script import rows, write
 
 import tfgrpo
-from experience_db import Store, migrations
+from experience_db import Store, migrations, schema_steps
 from tfgrpo.report import gather
 
 
@@ -173,7 +173,7 @@ def test_a_database_of_an_older_release_is_brought_up_to_date_by_a_command(cli, 
     """Readers name the command, which adds nothing, and then they read; it makes no file that is not there."""
     path = tmp_path / "old.db"
     first = Migrations("experience_db")
-    first()(migrations.m001_first_schema)
+    first()(schema_steps.m001_first_schema)
     connection = sqlite3.connect(path, isolation_level=None)
     migrations.migrate(connection, first)
     connection.close()

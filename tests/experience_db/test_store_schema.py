@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from sqlite_utils.migrations import Migrations
 
-from experience_db import SCHEMA, Edit, NewerSchema, Op, Store, migrations
+from experience_db import SCHEMA, Edit, NewerSchema, Op, Store, migrations, schema_steps
+from experience_db.verify import MADE, RECORD
 
 COLUMNS = {
     "libraries": "name created",
@@ -41,15 +43,15 @@ COLUMNS = {
 
 
 RELEASED = (
-    migrations.m001_first_schema,
-    migrations.m002_endpoint_facts,
-    migrations.m003_lineage,
-    migrations.m004_reports,
-    migrations.m005_sessions,
-    migrations.m006_lookups,
-    migrations.m007_vectors,
-    migrations.m008_texts,
-    migrations.m009_words_by_library,
+    schema_steps.m001_first_schema,
+    schema_steps.m002_endpoint_facts,
+    schema_steps.m003_lineage,
+    schema_steps.m004_reports,
+    schema_steps.m005_sessions,
+    schema_steps.m006_lookups,
+    schema_steps.m007_vectors,
+    schema_steps.m008_texts,
+    schema_steps.m009_words_by_library,
 )
 
 
@@ -164,3 +166,17 @@ def test_import_is_light_and_touches_nothing(tmp_path, package_path):
     done = subprocess.check_output(command, cwd=tmp_path, env={"PYTHONPATH": package_path}, text=True)
     assert done.strip() == "[]"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_quick_check_knows_everything_that_migrations_make():
+    """It compares with the steps alone, which leaves out nothing but what sqlite-utils keeps for itself."""
+    made = []
+    for make in (migrations.migrate, lambda connection: [step(connection) for step in schema_steps.STEPS]):
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            make(connection)
+            made.append({(row[0], row[1]) for row in connection.execute(MADE)})
+    left = made[0] - made[1]
+    assert RECORD in left
+    assert all(RECORD[1] in name for _, name in left)
+    assert made[1] < made[0]
+    assert RELEASED == schema_steps.STEPS

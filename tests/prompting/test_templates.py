@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import meta
 
 from experience_db.library import DEFAULT_TEMPLATE, place_of
-from experience_db.templating import fence
+from experience_db.templating import environment, fence
 from tfgrpo.errors import TemplateError, UnknownKey
 from tfgrpo.prompting import templates
 from tfgrpo.replies import EditsReply
@@ -288,3 +289,11 @@ def test_the_size_of_a_template_is_near_what_it_says_by_itself():
     empty = {**VARIABLES, "attempts": (), "lessons": (), "rejected": (), "problem": {"question": ""}, "majority": None}
     said = len(loaded.render("contrast/group", **(empty | {"reference": None, "agent_objective": ""})))
     assert said < loaded.size("contrast/group") < 1.4 * said
+
+
+@pytest.mark.parametrize(("set_name", "name"), OWN)
+def test_only_templates_that_may_have_parts_are_parsed_for_them(set_name: str, name: str) -> None:
+    """What the pattern passes over names no part for Jinja either."""
+    source = templates.load(set_name).source(name)
+    if not templates.REFERS.search(source):
+        assert not list(meta.find_referenced_templates(environment(None).parse(source)))

@@ -14,13 +14,11 @@ from tfgrpo.api import LearnResult
 from tfgrpo.cli import options as o
 from tfgrpo.cli.learn_stored import learn_stored, stored_source
 from tfgrpo.cli.live_display import progress_display
-from tfgrpo.cli.print_preview import print_preview
 from tfgrpo.cli.print_results import print_learned
 from tfgrpo.cli.progress_lines import ProgressLines
 from tfgrpo.learning.events import EventFile, run_event
 from tfgrpo.learning.run import Run
 from tfgrpo.learning.setup import Setup
-from tfgrpo.studies.preview import preview
 from tfgrpo.system.signals import on_stop
 
 SummarizerModel = Annotated[
@@ -127,6 +125,9 @@ def learn(
 
 
 def _print_preview(wanted: Setup, dataset: str, fields: dict[str, str], *, json_: bool) -> None:
+    from tfgrpo.cli.print_preview import print_preview
+    from tfgrpo.studies.preview import preview
+
     found = asyncio.run(preview(wanted, dataset, fields))
     o.print_json(found.summary) if json_ else print_preview(found)
 

@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from tfgrpo.cli import options as o
 from tfgrpo.errors import UsageError
 from tfgrpo.learning.setup import Setup
-from tfgrpo.readers import read
-from tfgrpo.sessions import SessionRules
-from tfgrpo.studies.learn_stored import Taught, learn_from_sessions, learn_from_traces
 from tfgrpo.system.signals import on_stop
+
+if TYPE_CHECKING:
+    from tfgrpo.sessions import SessionRules
+    from tfgrpo.studies.learn_stored import Taught
 
 FOLLOW_SECONDS = 30.0
 """Pause between two looks of `--follow`."""
@@ -67,6 +69,8 @@ def stored_source(
 
 def session_rules(sets: Sequence[str]) -> tuple[SessionRules, list[str]]:
     """Return what `-s sessions.KEY=VALUE` says, and the other overrides. Raises UsageError."""
+    from tfgrpo.sessions import SessionRules
+
     rules, rest = SessionRules(), []
     known = {f.name: type(getattr(rules, f.name)) for f in fields(rules)}
     for given in sets:
@@ -87,6 +91,9 @@ def session_rules(sets: Sequence[str]) -> tuple[SessionRules, list[str]]:
 
 def learn_stored(wanted: Setup, source: StoredSource, *, json_: bool) -> None:
     """Learn from what is there, and print what came of it."""
+    from tfgrpo.readers import read
+    from tfgrpo.studies.learn_stored import learn_from_sessions, learn_from_traces
+
     wanted = replace(wanted, grader=wanted.grader or "exact")
     if source.traces is not None:
         found = asyncio.run(learn_from_traces(wanted, read(source.traces), source.heldout))
@@ -99,6 +106,8 @@ def learn_stored(wanted: Setup, source: StoredSource, *, json_: bool) -> None:
 
 async def _follow(wanted: Setup, source: StoredSource, *, json_: bool) -> None:
     """Look again and again until a signal; a line for each thing that happens."""
+    from tfgrpo.studies.learn_stored import learn_from_sessions
+
     stop = asyncio.Event()
     seen: dict[str, int] = {}
     first = source.first

@@ -1,16 +1,17 @@
-"""What `tfgrpo runs show` prints of one run. It loads no parser of commands."""
+"""What `tfgrpo runs show` prints of one run. Of the store it loads the part about runs, and no parser of commands."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
 
-from experience_db import Run, Store
 from experience_db.codec import to_json
+from experience_db.records import Run
+from experience_db.runs import Runs
 from tfgrpo.cli.lesson_words import number_text
 
 
-def run_named(store: Store, name: str) -> Run:
+def run_named(store: Runs, name: str) -> Run:
     """Return the run of that name or id, the newest for `latest`; raises UnknownRun."""
     every = store.runs() if name == "latest" else ()
     return every[-1] if every else store.find_run(name) or store.run(name)
@@ -18,7 +19,7 @@ def run_named(store: Store, name: str) -> Run:
 
 def print_run(db: Path, name: str, *, as_json: bool) -> None:
     """Print one run, named or `latest`, as lines or as one JSON object; raises StoreError where there is none."""
-    with Store.open(db, readonly=True) as store:
+    with Runs.open(db, readonly=True) as store:
         run = store.with_current_status(run_named(store, name))
         steps, used = store.steps(run.id), store.usage(run.id)
     if as_json:

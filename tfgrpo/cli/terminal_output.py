@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -36,6 +34,8 @@ def fold(line: str, width: int) -> str:
     body = line.rstrip("\r\n")
     if len(body) <= width or COPIED.match(body):
         return line
+    import textwrap
+
     inner = textwrap.TextWrapper(
         width,
         subsequent_indent=" " * (len(body) - len(body.lstrip()) + 2),
@@ -66,6 +66,8 @@ class Writer:
     def _folded(self, text: str) -> str:
         if not self.below.isatty():
             return text
+        import shutil
+
         try:
             width = shutil.get_terminal_size((0, 0)).columns or os.get_terminal_size(self.below.fileno()).columns
         except (ValueError, OSError):

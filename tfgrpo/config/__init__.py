@@ -6,8 +6,9 @@ Read `tables.py` first; the other files are the single tables, `presets/` the pu
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from experience_db.lazy_names import names_on_use
 
 if TYPE_CHECKING:
     from tfgrpo.config.engine import EngineConfig
@@ -77,59 +78,51 @@ __all__ = [
     "wants_scores",
 ]
 
-_HOMES = {
-    "tfgrpo.config.engine": ("EngineConfig",),
-    "tfgrpo.config.grader": ("GraderConfig",),
-    "tfgrpo.config.lessons": ("LessonsConfig",),
-    "tfgrpo.config.method": (
-        "AdvantageConfig",
-        "EditScoreConfig",
-        "SelectionConfig",
-        "ShapingConfig",
-    ),
-    "tfgrpo.config.models": ("for_model",),
-    "tfgrpo.config.rollout_environment": ("EnvironmentConfig",),
-    "tfgrpo.config.scoring": (
-        "bounds_by_scores",
-        "gate_scores_edits",
-        "needs_scores",
-        "wants_scores",
-    ),
-    "tfgrpo.config.search": ("SearchConfig",),
-    "tfgrpo.config.tables": (
-        "CHOICES",
-        "LEAST",
-        "PLACES",
-        "PRESETS",
-        "BudgetConfig",
-        "EvaluationConfig",
-        "GateConfig",
-        "LearnConfig",
-        "RolloutConfig",
-        "from_table",
-        "load",
-        "merge",
-        "preset_about",
-        "preset_names",
-        "preset_path",
-        "read_toml",
-        "to_table",
-    ),
-    "tfgrpo.config.variables": (
-        "data_folder",
-        "default_db",
-        "environment",
-        "secrets",
-    ),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'tfgrpo.config' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_use(
+    __name__,
+    {
+        "tfgrpo.config.engine": ("EngineConfig",),
+        "tfgrpo.config.grader": ("GraderConfig",),
+        "tfgrpo.config.lessons": ("LessonsConfig",),
+        "tfgrpo.config.method": (
+            "AdvantageConfig",
+            "EditScoreConfig",
+            "SelectionConfig",
+            "ShapingConfig",
+        ),
+        "tfgrpo.config.models": ("for_model",),
+        "tfgrpo.config.rollout_environment": ("EnvironmentConfig",),
+        "tfgrpo.config.scoring": (
+            "bounds_by_scores",
+            "gate_scores_edits",
+            "needs_scores",
+            "wants_scores",
+        ),
+        "tfgrpo.config.search": ("SearchConfig",),
+        "tfgrpo.config.tables": (
+            "CHOICES",
+            "LEAST",
+            "PLACES",
+            "PRESETS",
+            "BudgetConfig",
+            "EvaluationConfig",
+            "GateConfig",
+            "LearnConfig",
+            "RolloutConfig",
+            "from_table",
+            "load",
+            "merge",
+            "preset_about",
+            "preset_names",
+            "preset_path",
+            "read_toml",
+            "to_table",
+        ),
+        "tfgrpo.config.variables": (
+            "data_folder",
+            "default_db",
+            "environment",
+            "secrets",
+        ),
+    },
+)

@@ -7,8 +7,6 @@ variables, so that nothing else in the package depends on hidden state.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -260,11 +258,17 @@ def preset_about(name: str) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raises UsageError naming the file and the fault."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return _parsed(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read configuration {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    import tomllib  # noqa: PLC0415 - what only shows settings parses none
+
+    return tomllib.loads(text)
 
 
 def merge(into: dict[str, Any], extra: Mapping[str, Any]) -> None:
@@ -286,6 +290,8 @@ def from_table(kind: type[T], table: Mapping[str, Any], where: str = "") -> T:
     for key, value in table.items():
         path = f"{where}{key}"
         if key not in known:
+            import difflib  # noqa: PLC0415 - for a message alone
+
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {where}{near[0]!s}?" if near else f"known: {', '.join(sorted(known))}"
             raise UnknownKey(f"unknown configuration key {path!r}; {hint}")
@@ -341,8 +347,8 @@ def _assignment(text: str) -> tuple[str, Any]:
     if not sign or not key.strip():
         raise UsageError(f"an override looks like a.b=value, not {text!r}")
     try:
-        return key.strip(), tomllib.loads(f"x = {raw}")["x"]
-    except tomllib.TOMLDecodeError:
+        return key.strip(), _parsed(f"x = {raw}")["x"]
+    except ValueError:
         return key.strip(), raw.strip()
 
 

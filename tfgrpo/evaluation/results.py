@@ -6,14 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experience_db import Library, frames
 from tfgrpo.errors import UsageError
 from tfgrpo.evaluation.measure import Evaluation
 from tfgrpo.learning.record_step import step_summary
-from tfgrpo.report import plot
 from tfgrpo.types import Step
+
+if TYPE_CHECKING:
+    from tfgrpo.report.plot import Plot
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,10 @@ class LearnResult:
         """Return `records(what)` as a polars DataFrame; raises ImportError where polars is not installed."""
         return frames.to_polars(self.records(what))
 
-    def plot(self, file: str | Path | None = None) -> plot.Plot:
+    def plot(self, file: str | Path | None = None) -> Plot:
         """Return the learning curve of the report; a notebook shows it, `file` (.svg, .png, .json) also keeps it."""
+        from tfgrpo.report import plot  # noqa: PLC0415 - a picture is drawn where somebody asks
+
         drawn = plot.learning_curve(self.steps, self.summary["heldout"])
         if file is not None:
             drawn.save(file)

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experience_db import Journal, Store
 from tfgrpo import registry
@@ -22,12 +22,12 @@ from tfgrpo.config.grader import GraderConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.executors import Local
 from tfgrpo.graders import Grader, from_function
-from tfgrpo.graders.judge import NEEDS, Judge
-from tfgrpo.graders.self_test import self_check
-from tfgrpo.graders.votes import ROLE, JudgeModel, NeedsModel
-from tfgrpo.graders.web_qa import WebQA
+from tfgrpo.graders.votes import NEEDS, ROLE, JudgeModel, NeedsModel
 from tfgrpo.graders.weighted import Weighted
 from tfgrpo.prompting.templates import Prompts
+
+if TYPE_CHECKING:
+    from tfgrpo.graders.judge import Judge
 
 FREE = frozenset({"base_url", "self_check", "calls", "tokens"})
 """Keys that do not change what a grader says."""
@@ -170,6 +170,8 @@ async def self_test_judges(grader: Grader) -> None:
         NothingLearned: a judge cannot.
     """
     for judge in judges(grader):
+        from tfgrpo.graders.self_test import self_check  # noqa: PLC0415 - few runs have a judge
+
         if judge.config.self_check:
             relative = judge.config.mode != "answer"
             await self_check(judge, by_rubric=bool(judge.config.rubric), in_groups=relative)
@@ -177,6 +179,11 @@ async def self_test_judges(grader: Grader) -> None:
 
 def judges(grader: object) -> tuple[Judge, ...]:
     """Return what judges within a grader, itself or its parts."""
+    if not isinstance(grader, NeedsModel):
+        return ()
+    from tfgrpo.graders.judge import Judge  # noqa: PLC0415 - few runs have one
+    from tfgrpo.graders.web_qa import WebQA  # noqa: PLC0415
+
     if isinstance(grader, Weighted):
         return tuple(judge for part in grader.graders.values() for judge in judges(part))
     if isinstance(grader, WebQA) and grader.asks:

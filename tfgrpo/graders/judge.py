@@ -13,10 +13,8 @@ from tfgrpo.graders import judge_group
 from tfgrpo.graders.base import reference_of, unscored
 from tfgrpo.graders.extract import after_thinking
 from tfgrpo.graders.judge_reply import Verdict, VerdictReply, abstained, read_verdict
-from tfgrpo.graders.votes import JudgeModel, Question, ask, sampling, shortened
+from tfgrpo.graders.votes import NEEDS, JudgeModel, Question, ask, sampling, shortened
 from tfgrpo.types import Failure, FailureKind, Problem, Rollout, Score
-
-NEEDS = "needs a model of its own; name one with -s grader.model=openai/NAME, or under [grader] in the file of --config"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from tfgrpo.prompting.templates import Prompts
 from tfgrpo.types import Failure, Message, Request, Sampling
 
 T = TypeVar("T")
+NEEDS = "needs a model of its own; name one with -s grader.model=openai/NAME, or under [grader] in the file of --config"
 ROLE = "judge"
 CHARS_PER_TOKEN = 4
 

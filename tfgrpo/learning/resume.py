@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experience_db import Run, Store
+if TYPE_CHECKING:
+    from experience_db import Run, Store
 
 ONLY_SPEED = ("engine.", "budget.", "heldout_problems")
 """Settings that make no other run, and what is too long to tell."""

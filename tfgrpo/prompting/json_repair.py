@@ -11,8 +11,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from json_repair import repair_json
-
 from tfgrpo.prompting.json_stretches import Stretch, closing, fences, mended, stretches
 from tfgrpo.prompting.thinking import after_thinking
 from tfgrpo.system.untrusted_json import Unreadable, each_value, loads
@@ -232,6 +230,8 @@ def _repaired(text: str) -> Any:
     if len(text) > _REPAIR_LIMIT or unclosed > _UNCLOSED_LIMIT:
         return None
     try:
+        from json_repair import repair_json  # noqa: PLC0415 - most replies need no repair
+
         value = repair_json(_escape_stray_backslashes(text), return_objects=True)
     except (ValueError, RecursionError):
         return None

@@ -30,6 +30,8 @@ HEADER = re.compile(r"\A(\{#.*?#\}\n)+", re.DOTALL)
 """What a template says to its authors."""
 PLACES_LEFT = re.compile(r"\{%[^{}\n]*%\}\n?|\{\{[^{}\n]*\}\}")
 """What a template leaves to those who fill it in."""
+REFERS = re.compile(r"\{%[-+]?\s*(include|import|from|extends)\b")
+"""What a template that has parts holds: the others need not be parsed to know that they have none."""
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "summaries": ("never", "when-long", "always"),
@@ -171,7 +173,8 @@ class Prompts:
         """List a template and what it includes, directly or not, each once, in order of appearance."""
         parts = [name]
         for part in parts:
-            found = meta.find_referenced_templates(self._environment.parse(self.source(part)))
+            source = self.source(part)
+            found = meta.find_referenced_templates(self._environment.parse(source)) if REFERS.search(source) else ()
             included = [file.removesuffix(SUFFIX) for file in found if file]
             parts += [name for name in included if name not in parts]
         return parts
@@ -188,19 +191,26 @@ def load(set_name: str = "default", override: Path | None = None) -> Prompts:
         TemplateError: no such set or folder, or an override that is broken, unknown or asks for unknown variables.
         UnknownKey: `set.toml` has a key that does not exist.
     """
+    shipped = _shipped(set_name)
+    if override is None:
+        return shipped
+    own = _read_override(override)
+    places = (override, *shipped.places)
+    prompts = Prompts(shipped._templates | own, places, _settings(places[:2]))
+    for name in own:
+        _check_override(prompts, shipped, name)
+    return prompts
+
+
+@cache
+def _shipped(set_name: str) -> Prompts:
+    """Read a set of the package, once: its files do not change under a process."""
     root = templates_folder()
     if set_name not in set_names():
         raise TemplateError(f"no prompt set {set_name!r} in {root}; there are {_list(set_names())}")
     places = tuple(dict.fromkeys((root / set_name, root / "default")))
     shipped = {name: found for place in reversed(places) for name, found in _read_folder(place).items()}
-    if override is None:
-        return Prompts(shipped, places, _settings(places[:1]))
-    own = _read_override(override)
-    places = (override, *places)
-    prompts = Prompts(shipped | own, places, _settings(places[:2]))
-    for name in own:
-        _check_override(prompts, Prompts(shipped, places[1:], prompts.settings), name)
-    return prompts
+    return Prompts(shipped, places, _settings(places[:1]))
 
 
 def load_for_model(model: str, chosen: str | None = None, override: Path | None = None) -> Prompts:

@@ -13,18 +13,17 @@ from tfgrpo.config import LearnConfig
 from tfgrpo.errors import UsageError
 from tfgrpo.learning import loop
 from tfgrpo.learning.run import Run
-from tfgrpo.search import gepa, mipro
-from tfgrpo.search.rules import search_rules
-from tfgrpo.search.subsets import default_trials
 from tfgrpo.types import Problem, Step
 
 
 def learn(run: Run) -> AsyncIterator[Step]:
     """Learn as `search.kind` says: along one line of versions, or by searching a pool of them."""
     kind = run.config.search.kind
-    if kind == "mipro":
-        return mipro.search(run)
-    return gepa.search(run) if kind else loop.learn(run)
+    if not kind:
+        return loop.learn(run)
+    from tfgrpo.search import gepa, mipro  # noqa: PLC0415 - a run along one line needs none of it
+
+    return mipro.search(run) if kind == "mipro" else gepa.search(run)
 
 
 def check_search(config: LearnConfig, heldout: Sequence[Problem]) -> None:
@@ -38,9 +37,11 @@ def check_search(config: LearnConfig, heldout: Sequence[Problem]) -> None:
         return
     if not heldout:
         raise UsageError(f"search {config.search.kind!r} scores candidates on held-out problems; give --heldout")
-    search_rules(config.search)
+    from tfgrpo.search import rules, subsets  # noqa: PLC0415 - as above
+
+    rules.search_rules(config.search)
     if config.search.kind == "mipro":
-        mipro.require_optuna()
+        subsets.require_optuna()
 
 
 def planned_work(run: Run) -> tuple[int, int, int]:
@@ -48,10 +49,12 @@ def planned_work(run: Run) -> tuple[int, int, int]:
 
     A step is taken to validate one candidate; the last figure is half of all held-out rollouts, as a line's is.
     """
+    from tfgrpo.search import gepa, mipro, subsets  # noqa: PLC0415 - as above
+
     config = run.config.search
     if config.kind == "mipro":
         most = config.candidates + config.demonstrations
-        trials = config.trials or default_trials(most)
+        trials = config.trials or subsets.default_trials(most)
         rollouts = len(run.heldout) * (2 + trials // config.every) + trials * min(config.batch, len(run.heldout))
         return min(config.bootstrap, len(run.learning)), 1 + -(-trials // mipro.AT_ONCE), rollouts // 2
     steps = gepa.most_steps(run)

@@ -8,7 +8,6 @@ within other text too. Not covered: a key that was hashed, encrypted, reversed, 
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -101,6 +100,8 @@ def address_texts(value: Any) -> Iterator[str]:
 
 def secret_spellings(secret: str) -> tuple[str, ...]:
     """Return how a secret may be written: as it is, inside JSON, URLs, HTML, as hex and as base64, padded or not."""
+    import html  # noqa: PLC0415 - its table of entities is large, and most processes know no secret
+
     quoted = [quote(secret, safe=""), quote_plus(secret), quote(secret)]
     data = secret.encode("utf-8", "replace")
     escaped = [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]]

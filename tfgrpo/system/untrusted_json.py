@@ -170,7 +170,8 @@ Objects = Annotated[list[Any], BeforeValidator(_objects)]
 class UntrustedModel(BaseModel):
     """An object from outside; what it holds besides is passed over."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # Built when first read: most runs meet few of these, and building is slower than reading.
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
 
 
 class UsageIn(UntrustedModel):
@@ -221,7 +222,7 @@ class MessageIn(UntrustedModel):
 class ChoiceIn(UntrustedModel):
     """One choice."""
 
-    message: MessageIn = MessageIn()
+    message: MessageIn = Field(default_factory=MessageIn)
     finish_reason: Any = None
     token_ids: Ids = None
     error: Any = None
@@ -262,7 +263,7 @@ class ScoredIn(UntrustedModel):
 class StoredUsage(UntrustedModel):
     """Usage in a record of the journal."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     prompt_tokens: int = Field(0, ge=0, strict=True)
     completion_tokens: int = Field(0, ge=0, strict=True)

@@ -6,8 +6,9 @@ In: the words of a lesson. Out: findings, worst kind first. Read `scan_texts.py`
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from experience_db.lazy_names import names_on_use
 
 if TYPE_CHECKING:
     from tfgrpo.lessons.scanners.base import KINDS, Finding, Kind, described
@@ -16,28 +17,20 @@ if TYPE_CHECKING:
 
 __all__ = ["KINDS", "Finding", "Kind", "described", "scan", "scan_beside", "scan_together", "visible"]
 
-_HOMES = {
-    "tfgrpo.lessons.scanners.base": (
-        "KINDS",
-        "Finding",
-        "Kind",
-        "described",
-    ),
-    "tfgrpo.lessons.scanners.characters": ("visible",),
-    "tfgrpo.lessons.scanners.scan_texts": (
-        "scan",
-        "scan_beside",
-        "scan_together",
-    ),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'tfgrpo.lessons.scanners' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = names_on_use(
+    __name__,
+    {
+        "tfgrpo.lessons.scanners.base": (
+            "KINDS",
+            "Finding",
+            "Kind",
+            "described",
+        ),
+        "tfgrpo.lessons.scanners.characters": ("visible",),
+        "tfgrpo.lessons.scanners.scan_texts": (
+            "scan",
+            "scan_beside",
+            "scan_together",
+        ),
+    },
+)
