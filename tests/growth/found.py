@@ -54,7 +54,7 @@ def patterns() -> dict[str, Found]:
     found: dict[str, Found] = {}
     for module in modules():
         source = Path(module.__file__ or "").read_text(encoding="utf-8")
-        for name, made in vars(module).items():
+        for name, made in list(vars(module).items()):
             value = made() if _is_table(made) else made
             ways = frozenset(re.findall(rf"\b{name}\b\.(\w+)", source))
             passed = re.search(rf"(?<![\w.\"]){name}(?!\w|\.\w| =|: )", source) is not None

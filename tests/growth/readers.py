@@ -54,12 +54,12 @@ def readers() -> tuple[dict[str, tuple[Call, ...]], dict[str, str]]:
 
 def _callables(module: types.ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Functions of a module, also cached ones, and methods of its classes."""
-    for name, value in vars(module).items():
+    for name, value in list(vars(module).items()):
         plain = inspect.unwrap(value) if hasattr(value, "__wrapped__") else value
         if inspect.isfunction(plain) and plain.__module__ == module.__name__:
             yield f"{module.__name__}.{name}", plain
         if inspect.isclass(value) and value.__module__ == module.__name__:
-            for method, raw in vars(value).items():
+            for method, raw in list(vars(value).items()):
                 inner = raw.__func__ if isinstance(raw, staticmethod | classmethod) else raw
                 inner = inner.fget if isinstance(inner, property) else inner
                 inner = inspect.unwrap(inner) if hasattr(inner, "__wrapped__") else inner

@@ -31,6 +31,7 @@ NOT_CALLED = {
     "tfgrpo.environments.tool_loop.ToolLoop._without_tools": "its pattern is measured alone",
     "tfgrpo.evaluation.record.record_evaluation": "writes a database",
     "tfgrpo.graders.factory.JudgeConnection.with_model": "takes names of models",
+    "tfgrpo.graders.factory.judges": "walks the parts of a grader",
     "tfgrpo.learning.components.Components.block_line": "takes names of models",
     "tfgrpo.learning.start.start_run": "takes a person's settings",
     "tfgrpo.proxy.recorder.Recorder.begin": "waits for a place in a queue",
