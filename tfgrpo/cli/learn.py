@@ -49,7 +49,7 @@ FromSessions = Annotated[
         "--from-sessions",
         help="Learn from the app's sessions that are kept in the database instead. What passes its trial waits for "
         "`lessons review`: served by itself (-s sessions.promote=serve) it stayed worse than no lessons for up to "
-        "1,101 sessions in simulation, before it was withdrawn.",
+        "1,151 sessions in simulation, before it was withdrawn.",
     ),
 ]
 Follow = Annotated[bool, typer.Option("--follow", help="With --from-sessions: look again and again until Ctrl-C.")]
