@@ -231,9 +231,11 @@ async def test_edits_of_one_lesson_are_rivals():
     assert sorted(verdict.decision for verdict in verdicts) == ["rejected", "untested"]
 
 
-async def test_words_far_behind_those_they_would_replace_get_no_test():
+@pytest.mark.parametrize("race", [4, 16])
+async def test_words_far_behind_those_they_would_replace_get_no_test(race):
     """Two rollouts on each side of a race, a reason with both means, and no evidence that speaks for anything."""
-    (verdict,), trial = await ask(Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,))))
+    gate = PairedGate(0, Design(race=race))
+    (verdict,), trial = await ask(Proposal(Edit(Op.UPDATE, "Treat dax as gap.", (1,))), gate=gate)
     assert verdict.decision == "rejected"
     assert verdict.reason == (
         "not tested: far behind the words that it would replace, mean 0.00 against 1.00 in a short race"

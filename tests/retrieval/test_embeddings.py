@@ -2,11 +2,11 @@
 
 import http.server
 import json
-import threading
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from support.threaded_server import ThreadedServer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -52,11 +52,8 @@ def endpoint():
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Handler, f"http://127.0.0.1:{server.server_port}/v1"
-    server.shutdown()
-    server.server_close()
+    with ThreadedServer(Handler) as server:
+        yield Handler, f"{server.url}/v1"
 
 
 def test_a_static_model_ranks_by_meaning(folder):

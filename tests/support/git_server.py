@@ -11,36 +11,23 @@ from __future__ import annotations
 import base64
 import os
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Self
+
+from support.threaded_server import ThreadedServer
 
 USER, PASSWORD = "me", "s3cret-of-the-host"
 
 
-class GitServer:
+class GitServer(ThreadedServer):
     """Serves every bare repository of a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Listen on a free port."""
         self.asked: list[str] = []
         """Path of each request that was let in."""
-        self._server = ThreadingHTTPServer(
-            ("127.0.0.1", 0), type("Handler", (_Handler,), {"folder": folder, "asked": self.asked})
-        )
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self.known_url = f"http://{USER}:{PASSWORD}@127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        """Serve from a thread."""
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(type("Handler", (_Handler,), {"folder": folder, "asked": self.asked}))
+        self.known_url = self.url.replace("//", f"//{USER}:{PASSWORD}@")
 
 
 class _Handler(BaseHTTPRequestHandler):

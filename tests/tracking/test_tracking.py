@@ -7,6 +7,7 @@ import time
 
 import pytest
 from support import script
+from support.threaded_server import ThreadedServer
 
 from experience_db import Evidence, Store, StoreError
 from tfgrpo.errors import UsageError
@@ -92,14 +93,9 @@ def test_a_collector_gets_traces_and_logs(run):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     store, kept, _ = run
-    try:
-        told = send(store, kept, "otel", where=f"http://127.0.0.1:{server.server_port}")
-    finally:
-        server.shutdown()
-        server.server_close()
+    with ThreadedServer(Handler) as server:
+        told = send(store, kept, "otel", where=server.url)
     assert told.startswith("33 spans and 32 evaluation results")
     assert {path for path, _ in asked} == {"/v1/traces", "/v1/logs"}
     assert all(size > 100 for _, size in asked)
@@ -206,16 +202,10 @@ def test_a_collector_sees_a_run_while_it_goes_on(going):
         def log_message(self, *_):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     with Store.open(file, readonly=True) as store:
         run = store.runs()[-1].id
-    try:
-        where = f"http://127.0.0.1:{server.server_port}"
-        told = follow(file, run, "otel", where=where, said=lambda line: go_on.set())
-    finally:
-        server.shutdown()
-        server.server_close()
+    with ThreadedServer(Handler) as server:
+        told = follow(file, run, "otel", where=server.url, said=lambda line: go_on.set())
     assert {path for path, late in asked if not late} == {"/v1/traces", "/v1/logs"}
     assert ("/v1/traces", True) in asked
     assert told.startswith("33 spans and 32 evaluation results")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from typing import Any
 
 import typer
@@ -99,14 +98,4 @@ def _command(words: str, where: str, guard: Guard) -> Any:
     summary = (function.__doc__ or "").partition("\n")[0]
     example = f"Example: tfgrpo {EXAMPLES[words]}" if words in EXAMPLES else None
     made.command(words.rpartition(" ")[2], short_help=summary, epilog=example)(guard(function))
-    command = typer.main.get_command(made)
-    for parameter in command.params:
-        parameter.process_value = partial(_processed, parameter, parameter.process_value)  # type: ignore[method-assign]
-    return command
-
-
-def _processed(parameter: Any, process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
-    """Return what the parser makes of a value; for an option that was not given it need not build its converter."""
-    if value is not None or parameter.required or parameter.callback is not None:
-        return process(context, value)
-    return () if parameter.multiple or parameter.nargs == -1 else None
+    return typer.main.get_command(made)

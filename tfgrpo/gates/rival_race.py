@@ -135,9 +135,9 @@ async def race_rivals(
     current: list[float] = []
     far, extra, done = set[int](), 0, 0
     for share, behind in LAPS:
-        until = ceil(share * len(cases))
-        if not running or until < min(FEWEST, len(cases)):
-            continue
+        if not running:
+            break
+        until = max(ceil(share * len(cases)), min(FEWEST, len(cases)))
         lap, done = cases[done:until], until
         beside = against and share <= AGAINST
         if beside and lap:

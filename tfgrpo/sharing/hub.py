@@ -22,7 +22,7 @@ def push_files(repo: str, folder: str, files: Mapping[str, bytes], note: str) ->
     """
     hub = _hub()
     placed = {f"{folder}/{name}": data for name, data in files.items()} | {"README.md": files["README.md"]}
-    with _refusals(repo):
+    with _refusals(hub, repo):
         api = hub.HfApi()
         api.create_repo(repo, repo_type="dataset", exist_ok=True, private=True)
         commit = api.create_commit(
@@ -37,7 +37,7 @@ def push_files(repo: str, folder: str, files: Mapping[str, bytes], note: str) ->
 def pull_file(repo: str, name: str, folder: str = "") -> bytes:
     """Return a file of a dataset repository; an empty `folder` takes the only one that has it. Raises UsageError."""
     hub = _hub()
-    with _refusals(repo):
+    with _refusals(hub, repo):
         held = [f for f in hub.HfApi().list_repo_files(repo, repo_type="dataset") if f.rpartition("/")[2] == name]
         wanted = [f for f in held if not folder or f == f"{folder}/{name}"]
         if len(wanted) != 1:
@@ -48,13 +48,11 @@ def pull_file(repo: str, name: str, folder: str = "") -> bytes:
 
 
 @contextmanager
-def _refusals(repo: str) -> Iterator[None]:
+def _refusals(hub: Any, repo: str) -> Iterator[None]:
     """Tell in a line what the hub or the way to it refused."""
     try:
         yield
-    except UsageError:
-        raise
-    except Exception as error:  # Its transport raises errors of other packages, which change with its version.
+    except (hub.errors.HTTPError, OSError, ValueError) as error:  # the first: of the transport that this release has
         raise UsageError(f"the hub refused {repo!r}: {_first_line(error)}") from error
 
 

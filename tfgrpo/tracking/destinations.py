@@ -91,22 +91,21 @@ def follow(
     Raises:
         UsageError: no such tool, or its package is not installed.
     """
-    tool: Destination | None = None
-    seen = 0
-    while True:
-        with Store.open(db, readonly=True) as store:
-            # The status first: what a run that had ended by then has stored is all there is.
-            found = store.with_current_status(store.run(run))
-            if tool is None:
-                tool = opened(store, found, to, where=where, content=content)
-            steps = tool.update(store, found)
-            if steps:
-                seen += steps
-                said(f"{seen} steps sent")
-            if found.status != "running":
-                return tool.close(store, found)
-        try:
-            time.sleep(PAUSE)
-        except KeyboardInterrupt:
+    with Store.open(db, readonly=True) as store:
+        tool = opened(store, store.with_current_status(store.run(run)), to, where=where, content=content)
+    seen, goes_on = 0, True
+    try:
+        while goes_on:
             with Store.open(db, readonly=True) as store:
-                return tool.close(store, store.with_current_status(store.run(run)))
+                # The status first: what a run that had ended by then has stored is all there is.
+                found = store.with_current_status(store.run(run))
+                goes_on = found.status == "running"
+                if steps := tool.update(store, found):
+                    seen += steps
+                    said(f"{seen} steps sent")
+            if goes_on:
+                time.sleep(PAUSE)
+    except KeyboardInterrupt:
+        pass
+    with Store.open(db, readonly=True) as store:
+        return tool.close(store, store.with_current_status(store.run(run)))

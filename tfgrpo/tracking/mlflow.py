@@ -9,7 +9,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from experience_db import Run, Store
 from experience_db.formats import skill
-from tfgrpo.tracking.tracked import EVIDENCE_COLUMNS, tracked
+from tfgrpo.tracking.tracked import EVIDENCE_COLUMNS, curve, tracked
 
 LONGEST_PARAM = 6000
 """Characters of a parameter's value that MLflow takes."""
@@ -47,21 +47,24 @@ class MlflowRun:
 
     def update(self, store: Store, run: Run) -> int:
         """Log the steps that have ended since, and the lessons as they are by now; returns how many steps."""
-        told = tracked(store, run, self._next)
+        points = curve(store, run, self._next)
+        if not points and self._version >= 0 and run.status == "running":
+            return 0
         # With the time of its step a point that is sent again is the same point.
-        self._log([Metric(k, v, _time(p.time), p.step) for p in told.curve for k, v in p.numbers.items()])
-        self._next += len(told.curve)
+        self._log([Metric(k, v, _time(p.time), p.step) for p in points for k, v in p.numbers.items()])
+        self._next += len(points)
+        told = tracked(store, run)
         if told.library is not None and told.library.version != self._version:
             exported = store.export(told.library.name, told.library.version)
             self._client.log_text(self._id, json.dumps(exported, ensure_ascii=False, indent=2), "lessons/library.json")
             words = skill(told.library, store.evidence(told.library.name))
             self._client.log_text(self._id, words, "lessons/SKILL.md")
             self._version = told.library.version
-        return len(told.curve)
+        return len(points)
 
     def close(self, store: Store, run: Run) -> str:
         """Log totals and evidence, and how the run ended; returns where, in words."""
-        told = tracked(store, run, self._next)
+        told = tracked(store, run)
         when = _time(run.finished or run.started)
         self._log([Metric(f"total/{key}", value, when, 0) for key, value in told.totals.items()])
         tags = [RunTag("tfgrpo.status", run.status), RunTag("tfgrpo.library", run.library or "")]

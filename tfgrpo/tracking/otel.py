@@ -96,7 +96,7 @@ class Spans:
 
     def close(self, store: Store, run: Run) -> None:
         """End the span of the run, with its numbers and how it ended."""
-        numbers = {f"tfgrpo.{key.replace('/', '.')}": v for key, v in tracked(store, run, self._next).totals.items()}
+        numbers = {f"tfgrpo.{key.replace('/', '.')}": v for key, v in tracked(store, run).totals.items()}
         named = {"tfgrpo.run": run.name, "tfgrpo.library": run.library or "", "tfgrpo.status": run.status}
         self._root.set_attributes(named | numbers)
         if run.status in ("failed", "died"):

@@ -34,8 +34,6 @@ class Tracked:
     run: Run
     params: Mapping[str, str]
     """Settings by dotted key, as texts."""
-    curve: tuple[Point, ...]
-    """In the order of the steps."""
     totals: Mapping[str, float]
     """Numbers of the whole run."""
     library: Library | None
@@ -52,9 +50,19 @@ class Tracked:
         ]  # fmt: skip
 
 
-def tracked(store: Store, run: Run, since: int = 0) -> Tracked:
-    """Return what a run tells; of its curve, what comes from step `since` on."""
-    curve = []
+def tracked(store: Store, run: Run) -> Tracked:
+    """Return what a run tells."""
+    name = run.library
+    known = name is not None and name in store.libraries()
+    final = run.summary.get("version")
+    library = store.library(name, final if isinstance(final, int) else None) if name is not None and known else None
+    measured = tuple(e for e in store.evidence(name) if e.run == run.id) if name is not None and known else ()
+    return Tracked(run, dict(_texts(run.config)), dict(_numbers(run.summary)), library, measured)
+
+
+def curve(store: Store, run: Run, since: int) -> list[Point]:
+    """Return the points of a run's curve from step `since` on, in order."""
+    points = []
     for step in store.steps(run.id):
         if step.step < since:
             continue
@@ -62,13 +70,8 @@ def tracked(store: Store, run: Run, since: int = 0) -> Tracked:
         numbers = dict(_numbers(step.summary)) | {"version": float(step.version_after)}
         if rewards:
             numbers["reward/mean"] = fmean(rewards)
-        curve.append(Point(step.step, step.created, numbers))
-    name = run.library
-    known = name is not None and name in store.libraries()
-    final = run.summary.get("version")
-    library = store.library(name, final if isinstance(final, int) else None) if name is not None and known else None
-    measured = tuple(e for e in store.evidence(name) if e.run == run.id) if name is not None and known else ()
-    return Tracked(run, dict(_texts(run.config)), tuple(curve), dict(_numbers(run.summary)), library, measured)
+        points.append(Point(step.step, step.created, numbers))
+    return points
 
 
 def rollouts(store: Store, run: Run, step: int) -> Iterator[tuple[Row, Row, list[Row]]]:

@@ -8,7 +8,7 @@ import wandb
 
 from experience_db import Run, Store
 from experience_db.formats import about, skill
-from tfgrpo.tracking.tracked import EVIDENCE_COLUMNS, Tracked, tracked
+from tfgrpo.tracking.tracked import EVIDENCE_COLUMNS, Tracked, curve, tracked
 
 
 class WandbRun:
@@ -31,16 +31,16 @@ class WandbRun:
 
     def update(self, store: Store, run: Run) -> int:
         """Log the steps that have ended since; returns how many."""
-        told = tracked(store, run, self._next)
-        for point in told.curve:
+        points = curve(store, run, self._next)
+        for point in points:
             # A step that wandb has already is left out by it.
             self._made.log({"step": point.step, **point.numbers}, step=point.step, commit=True)
-        self._next += len(told.curve)
-        return len(told.curve)
+        self._next += len(points)
+        return len(points)
 
     def close(self, store: Store, run: Run) -> str:
         """Log totals, evidence and lessons, and how the run ended; returns where, in words."""
-        told = tracked(store, run, self._next)
+        told = tracked(store, run)
         try:
             self._made.summary.update({f"total/{key}": value for key, value in told.totals.items()})
             self._made.log({"evidence": _table(list(EVIDENCE_COLUMNS), told.evidence_rows())})
