@@ -28,6 +28,7 @@ SHORT = {
     "tfgrpo.lessons.rivals._components": "proposals of a step: each group brings `lessons.max_edits` at most",
     "tfgrpo.lessons.rivals.with_subjects": "proposals of a step",
     "tfgrpo.report.comparison_svg.curves_svg": "steps of a run times methods of a comparison",
+    "tfgrpo.search.children.pool_lessons": "children of a step: `search.parents` times `search.proposals`",
     "tfgrpo.stats._all_flips": "its caller bounds the work",
     "tfgrpo.stats._few_flips": "its caller gives 30 at most",
 }
@@ -37,6 +38,8 @@ SIZES = (1_000, 4_000)
 """Characters; the second has four times as many, so that what explodes does so early."""
 ENOUGH = 0.02
 """Seconds of CPU time below which nothing grows too fast: at 4,000 characters a square takes ten times that."""
+CALLS = 40
+"""Calls at most of what four times the text is compared with, until `ENOUGH` has passed."""
 RATIO = 8.0
 """A line takes 4 times as long for 4 times the text, a square 16 times."""
 LIMIT = 900
@@ -47,15 +50,21 @@ CALL_LIMIT = 5.0
 REPEATS = re.compile(r"[*+]|\{\d*,(?:\d{2,})?\}")
 
 
-def times(call: Callable[[str], Any], text: Callable[[int], str], count: int) -> float:
-    """Seconds of this process for one call; the least of two, for a busy machine spoils caches but adds no work."""
+def times(call: Callable[[str], Any], text: Callable[[int], str], count: int, most: int = 1) -> float:
+    """Seconds of this process for one call; the least of two, for a busy machine spoils caches but adds no work.
+
+    The clock of a process may go on in steps of 4 ms: what is to be divided by is called up to `most` times.
+    """
     given = text(count)
     spent = []
     for _ in range(2):
-        began = time.process_time()
-        call(given)
-        spent.append(time.process_time() - began)
-        if spent[0] < ENOUGH:
+        calls, began, now = 0, time.process_time(), 0.0
+        while now < ENOUGH and calls < most:
+            call(given)
+            calls += 1
+            now = time.process_time() - began
+        spent.append(now / calls)
+        if most == 1 and now < ENOUGH:
             break
     return min(spent)
 
@@ -69,13 +78,18 @@ def grows(call: Callable[[str], Any], text: Callable[[int], str]) -> bool:
         size = SIZES[1]
         if (now := times(call, text, size)) <= ENOUGH:
             return False
-    if now > RATIO * times(call, text, size // 4):
+    if now > _allowed(call, text, size // 4):
         # Once more, and again: what a busy machine does to one measurement it rarely does to three.
-        if not all(times(call, text, size) > RATIO * max(times(call, text, size // 4), 1e-6) for _ in range(2)):
+        if not all(times(call, text, size) > _allowed(call, text, size // 4) for _ in range(2)):
             return False
         # What begins to look at a text at some length grows there once; a square does so at the next size too.
         return size == SIZES[1] or times(call, text, SIZES[1]) > RATIO * now
     return size == SIZES[1] and times(call, text, 4 * size) > RATIO * now
+
+
+def _allowed(call: Callable[[str], Any], text: Callable[[int], str], count: int) -> float:
+    """Seconds that four times so many characters may take."""
+    return RATIO * max(times(call, text, count, CALLS), 1e-6)
 
 
 def of_pieces(head: str, piece: str, tail: str) -> Callable[[int], str]:
