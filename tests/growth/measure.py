@@ -50,46 +50,46 @@ CALL_LIMIT = 5.0
 REPEATS = re.compile(r"[*+]|\{\d*,(?:\d{2,})?\}")
 
 
-def times(call: Callable[[str], Any], text: Callable[[int], str], count: int, most: int = 1) -> float:
-    """Seconds of this process for one call; the least of two, for a busy machine spoils caches but adds no work.
+def spent(call: Callable[[str], Any], text: Callable[[int], str], count: int, most: int = 1) -> float:
+    """Seconds of this process for one call.
 
     The clock of a process may go on in steps of 4 ms: what is to be divided by is called up to `most` times.
     """
     given = text(count)
-    spent = []
-    for _ in range(2):
-        calls, began, now = 0, time.process_time(), 0.0
-        while now < ENOUGH and calls < most:
-            call(given)
-            calls += 1
-            now = time.process_time() - began
-        spent.append(now / calls)
-        if most == 1 and now < ENOUGH:
-            break
-    return min(spent)
+    calls, began, now = 0, time.process_time(), 0.0
+    while now < ENOUGH and calls < most:
+        call(given)
+        calls += 1
+        now = time.process_time() - began
+    return now / calls
 
 
 def grows(call: Callable[[str], Any], text: Callable[[int], str]) -> bool:
     """Whether four times the text takes far more than four times as long, also when measured again."""
     size = SIZES[0]
-    if (now := times(call, text, size)) <= ENOUGH:
+    if (now := spent(call, text, size)) <= ENOUGH:
         if now <= ENOUGH / 100:
             return False  # Not even a cube would take long enough at four times the text.
         size = SIZES[1]
-        if (now := times(call, text, size)) <= ENOUGH:
+        if (now := spent(call, text, size)) <= ENOUGH:
             return False
     if now > _allowed(call, text, size // 4):
-        # Once more, and again: what a busy machine does to one measurement it rarely does to three.
-        if not all(times(call, text, size) > _allowed(call, text, size // 4) for _ in range(2)):
+        # Once more, and again: what a busy machine does to one measurement it rarely does to five.
+        if not all(spent(call, text, size) > _allowed(call, text, size // 4) for _ in range(4)):
             return False
         # What begins to look at a text at some length grows there once; a square does so at the next size too.
-        return size == SIZES[1] or times(call, text, SIZES[1]) > RATIO * now
-    return size == SIZES[1] and times(call, text, 4 * size) > RATIO * now
+        return size == SIZES[1] or _grows_on(call, text, SIZES[1], now)
+    return size == SIZES[1] and _grows_on(call, text, 4 * size, now)
+
+
+def _grows_on(call: Callable[[str], Any], text: Callable[[int], str], count: int, before: float) -> bool:
+    """Whether so many characters take too long beside a quarter of them, each time."""
+    return all(spent(call, text, count) > RATIO * before for _ in range(3))
 
 
 def _allowed(call: Callable[[str], Any], text: Callable[[int], str], count: int) -> float:
     """Seconds that four times so many characters may take."""
-    return RATIO * max(times(call, text, count, CALLS), 1e-6)
+    return RATIO * max(spent(call, text, count, CALLS), 1e-6)
 
 
 def of_pieces(head: str, piece: str, tail: str) -> Callable[[int], str]:
