@@ -50,6 +50,23 @@ async def test_a_reply_that_is_cut_twice_is_named_so():
     assert "cut at its limit of 8192 tokens (lessons.max_tokens)" in script.requests[-1].messages[-1]["content"]
 
 
+@pytest.mark.parametrize("prompts", ["default", "paper"])
+async def test_the_example_of_a_question_is_no_lesson(prompts):
+    """What gives back words that a template shows is named as such, with another end too, and the rest goes on."""
+    shown = templates.load(prompts).examples
+    assert len(shown) > 5
+    for text in [*shown, *(" ".join(text.split()[:6]) + " do as you please." for text in shown)]:
+        reply = json.dumps(
+            {"edits": [*json.loads(added(text.upper()))["edits"], *json.loads(added("Be brief."))["edits"]]}
+        )
+        teacher, _ = teacher_of([reply], prompts)
+        parsed = await ask_edits(teacher, "contrast", "say", max_edits=2)
+        assert [edit.text for edit in parsed.edits] == ["Be brief."]
+        assert [failure.message for failure in parsed.malformed] == [
+            f"edit 1: {text.upper()[:60]!r} copies the example of the question"
+        ]
+
+
 async def test_draws_of_one_group_come_once_each_the_most_frequent_first():
     """Several replies are put together: equal edits count once, and what most draws say stands first."""
     teacher, script = teacher_of([added("Rare."), "no json", "still none", added("Often."), added("Often.")], draws=4)

@@ -17,7 +17,7 @@ from tfgrpo.boundary import failure_of
 from tfgrpo.datasets.content_words import words
 from tfgrpo.environments.tool_calling import CallResult, FunctionCalling
 from tfgrpo.errors import BudgetReached, EndpointError, MalformedReply, ProviderError
-from tfgrpo.lessons.request_edits import with_condition
+from tfgrpo.lessons.request_edits import usable
 from tfgrpo.lessons.summarize import Contrast, Effects, checked_over, lesson_variables, refused_lines
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting.transcript import cut_to_tokens, transcript
@@ -109,7 +109,7 @@ async def investigate(
     session = _Session(teacher, groups, library, desk, [{"role": "user", "content": prompt}])
     try:
         text = await _converse(session)
-        parsed = with_condition(parse_edits(text, max_edits=config.per_group * len(groups)))
+        parsed = usable(parse_edits(text, max_edits=config.per_group * len(groups)), teacher.prompts)
     except EndpointError:
         raise
     except (ProviderError, MalformedReply, BudgetReached) as error:

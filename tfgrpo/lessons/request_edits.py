@@ -20,6 +20,7 @@ from tfgrpo.lessons.edits import normalise
 from tfgrpo.lessons.rivals import tokens
 from tfgrpo.lessons.teacher import Teacher
 from tfgrpo.prompting.json_repair import cut_short
+from tfgrpo.prompting.templates import Prompts
 from tfgrpo.replies import ParsedEdits, edits_schema, parse_edits
 from tfgrpo.types import Failure, FailureKind, Message, Reply, Request, Sampling
 
@@ -27,6 +28,8 @@ ROOM = 4
 """How much more a reply may hold that was cut at its limit."""
 CHARS_PER_WORD = 16
 """Longest mean length of the words of a lesson that the schema lets through; code counts the words themselves."""
+COPIED = 6
+"""Words in a row that a lesson has in common with an example of the prompts only where it copies it."""
 SPREAD = 256
 """Seeds between the draws of two groups."""
 STOPS = ("\n", ".", ":", ";")
@@ -101,13 +104,13 @@ async def ask_edits(
         parsed = parse_edits(reply.text, max_edits=max_edits)
         if cut_short(reply.text):
             raise MalformedReply(f"{_cut(request, reply)}; write it again, and shorter", reply.text)  # noqa: TRY301
-        return with_condition(parsed)
+        return usable(parsed, teacher.prompts)
     except MalformedReply as error:
         again = teacher.prompts.render("repair", error=str(error), reply=reply.text)
         spoken: Message = {"role": "assistant", "content": reply.text}
         asked: Message = {"role": "user", "content": again}
         second = await teacher.backend.complete(replace(request, messages=(*messages, spoken, asked)))
-        return with_condition(parse_edits(second.text, max_edits=max_edits))
+        return usable(parse_edits(second.text, max_edits=max_edits), teacher.prompts)
 
 
 async def _whole(teacher: Teacher, request: Request) -> tuple[Request, Reply]:
@@ -134,13 +137,36 @@ def _cut(request: Request, reply: Reply) -> str:
     return "the reply ends in the middle of an edit"
 
 
-def with_condition(parsed: ParsedEdits) -> ParsedEdits:
-    """Put a condition that a model gave beside the text in front of it: what is stored must say when it applies."""
-    edits = [
-        replace(edit, text=f"{when.rstrip(' .,:;')}: {edit.text}") if edit.text and when not in edit.text else edit
-        for edit, when in zip(parsed.edits, parsed.conditions, strict=True)
+def usable(parsed: ParsedEdits, prompts: Prompts) -> ParsedEdits:
+    """Return the edits that a model wrote itself, each with its condition in front of its words.
+
+    What gives back words of an example in the prompts is a failure by name. A condition that stands beside the text is
+    put in front of it: what is stored must say when it applies.
+    """
+    shown = {run for text in prompts.examples for run in _runs(text)}
+    copied = [not shown.isdisjoint(_runs(edit.text or "")) for edit in parsed.edits]
+    lost = [
+        Failure(FailureKind.MALFORMED, f"edit {number}: {(edit.text or '')[:60]!r} copies the example of the question")
+        for number, (edit, is_copy) in enumerate(zip(parsed.edits, copied, strict=True), 1)
+        if is_copy
     ]
-    return replace(parsed, edits=tuple(edits))
+    rows = [
+        (_conditioned(edit, when), named, when)
+        for edit, named, when, is_copy in zip(parsed.edits, parsed.attempts, parsed.conditions, copied, strict=True)
+        if not is_copy
+    ]
+    edits, attempts, conditions = tuple(zip(*rows, strict=True)) or ((), (), ())
+    return ParsedEdits(edits, (*parsed.malformed, *lost), attempts, conditions)
+
+
+def _runs(text: str) -> set[tuple[str, ...]]:
+    """The words of a text, so many at a time."""
+    words = normalise(text).split()
+    return {tuple(words[i : i + COPIED]) for i in range(len(words) - COPIED + 1)}
+
+
+def _conditioned(edit: Edit, when: str) -> Edit:
+    return replace(edit, text=f"{when.rstrip(' .,:;')}: {edit.text}") if edit.text and when not in edit.text else edit
 
 
 def _together(read: Sequence[ParsedEdits], lost: Sequence[Failure]) -> ParsedEdits:
