@@ -194,6 +194,21 @@ def test_the_command_prints_one_object_and_draws_a_picture(tmp_path):
     assert "No budget was set" in html
 
 
+def test_a_difference_that_is_the_same_for_every_seed_has_no_interval_on_the_page(tmp_path):
+    """Seeds that differ by one and the same amount tell nothing of others, and the page says so in place of failing."""
+    data, page = write(tmp_path / "data.jsonl", rows(12)), tmp_path / "p.html"
+    command = [
+        *("compare", str(data), "--grader", "exact", "--model", play(Model(), "same"), "--methods", "default,grpo"),
+        *("--seeds", "2", "--heldout", "0", "-s", "gate.kind=open", "--epochs", "1", "-o", str(tmp_path / "runs")),
+    ]
+    done = CliRunner().invoke(app, [*command, "--json", "--report", str(page)])
+    assert done.exit_code == 0, done.output
+    alike = [m["against_none"] for m in json.loads(done.stdout)["methods"] if m["against_none"]]
+    assert alike
+    assert all(a["low"] is None for a in alike)
+    assert page.read_text().count("(no interval)") >= len(alike)
+
+
 def test_the_picture_shows_every_seed():
     """Each seed is a dot beside the mean."""
     drawn = methods_svg([("a", 0.5, (0.4, 0.6), (0.45, 0.55)), ("b", 0.2, (math.nan, math.nan), (0.2,))])
