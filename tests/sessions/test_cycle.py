@@ -164,6 +164,22 @@ def test_what_turns_bad_is_withdrawn_by_itself(app):
     assert [lesson.text for lesson in app.store.library("app")] == ["Send the link."]
 
 
+def test_a_withdrawn_lesson_does_not_come_back_with_an_older_version(app):
+    """When the whole is withdrawn later, what is served instead holds nothing that left before."""
+    app.look()
+    source = Source(SimilarTasks().group("refund damaged parcel courier"))
+    app.store.commit("app", [Edit(Op.ADD, "About refunds.", sources=(source,))], parent=0)
+    app.store.commit("app", [Edit(Op.ADD, "About all.")], parent=1)
+    app.look()
+    kept = []
+    for task in ("refund damaged parcel courier", "password reset locked account"):
+        for i in range(80):
+            app.session(NOTHING if i % 4 == 0 else SERVED, lambda met: float(met.arm == "control"), task=task)
+        assert app.look() == ["withdrawn"]
+        kept.append([lesson.text for lesson in app.store.library("app")])
+    assert kept == [["About all."], []]
+
+
 def test_a_bad_day_of_the_app_withdraws_nothing(app):
     """When sessions without lessons get worse as well, that is said once, and the lesson stays."""
     app.look()

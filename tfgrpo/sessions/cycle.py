@@ -182,11 +182,16 @@ def _why(harm: Harm) -> str:
 
 
 def _good(store: Store, library: Library) -> int:
-    """Return the newest version whose content was not withdrawn; version 0 holds nothing and always is."""
-    bad = {e.version for e in store.evidence(library.name) if e.reason.startswith(TAKEN_BACK) and not e.lesson_ids}
+    """Return the newest version that was not withdrawn and holds no lesson that was; version 0 holds nothing."""
+    taken = [e for e in store.evidence(library.name) if e.reason.startswith(TAKEN_BACK)]
+    bad = {e.version for e in taken if not e.lesson_ids}
+    gone = {i for e in taken for i in e.lesson_ids}
     versions = store.versions(library.name)
     digests = {v.digest for v in versions if v.number in bad or v.number == library.version}
-    return max((v.number for v in versions if v.digest not in digests), default=0)
+    for v in sorted(versions, key=lambda v: -v.number):
+        if v.digest not in digests and gone.isdisjoint(x.id for x in store.library(library.name, v.number).lessons):
+            return v.number
+    return 0
 
 
 def on_trial(store: Store, name: str) -> dict[int, UnappliedEdit]:
