@@ -37,7 +37,8 @@ class Lessons(Libraries):
         stands are returned instead.
         """
         number = self._known_version(name, version)
-        among = f"SELECT * FROM lessons WHERE id IN (SELECT value FROM json_each(?3)) AND {IN_VERSION}"  # noqa: S608  ours
+        # Told in which order: else SQLite may read every lesson of the library to find these few.
+        among = f"SELECT lessons.* FROM json_each(?3) CROSS JOIN lessons ON lessons.id = value WHERE {IN_VERSION}"  # noqa: S608  ours
         found: list[Lesson] = []
         # The index knows every wording of the library: ask for more until enough of them stand in this version.
         wanted, seen, within = limit, 0, self._words_of(name)
@@ -57,7 +58,12 @@ class Lessons(Libraries):
         return tuple(found[:limit])
 
     def _words_of(self, name: str) -> Within:
-        """What narrows a search to the words of one library, and perhaps of others whose names begin alike."""
+        """What narrows a search to the words of one library, and perhaps of others whose names begin alike.
+
+        In a file of one library nothing has to be narrowed, which makes each word ten times as fast.
+        """
+        if len(self._rows("SELECT 1 FROM libraries LIMIT 2")) < 2:
+            return lambda match: f"text : ({match})"
         quoted = name.replace('"', '""').replace("\0", " ")  # A query ends at its first NUL.
         whose = f'library : ^"{quoted}"'
         sql = "SELECT 1 FROM lessons_fts WHERE lessons_fts MATCH ? LIMIT 1"

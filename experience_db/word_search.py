@@ -39,13 +39,16 @@ def best_rows(rows: Rows, index: str, query: str, limit: int, least: float = 0.0
         within: narrows every match, so that words are counted among the texts that are asked for.
     """
 
-    def count(match: str) -> int:
-        sql = f"SELECT count(*) FROM {index} WHERE {index} MATCH ?"  # noqa: S608  names are ours
-        return int(rows(sql, within(match))[0][0])
+    def count(match: str, most: int = -1) -> int:
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM {index} WHERE {index} MATCH ? LIMIT ?)"  # noqa: S608  names are ours
+        return int(rows(sql, within(match), most)[0][0])
 
-    counted = sorted((n, word) for word in words_of(query) if (n := count(f'"{word}"')))
+    # That a word is common is seen from a few of its texts; how common matters only where all words are.
+    counted = sorted((n, word) for word in words_of(query) if (n := count(f'"{word}"', MOST_SCORED + 1)))
     if not counted:
         return []
+    if counted[0][0] > MOST_SCORED:
+        counted = sorted((count(f'"{word}"'), word) for _, word in counted)
     chosen, total = [], 0
     for n, word in counted:
         if total + n > MOST_SCORED and total:

@@ -100,6 +100,26 @@ def test_a_small_library_beside_a_large_one_is_found(tmp_path):
         assert not store.search("few", "few large begin")
 
 
+def test_a_search_reads_what_it_finds_and_not_the_library(tmp_path):
+    """With ten times the lessons the same few are found by hardly more steps of SQLite, in the same order."""
+    steps, found = {}, {}
+    for many in (400, 4_000):
+        with Store.open(tmp_path / f"{many}.db") as store:
+            store.create_library("a")
+            rare = {7: "glorp twice", 70: "glorp", 300: "glorp once and once more"}
+            store.commit("a", [Edit(Op.ADD, f"Name the unit {i} {rare.get(i, '')}") for i in range(many)], parent=0)
+            counted = [0]
+            store._connection.set_progress_handler(lambda counted=counted: counted.__setitem__(0, counted[0] + 1), 1)
+            found[many] = [x.id for x in store.search("a", "glorp")]
+            store._connection.set_progress_handler(None, 1)
+            steps[many] = counted[0]
+            store.create_library("b")  # Narrowed to one of two libraries, a search finds the same.
+            assert [x.id for x in store.search("a", "glorp")] == found[many]
+    assert found[4_000] == found[400]
+    assert set(found[400]) == {8, 71, 301}
+    assert steps[4_000] < 2 * steps[400]
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.text(min_size=1, max_size=12).filter(lambda x: not set(x) & set("@\n\ud800") and x.strip() == x))
 def test_a_library_of_any_name_is_searched(name):
