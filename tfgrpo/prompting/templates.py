@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -31,7 +30,7 @@ HEADER = re.compile(r"\A(\{#.*?#\}\n)+", re.DOTALL)
 """What a template says to its authors."""
 PLACES_LEFT = re.compile(r"\{%[^{}\n]*%\}\n?|\{\{[^{}\n]*\}\}")
 """What a template leaves to those who fill it in."""
-SHOWN = re.compile(r'"text": ("(?:[^"\\{}]|\\.)+")')
+SHOWN = re.compile(r'"text": "([^"\\{}]+)"')
 """The words of a lesson in a reply that a template shows as an example."""
 REFERS = re.compile(r"\{%[-+]?\s*(include|import|from|extends)\b")
 """What a template that has parts holds: the others need not be parsed to know that they have none."""
@@ -155,7 +154,7 @@ class Prompts:
     @cached_property
     def examples(self) -> frozenset[str]:
         """Words of the lessons that templates show as examples of a reply; a small model gives them back as its own."""
-        return frozenset(json.loads(x) for found in self._templates.values() for x in SHOWN.findall(found.source))
+        return frozenset(text for found in self._templates.values() for text in SHOWN.findall(found.source))
 
     def hash(self, name: str) -> str:
         """Return 12 hex digits of the SHA-256 of a template and of all parts it includes."""
