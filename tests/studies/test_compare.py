@@ -209,6 +209,19 @@ def test_a_difference_that_is_the_same_for_every_seed_has_no_interval_on_the_pag
     assert page.read_text().count("(no interval)") >= len(alike)
 
 
+def test_a_page_that_cannot_be_written_costs_no_result(tmp_path):
+    """The object is printed first; then one sentence names the file."""
+    data = write(tmp_path / "data.jsonl", rows(12))
+    command = [
+        *("compare", str(data), "--grader", "exact", "--model", play(Model(), "unwritten"), "--methods", "default"),
+        *("--seeds", "1", "--heldout", "0", "-s", "gate.kind=open", "--epochs", "1", "-o", str(tmp_path / "runs")),
+    ]
+    done = CliRunner().invoke(app, [*command, "--json", "--report", str(tmp_path)])
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["methods"]
+    assert f"cannot write {tmp_path}: " in done.stderr
+
+
 def test_the_picture_shows_every_seed():
     """Each seed is a dot beside the mean."""
     drawn = methods_svg([("a", 0.5, (0.4, 0.6), (0.45, 0.55)), ("b", 0.2, (math.nan, math.nan), (0.2,))])

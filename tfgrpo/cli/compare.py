@@ -72,13 +72,14 @@ def compare(
         )
     )  # fmt: skip
     notes = comparing.notes(result)
-    write_files(result, notes, plot, report)
     if json_:
         typer.echo(json.dumps(result.summary, ensure_ascii=False))
     else:
         typer.echo(comparing.table(result.rows, wanted.methods[0]))
         typer.echo("\nWhat each decided, on average over seeds:\n")
         typer.echo(decisions_table({row.method: row.decided for row in result.rows}) + "\n\n" + "\n".join(notes))
+    # After the result: a page that cannot be made must not cost what was paid for.
+    write_files(result, notes, plot, report)
     if all(math.isnan(row.reward) for row in result.rows if row.method != comparing.NONE):
         raise typer.Exit(1)
 
@@ -94,6 +95,6 @@ def write_files(result: comparing.Comparison, notes: tuple[str, ...], plot: Path
     from tfgrpo.report.comparison import picture, to_html
 
     if plot is not None:
-        plot.write_text(picture(result.summary), encoding="utf-8")
+        o.write_text_file(plot, picture(result.summary).rstrip("\n"))
     if report is not None:
-        report.write_text(to_html(result.summary, notes), encoding="utf-8")
+        o.write_text_file(report, to_html(result.summary, notes).rstrip("\n"))

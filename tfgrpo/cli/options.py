@@ -135,7 +135,7 @@ def write_text_file(file: Path, text: str) -> None:
     try:
         file.write_text(f"{text}\n", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"cannot write {file}: {error.strerror}; name another file with -o") from error
+        raise UsageError(f"cannot write {file}: {error.strerror}; name another file") from error
 
 
 def read_dotenv() -> None:

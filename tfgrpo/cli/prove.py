@@ -129,13 +129,14 @@ def _check_places(places: list[Path]) -> None:
 def _tell(proof: Proof, places: list[Path], *, json_: bool) -> None:
     from tfgrpo.proving import output
 
-    for place in places:
-        _write(place, proof)
     if json_:
         o.print_json(output.summary(proof))
     else:
         for line in output.lines(proof):
             typer.echo(line)
+    # After the verdict: a page that cannot be made must not cost what was paid for.
+    for place in places:
+        _write(place, proof)
 
 
 def exits(given: str | None) -> dict[Verdict, int]:
