@@ -19,7 +19,7 @@ RESTORE = "RESTORE"
 def to_json(value: Any) -> str:
     """Compact JSON, readable where it can be. JSON knows neither nan nor infinity: both become null."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+        text = _ENCODER.encode(value)
     except ValueError:
         text = json.dumps(nan_to_none(value), ensure_ascii=False, separators=(",", ":"), default=_plain)
     try:
@@ -159,3 +159,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"cannot store a {type(value).__name__} as JSON; turn it into text, numbers, lists and mappings")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain)
+"""`json.dumps` with arguments makes one for each value."""

@@ -49,6 +49,8 @@ class Database:
         """Takes keys out of every text that is written; None writes texts as they are."""
         self.share_texts = True
         """Whether long texts are kept once and compressed (see `texts`), or written where they stand."""
+        self.begun = 0
+        """Transactions that were begun: inside of one, nobody else writes."""
         self.undone = 0
         """Transactions that were undone: what was remembered of their rows is wrong."""
         self.claimed: set[str] = set()
@@ -138,6 +140,7 @@ class Database:
             nested = self._connection.in_transaction
             self._require_in_place()
             self._connection.execute("SAVEPOINT nested" if nested else "BEGIN IMMEDIATE")
+            self.begun += not nested
             kept = False
             try:
                 yield

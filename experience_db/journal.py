@@ -64,7 +64,7 @@ class Journal:
         UnknownRun, StoreReadOnly, StoreFull.
         """
         tokens = (prompt_tokens, completion_tokens, cached_tokens)
-        return self._put(Call(key, role, model, request, reply, *tokens, usd, seconds, run))
+        return self.put_many([Call(key, role, model, request, reply, *tokens, usd, seconds, run)]) > 0
 
     def hurried(self) -> AbstractContextManager[None]:
         """Inside, `put` raises StoreBusy at once instead of waiting; see `Database.hurried`."""
@@ -77,20 +77,28 @@ class Journal:
     def spent(self, run: str, role: str | None = None) -> tuple[int, int, float]:
         """Calls, tokens and US dollars that a run used up, tries in vain included; agents and tools pay their own.
 
-        A record whose request names `calls` stands for so many. With `role`, those of that role alone.
+        The record of a try in vain stands for as many calls as its request names. With `role`, those of that role
+        alone.
         """
+        of_run = "FROM calls WHERE run = ?1 AND model NOT LIKE 'agent:%' AND model NOT LIKE 'tool:%'"
+        of_role = "(?2 IS NULL OR role = ?2 OR role = 'failed:' || ?2)"
         row = self._store._row(
-            "SELECT coalesce(sum(coalesce(json_extract(request, '$.calls'), 1)), 0),"
-            " coalesce(sum(prompt_tokens + completion_tokens), 0), coalesce(sum(usd), 0.0) FROM calls"
-            " WHERE run = ?1 AND model NOT LIKE 'agent:%' AND model NOT LIKE 'tool:%'"
-            " AND (?2 IS NULL OR role = ?2 OR role = 'failed:' || ?2)",
+            "SELECT count(*), coalesce(sum(prompt_tokens + completion_tokens), 0), coalesce(sum(usd), 0.0)"
+            f" {of_run} AND {of_role}",
             run,
             role,
         )
-        return (int(row[0]), int(row[1]), float(row[2])) if row else (0, 0, 0.0)
+        # Only these are read whole.
+        more = self._store._row(
+            f"SELECT coalesce(sum(coalesce(json_extract(request, '$.calls'), 1) - 1), 0) {of_run} AND {of_role}"
+            " AND role >= 'failed:' AND role < 'failed;'",
+            run,
+            role,
+        )
+        return (int(row[0] + more[0]), int(row[1]), float(row[2])) if row and more else (0, 0, 0.0)
 
     def put_many(self, calls: Iterable[Call]) -> int:
-        """Record many calls in one transaction; returns how many were new."""
+        """Record many calls in one transaction; returns how many were new. Raises what `put` raises."""
         with self._store.atomic():
             return sum(map(self._put, calls))
 
@@ -99,8 +107,8 @@ class Journal:
         rows = self._store._rows(
             "SELECT role, count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),"
             " CASE WHEN count(*) = count(usd) THEN sum(usd) END, sum(seconds)"
-            " FROM calls WHERE ?1 IS NULL OR run = ?1 GROUP BY role ORDER BY role",
-            run,
+            f" FROM calls {'' if run is None else 'WHERE run = ?'} GROUP BY role ORDER BY role",
+            *([] if run is None else [run]),
         )
         return {row["role"]: RoleUsage(*row) for row in rows}
 
@@ -116,7 +124,10 @@ class Journal:
     def calls(self, run: str | None = None, role: str | None = None) -> Iterator[Call]:
         """Recorded calls in the order they were made, of one run and one role when named."""
         rows = self._store._rows(
-            "SELECT * FROM calls WHERE (?1 IS NULL OR run = ?1) AND (?2 IS NULL OR role = ?2) ORDER BY rowid", run, role
+            f"SELECT * FROM calls WHERE {'?1 IS NULL' if run is None else 'run = ?1'}"
+            " AND (?2 IS NULL OR role = ?2) ORDER BY rowid",
+            run,
+            role,
         )
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
@@ -138,20 +149,19 @@ class Journal:
         return reply if hide(text) == text else {**reply, HIDDEN: True}
 
     def _put(self, call: Call) -> bool:
-        with self._store.atomic():
-            cursor = self._store._write(
-                _PUT,
-                call.key,
-                call.role,
-                call.model,
-                self._texts.to_json(call.request),
-                self._texts.to_json(self._marked(call.reply)),
-                call.prompt_tokens,
-                call.completion_tokens,
-                call.cached_tokens,
-                call.usd,
-                call.seconds,
-                call.run or None,
-                self._store.clock(),
-            )
-            return cursor.rowcount > 0
+        cursor = self._store._write(
+            _PUT,
+            call.key,
+            call.role,
+            call.model,
+            self._texts.to_json(call.request),
+            self._texts.to_json(self._marked(call.reply)),
+            call.prompt_tokens,
+            call.completion_tokens,
+            call.cached_tokens,
+            call.usd,
+            call.seconds,
+            call.run or None,
+            self._store.clock(),
+        )
+        return cursor.rowcount > 0

@@ -2,5 +2,5 @@
 
 APPLICATION_ID = 0x7F6AE0DB
 """Marks a SQLite file as ours (`PRAGMA application_id`)."""
-SCHEMA = 9
+SCHEMA = 10
 """How many migrations this release knows (`PRAGMA user_version`)."""

@@ -47,7 +47,7 @@ class Texts:
     def __init__(self, store: Database) -> None:
         self._store = store
         self._ids: OrderedDict[bytes, int] = OrderedDict()
-        self._seen = (-1, -1)
+        self._seen = self._checked = (-1, -1)
 
     def to_json(self, value: Any) -> str:
         """Return a value as JSON with its long texts in rows of their own; inside of `atomic`."""
@@ -83,6 +83,10 @@ class Texts:
 
     def _forget_what_may_be_gone(self) -> None:
         """Another process may have pruned rows, or the transaction that made them was undone."""
+        now = (self._store.begun, self._store.undone)
+        if now == self._checked:
+            return
+        self._checked = now
         seen = (self._store.data_version(), self._store.undone)
         if seen != self._seen:
             self._seen = seen
@@ -91,7 +95,9 @@ class Texts:
     def _packed(self, value: Any) -> Any:
         if isinstance(value, str):
             return value if len(value) < SHORTEST else {REFERENCE: self._id(value)}
-        if isinstance(value, Mapping):
+        if value is None or isinstance(value, int | float):
+            return value
+        if isinstance(value, dict) or isinstance(value, Mapping):  # noqa: SIM101 - the second alone is ten times slower
             kept = {key: self._whole(item) if key in WHOLE else self._packed(item) for key, item in value.items()}
             return _escape(kept)
         return [self._packed(item) for item in value] if isinstance(value, list | tuple) else value

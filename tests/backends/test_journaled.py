@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from experience_db import Store
+from experience_db import Call, Store
 from experience_db.journal import Journal as StoredJournal
 from tfgrpo.backends import Journaled, Scripted
 from tfgrpo.backends.journaled import Journal, canonical
@@ -22,23 +23,23 @@ class InMemory:
     """A journal in a dict, that remembers the order of what happened."""
 
     def __init__(self) -> None:
-        self.records: dict[str, dict] = {}
+        self.records: dict[str, Call] = {}
 
     key = staticmethod(StoredJournal.key)
 
     def get(self, key: str) -> dict | None:
         """Return the recorded reply."""
-        return self.records.get(key, {}).get("reply")
+        found = self.records.get(key)
+        return None if found is None else dict(found.reply)
 
-    def put(self, key: str, **record: object) -> bool:
-        """Keep a record."""
-        self.records[key] = record
-        return True
+    def put_many(self, calls: Sequence[Call]) -> None:
+        """Keep records."""
+        self.records |= {call.key: call for call in calls}
 
 
 def test_the_stored_journal_fits():
     """The store's journal has the methods that are needed (mypy checks the types where they meet)."""
-    assert all(callable(getattr(StoredJournal, name)) for name in ("key", "get", "put"))
+    assert all(callable(getattr(StoredJournal, name)) for name in ("key", "get", "put_many"))
     journal: Journal = InMemory()
     assert journal.get("nothing") is None
 
@@ -51,7 +52,7 @@ async def test_a_second_run_replays_everything():
     assert first == RICH
     assert again == replace(RICH, replayed=True)
     (record,) = journal.records.values()
-    assert (record["role"], record["run"], record["usd"], record["cached_tokens"]) == ("rollout", "a", None, 6)
+    assert (record.role, record.run, record.usd, record.cached_tokens) == ("rollout", "a", None, 6)
 
 
 async def test_what_a_key_was_taken_out_of_is_no_answer_of_a_later_run(tmp_path, caplog):

@@ -110,7 +110,7 @@ async def test_replayed_calls_are_free():
             """Return one reply for all."""
             return {"text": "4", "finish_reason": "stop", "usage": {}}
 
-        def put(self, key, **record):
+        def put_many(self, calls):
             """Keep nothing."""
 
     backend = Journaled(Limited(Scripted([]), Ledger(Budget(calls=0))), Full())

@@ -135,3 +135,28 @@ def without_infinity(value):
     if isinstance(value, list):
         return [without_infinity(v) for v in value]
     return value
+
+
+def test_a_bill_reads_no_texts(store, journal, run):
+    """What a run used stands in an index, however long its prompts and replies are."""
+    put(journal, "k", run=run)
+    asked: list[str] = []
+    store._connection.set_trace_callback(asked.append)
+    journal.usage(run)
+    journal.usage()
+    journal.spent(run)
+    journal.longest(run)
+    store._connection.set_trace_callback(None)
+    plans = [store._rows(f"EXPLAIN QUERY PLAN {sql}")[0]["detail"] for sql in asked if "json_extract" not in sql]
+    assert len(plans) == 4
+    assert all("USING COVERING INDEX calls_of_run" in plan for plan in plans), plans
+
+
+def test_tries_in_vain_count_as_the_calls_they_stood_for(journal, run):
+    """Of one role or of all; their tokens and money count, what an agent paid does not."""
+    put(journal, "a", run=run, prompt_tokens=1, completion_tokens=2, usd=0.5)
+    put(journal, "b", run=run, role="failed:rollout", request={"calls": 5}, prompt_tokens=10, usd=None)
+    put(journal, "c", run=run, role="judge", model="agent:x", prompt_tokens=1000)
+    assert journal.spent(run) == (6, 13, 0.5)
+    assert journal.spent(run, "rollout") == (6, 13, 0.5)
+    assert journal.spent(run, "judge") == (0, 0, 0.0)

@@ -52,6 +52,7 @@ RELEASED = (
     schema_steps.m007_vectors,
     schema_steps.m008_texts,
     schema_steps.m009_words_by_library,
+    schema_steps.m010_books,
 )
 
 

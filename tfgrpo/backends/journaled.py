@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from experience_db import Call
 from experience_db.journal import HIDDEN
 from tfgrpo.backends.base import Backend, close
+from tfgrpo.backends.group_commit import GroupCommit
 from tfgrpo.system.untrusted_json import StoredReply, Unreadable, read_model
-from tfgrpo.system.waiting import patiently
 from tfgrpo.types import Reply, Request, Sampling, Usage
 
 log = logging.getLogger(__name__)
@@ -35,23 +36,8 @@ class Journal(Protocol):
         """Return the recorded reply, or None."""
         ...
 
-    def put(  # noqa: PLR0913
-        self,
-        key: str,
-        /,
-        *,
-        role: str,
-        model: str,
-        request: dict[str, Any],
-        reply: dict[str, Any],
-        prompt_tokens: int,
-        completion_tokens: int,
-        cached_tokens: int,
-        usd: float | None,
-        seconds: float,
-        run: str | None = None,
-    ) -> object:
-        """Commit a record."""
+    def put_many(self, calls: Sequence[Call], /) -> object:
+        """Commit records: all of them, or none."""
         ...
 
 
@@ -97,6 +83,7 @@ class Journaled:
         """Remember the parts; `mark` tells who answers, where the model's name does not (`identity.py`)."""
         self.backend = backend
         self._journal = journal
+        self._commits = GroupCommit(journal)
         self._run = run
         self._mark = mark
         self._clock = clock
@@ -116,28 +103,18 @@ class Journaled:
             started = self._clock()
             reply = await self.backend.complete(request)
             seconds = self._clock() - started
-            await patiently(self._journal, lambda: self._commit(key, asked, reply, seconds))
+            await self._commits.put(self._record(key, asked, reply, seconds))
             return reply
 
     async def aclose(self) -> None:
         """Close the backend below; the journal belongs to who opened it."""
         await close(self.backend)
 
-    def _commit(self, key: str, asked: dict[str, Any], reply: Reply, seconds: float) -> None:
+    def _record(self, key: str, asked: dict[str, Any], reply: Reply, seconds: float) -> Call:
         usage = reply.usage
-        self._journal.put(
-            key,
-            role=asked["role"],
-            model=asked["model"],
-            request=asked,
-            reply=recordable(reply),
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            cached_tokens=usage.cached_tokens,
-            usd=usage.usd,
-            seconds=seconds,
-            run=self._run,
-        )
+        tokens = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+        said = recordable(reply)
+        return Call(key, asked["role"], asked["model"], asked, said, *tokens, usage.usd, seconds, self._run)
 
     @asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:

@@ -31,6 +31,12 @@ class Hurried(Protocol):
         ...
 
 
+def hurriedly(store: object, write: Callable[[], T]) -> T:
+    """Return what `write` returns; raises StoreBusy at once while another process holds the write lock."""
+    with store.hurried() if isinstance(store, Hurried) else nullcontext():
+        return write()
+
+
 async def patiently(store: object, write: Callable[[], T]) -> T:
     """Return what `write` returns, trying again while another process holds the write lock.
 
@@ -44,8 +50,7 @@ async def patiently(store: object, write: Callable[[], T]) -> T:
     began = time.monotonic()
     while True:
         try:
-            with store.hurried() if isinstance(store, Hurried) else nullcontext():
-                return write()
+            return hurriedly(store, write)
         except StoreBusy as busy:
             if time.monotonic() - began >= busy.patience:
                 raise
