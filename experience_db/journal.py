@@ -104,11 +104,12 @@ class Journal:
 
     def usage(self, run: str | None = None) -> dict[str, RoleUsage]:
         """What the calls of each role consumed, of one run or of all; replayed calls cost nothing and don't count."""
+        of_run, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
         rows = self._store._rows(
             "SELECT role, count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),"
-            " CASE WHEN count(*) = count(usd) THEN sum(usd) END, sum(seconds)"
-            f" FROM calls {'' if run is None else 'WHERE run = ?'} GROUP BY role ORDER BY role",
-            *([] if run is None else [run]),
+            f" CASE WHEN count(*) = count(usd) THEN sum(usd) END, sum(seconds) FROM calls {of_run}"
+            " GROUP BY role ORDER BY role",
+            *values,
         )
         return {row["role"]: RoleUsage(*row) for row in rows}
 
@@ -123,12 +124,10 @@ class Journal:
 
     def calls(self, run: str | None = None, role: str | None = None) -> Iterator[Call]:
         """Recorded calls in the order they were made, of one run and one role when named."""
-        rows = self._store._rows(
-            f"SELECT * FROM calls WHERE {'?1 IS NULL' if run is None else 'run = ?1'}"
-            " AND (?2 IS NULL OR role = ?2) ORDER BY rowid",
-            run,
-            role,
-        )
+        # Two statements: with `?1 IS NULL OR run = ?1` SQLite reads the calls of all runs.
+        of_all = "SELECT * FROM calls WHERE ?1 IS NULL AND (?2 IS NULL OR role = ?2) ORDER BY rowid"
+        of_one = "SELECT * FROM calls WHERE run = ?1 AND (?2 IS NULL OR role = ?2) ORDER BY rowid"
+        rows = self._store._rows(of_all if run is None else of_one, run, role)
         for start in range(0, len(rows), AT_ONCE):
             some = rows[start : start + AT_ONCE]
             said = iter(self._texts.from_json([row[name] for row in some for name in ("request", "reply")]))
