@@ -104,13 +104,13 @@ class Journal:
 
     def usage(self, run: str | None = None) -> dict[str, RoleUsage]:
         """What the calls of each role consumed, of one run or of all; replayed calls cost nothing and don't count."""
-        of_run, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
-        rows = self._store._rows(
-            "SELECT role, count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),"
-            f" CASE WHEN count(*) = count(usd) THEN sum(usd) END, sum(seconds) FROM calls {of_run}"
-            " GROUP BY role ORDER BY role",
-            *values,
+        sums = (
+            "count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),"
+            " CASE WHEN count(*) = count(usd) THEN sum(usd) END, sum(seconds)"
         )
+        of_run, values = ("", ()) if run is None else ("WHERE run = ?", (run,))
+        sql = f"SELECT role, {sums} FROM calls {of_run} GROUP BY role ORDER BY role"  # noqa: S608  the parts are ours
+        rows = self._store._rows(sql, *values)
         return {row["role"]: RoleUsage(*row) for row in rows}
 
     def longest(self, run: str) -> dict[str, tuple[int, int]]:
