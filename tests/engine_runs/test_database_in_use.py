@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import world
+from support.killed import hear_hangups
 from support.server import Server
 from typer.testing import CliRunner
 
@@ -48,7 +49,9 @@ def learning(folder: Path, server: Server, *more: str) -> Iterator[subprocess.Po
         str(folder / "heldout.jsonl"), "--db", str(folder / "x.db"), "--model", "openai/test-model", "--base-url",
         server.url, "--grader", "exact", "--epochs", "1", "--group-size", "2", *more,
     ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_hangups
+    )
     try:
         yield process
     finally:

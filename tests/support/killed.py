@@ -65,5 +65,10 @@ def main() -> None:
         Path(number).write_text(json.dumps(calls), encoding="utf-8")
 
 
+def hear_hangups() -> None:
+    """Undo `nohup` in a child (as its `preexec_fn`): that SIGHUP is ignored is inherited."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 if __name__ == "__main__":
     main()
