@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.killed import hear_hangups
+from support.killed import heard_hangups
 from support.script import rows, solve, write
 from support.server import Server
 
@@ -54,10 +54,11 @@ def stopped_at(server: Server, chats: int, folder: Path, ask: Sequence[str]) -> 
         return answer(body)
 
     server.reply = reply
-    process = subprocess.Popen(
-        [*TFGRPO, *ask], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "OPENAI_API_KEY": "none"}, preexec_fn=hear_hangups,
-    )  # fmt: skip
+    with heard_hangups():
+        process = subprocess.Popen(
+            [*TFGRPO, *ask], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "OPENAI_API_KEY": "none"},
+        )  # fmt: skip
     try:
         assert reached.wait(60)
         yield process, go_on

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from support import world
-from support.killed import hear_hangups
+from support.killed import heard_hangups
 from support.server import Server
 from typer.testing import CliRunner
 
@@ -49,9 +49,8 @@ def learning(folder: Path, server: Server, *more: str) -> Iterator[subprocess.Po
         str(folder / "heldout.jsonl"), "--db", str(folder / "x.db"), "--model", "openai/test-model", "--base-url",
         server.url, "--grader", "exact", "--epochs", "1", "--group-size", "2", *more,
     ]  # fmt: skip
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_hangups
-    )
+    with heard_hangups():
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:

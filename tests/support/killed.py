@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -65,9 +67,14 @@ def main() -> None:
         Path(number).write_text(json.dumps(calls), encoding="utf-8")
 
 
-def hear_hangups() -> None:
-    """Undo `nohup` in a child (as its `preexec_fn`): that SIGHUP is ignored is inherited."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+@contextmanager
+def heard_hangups() -> Iterator[None]:
+    """Undo `nohup` for the children that are started inside: that SIGHUP is ignored is inherited."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 if __name__ == "__main__":
