@@ -39,6 +39,8 @@ from tfgrpo.types import Reply, Request, Usage
 
 AIM = {"problems": 17_000, "rollouts": 16, "rows": 10_000_000}
 MEDIAN, SIGMA = 8.0, 0.8
+ANSWERS = {"rollout", "gate", "evaluate"}
+"""Roles whose replies are graded."""
 REMEMBERED = 48
 """Beginnings of prompts that a replica keeps."""
 WORDS = [f"{a}{b}{c}" for a in ("", "s", "tr") for b in ("an", "o", "ing", "er") for c in "bcdfghklmnprst"]
@@ -89,7 +91,7 @@ class Replica:
         luck = random.Random(f"{words}{request.sampling.seed}{request.attempt}{request.role}")
         await asyncio.sleep(MEDIAN * math.exp(SIGMA * luck.gauss(0, 1)))
         usage = Usage(len(words) // 4, 60)
-        if request.role != "rollout":
+        if request.role not in ANSWERS:
             topic = luck.randrange(40)
             text = f"For problems of topic {topic}, write down the units before the sum is made."
             lesson = {"op": "ADD", "text": text} if luck.random() < 0.2 else None
